@@ -1,0 +1,1 @@
+"""What a population is: data sets, architectures, recipes, training, views of weights, storage."""

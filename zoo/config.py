@@ -1,0 +1,90 @@
+"""Configurations: canonical JSON, digests, and strict construction from dictionaries."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+ConfigT = TypeVar("ConfigT")
+
+
+def to_json(value: Any) -> Any:
+    """Turns a configuration into plain JSON values.
+
+    Args:
+        value: A dataclass instance, an object with its own ``to_json``, or nested plain values.
+
+    Returns:
+        Dictionaries, lists, strings, numbers, booleans and ``None`` only.
+    """
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(entry) for entry in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"cannot write a {type(value).__name__} as JSON: {value!r}")
+
+
+def canonical_json(value: Any) -> str:
+    """Writes ``value`` as JSON with sorted keys and no spaces, so that equal values give equal text."""
+    return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Returns the sha256 (hexadecimal) of the canonical JSON of ``value``: its identity."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def from_json(cls: type[ConfigT], mapping: Mapping[str, Any]) -> ConfigT:
+    """Builds a flat configuration dataclass from a dictionary; lists become tuples.
+
+    Raises:
+        ValueError: A key is not a field of ``cls``; the message lists the known ones.
+    """
+    known = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
+    unknown = sorted(set(mapping) - set(known))
+    if unknown:
+        raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}; its fields are {', '.join(known)}")
+    return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in mapping.items()})
+
+
+def require(condition: bool, config: object, field: str, allowed: str) -> None:
+    """Raises a ``ValueError`` that names the field, its value and what is allowed unless ``condition``."""
+    if not condition:
+        value = getattr(config, field)
+        raise ValueError(f"{type(config).__name__}.{field} is {value!r}; allowed: {allowed}")
+
+
+def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:
+    """Finds a registry entry, or imports ``module:attribute``.
+
+    Args:
+        registry: The built-in entries.
+        name: A key of ``registry``, or ``module:attribute`` for an entry of the user's own.
+        what: What the entries are, for the error message ("recipe", "data set").
+
+    Raises:
+        ValueError: There is no such entry; the message lists those there are.
+    """
+    if name in registry:
+        return registry[name]
+    module_name, separator, attribute = name.partition(":")
+    if not separator:
+        raise ValueError(
+            f"unknown {what} {name!r}; known: {', '.join(sorted(registry))}, or module:attribute for your own"
+        )
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{what} {name!r}: module {error.name!r} cannot be imported from here") from error
+    except AttributeError as error:
+        raise ValueError(f"{what} {name!r}: module {module_name!r} has no attribute {attribute!r}") from error

@@ -1,0 +1,98 @@
+"""Torchvision's data sets through its own loaders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torchvision import datasets
+
+from zoo.data.images import ImageData, split_images
+
+ROOT_VARIABLE = "ZOOSCALE_DATA"
+
+
+@dataclass(frozen=True, slots=True)
+class VisionDataset:
+    """How torchvision loads one data set.
+
+    Attributes:
+        factory: The torchvision class.
+        classes: Number of classes.
+        validation: How many training images are set aside for validation.
+        splits: Keyword arguments of the training part and of the test part.
+    """
+
+    factory: Callable[..., Any]
+    classes: int
+    validation: int
+    splits: tuple[dict[str, Any], dict[str, Any]] = ({"train": True}, {"train": False})
+
+
+VISION: dict[str, VisionDataset] = {
+    "mnist": VisionDataset(datasets.MNIST, 10, 5000),
+    "fashion_mnist": VisionDataset(datasets.FashionMNIST, 10, 5000),
+    "kmnist": VisionDataset(datasets.KMNIST, 10, 5000),
+    "usps": VisionDataset(datasets.USPS, 10, 1000),
+    "cifar10": VisionDataset(datasets.CIFAR10, 10, 5000),
+    "cifar100": VisionDataset(datasets.CIFAR100, 100, 5000),
+    "svhn": VisionDataset(datasets.SVHN, 10, 5000, ({"split": "train"}, {"split": "test"})),
+}
+
+
+def data_root() -> Path:
+    """Where data sets are kept: ``ZOOSCALE_DATA``, else ``~/.cache/zooscale/data``."""
+    given = os.environ.get(ROOT_VARIABLE)
+    return Path(given) if given else Path.home() / ".cache" / "zooscale" / "data"
+
+
+def load_vision(name: str, root: Path | None = None) -> ImageData:
+    """Loads a torchvision data set from ``root``; downloads it there if it is missing.
+
+    The training images are split by a fixed shuffle into train and validation; test images are the published
+    ones. A small data set (fewer than five times the usual validation images) gives a fifth to validation.
+
+    Raises:
+        FileNotFoundError: The files are not there and cannot be downloaded or written.
+    """
+    known = VISION[name]
+    root = data_root() if root is None else root
+    parts = []
+    for options in known.splits:
+        try:
+            parts.append(known.factory(root=str(root), download=False, **options))
+        except RuntimeError:  # torchvision's "Dataset not found or corrupted"
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+                parts.append(known.factory(root=str(root), download=True, **options))
+            except (OSError, RuntimeError) as error:
+                raise FileNotFoundError(
+                    f"data set {name!r} is not under {root} and could not be downloaded ({error}). "
+                    f"Put torchvision's files there, or set {ROOT_VARIABLE} to the folder that holds them"
+                ) from error
+    (pixels, labels), (test_pixels, test_labels) = (_arrays(part) for part in parts)
+    return split_images(
+        name,
+        pixels,
+        labels,
+        classes=known.classes,
+        scale=1 / 255,
+        validation=min(known.validation, len(labels) // 5),
+        test_pixels=test_pixels,
+        test_labels=test_labels,
+    )
+
+
+def _arrays(part: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The images as ``[N, channels, height, width]`` and the labels of a torchvision data set."""
+    pixels = np.asarray(part.data)
+    labels = np.asarray(part.labels if hasattr(part, "labels") else part.targets)
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    elif pixels.shape[1] != 3:  # CIFAR is stored channels last
+        pixels = pixels.transpose(0, 3, 1, 2)
+    return pixels, labels

@@ -1,0 +1,254 @@
+"""Recipes: what generates a zoo. A recipe is data; members follow from it by counter-based streams."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zoo.architecture import Architecture, mlp
+from zoo.config import digest, lookup, require, to_json
+from zoo.data.images import ImageData
+from zoo.population import Member
+from zoo.training.streams import Purpose, stream
+
+ARCHITECTURES: dict[str, Callable[..., Architecture]] = {"mlp": mlp}
+
+# Independent choices of one recipe are told apart by the stream's second counter.
+SHARD, BLOCK, MEMBER = 0, 1, 2
+# Plain gradient descent needs larger steps than the adaptive methods; the recipe's learning rates are theirs.
+STEP_FACTOR = {"sgd": 100.0, "momentum": 10.0}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What generates a zoo; flat, stored as JSON, identified by its digest.
+
+    A tuple of names or numbers is a set of equally likely choices. A range is (lowest, highest), drawn
+    log-uniformly. Activation is drawn for each shard; optimizer, training fraction and minibatch order for each
+    block of ``block_members``; everything else for each member. Member i is the same whatever the number of
+    members.
+
+    Attributes:
+        name: Name of the recipe.
+        dataset: A name in ``zoo.data.DATASETS`` or ``module:attribute``.
+        members: How many members by default; not part of the identity.
+        architecture: A name in ``ARCHITECTURES`` or ``module:attribute`` of a function with the signature of
+            ``zoo.architecture.mlp``.
+        hidden: Widths of the hidden layers.
+        bias: Whether layers have biases.
+        activations: Choices of activation.
+        initialisations: Choices of initial distribution.
+        init_scales: Range of the factor on initial weights.
+        optimizers: Choices of optimizer.
+        learning_rates: Range for adaptive optimizers; 10 times that for momentum, 100 times for SGD.
+        weight_decays: Choices of weight decay.
+        dropouts: Choices of dropout probability.
+        training_fractions: Choices of the share of training images.
+        batch_size: Examples a step.
+        epochs: Length of training.
+        snapshot_epochs: Epochs at whose end weights are stored; 0 is the initialisation.
+        seed: Seed of everything.
+        block_members: Members that share one minibatch order.
+        shard_members: Members of a shard; a multiple of ``block_members``.
+        evaluation_examples: Training images on which training loss and accuracy are measured.
+    """
+
+    name: str
+    dataset: str
+    members: int
+    architecture: str = "mlp"
+    hidden: tuple[int, ...] = (16,)
+    bias: bool = True
+    activations: tuple[str, ...] = ("relu",)
+    initialisations: tuple[str, ...] = ("kaiming_uniform",)
+    init_scales: tuple[float, float] = (1.0, 1.0)
+    optimizers: tuple[str, ...] = ("adam",)
+    learning_rates: tuple[float, float] = (1e-3, 1e-3)
+    weight_decays: tuple[float, ...] = (0.0,)
+    dropouts: tuple[float, ...] = (0.0,)
+    training_fractions: tuple[float, ...] = (1.0,)
+    batch_size: int = 64
+    epochs: int = 25
+    snapshot_epochs: tuple[int, ...] = (0, 1, 2, 5, 10, 25)
+    seed: int = 0
+    block_members: int = 16
+    shard_members: int = 64
+    evaluation_examples: int = 10_000
+
+    def __post_init__(self) -> None:
+        for field in [
+            "hidden",
+            "activations",
+            "initialisations",
+            "optimizers",
+            "weight_decays",
+            "dropouts",
+            "training_fractions",
+            "snapshot_epochs",
+        ]:
+            require(isinstance(getattr(self, field), tuple), self, field, "a tuple (in JSON a list)")
+            if field != "hidden":
+                require(len(getattr(self, field)) > 0, self, field, "at least one choice")
+        for field in ("members", "batch_size", "epochs", "block_members", "evaluation_examples"):
+            require(isinstance(getattr(self, field), int) and getattr(self, field) > 0, self, field, "1 or more")
+        for field in ("init_scales", "learning_rates"):
+            low_high = getattr(self, field)
+            require(
+                len(low_high) == 2 and 0 < low_high[0] <= low_high[1],
+                self,
+                field,
+                "(low, high), 0 < low <= high",
+            )
+        require(self.seed >= 0, self, "seed", "0 or more")
+        require(
+            self.shard_members > 0 and self.shard_members % self.block_members == 0,
+            self,
+            "shard_members",
+            f"a multiple of block_members ({self.block_members})",
+        )
+        require(
+            tuple(sorted(set(self.snapshot_epochs))) == self.snapshot_epochs
+            and self.snapshot_epochs[0] >= 0
+            and self.snapshot_epochs[-1] == self.epochs,
+            self,
+            "snapshot_epochs",
+            f"increasing, from 0 or more to epochs ({self.epochs})",
+        )
+
+    def identity(self) -> dict[str, object]:
+        """The recipe as JSON without the number of members, which an extension changes."""
+        value: dict[str, object] = to_json(self)
+        del value["members"]
+        return value
+
+    def digest(self, dataset_sha256: str) -> str:
+        """Identity of the zoo that the recipe makes of a data set with this content hash."""
+        return digest({"recipe": self.identity(), "dataset_sha256": dataset_sha256})
+
+    def shard_architecture(self, shard: int, data: ImageData) -> Architecture:
+        """The one architecture of a shard.
+
+        Shards go through the activations in rounds, each round in its own random order, so that every
+        activation has its share from the first few shards on.
+        """
+        turn, place = divmod(shard, len(self.activations))
+        order = stream(Purpose.RECIPE, self.seed, SHARD, turn).permutation(len(self.activations))
+        build = lookup(ARCHITECTURES, self.architecture, "architecture")
+        architecture: Architecture = build(
+            data.input_shape,
+            self.hidden,
+            data.classes,
+            activation=self.activations[order[place]],
+            bias=self.bias,
+        )
+        return architecture
+
+    def member(self, index: int) -> Member:
+        """Member ``index``: a function of the recipe and the index alone."""
+        block = index // self.block_members
+        of_block = stream(Purpose.RECIPE, self.seed, BLOCK, block)
+        optimizer = self.optimizers[of_block.integers(len(self.optimizers))]
+        fraction = self.training_fractions[of_block.integers(len(self.training_fractions))]
+        block_seed = int(of_block.integers(2**63))
+        of_member = stream(Purpose.RECIPE, self.seed, MEMBER, index)
+        rate = _log_uniform(of_member, self.learning_rates) * STEP_FACTOR.get(optimizer, 1.0)
+        return Member(
+            id=index,
+            optimizer=optimizer,
+            training_fraction=fraction,
+            order_seed=block_seed,
+            subset_seed=block_seed,
+            learning_rate=rate,
+            init_scale=_log_uniform(of_member, self.init_scales),
+            initialisation=self.initialisations[of_member.integers(len(self.initialisations))],
+            weight_decay=self.weight_decays[of_member.integers(len(self.weight_decays))],
+            dropout=self.dropouts[of_member.integers(len(self.dropouts))],
+            seed=int(of_member.integers(2**63)),
+            batch_size=self.batch_size,
+        )
+
+
+def _log_uniform(generator: np.random.Generator, low_high: tuple[float, float]) -> float:
+    """A log-uniform draw, rounded to 6 digits so that it prints and stores the same everywhere."""
+    low, high = low_high
+    return float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.6g}")
+
+
+DIGITS_MLP_SEEDS = Recipe(name="digits-mlp-seeds", dataset="digits", members=1000, batch_size=32)
+"""MLPs 64-16-10 that differ in their seed alone."""
+
+DIVERSE = {
+    "activations": ("relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu"),
+    "initialisations": (
+        "uniform", "normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal",
+    ),
+    "init_scales": (0.5, 2.0),
+    "optimizers": ("sgd", "momentum", "adam", "adamw", "rmsprop"),
+    "learning_rates": (3e-4, 1e-2),
+    "weight_decays": (0.0, 1e-4, 1e-3),
+    "dropouts": (0.0, 0.1, 0.3),
+    "training_fractions": (0.1, 0.25, 0.5, 1.0),
+}  # fmt: skip
+
+DIGITS_MLP_DIVERSE = Recipe(
+    name="digits-mlp-diverse",
+    dataset="digits",
+    members=2000,
+    batch_size=32,
+    **DIVERSE,  # type: ignore[arg-type]
+)
+"""MLPs 64-16-10 that differ in everything; the zoo of the demo."""
+
+TETRIS_SEEDS = Recipe(
+    name="tetris-seeds",
+    dataset="tetris",
+    members=1000,
+    hidden=(5,),
+    bias=False,
+    activations=("tanh",),
+    batch_size=32,
+    epochs=75,
+    snapshot_epochs=(0, 1, 2, 5, 10, 25, 50, 75),
+)
+"""MLPs 16-5-4 without biases, 100 parameters, that differ in their seed: after Schürholt et al. (2021)."""
+
+MNIST_MLP_SEEDS = Recipe(
+    name="mnist-mlp-seeds",
+    dataset="mnist",
+    members=1000,
+    hidden=(8,),
+    epochs=5,
+    snapshot_epochs=(0, 1, 2, 3, 4, 5),
+    shard_members=128,
+)
+"""MLPs 784-8-10 on MNIST that differ in their seed alone."""
+
+MNIST_MLP_DIVERSE = replace(
+    MNIST_MLP_SEEDS,
+    name="mnist-mlp-diverse",
+    members=2000,
+    epochs=3,
+    snapshot_epochs=(1, 2, 3),
+    shard_members=64,
+    **DIVERSE,  # type: ignore[arg-type]
+)
+"""MLPs 784-8-10 on MNIST that differ in everything."""
+
+RECIPES: dict[str, Recipe] = {
+    "digits-mlp-diverse": DIGITS_MLP_DIVERSE,
+    "digits-mlp-seeds": DIGITS_MLP_SEEDS,
+    "tetris-seeds": TETRIS_SEEDS,
+    "mnist-mlp-seeds": MNIST_MLP_SEEDS,
+    "mnist-mlp-diverse": MNIST_MLP_DIVERSE,
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """A recipe by its name in ``RECIPES``, or the user's own by ``module:attribute``."""
+    recipe = lookup(RECIPES, name, "recipe")
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"recipe {name!r} is a {type(recipe).__name__}; it must be a zoo.recipes.Recipe")
+    return recipe

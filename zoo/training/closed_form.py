@@ -1,0 +1,143 @@
+"""Gradients of a whole group of MLPs in closed form.
+
+Everything runs members first and examples last, ``[M, H, B]``: then every product is one batched matrix product,
+softmax runs along a strided axis with the examples contiguous (vectorised), and biases are one more input that is
+always 1. The first layer's products are shared by all members of a block: ``[G, k·H, D] × [G, D, B]``.
+
+Shape letters: M members, G blocks, k members of a block, B batch, D inputs (with the constant one), H units,
+C classes, n training examples.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from zoo.activations import ACTIVATIONS
+from zoo.architecture import Activate, Architecture, Flatten, Linear
+
+
+def supports(architecture: Architecture) -> bool:
+    """Whether the architecture is an MLP: flatten, then linear layers with one activation between each two."""
+    layers = [layer for layer in architecture.layers if not isinstance(layer, Flatten)]
+    return (
+        len(layers) % 2 == 1
+        and all(isinstance(layer, Linear) for layer in layers[::2])
+        and all(isinstance(layer, Activate) for layer in layers[1::2])
+    )
+
+
+class ClosedFormMlps:
+    """A group of MLPs of one architecture with their gradients.
+
+    Attributes:
+        parameters: Flat buffer of all members' parameters, tensor by tensor; the optimizer works on it.
+        gradient: The same for the gradient of the last step.
+    """
+
+    def __init__(self, architecture: Architecture, weights_MP: Tensor, block: int, inputs: Tensor, batch: int) -> None:
+        """Takes a copy of the weights.
+
+        Args:
+            architecture: One for which :func:`supports` holds.
+            weights_MP: Initial weights, block by block.
+            block: Members that share their minibatches.
+            inputs: All training inputs, float32 ``[n, D-1]``.
+            batch: Examples a step.
+        """
+        self.architecture = architecture
+        self.members = members = len(weights_MP)
+        self.blocks = members // block
+        self.linear = architecture.linear_layers
+        self.activations = [ACTIVATIONS[layer.function] for layer in architecture.layers if isinstance(layer, Activate)]
+        device = weights_MP.device
+        shapes = [(members, weight.shape[0], weight.shape[1] + (bias is not None)) for weight, bias in self.linear]
+        sizes = [members * rows * columns for _, rows, columns in shapes]
+        offsets = [0, *torch.tensor(sizes).cumsum(0).tolist()]
+        self.parameters = torch.empty(offsets[-1], device=device)
+        self.gradient = torch.empty_like(self.parameters)
+        self.spans = [slice(a, b) for a, b in pairwise(offsets)]
+        self.weights = [self.parameters[s].view(shape) for s, shape in zip(self.spans, shapes, strict=True)]
+        self.gradients = [self.gradient[s].view(shape) for s, shape in zip(self.spans, shapes, strict=True)]
+        for (weight, bias), target in zip(self.linear, self.weights, strict=True):
+            target[:, :, : weight.shape[1]] = weights_MP[:, weight.span].unflatten(1, weight.shape)
+            if bias is not None:
+                target[:, :, -1] = weights_MP[:, bias.span]
+
+        has_bias = self.linear[0][1] is not None
+        self.inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1) if has_bias else inputs
+        self.x = torch.empty(self.blocks * batch, self.inputs.shape[1], device=device)
+        # Each hidden layer's output is followed by a row of ones where the next layer has a bias.
+        self.pre: list[Tensor] = []
+        self.post: list[Tensor] = []
+        self.delta = [torch.empty(members, shape[1], batch, device=device) for shape in shapes]
+        for (weight, _), (_, following) in pairwise(self.linear):
+            units = weight.shape[0]
+            self.pre.append(torch.empty(members, units, batch, device=device))
+            self.post.append(torch.ones(members, units + (following is not None), batch, device=device))
+
+    def expand(self, values_M: Tensor) -> Tensor:
+        """One value a member, repeated for each of its entries in :attr:`parameters`."""
+        return torch.cat([values_M[:, None].expand(len(w), w[0].numel()).flatten() for w in self.weights])
+
+    def flat(self) -> Tensor:
+        """A copy of the weights as ``weights_MP`` in the architecture's layout."""
+        parts: dict[str, Tensor] = {}
+        for (weight, bias), source in zip(self.linear, self.weights, strict=True):
+            parts[weight.name] = source[:, :, : weight.shape[1]]
+            if bias is not None:
+                parts[bias.name] = source[:, :, -1]
+        return self.architecture.flatten(parts)
+
+    def compute_gradient(self, examples: Tensor, onehot_MCB: Tensor, masks: list[Tensor] | None) -> None:
+        """Fills :attr:`gradient` with the gradient of each member's mean cross-entropy.
+
+        Args:
+            examples: Indices of the minibatch of each block, ``[G·B]``.
+            onehot_MCB: Labels, one-hot; ``[G, 1, C, B]`` where a block shares them.
+            masks: Dropout factors of each hidden layer, ``[M, H, B]``, or ``None``.
+        """
+        torch.index_select(self.inputs, 0, examples, out=self.x)
+        batch = len(self.x) // self.blocks
+        x_GBD = self.x.view(self.blocks, batch, -1)
+        first = self.weights[0]
+        units = first.shape[1]
+        w_GKD = first.view(self.blocks, -1, first.shape[2])
+        last = len(self.weights) - 1
+        outputs = self.delta if last == 0 else self.pre
+        torch.bmm(w_GKD, x_GBD.transpose(1, 2), out=outputs[0].view(self.blocks, -1, batch))
+        for layer in range(last):
+            units = self.weights[layer].shape[1]
+            hidden = self.post[layer][:, :units]
+            value = self.activations[layer].forward(self.pre[layer])
+            if masks is None:
+                hidden.copy_(value)
+            else:
+                torch.mul(value, masks[layer], out=hidden)
+            target = self.pre[layer + 1] if layer + 1 < last else self.delta[last]
+            torch.bmm(self.weights[layer + 1], self.post[layer], out=target)
+
+        delta = self.delta[last]
+        torch.softmax(delta, dim=1, out=delta)
+        shared = delta.view(self.blocks, -1, *delta.shape[1:])
+        shared.sub_(onehot_MCB)
+        scale = 1 / batch
+        for layer in range(last, 0, -1):
+            source, delta = self.post[layer - 1], self.delta[layer]
+            gradient = self.gradients[layer]
+            torch.baddbmm(gradient, delta, source.transpose(1, 2), beta=0, alpha=scale, out=gradient)
+            units = self.weights[layer - 1].shape[1]
+            back = self.delta[layer - 1]
+            torch.bmm(self.weights[layer][:, :, :units].transpose(1, 2), delta, out=back)
+            if masks is not None:
+                back.mul_(masks[layer - 1])
+            activation = self.activations[layer - 1]
+            post = source[:, :units]
+            if masks is not None and activation.needs_post:
+                post = activation.forward(self.pre[layer - 1])
+            activation.backward_(back, self.pre[layer - 1], post)
+        gradient = self.gradients[0].view(self.blocks, -1, self.gradients[0].shape[2])
+        delta_GKB = self.delta[0].view(self.blocks, -1, batch)
+        torch.baddbmm(gradient, delta_GKB, x_GBD, beta=0, alpha=scale, out=gradient)

@@ -1,0 +1,119 @@
+"""Optimizers for whole populations: one flat buffer, a learning rate and weight decay per entry.
+
+Each follows the update of its namesake in ``torch.optim`` at that class's default coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+MOMENTUM = 0.9
+BETA1, BETA2 = 0.9, 0.999
+RMS_ALPHA = 0.99
+EPSILON = 1e-8
+
+
+class PopulationOptimizer:
+    """Updates a flat buffer of many members' parameters in place.
+
+    Attributes:
+        parameters: Flat buffer of any shape.
+        learning_rate: Same shape: every entry's step size.
+        weight_decay: Same shape, or ``None`` where no member has any.
+    """
+
+    def __init__(self, parameters: Tensor, learning_rate: Tensor, weight_decay: Tensor | None) -> None:
+        self.parameters = parameters
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.steps = 0
+
+    def step(self, gradient: Tensor) -> None:
+        """Applies one update; ``gradient`` has the shape of the parameters and may be overwritten."""
+        self.steps += 1
+        if self.weight_decay is not None:
+            gradient.addcmul_(self.weight_decay, self.parameters)
+        self.update(gradient)
+
+    def update(self, gradient: Tensor) -> None:
+        """The optimizer's own rule, weight decay already added to the gradient."""
+        raise NotImplementedError
+
+
+class Sgd(PopulationOptimizer):
+    """``torch.optim.SGD``."""
+
+    def update(self, gradient: Tensor) -> None:
+        self.parameters.addcmul_(gradient, self.learning_rate, value=-1)
+
+
+class Momentum(PopulationOptimizer):
+    """``torch.optim.SGD`` with momentum 0.9."""
+
+    def __init__(self, parameters: Tensor, learning_rate: Tensor, weight_decay: Tensor | None) -> None:
+        super().__init__(parameters, learning_rate, weight_decay)
+        self.velocity = torch.zeros_like(parameters)
+
+    def update(self, gradient: Tensor) -> None:
+        self.velocity.mul_(MOMENTUM).add_(gradient)
+        self.parameters.addcmul_(self.velocity, self.learning_rate, value=-1)
+
+
+class RmsProp(PopulationOptimizer):
+    """``torch.optim.RMSprop``."""
+
+    def __init__(self, parameters: Tensor, learning_rate: Tensor, weight_decay: Tensor | None) -> None:
+        super().__init__(parameters, learning_rate, weight_decay)
+        self.square = torch.zeros_like(parameters)
+        self.denominator = torch.empty_like(parameters)
+
+    def update(self, gradient: Tensor) -> None:
+        self.square.mul_(RMS_ALPHA).addcmul_(gradient, gradient, value=1 - RMS_ALPHA)
+        torch.sqrt(self.square, out=self.denominator).add_(EPSILON)
+        self.parameters.addcmul_(gradient.div_(self.denominator), self.learning_rate, value=-1)
+
+
+class Adam(PopulationOptimizer):
+    """``torch.optim.Adam`` (Kingma and Ba 2015, Algorithm 1)."""
+
+    def __init__(self, parameters: Tensor, learning_rate: Tensor, weight_decay: Tensor | None) -> None:
+        super().__init__(parameters, learning_rate, weight_decay)
+        self.mean = torch.zeros_like(parameters)
+        self.square = torch.zeros_like(parameters)
+        self.denominator = torch.empty_like(parameters)
+
+    def update(self, gradient: Tensor) -> None:
+        correction1 = 1 - BETA1**self.steps
+        correction2 = 1 - BETA2**self.steps
+        self.mean.lerp_(gradient, 1 - BETA1)
+        self.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        # m̂/(√v̂+ε) with both corrections moved out of the elementwise work: the ratio is scaled by √c2,
+        # so ε is too.
+        torch.sqrt(self.square, out=self.denominator).add_(EPSILON * correction2**0.5)
+        torch.div(self.mean, self.denominator, out=self.denominator)
+        self.parameters.addcmul_(self.denominator, self.learning_rate, value=-(correction2**0.5) / correction1)
+
+
+class AdamW(Adam):
+    """``torch.optim.AdamW`` (Loshchilov and Hutter 2019, Algorithm 2): decay acts on the weights themselves."""
+
+    def __init__(self, parameters: Tensor, learning_rate: Tensor, weight_decay: Tensor | None) -> None:
+        super().__init__(parameters, learning_rate, None)
+        self.keep = None if weight_decay is None else 1 - learning_rate * weight_decay
+
+    def update(self, gradient: Tensor) -> None:
+        if self.keep is not None:
+            self.parameters.mul_(self.keep)
+        super().update(gradient)
+
+
+OPTIMIZERS: dict[str, Callable[[Tensor, Tensor, Tensor | None], PopulationOptimizer]] = {
+    "sgd": Sgd,
+    "momentum": Momentum,
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RmsProp,
+}
