@@ -98,7 +98,7 @@ def train_population(
     for group in group_members(architecture, members, len(data)):
         chosen = [members[row] for row in group.rows]
         start_MP = initial_weights(architecture, chosen) if initial_MP is None else initial_MP[list(group.rows)]
-        yield from _train_group(architecture, group, chosen, start_MP.to(device), inputs, onehot, epochs, wanted)
+        yield from _train_group(architecture, group, chosen, start_MP.to(device), inputs, onehot, wanted)
 
 
 @torch.no_grad()
