@@ -77,24 +77,38 @@ class RmsProp(PopulationOptimizer):
 
 
 class Adam(PopulationOptimizer):
-    """``torch.optim.Adam`` (Kingma and Ba 2015, Algorithm 1)."""
+    """``torch.optim.Adam`` (Kingma and Ba 2015, Algorithm 1).
+
+    Torch's fused kernel knows one learning rate for all entries. It therefore moves a buffer of zeros with rate 1,
+    and the result is scaled by each entry's own rate: one pass over the moments instead of six.
+    """
 
     def __init__(self, parameters: Tensor, learning_rate: Tensor, weight_decay: Tensor | None) -> None:
         super().__init__(parameters, learning_rate, weight_decay)
         self.mean = torch.zeros_like(parameters)
         self.square = torch.zeros_like(parameters)
-        self.denominator = torch.empty_like(parameters)
+        self.move = torch.zeros_like(parameters)
+        self.kernel_steps = torch.zeros((), device=parameters.device)
 
     def update(self, gradient: Tensor) -> None:
-        correction1 = 1 - BETA1**self.steps
-        correction2 = 1 - BETA2**self.steps
-        self.mean.lerp_(gradient, 1 - BETA1)
-        self.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        # m̂/(√v̂+ε) with both corrections moved out of the elementwise work: the ratio is scaled by √c2,
-        # so ε is too.
-        torch.sqrt(self.square, out=self.denominator).add_(EPSILON * correction2**0.5)
-        torch.div(self.mean, self.denominator, out=self.denominator)
-        self.parameters.addcmul_(self.denominator, self.learning_rate, value=-(correction2**0.5) / correction1)
+        self.kernel_steps.fill_(self.steps)
+        torch.ops.aten._fused_adam_(
+            [self.move],
+            [gradient],
+            [self.mean],
+            [self.square],
+            [],
+            [self.kernel_steps],
+            lr=1.0,
+            beta1=BETA1,
+            beta2=BETA2,
+            weight_decay=0.0,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+        self.parameters.addcmul_(self.move, self.learning_rate)
+        self.move.zero_()
 
 
 class AdamW(Adam):
