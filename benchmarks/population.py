@@ -50,7 +50,9 @@ class Method:
 
 
 def members_of(count: int, block: int) -> list[Member]:
-    return [Member(id=i, seed=i, learning_rate=LEARNING_RATE, batch_size=BATCH, order_seed=i // block) for i in range(count)]
+    return [
+        Member(id=i, seed=i, learning_rate=LEARNING_RATE, batch_size=BATCH, order_seed=i // block) for i in range(count)
+    ]
 
 
 def plain_loop(architecture: Architecture, data: Images, count: int, *, fused: bool) -> Iterator[Tensor]:
@@ -73,7 +75,9 @@ def vmapped(architecture: Architecture, data: Images, count: int) -> Tensor:
     """``torch.func.vmap`` over members that share their minibatches, with a hand-written Adam."""
     x, y = data.inputs, data.labels
     module = architecture.to_module(initial_weights(architecture, members_of(1, 1))[0])
-    weights = {k: v.clone() for k, v in architecture.tensors(initial_weights(architecture, members_of(count, 1))).items()}
+    weights = {
+        k: v.clone() for k, v in architecture.tensors(initial_weights(architecture, members_of(count, 1))).items()
+    }
     mean = {k: torch.zeros_like(v) for k, v in weights.items()}
     square = {k: torch.zeros_like(v) for k, v in weights.items()}
 
@@ -117,7 +121,9 @@ def gemm_peak(seconds: float = 1.0) -> float:
     return best
 
 
-def compare(architecture: Architecture, data: Images, population: int, loop_members: int, repeats: int) -> list[dict[str, float | str]]:
+def compare(
+    architecture: Architecture, data: Images, population: int, loop_members: int, repeats: int
+) -> list[dict[str, float | str]]:
     """Times all methods in turn, ``repeats`` times after one warm-up."""
 
     def own(count: int, block: int) -> Callable[[], object]:
@@ -125,8 +131,14 @@ def compare(architecture: Architecture, data: Images, population: int, loop_memb
         return lambda: consume(train_population(architecture, chosen, data, epochs=1, snapshot_epochs=[1]))
 
     methods = [
-        Method("per-model loop", loop_members, lambda: consume(plain_loop(architecture, data, loop_members, fused=False))),
-        Method("per-model loop, fused Adam", loop_members, lambda: consume(plain_loop(architecture, data, loop_members, fused=True))),
+        Method(
+            "per-model loop", loop_members, lambda: consume(plain_loop(architecture, data, loop_members, fused=False))
+        ),
+        Method(
+            "per-model loop, fused Adam",
+            loop_members,
+            lambda: consume(plain_loop(architecture, data, loop_members, fused=True)),
+        ),
         Method("torch.func.vmap, shared order", population, lambda: vmapped(architecture, data, population)),
         Method("train_population, own order", population, own(population, 1)),
         Method(f"train_population, order per {BLOCK}", population, own(population, BLOCK)),

@@ -70,8 +70,9 @@ def load_vision(name: str, root: Path | None = None) -> ImageData:
                 root.mkdir(parents=True, exist_ok=True)
                 parts.append(known.factory(root=str(root), download=True, **options))
             except (OSError, RuntimeError) as error:
+                reason = " ".join(str(error).split())
                 raise FileNotFoundError(
-                    f"data set {name!r} is not under {root} and could not be downloaded ({error}). "
+                    f"data set {name!r} is not under {root} and could not be downloaded ({reason}). "
                     f"Put torchvision's files there, or set {ROOT_VARIABLE} to the folder that holds them"
                 ) from error
     (pixels, labels), (test_pixels, test_labels) = (_arrays(part) for part in parts)

@@ -1,0 +1,184 @@
+"""Data sets: splits, hashes, and torchvision's loaders on small files in the original formats."""
+
+import bz2
+import gzip
+import hashlib
+import os
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from torchvision import datasets
+
+from zoo.data import DATASETS, ImageData, Images, load_dataset
+from zoo.data.tetris import SHAPES, load_tetris, placements
+from zoo.data.vision import VISION, load_vision
+
+
+def numbers(*shape, high=256):
+    return np.random.Generator(np.random.Philox(key=7)).integers(0, high, size=shape, dtype=np.uint8)
+
+
+def test_digits_are_the_real_ones_in_disjoint_splits():
+    data = load_dataset("digits")
+    assert (len(data.train), len(data.validation), len(data.test)) == (997, 300, 500)
+    assert data.input_shape == (1, 8, 8)
+    assert float(data.train.inputs.max()) == 1.0
+    rows = torch.cat([part.pixels.flatten(1) for part in (data.train, data.validation, data.test)])
+    assert rows.int().sum() == 561718  # sum of all pixels of the published set
+    assert len(set(data.test.labels.tolist())) == 10
+
+
+def test_content_hash_is_pinned_and_sees_every_part():
+    data = load_dataset("digits")
+    assert data.sha256[:16] == "f36903b4be8dc41c"
+    assert load_dataset("digits").sha256 == data.sha256
+    swapped = ImageData(data.name, data.classes, data.train, data.test, data.validation)
+    assert swapped.sha256 != data.sha256
+    scaled = ImageData(
+        data.name, data.classes, Images(data.train.pixels, data.train.labels, 1.0), data.validation, data.test
+    )
+    assert scaled.sha256 != data.sha256
+
+
+def test_tetris_images_show_their_shape():
+    data = load_tetris(count=400)
+    assert data.input_shape == (1, 4, 4)
+    assert load_tetris(count=400).sha256 == data.sha256
+    assert load_tetris(seed=1, count=400).sha256 != data.sha256
+    for pixels, label in zip(data.train.pixels.numpy(), data.train.labels.tolist(), strict=True):
+        bright = (pixels[0] >= 150).astype(np.uint8)
+        assert any((bright == mask).all() for mask in placements(SHAPES[label]))
+
+
+@pytest.mark.parametrize(("shape", "count"), list(zip(SHAPES, (8, 9, 24, 24), strict=True)))
+def test_tetris_placements_are_all_there(shape, count):
+    assert len(placements(shape)) == count
+
+
+def write_idx(folder: Path, name: str, array: np.ndarray, *, compress: bool = False) -> None:
+    content = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    folder.mkdir(parents=True, exist_ok=True)
+    if compress:
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+    else:
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
+)
+def test_idx_data_sets(tmp_path, name, folder):
+    train, test = numbers(40, 28, 28), numbers(10, 28, 28, high=100)
+    raw = tmp_path / folder / "raw"
+    write_idx(raw, "train-images-idx3-ubyte", train)
+    write_idx(raw, "train-labels-idx1-ubyte", np.arange(40, dtype=np.uint8) % 10)
+    write_idx(raw, "t10k-images-idx3-ubyte", test)
+    write_idx(raw, "t10k-labels-idx1-ubyte", np.arange(10, dtype=np.uint8))
+    data = load_vision(name, tmp_path)
+    assert (len(data.train), len(data.validation), len(data.test)) == (32, 8, 10)
+    assert torch.equal(data.test.pixels[:, 0], torch.from_numpy(test))
+    known = {image.tobytes(): label % 10 for label, image in enumerate(train)}
+    for part in (data.train, data.validation):
+        for image, label in zip(part.pixels.numpy(), part.labels.tolist(), strict=True):
+            assert known.pop(image[0].tobytes()) == label
+    assert not known
+
+
+def test_usps(tmp_path):
+    for split, name in (("train", "usps.bz2"), ("test", "usps.t.bz2")):
+        pixels = numbers(20 if split == "train" else 5, 256) / 127.5 - 1
+        lines = [
+            f"{row % 10 + 1} " + " ".join(f"{i + 1}:{value:.6f}" for i, value in enumerate(values))
+            for row, values in enumerate(pixels)
+        ]
+        (tmp_path / name).write_bytes(bz2.compress("\n".join(lines).encode()))
+    data = load_vision("usps", tmp_path)
+    assert data.input_shape == (1, 16, 16)
+    assert (len(data.train), len(data.validation), len(data.test)) == (16, 4, 5)
+    assert data.test.labels.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "cls", "key"), [("cifar10", datasets.CIFAR10, "labels"), ("cifar100", datasets.CIFAR100, "fine_labels")]
+)
+def test_cifar(tmp_path, monkeypatch, name, cls, key):
+    folder = tmp_path / cls.base_folder
+    folder.mkdir()
+
+    def write(file, content):
+        (folder / file).write_bytes(pickle.dumps(content))
+        return [file, hashlib.md5((folder / file).read_bytes()).hexdigest()]
+
+    train, test = numbers(20, 3072), numbers(5, 3072, high=50)
+    meta_key = "label_names" if name == "cifar10" else "fine_label_names"
+    meta = write(cls.meta["filename"], {meta_key: [str(i) for i in range(10)]})
+    monkeypatch.setattr(cls, "meta", {"filename": meta[0], "key": meta_key, "md5": meta[1]})
+    monkeypatch.setattr(cls, "train_list", [write("train", {"data": train, key: [i % 10 for i in range(20)]})])
+    monkeypatch.setattr(cls, "test_list", [write("test", {"data": test, key: list(range(5))})])
+    data = load_vision(name, tmp_path)
+    assert data.classes == VISION[name].classes
+    assert data.input_shape == (3, 32, 32)
+    assert torch.equal(data.test.pixels, torch.from_numpy(test.reshape(5, 3, 32, 32)))
+
+
+def test_svhn(tmp_path, monkeypatch):
+    lists = {}
+    for split, count in (("train", 20), ("test", 5)):
+        file = tmp_path / f"{split}_32x32.mat"
+        labels = (np.arange(count) % 10 + 1).astype(np.uint8)[:, None]  # SVHN calls the digit 0 class 10
+        scipy.io.savemat(file, {"X": numbers(32, 32, 3, count), "y": labels})
+        lists[split] = ["http://localhost/none", file.name, hashlib.md5(file.read_bytes()).hexdigest()]
+    monkeypatch.setattr(datasets.SVHN, "split_list", lists)
+    data = load_vision("svhn", tmp_path)
+    assert data.input_shape == (3, 32, 32)
+    assert data.test.labels.tolist() == [1, 2, 3, 4, 5]
+    assert torch.equal(data.test.pixels, torch.from_numpy(numbers(32, 32, 3, 5)).permute(3, 2, 0, 1))
+
+
+def test_a_data_set_that_cannot_be_found_says_where_it_belongs(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(FileNotFoundError, match=rf"not under {tmp_path}.*ZOOSCALE_DATA"):
+        load_vision("mnist", tmp_path)
+
+
+def test_the_root_comes_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOOSCALE_DATA", str(tmp_path / "here"))
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(FileNotFoundError, match="here"):
+        load_dataset("mnist")
+
+
+@pytest.mark.skipif(
+    not (Path(os.environ.get("ZOOSCALE_DATA", "")) / "MNIST").is_dir(), reason="ZOOSCALE_DATA has no MNIST"
+)
+def test_real_mnist():
+    data = load_dataset("mnist")
+    assert (len(data.train), len(data.validation), len(data.test)) == (55_000, 5_000, 10_000)
+
+
+def test_unknown_and_malformed_data_sets_are_refused():
+    with pytest.raises(ValueError, match="unknown data set 'imagenet'; known: cifar10"):
+        load_dataset("imagenet")
+    with pytest.raises(ValueError, match=r"must return a zoo\.data\.ImageData"):
+        load_dataset("builtins:dict")
+    pixels = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="expected uint8"):
+        Images(pixels.float(), torch.zeros(3, dtype=torch.int64), 1.0)
+    with pytest.raises(ValueError, match="expected int64 \\[3\\]"):
+        Images(pixels, torch.zeros(2, dtype=torch.int64), 1.0)
+    good = Images(pixels, torch.tensor([0, 1, 2]), 1.0)
+    with pytest.raises(ValueError, match="train labels leave 0..1"):
+        ImageData("x", 2, good, good, good)
+    with pytest.raises(ValueError, match="no validation images"):
+        ImageData("x", 3, good, good.first(0), good)
+
+
+def test_the_registry_has_the_published_data_sets():
+    assert set(DATASETS) == {
+        "digits", "tetris", "mnist", "fashion_mnist", "kmnist", "usps", "cifar10", "cifar100", "svhn",
+    }  # fmt: skip

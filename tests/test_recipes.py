@@ -1,0 +1,118 @@
+"""Recipes: prefix stability, identity, choices."""
+
+import collections
+import dataclasses
+
+import pytest
+
+from zoo.config import canonical_json, digest, from_json, lookup, to_json
+from zoo.data import load_dataset
+from zoo.recipes import RECIPES, Recipe, find_recipe
+
+DIGITS = load_dataset("digits")
+OWN_RECIPE = dataclasses.replace(RECIPES["digits-mlp-seeds"], name="own", hidden=(5,))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_json_and_back(name):
+    recipe = find_recipe(name)
+    assert recipe.name == name
+    assert from_json(Recipe, to_json(recipe)) == recipe
+
+
+def test_the_number_of_members_is_not_part_of_the_identity_and_everything_else_is():
+    recipe = find_recipe("digits-mlp-diverse")
+    assert dataclasses.replace(recipe, members=7).digest("x") == recipe.digest("x")
+    assert recipe.digest("y") != recipe.digest("x")
+    changes = {"seed": 1, "epochs": 61, "hidden": (17,), "shard_members": 32, "name": "other", "bias": False}
+    for field, value in changes.items():
+        extra = {"snapshot_epochs": (61,)} if field == "epochs" else {}
+        assert dataclasses.replace(recipe, **{field: value}, **extra).digest("x") != recipe.digest("x"), field
+
+
+def test_pinned_digests():
+    """A changed digest orphans every stored zoo of the recipe: change it knowingly."""
+    assert find_recipe("mnist-mlp-diverse").digest("")[:16] == "c9c2091f970fd38c"
+    assert find_recipe("digits-mlp-diverse").digest("")[:16] == "f6f3724615023ea6"
+
+
+def test_members_of_a_diverse_recipe_take_every_choice_and_share_what_a_block_shares():
+    recipe = find_recipe("digits-mlp-diverse")
+    members = [recipe.member(i) for i in range(1024)]
+    assert members[137] == recipe.member(137)
+    for field in ("initialisations", "optimizers", "weight_decays", "dropouts", "training_fractions"):
+        seen = {getattr(member, field[:-1]) for member in members}
+        assert seen == set(getattr(recipe, field)), field
+    assert len({member.seed for member in members}) == 1024
+    for start in range(0, 1024, 16):
+        block = members[start : start + 16]
+        assert len({(m.optimizer, m.training_fraction, m.order_seed, m.subset_seed) for m in block}) == 1
+    assert len({member.order_seed for member in members}) == 64
+    for member in members:
+        factor = {"sgd": 100, "momentum": 10}.get(member.optimizer, 1)
+        assert member.learning_rate / factor * (1 + 1e-5) >= 1e-3
+        assert member.learning_rate / factor <= 1e-2 * (1 + 1e-5)
+        assert 0.5 <= member.init_scale <= 2.0
+
+
+def test_every_activation_has_its_share_of_the_shards():
+    recipe = find_recipe("digits-mlp-diverse")
+    shards = [recipe.shard_architecture(i, DIGITS).layers[2].function for i in range(60)]
+    assert set(collections.Counter(shards).values()) == {10}
+    assert set(shards[:6]) == set(recipe.activations)
+
+
+def test_own_recipes_by_module_and_attribute():
+    assert find_recipe("test_recipes:OWN_RECIPE") is OWN_RECIPE
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digits", "unknown recipe 'digits'; known: digits-mlp-diverse"),
+        ("no_such_module:R", "module 'no_such_module' cannot be imported"),
+        ("test_recipes:MISSING", "no attribute 'MISSING'"),
+        ("test_recipes:DIGITS", "must be a zoo.recipes.Recipe"),
+    ],
+)
+def test_unknown_recipes_say_what_exists(name, message):
+    with pytest.raises(ValueError, match=message):
+        find_recipe(name)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("members", 0),
+        ("epochs", -1),
+        ("optimizers", ()),
+        ("optimizers", "adam"),
+        ("learning_rates", (2.0, 1.0)),
+        ("snapshot_epochs", (3, 1)),
+        ("snapshot_epochs", (0, 61)),
+        ("shard_members", 24),
+        ("seed", -1),
+    ],
+)
+def test_a_recipe_names_the_field_the_value_and_what_is_allowed(field, value):
+    with pytest.raises(ValueError, match=f"Recipe.{field} is "):
+        dataclasses.replace(find_recipe("digits-mlp-diverse"), **{field: value})
+
+
+def test_unknown_fields_list_the_known_ones():
+    with pytest.raises(ValueError, match="no field layers; its fields are name, dataset, members"):
+        from_json(Recipe, {"name": "x", "dataset": "digits", "members": 1, "layers": 3})
+
+
+def test_canonical_json_is_independent_of_order_and_strict():
+    assert canonical_json({"b": (1, 2), "a": None}) == '{"a":null,"b":[1,2]}'
+    assert digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json({"x": float("nan")})
+    with pytest.raises(TypeError, match="set"):
+        canonical_json({"x": {1}})
+
+
+def test_lookup_of_an_unknown_name_lists_the_registry():
+    with pytest.raises(ValueError, match="unknown fruit 'pear'; known: apple, fig"):
+        lookup({"fig": 1, "apple": 2}, "pear", "fruit")
