@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import os
 import pickle
+import re
 import struct
 from pathlib import Path
 
@@ -142,7 +143,7 @@ def test_svhn(tmp_path, monkeypatch):
 
 def test_a_data_set_that_cannot_be_found_says_where_it_belongs(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    with pytest.raises(FileNotFoundError, match=rf"not under {tmp_path}.*ZOOSCALE_DATA"):
+    with pytest.raises(FileNotFoundError, match=rf"not under {re.escape(str(tmp_path))}.*ZOOSCALE_DATA"):
         load_vision("mnist", tmp_path)
 
 

@@ -2,12 +2,19 @@
 
 import collections
 import dataclasses
+import hashlib
+import os
+from pathlib import Path
 
 import pytest
+import torch
 
 from zoo.config import canonical_json, digest, from_json, lookup, to_json
 from zoo.data import load_dataset
+from zoo.evaluation import agreement_matrix, evaluate, predictions
+from zoo.population import Population
 from zoo.recipes import RECIPES, Recipe, find_recipe
+from zoo.training.train import train_population
 
 DIGITS = load_dataset("digits")
 OWN_RECIPE = dataclasses.replace(RECIPES["digits-mlp-seeds"], name="own", hidden=(5,))
@@ -60,6 +67,52 @@ def test_every_activation_has_its_share_of_the_shards():
     shards = [recipe.shard_architecture(i, DIGITS).layers[2].function for i in range(60)]
     assert set(collections.Counter(shards).values()) == {10}
     assert set(shards[:6]) == set(recipe.activations)
+
+
+def one_snapshot_a_member(recipe, shards):
+    """Trains the first shards and keeps of each member one snapshot, chosen by a hash."""
+    data = load_dataset(recipe.dataset)
+    epochs = [epoch for epoch in recipe.snapshot_epochs if epoch]
+    weights, members, architectures = [], [], []
+    for shard in range(shards):
+        architecture = recipe.shard_architecture(shard, data)
+        first = shard * recipe.shard_members
+        chosen = [recipe.member(index) for index in range(first, first + recipe.shard_members)]
+        for snapshot in train_population(
+            architecture, chosen, data.train, epochs=recipe.epochs, snapshot_epochs=epochs
+        ):
+            for row, weights_P in zip(snapshot.rows, snapshot.weights_MP, strict=True):
+                draw = int(hashlib.sha256(str(chosen[row].id).encode()).hexdigest(), 16)
+                if epochs[draw % len(epochs)] == snapshot.epoch:
+                    weights.append(weights_P)
+                    members.append(chosen[row])
+                    architectures.append(architecture)
+    distinct = tuple(dict.fromkeys(architectures))
+    population = Population(
+        weights_MP=torch.stack(weights),
+        architectures=distinct,
+        architecture_M=torch.tensor([distinct.index(architecture) for architecture in architectures]),
+        members=tuple(members),
+    )
+    return population, data
+
+
+NEEDS_MNIST = pytest.mark.skipif(
+    not (Path(os.environ.get("ZOOSCALE_DATA", "")) / "MNIST").is_dir(), reason="ZOOSCALE_DATA has no MNIST"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["digits-mlp-diverse", pytest.param("mnist-mlp-diverse", marks=NEEDS_MNIST)])
+def test_diverse_recipes_are_diverse(name):
+    population, data = one_snapshot_a_member(find_recipe(name), shards=3)
+    accuracy = evaluate(population, data.test).accuracy_M
+    agreement = agreement_matrix(predictions(population, data.test))
+    count = len(population)
+    pairwise = (agreement.sum() - count) / (count * (count - 1))
+    assert pairwise <= 0.85
+    assert accuracy[~accuracy.isnan()].std() >= 0.06
+    assert accuracy.nanmean() >= 0.7  # diverse, but networks that have learnt something
 
 
 def test_own_recipes_by_module_and_attribute():
