@@ -173,7 +173,7 @@ def test_unknown_and_malformed_data_sets_are_refused():
     with pytest.raises(ValueError, match="expected int64 \\[3\\]"):
         Images(pixels, torch.zeros(2, dtype=torch.int64), 1.0)
     good = Images(pixels, torch.tensor([0, 1, 2]), 1.0)
-    with pytest.raises(ValueError, match="train labels leave 0..1"):
+    with pytest.raises(ValueError, match=r"train labels leave 0\.\.1"):
         ImageData("x", 2, good, good, good)
     with pytest.raises(ValueError, match="no validation images"):
         ImageData("x", 3, good, good.first(0), good)
