@@ -9,20 +9,26 @@ from zoo.config import lookup
 from zoo.data.digits import load_digits_images
 from zoo.data.images import ImageData, Images
 from zoo.data.tetris import load_tetris
-from zoo.data.vision import load_vision
 
 __all__ = ["DATASETS", "ImageData", "Images", "load_dataset"]
+
+
+def _vision(name: str) -> ImageData:
+    from zoo.data.vision import load_vision  # torchvision takes a second, which other data sets need not wait for
+
+    return load_vision(name)
+
 
 DATASETS: dict[str, Callable[[], ImageData]] = {
     "digits": load_digits_images,
     "tetris": load_tetris,
-    "mnist": partial(load_vision, "mnist"),
-    "fashion_mnist": partial(load_vision, "fashion_mnist"),
-    "kmnist": partial(load_vision, "kmnist"),
-    "usps": partial(load_vision, "usps"),
-    "cifar10": partial(load_vision, "cifar10"),
-    "cifar100": partial(load_vision, "cifar100"),
-    "svhn": partial(load_vision, "svhn"),
+    "mnist": partial(_vision, "mnist"),
+    "fashion_mnist": partial(_vision, "fashion_mnist"),
+    "kmnist": partial(_vision, "kmnist"),
+    "usps": partial(_vision, "usps"),
+    "cifar10": partial(_vision, "cifar10"),
+    "cifar100": partial(_vision, "cifar100"),
+    "svhn": partial(_vision, "svhn"),
 }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from zoo.data.images import ImageData, split_images
 
 
 def load_digits_images() -> ImageData:
     """The optical-recognition digits in splits of 997 / 300 / 500 images; 17 grey levels, inputs in [0, 1]."""
+    from sklearn.datasets import load_digits  # takes a second, which other data sets need not wait for
+
     bunch = load_digits()
     pixels = bunch.images.astype(np.uint8)[:, None]
     return split_images("digits", pixels, bunch.target, classes=10, scale=1 / 16, validation=300, test=500)

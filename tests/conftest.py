@@ -1,0 +1,35 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from zoo.recipes import DIGITS_MLP_DIVERSE, Recipe
+from zoo.storage.build import generate_zoo
+from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
+
+SMALL = replace(DIGITS_MLP_DIVERSE, name="small", members=64, epochs=2, snapshot_epochs=(0, 1, 2), shard_members=16)
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> Recipe:
+    """64 diverse MLPs 64-16-10 on the digits in 4 shards, 2 epochs."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    """The zoo of ``small_recipe``. Shared by all tests: read only."""
+    return generate_zoo(SMALL, Store(tmp_path_factory.mktemp("small")))
+
+
+@pytest.fixture
+def zoo_copy(small_zoo: Zoo, tmp_path: Path) -> Zoo:
+    """A copy of ``small_zoo`` for the test to damage."""
+    shutil.copytree(small_zoo.store.uri, tmp_path / "copy")
+    return Zoo.open(small_zoo.name, store=Store(tmp_path / "copy"))

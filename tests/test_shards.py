@@ -1,0 +1,203 @@
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from zoo.architecture import Architecture, mlp
+from zoo.config import digest
+from zoo.population import Member, single_architecture
+from zoo.storage.errors import ZooError
+from zoo.storage.rows import METRIC_COLUMNS, content_hash, hash_number, shard_schema, split_of, sum_hashes, weights_of
+from zoo.storage.shards import ShardRange, read_header, read_shard, row_group_rows, write_shard
+
+ARCHITECTURE = mlp((1, 8, 8), (16,), 10)
+DATASET_SHA256 = "ab" * 32
+
+
+def shard_bytes(small_recipe, *, first=0, end=4, seed=0, spoil=None):
+    """A shard with random weights; ``spoil(weights_MP, metrics)`` may plant what it likes."""
+    members = [member for i in range(first, end) for member in [small_recipe.member(i)] * 3]
+    generator = torch.Generator().manual_seed(seed)
+    weights_MP = torch.randn(len(members), ARCHITECTURE.parameters, generator=generator)
+    metrics = {name: np.linspace(0.1, 0.9, len(members)) for name in METRIC_COLUMNS}
+    metrics["test_accuracy"] = metrics["test_accuracy"] / 2
+    if spoil:
+        spoil(weights_MP, metrics)
+    data = write_shard(
+        single_architecture(ARCHITECTURE, weights_MP, members, [0, 1, 2] * (end - first)),
+        steps=[0, 31, 62] * (end - first),
+        metrics=metrics,
+        recipe=small_recipe,
+        dataset_sha256=DATASET_SHA256,
+        members=ShardRange(first, end),
+    )
+    return data, weights_MP, members
+
+
+def test_write_read_round_trip_is_exact(small_recipe):
+    data, weights_MP, members = shard_bytes(small_recipe)
+    header, table = read_shard(data, "here")
+    assert np.array_equal(weights_of(table["weights"]), weights_MP.numpy())
+    assert table.schema.equals(shard_schema(ARCHITECTURE.parameters), check_metadata=False)
+    frame = table.to_pandas()
+    for field in dataclasses.fields(Member):
+        column = "member" if field.name == "id" else field.name
+        assert frame[column].tolist() == [getattr(member, field.name) for member in members]
+    assert frame.epoch.tolist() == [0, 1, 2] * 4
+    assert frame.step.tolist() == [0, 31, 62] * 4
+    assert set(frame.dataset) == {"digits"}
+    assert set(frame.activation) == {"relu"}
+    assert frame.split.tolist() == [split_of(member.id) for member in members]
+    assert np.allclose(frame.generalisation_gap, frame.train_accuracy - frame.test_accuracy)
+    assert not frame.diverged.any()
+    assert header.members == ShardRange(0, 4)
+    assert header.architecture == ARCHITECTURE
+    assert header.digest == small_recipe.digest(DATASET_SHA256)
+
+
+def test_bytes_are_deterministic_and_depend_on_the_content(small_recipe):
+    assert shard_bytes(small_recipe)[0] == shard_bytes(small_recipe)[0]
+    assert shard_bytes(small_recipe)[0] != shard_bytes(small_recipe, seed=1)[0]
+
+
+def test_member_count_of_the_recipe_does_not_enter_the_bytes(small_recipe):
+    more = dataclasses.replace(small_recipe, members=1000)
+    assert shard_bytes(small_recipe)[0] == shard_bytes(more)[0]
+
+
+def test_physical_layout(small_recipe):
+    data, _, _ = shard_bytes(small_recipe, end=200)
+    file = pq.ParquetFile(io.BytesIO(data))
+    assert file.schema_arrow.field("weights").type == pa.list_(pa.float32(), ARCHITECTURE.parameters)
+    assert file.num_row_groups > 1
+    rows = row_group_rows(ARCHITECTURE.parameters, 3)
+    assert rows % 3 == 0, "a member lies in one row group"
+    for group in range(file.num_row_groups):
+        metadata = file.metadata.row_group(group)
+        columns = {metadata.column(i).path_in_schema: metadata.column(i) for i in range(metadata.num_columns)}
+        weights = columns["weights.list.element"]
+        assert "BYTE_STREAM_SPLIT" in weights.encodings
+        assert weights.dictionary_page_offset is None
+        assert weights.compression == "ZSTD"
+        assert weights.total_uncompressed_size < 1 << 20
+        assert metadata.num_rows == rows or group == file.num_row_groups - 1
+        assert columns["member"].statistics.has_min_max
+    assert len(data) < 0.95 * 4 * ARCHITECTURE.parameters * 600
+
+
+def test_row_groups_hold_at_least_one_member_and_stay_small():
+    assert row_group_rows(100, 8) * 4 * 100 <= 1 << 19
+    assert row_group_rows(10_000_000, 6) == 6
+
+
+def test_metadata_is_readable_json_for_any_reader(small_recipe):
+    data, _, _ = shard_bytes(small_recipe)
+    raw = pq.read_schema(io.BytesIO(data)).metadata
+    assert Architecture.from_json(json.loads(raw[b"zooscale.architecture"])) == ARCHITECTURE
+    assert json.loads(raw[b"zooscale.schema_version"]) == 1
+    recipe = json.loads(raw[b"zooscale.recipe"])
+    assert recipe["learning_rates"] == list(small_recipe.learning_rates)
+    assert digest({"recipe": recipe, "dataset_sha256": DATASET_SHA256}) == json.loads(raw[b"zooscale.digest"])
+    environment = json.loads(raw[b"zooscale.environment"])
+    assert environment["libraries"]["torch"] == torch.__version__
+    assert set(environment) == {"python", "libraries", "backend", "machine", "cpu_capability", "cpu_flags"}
+
+
+def test_other_readers(small_recipe, tmp_path):
+    data, weights_MP, _ = shard_bytes(small_recipe)
+    (tmp_path / "shard.parquet").write_bytes(data)
+    frame = pd.read_parquet(tmp_path / "shard.parquet")
+    assert np.array_equal(np.stack(frame["weights"]), weights_MP.numpy())
+    scanned = pyarrow.dataset.dataset(tmp_path, format="parquet").to_table(
+        columns=["epoch"], filter=pyarrow.dataset.field("member") == 2
+    )
+    assert scanned["epoch"].to_pylist() == [0, 1, 2]
+
+
+def test_snapshots_that_are_not_finite_are_marked(small_recipe):
+    def spoil(weights_MP, metrics):
+        weights_MP[1, 7] = float("nan")
+        weights_MP[2, 7] = float("inf")
+        metrics["validation_loss"][4] = float("nan")
+
+    data, _, _ = shard_bytes(small_recipe, spoil=spoil)
+    _, table = read_shard(data, "here")
+    assert np.flatnonzero(table["diverged"].to_numpy()).tolist() == [1, 2, 4]
+    assert np.isnan(table["validation_loss"].to_numpy()[4])
+    assert np.isnan(weights_of(table["weights"])[1, 7])
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, 0.5, 0.999])
+def test_truncated_shard_is_named(small_recipe, keep):
+    data, _, _ = shard_bytes(small_recipe)
+    cut = data[: keep if isinstance(keep, int) else int(keep * len(data))]
+    with pytest.raises(ZooError, match=r"store/shard-x is corrupted or truncated .*zooscale verify"):
+        read_shard(cut, "store/shard-x")
+
+
+def test_flipped_bit_in_the_weights_is_found(small_recipe):
+    data, _, _ = shard_bytes(small_recipe)
+    spoiled = bytearray(data)
+    spoiled[len(data) // 2] ^= 1
+    with pytest.raises(ZooError, match=r"store/shard-x is corrupted"):
+        read_shard(bytes(spoiled), "store/shard-x")
+
+
+def test_files_that_are_no_shards():
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"a": [1]}), buffer)
+    with pytest.raises(ZooError, match="is no shard of a zoo"):
+        read_shard(buffer.getvalue(), "here")
+
+
+def test_other_schema_version_says_so(small_recipe):
+    schema = read_shard(shard_bytes(small_recipe)[0], "here")[1].schema
+    other = schema.with_metadata(schema.metadata | {b"zooscale.schema_version": b"99"})
+    with pytest.raises(ZooError, match="here has schema version 99; this release reads 1"):
+        read_header(other, "here")
+
+
+def test_content_hash_covers_ids_specs_and_weights_and_nothing_else(small_recipe):
+    _, table = read_shard(shard_bytes(small_recipe)[0], "here")
+    base = content_hash(table, ARCHITECTURE)
+
+    def changed(column, value):
+        values = table[column].to_pylist()
+        values[5] = value
+        index = table.schema.get_field_index(column)
+        return content_hash(
+            table.set_column(index, column, pa.array(values, table.schema.field(index).type)), ARCHITECTURE
+        )
+
+    for column, value in [("member", 99), ("epoch", 9), ("step", 9), ("seed", 1), ("dropout", 0.4), ("dataset", "x")]:
+        assert changed(column, value) != base, column
+    assert changed("weights", [0.0] * ARCHITECTURE.parameters) != base
+    assert content_hash(table, mlp((1, 8, 8), (16,), 10, activation="tanh")) != base
+    for column in ("test_loss", "train_accuracy"):
+        assert changed(column, 0.123) == base, column
+
+
+def test_content_hashes_add_up_however_rows_are_divided(small_recipe):
+    _, table = read_shard(shard_bytes(small_recipe)[0], "here")
+    whole = content_hash(table, ARCHITECTURE)
+    for cut in (1, 6, 11):
+        assert sum_hashes([content_hash(table[:cut], ARCHITECTURE), content_hash(table[cut:], ARCHITECTURE)]) == whole
+    assert sum_hashes(["f" * 64, f"{1:064x}"]) == "0" * 64
+
+
+def test_splits_are_fixed_and_have_their_shares():
+    splits = [split_of(member) for member in range(40)]
+    assert [member for member in range(40) if splits[member] == "validation"] == [4, 7, 10, 11, 12, 14]
+    assert [member for member in range(40) if splits[member] == "test"] == [18, 19, 23, 24, 25, 26]
+    shares = pd.Series([split_of(member) for member in range(10_000)]).value_counts(normalize=True)
+    assert shares["train"] == pytest.approx(0.70, abs=0.015)
+    assert shares["validation"] == pytest.approx(0.15, abs=0.015)
+    assert shares["test"] == pytest.approx(0.15, abs=0.015)
+    assert hash_number("split", 3) != hash_number("epoch", 3)

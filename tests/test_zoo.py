@@ -1,0 +1,546 @@
+import json
+import logging
+import pickle
+import subprocess
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import zoo.storage.build as build
+from zoo.config import to_json
+from zoo.evaluation import evaluate
+from zoo.storage.build import build_shard, commit, generate_zoo, plan_generation, plan_shards, store_shard, zoo_name
+from zoo.storage.errors import ZooError
+from zoo.storage.manifest import list_zoos
+from zoo.storage.rows import split_of
+from zoo.storage.shards import ShardRange
+from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
+from zoo.training.train import train_population
+
+
+def shard_files(zoo):
+    return [Path(zoo.uri, "shards", entry.name) for entry in zoo.manifest.shards]
+
+
+# ---- planning ----
+
+
+def test_plan_splits_at_multiples_of_the_shard_size(small_recipe):
+    def plan(first, end):
+        return [(shard.first, shard.end) for shard in plan_shards(small_recipe, first, end)]
+
+    assert plan(0, 48) == [(0, 16), (16, 32), (32, 48)]
+    assert plan(0, 20) == [(0, 16), (16, 20)]
+    assert plan(20, 50) == [(20, 32), (32, 48), (48, 50)]
+    assert plan(20, 21) == [(20, 21)]
+    assert plan(16, 32) == [(16, 32)]
+    assert plan(5, 5) == []
+    assert ShardRange(16, 20).name == "shard-0000016-0000020.parquet"
+
+
+def test_build_shard_refuses_a_range_over_two_shards(small_recipe, small_zoo):
+    for members in (ShardRange(8, 20), ShardRange(4, 4)):
+        with pytest.raises(ValueError, match="not of one shard"):
+            build_shard(small_recipe, small_zoo.dataset(), members)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "my recipe"])
+def test_recipe_names_that_cannot_be_folders(small_recipe, name):
+    with pytest.raises(ValueError, match=r"Recipe\.name is"):
+        zoo_name(replace(small_recipe, name=name), "0" * 64)
+
+
+@pytest.mark.parametrize("members", [0, -3])
+def test_no_members(small_recipe, tmp_path, members):
+    with pytest.raises(ValueError, match=f"members is {members}; allowed: 1 or more"):
+        generate_zoo(small_recipe, Store(tmp_path), members=members)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- what is in the zoo ----
+
+
+def test_zoo_describes_itself(small_zoo, small_recipe):
+    data = small_zoo.dataset()
+    assert small_zoo.name == f"small-{small_recipe.digest(data.sha256)[:8]}"
+    assert small_zoo.recipe == small_recipe
+    assert small_zoo.parameters == 64 * 16 + 16 + 16 * 10 + 10
+    assert [spec.name for spec in small_zoo.layout] == ["1.weight", "1.bias", "3.weight", "3.bias"]
+    assert len(small_zoo) == 64
+    assert set(small_zoo.architectures) == {small_recipe.shard_architecture(shard, data) for shard in range(4)}
+
+
+def test_members_is_a_table_of_every_snapshot(small_zoo, small_recipe):
+    frame = small_zoo.members
+    assert "weights" not in frame
+    assert list(zip(frame.member, frame.epoch, strict=True)) == [(m, e) for m in range(64) for e in (0, 1, 2)]
+    assert frame.split.tolist() == [split_of(member) for member in frame.member]
+    member = small_recipe.member(37)
+    row = frame[frame.member == 37].iloc[-1]
+    assert row.seed == member.seed
+    assert row.optimizer == member.optimizer
+    assert row.learning_rate == member.learning_rate
+    assert row.activation == small_recipe.shard_architecture(2, small_zoo.dataset()).layers[2].function
+    frame.loc[:, "epoch"] = 99
+    assert small_zoo.members.epoch.max() == 2, "the caller's table is its own"
+
+
+def test_opening_and_the_table_read_no_weights(small_zoo, monkeypatch):
+    read = []
+    zoo = Zoo.open(small_zoo.uri)
+    original = zoo._reader.read
+    monkeypatch.setattr(
+        zoo._reader, "read", lambda shard, columns, *a: read.extend(columns) or original(shard, columns, *a)
+    )
+    assert len(zoo.members) == 192
+    assert read
+    assert "weights" not in read
+
+
+def test_one_member_reads_one_row_group(small_zoo, monkeypatch):
+    zoo = Zoo.open(small_zoo.uri)
+    _ = zoo.snapshots
+    read = []
+    original = zoo._reader.read
+    monkeypatch.setattr(zoo._reader, "read", lambda *arguments: read.append(arguments) or original(*arguments))
+    zoo.population(members=[37])
+    assert read == [(2, ["weights"], [0])]
+
+
+def test_weights_and_metrics_are_those_of_training(small_zoo, small_recipe):
+    data = small_zoo.dataset()
+    members = [small_recipe.member(i) for i in range(32, 48)]
+    architecture = small_recipe.shard_architecture(2, data)
+    population = small_zoo.population(members=range(32, 48), epochs=[0, 1, 2])
+    assert [(m.id, e) for m, e in zip(population.members, population.epochs, strict=True)] == [
+        (member, epoch) for member in range(32, 48) for epoch in (0, 1, 2)
+    ]
+    assert list(population.members[::3]) == members
+    weights_MEP = population.weights_MP.unflatten(0, (16, 3))
+    for snapshot in train_population(architecture, members, data.train, epochs=2, snapshot_epochs=(0, 1, 2)):
+        stored = weights_MEP[list(snapshot.rows), snapshot.epoch]
+        assert torch.allclose(stored, snapshot.weights_MP, atol=1e-6)
+    frame = small_zoo.members.query("32 <= member < 48")
+    for split in ("train", "validation", "test"):
+        found = evaluate(population, getattr(data, split))
+        assert np.allclose(frame[f"{split}_loss"], found.loss_M.numpy(), atol=1e-5)
+        assert np.allclose(frame[f"{split}_accuracy"], found.accuracy_M.numpy())
+    assert np.allclose(frame.generalisation_gap, frame.train_accuracy - frame.test_accuracy)
+
+
+def test_architecture_of_each_row(small_zoo):
+    population = small_zoo.population(epochs="last")
+    names = small_zoo.members.query("epoch == 2").activation.tolist()
+    found = [population.architectures[index].layers[2].function for index in population.architecture_M.tolist()]
+    assert found == names
+    assert len(set(names)) == 4
+
+
+# ---- selection ----
+
+
+def test_splits_partition_the_members(small_zoo):
+    parts = {split: {m.id for m in small_zoo.population(split).members} for split in ("train", "validation", "test")}
+    assert set.union(*parts.values()) == set(range(64))
+    assert sum(len(part) for part in parts.values()) == 64
+    assert all(split_of(member) == split for split, part in parts.items() for member in part)
+
+
+def test_epochs(small_zoo):
+    def epochs(choice):
+        return small_zoo.population(epochs=choice).epochs
+
+    assert epochs(None) == (1, 2) * 64
+    assert epochs("last") == (2,) * 64
+    assert epochs([0]) == (0,) * 64
+    assert epochs([2, 0]) == (0, 2) * 64
+    one = small_zoo.population(epochs="one")
+    assert [m.id for m in one.members] == list(range(64))
+    assert 16 < one.epochs.count(1) < 48
+    assert small_zoo.population(epochs="one", members=[5, 40]).epochs == (one.epochs[5], one.epochs[40])
+
+
+def test_limit_takes_the_first_members_of_the_split(small_zoo):
+    every = sorted({m.id for m in small_zoo.population("train").members})
+    some = small_zoo.population("train", limit=7)
+    assert sorted({m.id for m in some.members}) == every[:7]
+    assert len(some) == 14
+
+
+def test_bad_selections(small_zoo):
+    for call, message in [
+        (lambda: small_zoo.population("training"), "split is 'training'; allowed: train, validation, test"),
+        (lambda: small_zoo.population(epochs=[1, 7]), r"epochs is \[1, 7\].*has: 0, 1, 2"),
+        (lambda: small_zoo.population(epochs="first"), "epochs is 'first'"),
+        (lambda: small_zoo.population(members=[3, 64]), "has no member 64; it has 0 to 63"),
+        (lambda: small_zoo.population(limit=0), "limit is 0"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(ZooError, match="no snapshots with split 'test'"):
+        small_zoo.population("test", members=[0])
+
+
+def test_diverged_members_are_kept_marked_and_left_out_by_default(small_recipe, tmp_path, monkeypatch, caplog):
+    def with_divergence(*arguments, **options):
+        for snapshot in train_population(*arguments, **options):
+            if 0 in snapshot.rows and snapshot.epoch == 2:
+                snapshot.weights_MP[snapshot.rows.index(0), 3] = float("nan")
+            yield snapshot
+
+    monkeypatch.setattr(build, "train_population", with_divergence)
+    recipe = replace(small_recipe, name="diverging", optimizers=("adam",), training_fractions=(1.0,))
+    zoo = generate_zoo(recipe, Store(tmp_path), members=16)
+    frame = zoo.members
+    assert frame[frame.diverged][["member", "epoch"]].to_numpy().tolist() == [[0, 2]]
+    assert np.isnan(frame.test_loss[2])
+    assert len(frame) == 48
+    with caplog.at_level(logging.WARNING, logger="zoo"):
+        left = zoo.population(epochs="last")
+    assert [m.id for m in left.members] == list(range(1, 16))
+    assert "1 of 16 chosen snapshots diverged and are left out" in caplog.text
+    everyone = zoo.population(epochs="last", include_diverged=True)
+    assert len(everyone) == 16
+    assert torch.isnan(everyone.weights_MP[0, 3])
+    assert [m.id for m in zoo.population(epochs="last", limit=3).members] == [1, 2, 3]
+
+
+# ---- the torch data set ----
+
+
+def test_torch_dataset_equals_the_population(small_zoo):
+    population = small_zoo.population("train")
+    dataset = small_zoo.torch_dataset("train", columns=("member", "epoch", "test_accuracy", "activation"))
+    assert len(dataset) == len(population)
+    for index in (0, 17, len(dataset) - 1):
+        item = dataset[index]
+        assert torch.equal(item["weights"], population.weights_MP[index])
+        assert item["member"] == population.members[index].id
+        assert item["epoch"] == population.epochs[index]
+        assert isinstance(item["activation"], str)
+    shuffled = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0)).tolist()
+    batch = torch.stack([item["weights"] for item in dataset.__getitems__(shuffled)])
+    assert torch.equal(batch, population.weights_MP[shuffled])
+
+
+def test_torch_dataset_in_loader_workers(small_zoo):
+    dataset = small_zoo.torch_dataset("train", "last")
+    loader = DataLoader(dataset, batch_size=8, num_workers=1, multiprocessing_context="fork")
+    weights = torch.cat([batch["weights"] for batch in loader])
+    assert torch.equal(weights, small_zoo.population("train", epochs="last").weights_MP)
+    again = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(again[3]["weights"], dataset[3]["weights"])
+
+
+def test_torch_dataset_keeps_few_row_groups(small_zoo, monkeypatch):
+    monkeypatch.setattr("zoo.storage.torch_dataset.CACHED_ROW_GROUPS", 2)
+    dataset = small_zoo.torch_dataset()
+    for index in range(0, len(dataset), 5):
+        _ = dataset[index]
+    assert len(dataset._cache) == 2
+
+
+# ---- finding and opening ----
+
+
+def test_open_by_address_name_and_beginning(small_zoo):
+    assert Zoo.open(small_zoo.uri).content_sha256 == small_zoo.content_sha256
+    assert Zoo.open(Path(small_zoo.uri)).name == small_zoo.name
+    for name in (small_zoo.name, "small", "sma"):
+        assert Zoo.open(name, store=small_zoo.store).uri == small_zoo.uri
+    assert Zoo.open("small", store=small_zoo.store.uri).uri == small_zoo.uri
+
+
+def test_open_finds_names_in_the_default_store(small_zoo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store").symlink_to(small_zoo.store.uri)
+    assert Zoo.open("small").content_sha256 == small_zoo.content_sha256
+    assert Zoo.open(f"./store/zoos/{small_zoo.name}").content_sha256 == small_zoo.content_sha256
+
+
+def test_unknown_zoo_lists_those_there_are(small_zoo, tmp_path):
+    with pytest.raises(ZooError, match=f"there is no zoo 'big'.*it has {small_zoo.name}"):
+        Zoo.open("big", store=small_zoo.store)
+    with pytest.raises(ZooError, match="it has none: `zooscale generate RECIPE` makes one"):
+        Zoo.open("big", store=Store(tmp_path))
+    with pytest.raises(ZooError, match="is not the address of a zoo"):
+        Zoo.open(str(tmp_path / "somewhere"))
+
+
+def test_ambiguous_beginning(zoo_copy):
+    other = Path(zoo_copy.uri).with_name("smaller-00000000")
+    Path(zoo_copy.uri).with_name("smaller-00000000").mkdir()
+    (other / "manifest-0001.json").write_bytes(Path(zoo_copy.uri, "manifest-0001.json").read_bytes())
+    with pytest.raises(ZooError, match=f"beginning of several zoos.*{zoo_copy.name}, smaller-00000000"):
+        Zoo.open("small", store=zoo_copy.store)
+    assert Zoo.open("small-", store=zoo_copy.store).name == zoo_copy.name
+
+
+def test_zoo_without_manifest_says_how_far_it_got(zoo_copy):
+    Path(zoo_copy.uri, "manifest-0001.json").unlink()
+    shard_files(zoo_copy)[0].unlink()
+    with pytest.raises(ZooError, match=r"unfinished: 3 shards but no manifest.*`zooscale generate small`"):
+        Zoo.open("small", store=zoo_copy.store)
+    assert [(listing.name, listing.complete, listing.shards) for listing in list_zoos(zoo_copy.store)] == [
+        (zoo_copy.name, False, 3)
+    ]
+
+
+def edit_manifest(zoo, change):
+    path = Path(zoo.uri, "manifest-0001.json")
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_manifest_of_another_recipe(zoo_copy):
+    edit_manifest(zoo_copy, lambda value: value["recipe"].update(seed=5))
+    with pytest.raises(ZooError, match="is of another recipe"):
+        Zoo.open(zoo_copy.uri)
+
+
+def test_manifest_copied_from_another_zoo(zoo_copy):
+    other = Path(zoo_copy.uri).with_name("small-12345678")
+    Path(zoo_copy.uri).rename(other)
+    with pytest.raises(ZooError, match="is of another recipe"):
+        Zoo.open(str(other))
+
+
+def test_damaged_manifests(zoo_copy):
+    path = Path(zoo_copy.uri, "manifest-0001.json")
+    whole = path.read_bytes()
+    for damaged in (whole[:200], b"", b"[]", whole.replace(b'"rows"', b'"lines"', 1)):
+        path.write_bytes(damaged)
+        with pytest.raises(ZooError, match=r"manifest-0001\.json is damaged .*Delete it"):
+            Zoo.open(zoo_copy.uri)
+    path.write_bytes(whole)
+    edit_manifest(zoo_copy, lambda value: value["shards"].pop(1))
+    with pytest.raises(ZooError, match="do not make up members 0 to 63 without gaps"):
+        Zoo.open(zoo_copy.uri)
+    path.write_bytes(whole)
+    edit_manifest(zoo_copy, lambda value: value.update(schema_version=7))
+    with pytest.raises(ZooError, match="schema version 7; this release reads 1"):
+        Zoo.open(zoo_copy.uri)
+
+
+def test_damaged_shards_name_the_file(zoo_copy):
+    file = shard_files(zoo_copy)[1]
+    whole = file.read_bytes()
+    where = f"{file.name} is corrupted or truncated.*zooscale verify"
+    file.write_bytes(whole[:-100])
+    with pytest.raises(ZooError, match=where):
+        _ = Zoo.open(zoo_copy.uri).members
+    middle = bytearray(whole)
+    middle[len(whole) // 2] ^= 0x10
+    file.write_bytes(bytes(middle))
+    with pytest.raises(ZooError, match=where):
+        Zoo.open(zoo_copy.uri).population()
+    file.write_bytes(whole[:-4] + b"XXXX")
+    with pytest.raises(ZooError, match=where):
+        _ = Zoo.open(zoo_copy.uri).members
+    file.unlink()
+    with pytest.raises(ZooError, match=f"{file.name} is missing; run `zooscale generate` again"):
+        _ = Zoo.open(zoo_copy.uri).members
+
+
+def test_shard_of_another_zoo_is_refused(zoo_copy, small_recipe):
+    file = shard_files(zoo_copy)[1]
+    stranger = build_shard(replace(small_recipe, seed=9), zoo_copy.dataset(), ShardRange(16, 32))
+    file.write_bytes(stranger)
+    edit_manifest(zoo_copy, lambda value: value["shards"][1].update(size_bytes=len(stranger)))
+    with pytest.raises(ZooError, match="is of another zoo"):
+        _ = Zoo.open(zoo_copy.uri).members
+
+
+def test_data_set_of_other_content(zoo_copy, monkeypatch):
+    other = replace(zoo_copy.dataset(), classes=10, validation=zoo_copy.dataset().validation.first(5))
+    monkeypatch.setattr("zoo.storage.zoo.load_dataset", lambda _name: other)
+    with pytest.raises(ZooError, match=r"was trained on .* Use the same files"):
+        zoo_copy.dataset()
+
+
+# ---- generating: the same zoo however it comes about ----
+
+
+def test_generation_is_reproducible_file_by_file(small_zoo, small_recipe):
+    store = Store(f"memory://{uuid.uuid4()}/store")
+    again = generate_zoo(small_recipe, store)
+    assert again.content_sha256 == small_zoo.content_sha256
+    assert again.manifest.shards == small_zoo.manifest.shards
+    assert Zoo.open(again.uri).population(limit=2).weights_MP.shape == (4, again.parameters)
+
+
+def test_shards_may_be_made_in_any_order_by_anyone(small_zoo, small_recipe, tmp_path):
+    plan = plan_generation(small_recipe, Store(tmp_path))
+    for shard in reversed(plan.missing):
+        store_shard(plan, Store(tmp_path), shard)
+    store_shard(plan, Store(tmp_path), plan.missing[0])
+    assert commit(plan, Store(tmp_path)).content_sha256 == small_zoo.content_sha256
+
+
+def test_interrupted_generation_continues(small_zoo, small_recipe, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def die_after_two(done, _total):
+        if done == 32:
+            raise Killed
+
+    with pytest.raises(Killed):
+        generate_zoo(small_recipe, Store(tmp_path), progress=die_after_two)
+    with pytest.raises(ZooError, match="unfinished: 2 shards"):
+        Zoo.open("small", store=Store(tmp_path))
+    built = []
+    original = build.build_shard
+    monkeypatch.setattr(build, "build_shard", lambda r, d, shard: built.append(shard) or original(r, d, shard))
+    seen = []
+    zoo = generate_zoo(small_recipe, Store(tmp_path), progress=lambda done, total: seen.append((done, total)))
+    assert built == [ShardRange(32, 48), ShardRange(48, 64)]
+    assert seen == [(32, 64), (48, 64), (64, 64)]
+    assert zoo.content_sha256 == small_zoo.content_sha256
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "other recipe", "other members"])
+def test_leftover_shards_are_checked_before_they_are_listed(zoo_copy, small_recipe, damage):
+    Path(zoo_copy.uri, "manifest-0001.json").unlink()
+    file = shard_files(zoo_copy)[2]
+    spoiled, message = {
+        "truncated": (lambda: file.read_bytes()[:-50], "is corrupted or truncated.*delete the file"),
+        "empty": (lambda: b"", "is corrupted or truncated.*delete the file"),
+        "other recipe": (
+            lambda: build_shard(replace(small_recipe, seed=9), zoo_copy.dataset(), ShardRange(32, 48)),
+            "is of another recipe.*delete it",
+        ),
+        "other members": (shard_files(zoo_copy)[1].read_bytes, "holds members 16 to 31, not those of its name"),
+    }[damage]
+    file.write_bytes(spoiled())
+    with pytest.raises(ZooError, match=f"{file.name} {message}"):
+        generate_zoo(small_recipe, zoo_copy.store)
+    with pytest.raises(ZooError, match="unfinished"):
+        Zoo.open(zoo_copy.uri)
+    file.unlink()
+    assert generate_zoo(small_recipe, zoo_copy.store).content_sha256 == zoo_copy.content_sha256
+
+
+def test_extension_adds_shards_and_gives_the_zoo_made_at_once(small_zoo, small_recipe, tmp_path):
+    store = Store(tmp_path)
+    first = generate_zoo(small_recipe, store, members=20)
+    assert [len(first), first.recipe.members] == [20, 20]
+    files = {path: store.read(path) for path in store.list()}
+    second = generate_zoo(small_recipe, store, members=64)
+    assert [(entry.first, entry.end) for entry in second.manifest.shards] == [
+        (0, 16),
+        (16, 20),
+        (20, 32),
+        (32, 48),
+        (48, 64),
+    ]
+    assert second.name == first.name
+    assert second.content_sha256 == small_zoo.content_sha256
+    assert {path: store.read(path) for path in files} == files, "what was there stays as it was"
+    assert [path.rpartition("/")[2] for path in store.list() if path.endswith("json")] == [
+        "manifest-0001.json", "manifest-0002.json",
+    ]  # fmt: skip
+    assert torch.equal(second.population().weights_MP, small_zoo.population().weights_MP)
+
+
+def test_finished_zoo_is_opened_not_made_again(zoo_copy, small_recipe, monkeypatch, caplog):
+    monkeypatch.setattr(build, "build_shard", lambda *_: pytest.fail("trained again"))
+    assert generate_zoo(small_recipe, zoo_copy.store).content_sha256 == zoo_copy.content_sha256
+    fewer = generate_zoo(small_recipe, zoo_copy.store, members=10)
+    assert len(fewer) == 64
+    assert "has 64 members already; none are removed to make it 10" in caplog.text
+    assert len(list(Path(zoo_copy.uri).glob("manifest-*"))) == 1
+
+
+def test_lost_shard_of_a_finished_zoo_is_made_anew(zoo_copy, small_recipe):
+    file = shard_files(zoo_copy)[1]
+    whole = file.read_bytes()
+    file.unlink()
+    again = generate_zoo(small_recipe, zoo_copy.store)
+    assert file.read_bytes() == whole
+    assert again.manifest == zoo_copy.manifest
+
+
+def test_lost_shard_that_comes_out_different_is_not_committed(zoo_copy, small_recipe, monkeypatch):
+    shard_files(zoo_copy)[1].unlink()
+
+    def other_bits(*arguments, **options):
+        for snapshot in train_population(*arguments, **options):
+            snapshot.weights_MP.add_(1e-6)
+            yield snapshot
+
+    monkeypatch.setattr(build, "train_population", other_bits)
+    with pytest.raises(ZooError, match="made anew, but with other weights"):
+        generate_zoo(small_recipe, zoo_copy.store)
+
+
+def test_two_processes_commit_at_once(small_recipe, tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    plan = plan_generation(small_recipe, store, members=16)
+    store_shard(plan, store, plan.missing[0])
+    original = Store.put_new
+
+    def late(self, path, data):
+        if path.endswith(".json"):
+            original(self, path, b"another process's")
+        return original(self, path, data)
+
+    monkeypatch.setattr(Store, "put_new", late)
+    with pytest.raises(ZooError, match="written by another process just now"):
+        commit(plan, store)
+
+
+def test_commit_before_all_shards_are_there(small_recipe, tmp_path):
+    plan = plan_generation(small_recipe, Store(tmp_path), members=32)
+    store_shard(plan, Store(tmp_path), plan.missing[0])
+    with pytest.raises(ZooError, match=r"shard-0000016-0000032\.parquet is missing"):
+        commit(plan, Store(tmp_path))
+    assert not list(tmp_path.rglob("manifest*"))
+
+
+def test_unwritable_store(small_recipe, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ZooError, match=r"cannot write .*choose another store"):
+        generate_zoo(small_recipe, Store(tmp_path / "file"), members=1)
+
+
+def test_number_of_threads_is_restored_and_does_not_matter(small_recipe, small_zoo):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        data = build_shard(small_recipe, small_zoo.dataset(), ShardRange(0, 16))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert data == shard_files(small_zoo)[0].read_bytes()
+
+
+# ---- the package ----
+
+
+def test_importing_the_package_is_light_and_its_names_resolve():
+    code = (
+        "import sys, zoo, zoo.storage.manifest, zoo.storage.store\n"
+        "assert 'torch' not in sys.modules and 'pyarrow' not in sys.modules, 'heavy import'\n"
+        "from zoo import *\n"
+        "missing = [name for name in zoo.__all__ if name not in globals()]\n"
+        "assert not missing, missing\n"
+        "assert set(zoo.__all__) == set(dir(zoo))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    import zoo
+
+    with pytest.raises(AttributeError, match="has no attribute 'Zooo'; it has Architecture"):
+        zoo.Zooo  # noqa: B018
+
+
+def test_recipe_json_of_the_manifest_is_the_recipe(small_zoo, small_recipe):
+    assert dict(small_zoo.manifest.recipe) == to_json(small_recipe)

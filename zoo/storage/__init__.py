@@ -1,0 +1,1 @@
+"""Zoos on storage: shards, manifests, the reader, generation and verification."""

@@ -1,0 +1,309 @@
+"""Generation of zoos: plan, build and store shards, commit. What a cluster does with many workers, one by one.
+
+Shape letters: M members, E snapshot epochs, P parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+
+from zoo.config import to_json
+from zoo.data import load_dataset
+from zoo.data.images import ImageData
+from zoo.evaluation import evaluate
+from zoo.population import single_architecture
+from zoo.recipes import Recipe
+from zoo.storage.environment import environment
+from zoo.storage.errors import ZooError
+from zoo.storage.manifest import (
+    MANIFEST_VERSION,
+    Manifest,
+    ShardEntry,
+    read_manifest,
+    shard_path,
+    write_manifest,
+)
+from zoo.storage.rows import SPLITS, sum_hashes
+from zoo.storage.shards import ShardHeader, ShardRange, read_shard, write_shard
+from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
+from zoo.training.grouping import group_members
+from zoo.training.train import train_population
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+def plan_shards(recipe: Recipe, first: int, end: int) -> tuple[ShardRange, ...]:
+    """Divides members ``first`` to ``end - 1`` at the multiples of ``recipe.shard_members``."""
+    size = recipe.shard_members
+    cuts = [first, *range((first // size + 1) * size, end, size), end]
+    return tuple(ShardRange(a, b) for a, b in itertools.pairwise(cuts) if a < b)
+
+
+def zoo_name(recipe: Recipe, digest: str) -> str:
+    """Name of the zoo that a recipe with this digest makes.
+
+    Raises:
+        ValueError: The recipe's name cannot be part of a path.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", recipe.name):
+        raise ValueError(f"Recipe.name is {recipe.name!r}; allowed: letters, digits, dots, hyphens, underscores")
+    return f"{recipe.name}-{digest[:8]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationPlan:
+    """What is to be done to make or extend a zoo.
+
+    Attributes:
+        recipe: The recipe, ``members`` being what the zoo will have.
+        data: The data set.
+        name: Name of the zoo.
+        digest: Its identity.
+        previous: Its newest manifest, if it has one.
+        shards: All shards that it will consist of.
+        missing: Those that are not in the store yet.
+    """
+
+    recipe: Recipe
+    data: ImageData
+    name: str
+    digest: str
+    previous: Manifest | None
+    shards: tuple[ShardRange, ...]
+    missing: tuple[ShardRange, ...]
+
+
+def plan_generation(recipe: Recipe, store: Store, members: int | None = None) -> GenerationPlan:
+    """Finds out what is there already and what is missing.
+
+    Args:
+        recipe: What to generate.
+        store: Where.
+        members: How many; by default what the recipe says, or what the zoo has if that is more.
+
+    Raises:
+        ValueError: ``members`` is not positive.
+        ZooError: The store cannot be read, or the zoo's manifest is damaged.
+    """
+    if members is not None and members < 1:
+        raise ValueError(f"members is {members}; allowed: 1 or more")
+    data = load_dataset(recipe.dataset)
+    digest = recipe.digest(data.sha256)
+    name = zoo_name(recipe, digest)
+    previous = read_manifest(store, name)
+    wanted = recipe.members if members is None else members
+    done = previous.members if previous else 0
+    if wanted < done and members is not None:
+        logger.warning("zoo %s has %d members already; none are removed to make it %d", name, done, wanted)
+    total = max(wanted, done)
+    kept = tuple(ShardRange(entry.first, entry.end) for entry in previous.shards) if previous else ()
+    shards = kept + plan_shards(recipe, done, total)
+    present = set(store.list(shard_path(name, "")))
+    return GenerationPlan(
+        recipe=replace(recipe, members=total),
+        data=data,
+        name=name,
+        digest=digest,
+        previous=previous,
+        shards=shards,
+        missing=tuple(shard for shard in shards if shard_path(name, shard.name) not in present),
+    )
+
+
+def build_shard(recipe: Recipe, data: ImageData, members: ShardRange) -> bytes:
+    """Trains, evaluates and serialises the members of one shard.
+
+    The same bytes for the same arguments on one kind of machine. A member's weights do not depend on where its
+    shard begins or ends: members that are trained in one group are always trained together, also where only some
+    of them are wanted.
+    """
+    shard = members.first // recipe.shard_members
+    if members.first >= members.end or (members.end - 1) // recipe.shard_members != shard:
+        raise ValueError(
+            f"members {members.first} to {members.end - 1} are not of one shard; "
+            f"allowed: at least one, and none beyond a multiple of {recipe.shard_members}"
+        )
+    architecture = recipe.shard_architecture(shard, data)
+    start = shard * recipe.shard_members
+    everyone = [recipe.member(start + place) for place in range(recipe.shard_members)]
+    wanted = everyone[members.first - start : members.end - start]
+    epochs = recipe.snapshot_epochs
+    weights_MEP = torch.empty(len(everyone), len(epochs), architecture.parameters)
+    steps_ME = np.zeros((len(everyone), len(epochs)), dtype=np.int64)
+    with one_thread():
+        for group in group_members(architecture, everyone, len(data.train)):
+            if not any(members.first <= start + row < members.end for row in group.rows):
+                continue
+            rows = np.array(group.rows)
+            trainees = [everyone[row] for row in group.rows]
+            for snapshot in train_population(
+                architecture, trainees, data.train, epochs=recipe.epochs, snapshot_epochs=epochs
+            ):
+                place, epoch = rows[list(snapshot.rows)], epochs.index(snapshot.epoch)
+                weights_MEP[place, epoch] = snapshot.weights_MP
+                steps_ME[place, epoch] = snapshot.steps
+        span = slice(members.first - start, members.end - start)
+        population = single_architecture(
+            architecture,
+            weights_MEP[span].flatten(0, 1),
+            [member for member in wanted for _ in epochs],
+            list(epochs) * len(wanted),
+        )
+        metrics: dict[str, np.ndarray] = {}
+        for split in SPLITS:
+            images = getattr(data, split)
+            images = images.first(recipe.evaluation_examples) if split == "train" else images
+            evaluation = evaluate(population, images)
+            metrics[f"{split}_loss"] = evaluation.loss_M.numpy()
+            metrics[f"{split}_accuracy"] = evaluation.accuracy_M.numpy()
+        return write_shard(
+            population,
+            steps=steps_ME[span].flatten().tolist(),
+            metrics=metrics,
+            recipe=recipe,
+            dataset_sha256=data.sha256,
+            members=members,
+        )
+
+
+def store_shard(plan: GenerationPlan, store: Store, members: ShardRange) -> None:
+    """Builds one shard and stores it; where it is in the store by then, that one stays."""
+    store.put_new(shard_path(plan.name, members.name), build_shard(plan.recipe, plan.data, members))
+
+
+def commit(plan: GenerationPlan, store: Store) -> Zoo:
+    """Reads and checks what is new in the store, and writes the manifest that makes a zoo of it.
+
+    Raises:
+        ZooError: A shard is missing, damaged or of another recipe.
+    """
+    known = {entry.name: entry for entry in plan.previous.shards} if plan.previous else {}
+    architectures = list(plan.previous.architectures) if plan.previous else []
+    remade = {shard.name for shard in plan.missing}
+    entries = []
+    for shard in plan.shards:
+        entry = known.get(shard.name)
+        if entry is None or shard.name in remade:
+            fresh = _read_entry(plan, store, shard, architectures)
+            if entry is not None and fresh.content_sha256 != entry.content_sha256:
+                raise ZooError(
+                    f"{store.join(shard_path(plan.name, shard.name))} was missing and has been made anew, but with "
+                    "other weights than its manifest says: this machine or these library versions give other bits. "
+                    "Put back the original, or generate the zoo anew in another store"
+                )
+            entry = fresh
+        entries.append(entry)
+    if plan.previous is None or tuple(entries) != plan.previous.shards:
+        manifest = Manifest(
+            schema_version=MANIFEST_VERSION,
+            recipe=to_json(plan.recipe),
+            digest=plan.digest,
+            dataset_sha256=plan.data.sha256,
+            members=plan.recipe.members,
+            architectures=tuple(architectures),
+            shards=tuple(entries),
+            content_sha256=sum_hashes([entry.content_sha256 for entry in entries]),
+            environment=environment(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        write_manifest(store, plan.name, manifest)
+    return Zoo.open(plan.name, store=store)
+
+
+def generate_zoo(
+    recipe: Recipe, store: Store | str, members: int | None = None, progress: Progress | None = None
+) -> Zoo:
+    """Generates a zoo in this process, continues one that was interrupted, or extends a finished one.
+
+    Args:
+        recipe: What to generate.
+        store: Where.
+        members: How many members; by default what the recipe says, or what the zoo has if that is more.
+        progress: Called with (members in the store, members wanted) before the first and after each shard.
+
+    Raises:
+        ValueError: ``members`` is not positive.
+        ZooError: The store cannot be written, or a shard left there is damaged or of another recipe.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    plan = plan_generation(recipe, store, members)
+    done = plan.recipe.members - sum(shard.end - shard.first for shard in plan.missing)
+    report = progress or (lambda _done, _total: None)
+    report(done, plan.recipe.members)
+    for shard in plan.missing:
+        store_shard(plan, store, shard)
+        done += shard.end - shard.first
+        report(done, plan.recipe.members)
+    return commit(plan, store)
+
+
+def check_header(header: ShardHeader, digest: str, members: ShardRange, where: str) -> None:
+    """Makes sure that a shard belongs where it lies.
+
+    Raises:
+        ZooError: It is of another recipe or holds other members.
+    """
+    if header.digest != digest:
+        raise ZooError(
+            f"{where} is of another recipe (digest {header.digest[:8]}, expected {digest[:8]}); delete it and run "
+            "`zooscale generate` again"
+        )
+    if header.members != members:
+        raise ZooError(
+            f"{where} holds members {header.members.first} to {header.members.end - 1}, not those of its name; "
+            "delete it and run `zooscale generate` again"
+        )
+
+
+def _read_entry(
+    plan: GenerationPlan, store: Store, members: ShardRange, architectures: list[Mapping[str, object]]
+) -> ShardEntry:
+    """Checks a stored shard and describes it; adds its architecture to the list if it is new."""
+    path = shard_path(plan.name, members.name)
+    where = store.join(path)
+    try:
+        data = store.read(path)
+    except FileNotFoundError as error:
+        raise ZooError(f"{where} is missing; run `zooscale generate` again to make it") from error
+    header, table = read_shard(data, where)
+    check_header(header, plan.digest, members, where)
+    rows = (members.end - members.first) * len(plan.recipe.snapshot_epochs)
+    if len(table) != rows:
+        raise ZooError(f"{where} has {len(table)} rows, expected {rows}; delete it and run `zooscale generate` again")
+    architecture = header.architecture.to_json()
+    if architecture not in architectures:
+        architectures.append(architecture)
+    return ShardEntry(
+        name=members.name,
+        first=members.first,
+        end=members.end,
+        architecture=architectures.index(architecture),
+        rows=rows,
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        content_sha256=header.content_sha256,
+    )
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Computes on one core: the number of threads decides how sums are split, and so their last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

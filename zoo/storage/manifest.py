@@ -1,0 +1,225 @@
+"""Manifests: the commit records of zoos, and the catalogue of the zoos in a store.
+
+    <store>/zoos/<recipe>-<digest8>/shards/shard-0000000-0000064.parquet …
+    <store>/zoos/<recipe>-<digest8>/manifest-0001.json
+
+A zoo exists once it has a manifest; the one with the highest number is the zoo. This module needs no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.config import from_json, to_json
+from zoo.storage.errors import ZooError
+from zoo.storage.store import Store
+
+MANIFEST_VERSION = 1
+ZOOS = "zoos"
+SHARDS = "shards"
+MANIFEST_PATTERN = re.compile(r"manifest-(\d{4})\.json")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardEntry:
+    """One shard of a zoo.
+
+    Attributes:
+        name: File name.
+        first: First member.
+        end: One past the last member.
+        architecture: Index into the manifest's architectures.
+        rows: Number of snapshots.
+        size_bytes: Size of the file.
+        sha256: Hash of the file.
+        content_sha256: Hash over ids, specs and weights.
+    """
+
+    name: str
+    first: int
+    end: int
+    architecture: int
+    rows: int
+    size_bytes: int
+    sha256: str
+    content_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What a zoo consists of.
+
+    Attributes:
+        schema_version: Version of this record.
+        recipe: The recipe as JSON, with the number of members.
+        digest: Digest of the recipe on the data set: the zoo's identity.
+        dataset_sha256: Content hash of the data set.
+        members: Number of members.
+        architectures: The distinct architectures as JSON.
+        shards: All shards, in order of members.
+        content_sha256: Hash over ids, specs and weights of the whole zoo.
+        environment: Library versions and CPU of the process that committed it.
+        created: When, ISO 8601 in UTC.
+    """
+
+    schema_version: int
+    recipe: Mapping[str, Any]
+    digest: str
+    dataset_sha256: str
+    members: int
+    architectures: tuple[Mapping[str, Any], ...]
+    shards: tuple[ShardEntry, ...]
+    content_sha256: str
+    environment: Mapping[str, Any]
+    created: str
+
+    def __post_init__(self) -> None:
+        ends = [0, *(shard.end for shard in self.shards)]
+        if [shard.first for shard in self.shards] != ends[:-1] or ends[-1] != self.members:
+            raise ValueError(f"its shards do not make up members 0 to {self.members - 1} without gaps")
+
+    def to_bytes(self) -> bytes:
+        """The manifest as JSON text."""
+        return (json.dumps(to_json(dataclasses.asdict(self)), indent=1) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> Manifest:
+        """The inverse of :meth:`to_bytes`.
+
+        Raises:
+            ZooError: It is damaged, or written by another release.
+        """
+        try:
+            value = json.loads(data)
+            version = value["schema_version"]
+            if version == MANIFEST_VERSION:
+                return from_json(cls, value | {"shards": [from_json(ShardEntry, entry) for entry in value["shards"]]})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ZooError(
+                f"{where} is damaged ({error}). Delete it: the manifest before it then counts, or "
+                "`zooscale generate` writes it anew from the shards"
+            ) from error
+        raise ZooError(f"{where} has schema version {version}; this release reads {MANIFEST_VERSION}")
+
+
+@dataclass(frozen=True, slots=True)
+class ZooListing:
+    """A zoo found in a store.
+
+    Attributes:
+        name: ``<recipe>-<digest8>``.
+        manifests: Paths of its manifests, oldest first; none where generation has not finished.
+        shards: Number of shard files.
+    """
+
+    name: str
+    manifests: tuple[str, ...]
+    shards: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether it can be opened."""
+        return bool(self.manifests)
+
+
+def zoo_folder(name: str) -> str:
+    """Path of a zoo in its store."""
+    return f"{ZOOS}/{name}"
+
+
+def shard_path(zoo: str, shard: str) -> str:
+    """Path of a shard in its store."""
+    return f"{zoo_folder(zoo)}/{SHARDS}/{shard}"
+
+
+def find_listing(store: Store, name: str) -> ZooListing:
+    """What there is of a zoo, whether complete or not."""
+    paths = store.list(zoo_folder(name))
+    return ZooListing(
+        name,
+        tuple(path for path in paths if MANIFEST_PATTERN.fullmatch(path.rpartition("/")[2])),
+        sum(path.endswith(".parquet") for path in paths),
+    )
+
+
+def list_zoos(store: Store) -> list[ZooListing]:
+    """All zoos of a store, also those that generation has not finished."""
+    listings = (find_listing(store, name) for name in store.folders(ZOOS))
+    return [listing for listing in listings if listing.complete or listing.shards]
+
+
+def resolve_name(store: Store, name: str) -> str:
+    """The full name of the zoo whose name is, or alone begins with, ``name``.
+
+    Raises:
+        ZooError: There is none, or several; the message lists those there are.
+    """
+    listings = list_zoos(store)
+    matches = [listing for listing in listings if listing.name == name]
+    matches = matches or [listing for listing in listings if listing.name.startswith(name)]
+    matches = [listing for listing in matches if listing.complete] or matches
+    if len(matches) == 1:
+        return matches[0].name
+    if matches:
+        raise ZooError(
+            f"{name!r} is the beginning of several zoos in {store.uri}: "
+            f"{', '.join(listing.name for listing in matches)}; give more of the name"
+        )
+    known = ", ".join(listing.name + ("" if listing.complete else " (unfinished)") for listing in listings)
+    raise ZooError(
+        f"there is no zoo {name!r} in {store.uri}; "
+        + (f"it has {known}" if known else "it has none: `zooscale generate RECIPE` makes one")
+    )
+
+
+def read_manifest(store: Store, name: str) -> Manifest | None:
+    """The newest manifest of a zoo; ``None`` where there is none.
+
+    Raises:
+        ZooError: It is damaged.
+    """
+    listing = find_listing(store, name)
+    if not listing.complete:
+        return None
+    path = listing.manifests[-1]
+    return Manifest.from_bytes(store.read(path), store.join(path))
+
+
+def require_manifest(store: Store, name: str) -> Manifest:
+    """The newest manifest of a zoo.
+
+    Raises:
+        ZooError: The zoo is not finished: how much of it there is, and how to go on; or the manifest is damaged.
+    """
+    manifest = read_manifest(store, name)
+    if manifest is None:
+        shards = find_listing(store, name).shards
+        recipe = name.rpartition("-")[0] or name
+        raise ZooError(
+            f"zoo {name} in {store.uri} is unfinished: {shards} shard{'s' * (shards != 1)} but no manifest. "
+            f"`zooscale generate {recipe}` with the same options continues where it stopped"
+        )
+    return manifest
+
+
+def write_manifest(store: Store, name: str, manifest: Manifest) -> None:
+    """Commits a zoo under the next free number.
+
+    Raises:
+        ZooError: Another process committed at the same time, or the store cannot be written.
+    """
+    listing = find_listing(store, name)
+    last = listing.manifests[-1] if listing.manifests else None
+    match = MANIFEST_PATTERN.fullmatch(last.rpartition("/")[2]) if last else None
+    number = int(match[1]) + 1 if match else 1
+    path = f"{zoo_folder(name)}/manifest-{number:04d}.json"
+    if not store.put_new(path, manifest.to_bytes()):
+        raise ZooError(
+            f"{store.join(path)} was written by another process just now; "
+            "run `zooscale generate` again to go on from what it committed"
+        )

@@ -1,0 +1,90 @@
+"""What a row of a shard is: columns, split, content hash.
+
+Shape letters: M rows, P parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from zoo.architecture import Architecture
+from zoo.config import canonical_json, digest
+from zoo.population import Member
+
+SPLITS = ("train", "validation", "test")
+MEMBER_COLUMNS = {"member" if field.name == "id" else field.name: field for field in dataclasses.fields(Member)}
+METRIC_COLUMNS = tuple(f"{split}_{metric}" for split in SPLITS for metric in ("loss", "accuracy"))
+ARROW_TYPES = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
+
+
+def split_of(member: int) -> str:
+    """The split that all snapshots of a member belong to: 70 % train, 15 % validation, 15 % test."""
+    place = hash_number("split", member) % 100
+    return "train" if place < 70 else "validation" if place < 85 else "test"
+
+
+def hash_number(purpose: str, member: int) -> int:
+    """A fixed number for a member, independent between purposes: 64 bits of a sha256."""
+    return int.from_bytes(hashlib.sha256(f"{purpose} {member}".encode()).digest()[:8], "little")
+
+
+def shard_schema(parameters: int) -> pa.Schema:
+    """The columns of a shard of networks with so many parameters."""
+    columns: dict[str, pa.DataType] = {"member": ARROW_TYPES["int"], "epoch": pa.int64(), "step": pa.int64()}
+    columns |= {"split": pa.string(), "dataset": pa.string(), "activation": pa.string()}
+    columns |= {name: ARROW_TYPES[str(field.type)] for name, field in MEMBER_COLUMNS.items()}
+    columns |= dict.fromkeys([*METRIC_COLUMNS, "generalisation_gap"], pa.float64())
+    columns |= {"diverged": pa.bool_(), "weights": pa.list_(pa.float32(), parameters)}
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+
+
+def weights_of(column: pa.ChunkedArray) -> np.ndarray:
+    """The weights column as ``[M, P]`` float32."""
+    parameters = column.type.list_size
+    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    return np.concatenate(parts or [np.empty(0, np.float32)]).reshape(-1, parameters)
+
+
+def members_of(table: pa.Table) -> Iterator[Member]:
+    """How each row was trained."""
+    names = list(MEMBER_COLUMNS)
+    for row in table.select(names).to_pylist():
+        yield Member(**{field.name: row[name] for name, field in MEMBER_COLUMNS.items()})
+
+
+def content_hash(table: pa.Table, architecture: Architecture) -> str:
+    """Hash over what was trained and what came out, whatever the file's encoding and environment.
+
+    The sum of the rows' sha256 modulo 2**256 (AdHash of Bellare and Micciancio, EUROCRYPT 1997): sums of shards
+    add up to that of the zoo, however its members are divided among shards.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    of_architecture = digest(architecture)
+    weights_MP = weights_of(table["weights"]).astype("<f4", copy=False)
+    rest = table.select(["dataset", "epoch", "step"]).to_pylist()
+    total = 0
+    for member, row, weights_P in zip(members_of(table), rest, weights_MP, strict=True):
+        state = hashlib.sha256(canonical_json({"architecture": of_architecture, "member": member, **row}).encode())
+        state.update(weights_P.tobytes())
+        total += int.from_bytes(state.digest(), "big")
+    return f"{total % 2**256:064x}"
+
+
+def sum_hashes(hashes: Sequence[str]) -> str:
+    """The content hash of several shards together."""
+    return f"{sum(int(value, 16) for value in hashes) % 2**256:064x}"
+
+
+def finite_rows(weights_MP: np.ndarray, metrics: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which snapshots have not diverged: weights, losses and accuracies are all finite."""
+    finite_M = np.isfinite(weights_MP).all(axis=1)
+    for name in METRIC_COLUMNS:
+        finite_M &= np.isfinite(metrics[name])
+    return finite_M

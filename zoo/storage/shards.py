@@ -1,0 +1,216 @@
+"""Shards: one Parquet file of snapshots of one architecture.
+
+A row is one snapshot; rows are sorted by member, then epoch. Shape letters: M rows, P parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zoo.architecture import Activate, Architecture
+from zoo.config import canonical_json
+from zoo.population import Population
+from zoo.recipes import Recipe
+from zoo.storage.environment import environment
+from zoo.storage.errors import ZooError
+from zoo.storage.rows import MEMBER_COLUMNS, METRIC_COLUMNS, content_hash, finite_rows, shard_schema, split_of
+
+SCHEMA_VERSION = 1
+METADATA_PREFIX = "zooscale."
+# Aim for row groups of 512 KB: one member is then read in about a millisecond, and the footer stays small.
+ROW_GROUP_BYTES = 1 << 19
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ShardRange:
+    """Members ``first`` to ``end - 1`` of a zoo."""
+
+    first: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        """File name of the shard."""
+        return f"shard-{self.first:07d}-{self.end:07d}.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardHeader:
+    """What a shard says about itself in its schema metadata.
+
+    Attributes:
+        schema_version: Version of columns and metadata.
+        digest: Digest of the recipe on the data set: the zoo's identity.
+        dataset_sha256: Content hash of the data set.
+        members: Which members it holds.
+        recipe: The recipe as JSON, without the number of members.
+        architecture: The architecture of all its rows.
+        content_sha256: Hash over ids, specs and weights; see :func:`content_hash`.
+        environment: Library versions, backend and CPU that trained it.
+    """
+
+    schema_version: int
+    digest: str
+    dataset_sha256: str
+    members: ShardRange
+    recipe: Mapping[str, Any]
+    architecture: Architecture
+    content_sha256: str
+    environment: Mapping[str, Any]
+
+
+def write_shard(
+    population: Population,
+    *,
+    steps: Sequence[int],
+    metrics: Mapping[str, np.ndarray],
+    recipe: Recipe,
+    dataset_sha256: str,
+    members: ShardRange,
+) -> bytes:
+    """Serialises snapshots of one architecture; equal input gives equal bytes.
+
+    Args:
+        population: Rows sorted by member, then epoch, with epochs.
+        steps: For each row, optimizer steps done.
+        metrics: The columns in ``METRIC_COLUMNS``, float64, NaN where a network's output is not finite.
+        recipe: What generated them.
+        dataset_sha256: Content hash of the data set.
+        members: The members that the rows belong to.
+    """
+    architecture = population.architecture
+    if len(population.architectures) != 1:
+        raise ValueError(f"a shard has one architecture, got {len(population.architectures)}")
+    weights = population.weights_MP.contiguous().numpy()
+    rows = len(population)
+    columns: dict[str, Any] = {
+        name: [getattr(m, f.name) for m in population.members] for name, f in MEMBER_COLUMNS.items()
+    }
+    columns |= {name: metrics[name] for name in METRIC_COLUMNS}
+    columns |= {
+        "epoch": list(population.epochs),
+        "step": list(steps),
+        "split": [split_of(member.id) for member in population.members],
+        "dataset": [recipe.dataset] * rows,
+        "activation": [_activation(architecture)] * rows,
+        "generalisation_gap": metrics["train_accuracy"] - metrics["test_accuracy"],
+        "diverged": ~finite_rows(weights, metrics),
+        "weights": pa.FixedSizeListArray.from_arrays(pa.array(weights.reshape(-1)), architecture.parameters),
+    }
+    schema = shard_schema(architecture.parameters)
+    table = pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
+    header = {
+        "schema_version": SCHEMA_VERSION,
+        "digest": recipe.digest(dataset_sha256),
+        "dataset_sha256": dataset_sha256,
+        "members": [members.first, members.end],
+        "recipe": recipe.identity(),
+        "architecture": architecture.to_json(),
+        "content_sha256": content_hash(table, architecture),
+        "environment": environment(),
+    }
+    table = table.replace_schema_metadata({METADATA_PREFIX + k: canonical_json(v) for k, v in header.items()})
+    return _serialise(table, row_group_rows(architecture.parameters, len(recipe.snapshot_epochs)))
+
+
+def row_group_rows(parameters: int, snapshots: int) -> int:
+    """Rows of a row group: whole members, about ``ROW_GROUP_BYTES``."""
+    return snapshots * max(1, ROW_GROUP_BYTES // (4 * parameters * snapshots))
+
+
+def _serialise(table: pa.Table, rows: int) -> bytes:
+    """A table as Parquet: weights by byte planes, page checksums, zstd."""
+    plain = [name for name in table.column_names if name != "weights"]
+    strings = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    buffer = io.BytesIO()
+    pq.write_table(
+        table,
+        buffer,
+        row_group_size=rows,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=strings,
+        column_encoding={"weights.list.element": "BYTE_STREAM_SPLIT"},
+        write_statistics=plain,
+        write_page_checksum=True,
+    )
+    return buffer.getvalue()
+
+
+def open_shard(file: BinaryIO, where: str, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """Opens a shard for reading parts of it; pages are checked as they are read.
+
+    Args:
+        file: Where to read.
+        where: Its name, for errors.
+        footer: The footer, where it has been read before.
+
+    Raises:
+        ZooError: It is not a readable Parquet file.
+    """
+    with damage_of(where):
+        return pq.ParquetFile(file, metadata=footer, page_checksum_verification=True)
+
+
+def read_header(schema: pa.Schema, where: str) -> ShardHeader:
+    """What a shard says about itself.
+
+    Raises:
+        ZooError: It is not a shard, or one of another schema version.
+    """
+    metadata = schema.metadata or {}
+    try:
+        raw = {
+            key.decode().removeprefix(METADATA_PREFIX): json.loads(value)
+            for key, value in metadata.items()
+            if key.decode().startswith(METADATA_PREFIX)
+        }
+        if raw["schema_version"] == SCHEMA_VERSION:
+            raw["members"] = ShardRange(*raw["members"])
+            raw["architecture"] = Architecture.from_json(raw["architecture"])
+            return ShardHeader(**raw)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ZooError(f"{where} is no shard of a zoo: its metadata lack or misstate {error}; delete it") from error
+    raise ZooError(
+        f"{where} has schema version {raw['schema_version']}; this release reads {SCHEMA_VERSION}. "
+        "Use the release that wrote it, or generate the zoo anew"
+    )
+
+
+def read_shard(data: bytes, where: str) -> tuple[ShardHeader, pa.Table]:
+    """Reads a whole shard.
+
+    Raises:
+        ZooError: It is damaged or no shard.
+    """
+    file = open_shard(io.BytesIO(data), where)
+    with damage_of(where):
+        table = file.read(use_threads=False)  # see ShardReader.read
+    return read_header(table.schema, where), table
+
+
+@contextlib.contextmanager
+def damage_of(where: str) -> Iterator[None]:
+    """Turns what pyarrow raises on a damaged file into an error that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ZooError(
+            f"{where} is corrupted or truncated ({error}). `zooscale verify` lists all damage of a zoo; "
+            "delete the file and run `zooscale generate` again to make it anew"
+        ) from error
+
+
+def _activation(architecture: Architecture) -> str:
+    """The activation functions that occur in an architecture, joined by commas."""
+    used = dict.fromkeys(layer.function for layer in architecture.layers if isinstance(layer, Activate))
+    return ",".join(used)

@@ -1,0 +1,169 @@
+"""Verification of zoos, and removal of what no manifest lists."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from zoo.storage.errors import ZooError
+from zoo.storage.manifest import (
+    Manifest,
+    ShardEntry,
+    find_listing,
+    resolve_name,
+    shard_path,
+    zoo_folder,
+)
+from zoo.storage.rows import METRIC_COLUMNS, content_hash, finite_rows, shard_schema, split_of, sum_hashes, weights_of
+from zoo.storage.shards import read_shard
+from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a zoo.
+
+    Attributes:
+        kind: What kind of fault, in a few words that do not change: "missing shard", "wrong file hash".
+        where: URI of the file.
+        detail: What was found and what was expected.
+    """
+
+    kind: str
+    where: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.where}: {self.detail}"
+
+
+def verify(zoo: Zoo | str) -> list[Finding]:
+    """Reads a whole zoo and compares it with its manifest and its recipe.
+
+    Args:
+        zoo: A zoo, or what ``Zoo.open`` takes.
+
+    Returns:
+        Everything that is wrong, by file; empty for a sound zoo.
+
+    Raises:
+        ZooError: The zoo cannot even be opened: it is unfinished, or its manifest is damaged or of another recipe.
+    """
+    zoo = zoo if isinstance(zoo, Zoo) else Zoo.open(zoo)
+    manifest = zoo.manifest
+    findings = []
+    present = set(zoo.store.list(shard_path(zoo.name, "")))
+    listed = {shard_path(zoo.name, entry.name): entry for entry in manifest.shards}
+    for path, entry in listed.items():
+        where = zoo.store.join(path)
+        if path not in present:
+            findings.append(Finding("missing shard", where, "the manifest lists it; generate the zoo again"))
+        else:
+            findings += [Finding(kind, where, detail) for kind, detail in _shard_faults(zoo, entry, path)]
+    findings += [
+        Finding("extra shard", zoo.store.join(path), "no manifest lists it; it may be removed as unfinished")
+        for path in sorted(present - _listed_anywhere(zoo.store, zoo.name))
+    ]
+    total = sum_hashes([entry.content_sha256 for entry in manifest.shards])
+    if total != manifest.content_sha256:
+        findings.append(Finding("wrong content hash", zoo.uri, f"{manifest.content_sha256}, its shards give {total}"))
+    return findings
+
+
+def remove_unfinished(store: Store | str, name: str) -> list[str]:
+    """Deletes the shards of a zoo that none of its manifests lists: all of them where it has no manifest.
+
+    Args:
+        store: The store.
+        name: Name of the zoo, or the beginning of it.
+
+    Returns:
+        URIs of what was deleted.
+
+    Raises:
+        ZooError: There is no such zoo, a manifest is damaged, or the store cannot be written.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    name = resolve_name(store, name)
+    kept = _listed_anywhere(store, name)
+    removed = []
+    for path in store.list(shard_path(name, "")):
+        if path not in kept:
+            store.delete(path)
+            removed.append(path)
+    removed += store.delete_partial(zoo_folder(name))
+    return [store.join(path) for path in removed]
+
+
+def _listed_anywhere(store: Store, name: str) -> set[str]:
+    """Paths of the shards in any manifest of a zoo."""
+    manifests = (
+        Manifest.from_bytes(store.read(path), store.join(path)) for path in find_listing(store, name).manifests
+    )
+    return {shard_path(name, entry.name) for manifest in manifests for entry in manifest.shards}
+
+
+def _shard_faults(zoo: Zoo, entry: ShardEntry, path: str) -> Iterator[tuple[str, str]]:
+    """(kind, detail) of everything that is wrong with one shard."""
+    data = zoo.store.read(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != entry.sha256:
+        yield "wrong file hash", f"sha256 is {sha256}, the manifest says {entry.sha256}"
+    try:
+        header, table = read_shard(data, zoo.store.join(path))
+    except ZooError as error:
+        yield "unreadable shard", str(error)
+        return
+    if header.digest != zoo.digest:
+        yield "wrong recipe", f"its digest is {header.digest}, the zoo's {zoo.digest}"
+    if (header.members.first, header.members.end) != (entry.first, entry.end):
+        yield "wrong members", f"it says {header.members}, the manifest {entry.first} to {entry.end - 1}"
+    if header.architecture != zoo.architectures[entry.architecture]:
+        yield "wrong architecture", f"it says {header.architecture.to_json()}"
+    expected = shard_schema(zoo.architectures[entry.architecture].parameters)
+    if not table.schema.equals(expected, check_metadata=False):
+        yield "wrong schema", f"its columns are {_columns(table.schema)}; expected {_columns(expected)}"
+        return
+    yield from _row_faults(zoo, entry, table)
+    content = content_hash(table, header.architecture)
+    if not content == header.content_sha256 == entry.content_sha256:
+        yield (
+            "wrong content hash",
+            f"rows give {content}, the shard says {header.content_sha256}, the manifest {entry.content_sha256}",
+        )
+
+
+def _row_faults(zoo: Zoo, entry: ShardEntry, table: pa.Table) -> Iterator[tuple[str, str]]:
+    """(kind, detail) of what is wrong with a shard's rows."""
+    epochs = zoo.recipe.snapshot_epochs
+    ids = range(entry.first, entry.end)
+    if len(table) != entry.rows or entry.rows != len(ids) * len(epochs):
+        yield (
+            "wrong row count",
+            f"{len(table)} rows; the manifest says {entry.rows}, {len(ids)} members at {len(epochs)} epochs make "
+            f"{len(ids) * len(epochs)}",
+        )
+    rows = list(zip(table["member"].to_pylist(), table["epoch"].to_pylist(), strict=True))
+    if rows != [(member, epoch) for member in ids for epoch in epochs]:
+        odd = sorted(set(rows) ^ {(member, epoch) for member in ids for epoch in epochs})
+        what = f"(member, epoch) lacking or too many: {odd[:5]}" if odd else "rows are out of order or repeated"
+        yield "wrong members or epochs", what
+    if table["split"].to_pylist() != [split_of(member) for member, _ in rows]:
+        yield "wrong split", "a member is in another split than its number says"
+    metrics = {name: table[name].to_numpy() for name in METRIC_COLUMNS}
+    finite = finite_rows(weights_of(table["weights"]), metrics)
+    marked = table["diverged"].to_numpy()
+    if (~finite & ~marked).any():
+        found = [rows[row] for row in np.flatnonzero(~finite & ~marked)[:5]]
+        yield "unmarked divergence", f"not finite but not marked as diverged: (member, epoch) {found}"
+    if (finite & marked).any():
+        yield "wrong divergence mark", f"{int((finite & marked).sum())} finite snapshots are marked as diverged"
+
+
+def _columns(schema: pa.Schema) -> list[str]:
+    return [f"{field.name}: {field.type}" for field in schema]

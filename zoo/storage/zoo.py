@@ -1,0 +1,287 @@
+"""The reader: a zoo's members as a table, chosen snapshots as populations, splits, a torch data set.
+
+Shape letters: M snapshots, P parameters.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from zoo.architecture import Architecture, TensorSpec
+from zoo.config import from_json
+from zoo.data import ImageData, load_dataset
+from zoo.population import Population
+from zoo.recipes import Recipe
+from zoo.storage.errors import ZooError
+from zoo.storage.manifest import ZOOS, Manifest, require_manifest, resolve_name, shard_path
+from zoo.storage.rows import SPLITS, hash_number, members_of
+from zoo.storage.shard_reader import ShardReader, ShardSource
+from zoo.storage.store import DEFAULT_STORE, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.storage.torch_dataset import SnapshotDataset
+
+logger = logging.getLogger(__name__)
+
+Epochs = Literal["last", "one"] | Collection[int] | None
+
+
+class Zoo:
+    """A finished zoo in a store. Opening reads its manifest only.
+
+    Attributes:
+        store: Where it lies.
+        name: ``<recipe>-<digest8>``.
+        manifest: What it consists of.
+        recipe: What generated it, with the number of members it has.
+        architectures: Its distinct architectures.
+    """
+
+    def __init__(self, store: Store, name: str, manifest: Manifest) -> None:
+        self.store = store
+        self.name = name
+        self.manifest = manifest
+        self.recipe: Recipe = from_json(Recipe, manifest.recipe)
+        self.architectures = tuple(Architecture.from_json(value) for value in manifest.architectures)
+
+    @classmethod
+    def open(cls, zoo: str | os.PathLike[str], store: Store | str | None = None) -> Zoo:
+        """Opens a zoo by its URI (``s3://bucket/store/zoos/name``), or by its name in a store.
+
+        Args:
+            zoo: URI or path of the zoo; or its name, or the beginning of it if no other zoo's begins so.
+            store: The store to look for a name in; ``./store`` by default.
+
+        Raises:
+            ZooError: There is no such zoo, it is unfinished or damaged, or its manifest is of another recipe.
+        """
+        given = os.fspath(zoo).rstrip("/")
+        if store is None and "/" in given:
+            full = given if "://" in given else os.path.abspath(os.path.expanduser(given))
+            root, _, given = full.rpartition("/")
+            root, _, folder = root.rpartition("/")
+            if folder != ZOOS:
+                raise ZooError(f"{zoo} is not the address of a zoo; one ends in /{ZOOS}/NAME")
+            store = Store(root)
+        elif not isinstance(store, Store):
+            store = Store(DEFAULT_STORE if store is None else store)
+        name = resolve_name(store, given)
+        manifest = require_manifest(store, name)
+        where = store.join(ZOOS, name)
+        try:
+            recipe = from_json(Recipe, manifest.recipe)
+        except (TypeError, ValueError) as error:
+            raise ZooError(f"the manifest of {where} holds a recipe that this release cannot read: {error}") from error
+        if recipe.digest(manifest.dataset_sha256) != manifest.digest or not name.endswith("-" + manifest.digest[:8]):
+            raise ZooError(
+                f"the manifest of {where} is of another recipe: it says digest {manifest.digest[:8]}, its recipe and "
+                f"data set have {recipe.digest(manifest.dataset_sha256)[:8]}. Restore the manifest of this zoo, or "
+                "delete it and run `zooscale generate` again"
+            )
+        return cls(store, name, manifest)
+
+    def __repr__(self) -> str:
+        return f"Zoo({self.uri!r}, {len(self)} members)"
+
+    def __len__(self) -> int:
+        """Number of members."""
+        return self.manifest.members
+
+    @property
+    def uri(self) -> str:
+        """Full address."""
+        return self.store.join(ZOOS, self.name)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the recipe on its data set: the identity, whatever the number of members."""
+        return self.manifest.digest
+
+    @property
+    def content_sha256(self) -> str:
+        """Hash over ids, specs and weights of all snapshots."""
+        return self.manifest.content_sha256
+
+    @property
+    def layout(self) -> tuple[TensorSpec, ...]:
+        """The parameter layout."""
+        return self.architectures[0].layout
+
+    @property
+    def parameters(self) -> int:
+        """P."""
+        return self.architectures[0].parameters
+
+    @cached_property
+    def snapshots(self) -> pa.Table:
+        """One row per snapshot, sorted by member and epoch, with every column but the weights.
+
+        Raises:
+            ZooError: A shard is missing or damaged.
+        """
+        names = [name for name in self._reader.columns() if name != "weights"]
+        return pa.concat_tables([self._reader.read(shard, names) for shard in range(len(self.manifest.shards))])
+
+    @property
+    def members(self) -> pd.DataFrame:
+        """:attr:`snapshots` as a DataFrame of the caller's own."""
+        return self.snapshots.to_pandas()
+
+    def population(
+        self,
+        split: str | None = None,
+        *,
+        members: Collection[int] | None = None,
+        epochs: Epochs = None,
+        limit: int | None = None,
+        include_diverged: bool = False,
+    ) -> Population:
+        """Reads chosen snapshots, sorted by member and epoch.
+
+        Args:
+            split: "train", "validation" or "test" members; all by default.
+            members: Only these.
+            epochs: "last": the last snapshot of each member. "one": one snapshot of each member, its epoch chosen
+                by a hash of the member's number. Epochs: those. By default all but the initialisation.
+            limit: At most so many members: the first ones.
+            include_diverged: Whether to include snapshots whose weights or losses are not finite. They are left
+                out by default, and how many is logged.
+
+        Returns:
+            The snapshots, their weights in memory.
+
+        Raises:
+            ValueError: An unknown split, member or epoch.
+            ZooError: Nothing is left, or a shard is missing or damaged.
+        """
+        rows = self.rows(split, members=members, epochs=epochs, limit=limit, include_diverged=include_diverged)
+        chosen = self.snapshots.take(pa.array(rows))
+        shard_of_row = np.searchsorted(self._ends, rows, side="right")
+        architecture_M = np.array([entry.architecture for entry in self.manifest.shards])[shard_of_row]
+        return Population(
+            weights_MP=torch.from_numpy(self._reader.weights(rows)),
+            architectures=self.architectures,
+            architecture_M=torch.from_numpy(architecture_M.astype(np.int64)),
+            members=tuple(members_of(chosen)),
+            epochs=tuple(chosen["epoch"].to_pylist()),
+        )
+
+    def rows(
+        self,
+        split: str | None = None,
+        *,
+        members: Collection[int] | None = None,
+        epochs: Epochs = None,
+        limit: int | None = None,
+        include_diverged: bool = False,
+    ) -> np.ndarray:
+        """The rows of :attr:`snapshots` that :meth:`population` reads: increasing, int64."""
+        if split is not None and split not in SPLITS:
+            raise ValueError(f"split is {split!r}; allowed: {', '.join(SPLITS)}, or None for all")
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is {limit}; allowed: 1 or more, or None for all")
+        table = self.snapshots
+        member_M = table["member"].to_numpy()
+        chosen_M = np.ones(len(table), dtype=bool)
+        if split is not None:
+            chosen_M &= np.asarray(table["split"].to_pylist()) == split
+        if members is not None:
+            unknown = [member for member in members if not 0 <= member < len(self)]
+            if unknown:
+                raise ValueError(f"zoo {self.name} has no member {unknown[0]}; it has 0 to {len(self) - 1}")
+            chosen_M &= np.isin(member_M, list(members))
+        chosen_M &= self._in_epochs(member_M, table["epoch"].to_numpy(), epochs)
+        if not include_diverged:
+            finite_M = ~table["diverged"].to_numpy()
+            if left_out := int((chosen_M & ~finite_M).sum()):
+                logger.warning(
+                    "zoo %s: %d of %d chosen snapshots diverged and are left out", self.name, left_out, chosen_M.sum()
+                )
+            chosen_M &= finite_M
+        if limit is not None:
+            chosen_M &= np.isin(member_M, np.unique(member_M[chosen_M])[:limit])
+        rows = np.flatnonzero(chosen_M)
+        if not len(rows):
+            raise ZooError(
+                f"zoo {self.name} with {len(self)} members has no snapshots with split {split!r}, epochs {epochs!r}"
+                f"{'' if members is None else ' among the members named'}"
+                f"{'' if include_diverged else ' that did not diverge'}"
+            )
+        return rows
+
+    def dataset(self) -> ImageData:
+        """The images that the members were trained on.
+
+        Raises:
+            ZooError: The data set found here has other content.
+        """
+        data = load_dataset(self.recipe.dataset)
+        if data.sha256 != self.manifest.dataset_sha256:
+            raise ZooError(
+                f"data set {self.recipe.dataset!r} has content {data.sha256[:8]} here; zoo {self.name} was trained on "
+                f"{self.manifest.dataset_sha256[:8]}. Use the same files and the same release"
+            )
+        return data
+
+    def torch_dataset(
+        self,
+        split: str | None = None,
+        epochs: Epochs = None,
+        *,
+        columns: Sequence[str] = ("member", "epoch"),
+        include_diverged: bool = False,
+    ) -> SnapshotDataset:
+        """A torch ``Dataset`` of snapshots that reads weights from the store when they are asked for.
+
+        Args:
+            split: As in :meth:`population`.
+            epochs: As in :meth:`population`.
+            columns: Columns of :attr:`members` that each item has beside its weights.
+            include_diverged: As in :meth:`population`.
+        """
+        from zoo.storage.torch_dataset import SnapshotDataset
+
+        rows = self.rows(split, epochs=epochs, include_diverged=include_diverged)
+        return SnapshotDataset(self._reader, rows, self.snapshots.select(list(columns)).take(pa.array(rows)))
+
+    @property
+    def _ends(self) -> np.ndarray:
+        """One past the last row of each shard."""
+        return np.cumsum([entry.rows for entry in self.manifest.shards])
+
+    @cached_property
+    def _reader(self) -> ShardReader:
+        sources = [
+            ShardSource(shard_path(self.name, entry.name), entry.rows, entry.size_bytes, entry.first, entry.end)
+            for entry in self.manifest.shards
+        ]
+        return ShardReader(self.store, self.digest, sources)
+
+    def _in_epochs(self, member_M: np.ndarray, epoch_M: np.ndarray, epochs: Epochs) -> np.ndarray:
+        """Which snapshots are of the epochs asked for."""
+        trained = [epoch for epoch in self.recipe.snapshot_epochs if epoch > 0]
+        if epochs is None:
+            return epoch_M > 0
+        if epochs == "last":
+            return epoch_M == trained[-1]
+        if epochs == "one":
+            ids, place_M = np.unique(member_M, return_inverse=True)
+            epoch_of_id = np.array([trained[hash_number("epoch", int(i)) % len(trained)] for i in ids])
+            return epoch_M == epoch_of_id[place_M]
+        unknown = [epoch for epoch in epochs if epoch not in self.recipe.snapshot_epochs]
+        if isinstance(epochs, str) or unknown:
+            raise ValueError(
+                f"epochs is {epochs!r}; allowed: 'last', 'one', or some of those that zoo {self.name} has: "
+                f"{', '.join(map(str, self.recipe.snapshot_epochs))}"
+            )
+        return np.isin(epoch_M, list(epochs))
