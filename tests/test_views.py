@@ -1,0 +1,192 @@
+import pytest
+import torch
+
+from zoo.architecture import mlp
+from zoo.data import load_dataset
+from zoo.data.images import Images
+from zoo.population import Member, Population, single_architecture
+from zoo.training.train import train_population
+from zoo.views import VIEWS, FunctionMetric, NeuronTokens, zero_dead_inputs
+from zoo.views.metric import class_rotation
+from zoo.views.moments import input_moments
+
+SHAPES = [((), True), ((6,), True), ((6,), False), ((7, 5), True), ((7, 5, 4), False)]
+
+
+@pytest.fixture(scope="module", name="data")
+def digits():
+    return load_dataset("digits")
+
+
+def trained(data, hidden=(6,), bias=True, activation="relu", members=12) -> Population:
+    architecture = mlp(data.input_shape, hidden, data.classes, activation=activation, bias=bias)
+    specs = [Member(id=i, seed=i, init_scale=0.5 + i / 8, weight_decay=1e-3 * (i % 2)) for i in range(members)]
+    snapshots = train_population(architecture, specs, data.train, epochs=2, snapshot_epochs=(0, 2))
+    parts = [(snapshot.weights_MP, snapshot.rows) for snapshot in snapshots]
+    rows = [row for _, chosen in parts for row in chosen]
+    return single_architecture(architecture, torch.cat([w for w, _ in parts]), [specs[row] for row in rows])
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize(("hidden", "bias"), SHAPES)
+def test_round_trip_is_exact_bit_for_bit(data, name, hidden, bias):
+    population = trained(data, hidden, bias)
+    weights_MP = population.weights_MP.clone()  # epoch 0 has biases of exactly zero
+    weights_MP[3, ::2] = 0
+    weights_MP[4] = 0
+    view = VIEWS[name].fit(population, data.train)
+    coordinates = view.forward(weights_MP)
+    assert coordinates.dtype == torch.float64
+    assert not torch.equal(coordinates[2].flatten()[:50].float(), coordinates[6].flatten()[:50].float())
+    kept = torch.equal(view.inverse(coordinates).float(), weights_MP)
+    assert kept, (view.inverse(coordinates).float() - weights_MP).abs().max()
+
+
+@pytest.mark.parametrize("name", ["flat", "tokens", "metric"])
+def test_decayed_weights_of_dead_inputs_are_exact_however_small(data, name):
+    population = trained(data)
+    view = VIEWS[name].fit(population, data.train)
+    weights_MP = population.weights_MP.clone()
+    weights_MP[5, 0] *= 1e-20  # the first pixel is never lit in any digit
+    assert float(weights_MP[5, 0]) != 0
+    assert torch.equal(view.inverse(view.forward(weights_MP)).float(), weights_MP)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_state_restores_the_view(data, name):
+    population = trained(data, (7, 5))
+    view = VIEWS[name].fit(population, data.train)
+    restored = VIEWS[name].from_state(population.architecture, view.state())
+    coordinates = view.forward(population.weights_MP)
+    assert torch.equal(restored.forward(population.weights_MP), coordinates)
+    assert torch.equal(restored.inverse(coordinates), view.inverse(coordinates))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_inverse_is_differentiable(data, name):
+    population = trained(data)
+    view = VIEWS[name].fit(population, data.train)
+    coordinates = view.forward(population.weights_MP).requires_grad_()
+    view.inverse(coordinates).square().sum().backward()
+    assert torch.isfinite(coordinates.grad).all()
+    assert float(coordinates.grad.abs().sum()) > 0
+
+
+def test_tokens_are_neurons(data):
+    population = trained(data, (3,))
+    view = NeuronTokens(population.architecture)
+    tokens_MTD = view.forward(population.weights_MP).float()
+    module = population.architecture.to_module(population.weights_MP[2])
+    assert tokens_MTD.shape == (24, 13, 65)
+    assert view.layer_T.tolist() == [0] * 3 + [1] * 10
+    assert torch.equal(tokens_MTD[2, 1, :64], module[1].weight[1])
+    assert tokens_MTD[2, 1, 64] == module[1].bias[1]
+    assert torch.equal(tokens_MTD[2, 5, :3], module[3].weight[2])
+    assert view.mask_TD[3:].sum(dim=1).tolist() == [4] * 10
+    assert float(tokens_MTD[:, ~view.mask_TD].abs().sum()) == 0
+    with pytest.raises(ValueError, match=r"expected \[members, \*\(13, 65\)\]"):
+        view.inverse(tokens_MTD[:, 1:])
+
+
+def test_standardised_has_zero_mean_and_nearly_unit_deviation(data):
+    population = trained(data)
+    coordinates_MP = VIEWS["standardised"].fit(population, data.train).forward(population.weights_MP)
+    for spec in population.architecture.layout:
+        assert abs(float(coordinates_MP[:, spec.span].mean())) < 1e-6
+        assert 0.7 < float(coordinates_MP[:, spec.span].std()) < 1.42
+
+
+def test_class_rotation_is_orthonormal_and_begins_with_the_mean():
+    rotation_CC = class_rotation(10)
+    torch.testing.assert_close(rotation_CC @ rotation_CC.T, torch.eye(10).double())
+    torch.testing.assert_close(rotation_CC[0], torch.full((10,), 10**-0.5).double())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_distance_in_one_layer_is_the_logit_error(data, bias):
+    """For a linear classifier the metric is exact: mean squared logit error over the images."""
+    population = trained(data, (), bias)
+    view = FunctionMetric.fit(population, data.train)
+    other_MP = population.weights_MP.flip(0)
+    distance_M = (view.forward(population.weights_MP) - view.forward(other_MP)).square().sum(dim=1)
+    inputs = data.train.inputs
+    error_MNC = population.logits(inputs) - population.logits(inputs, weights_MP=other_MP)
+    expected_M = error_MNC.square().sum(dim=2).mean(dim=1).double()
+    # The floor for directions that hardly occur adds a little.
+    torch.testing.assert_close(distance_M, expected_M, rtol=0.1, atol=0)
+    assert bool((distance_M > 0.999 * expected_M).all())
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_distance_orders_perturbations_by_their_effect(data, activation):
+    population = trained(data, (8, 6), activation=activation, members=8)
+    view = FunctionMetric.fit(population, data.train)
+    generator = torch.Generator().manual_seed(0)
+    coordinates_MP = view.forward(population.weights_MP)
+    size_M = torch.logspace(-2, 0, len(population)).double()
+    noise_MP = torch.randn(coordinates_MP.shape, generator=generator, dtype=torch.float64)
+    distorted_MP = view.inverse(coordinates_MP + size_M.unsqueeze(1) * 0.05 * noise_MP).float()
+    inputs = data.train.first(300).inputs
+    error_M = (population.logits(inputs) - population.logits(inputs, weights_MP=distorted_MP)).square()
+    error_M = error_M.sum(dim=2).mean(dim=1).sqrt().double()
+    ratio_M = error_M / (size_M * 0.05 * noise_MP.square().sum(dim=1).sqrt())
+    assert 0.1 < float(ratio_M.min()) < float(ratio_M.max()) < 3
+
+
+def test_metric_ignores_the_class_mean_and_the_order_of_units(data):
+    population = trained(data, (8,))
+    architecture, view = population.architecture, FunctionMetric.fit(population, data.train)
+    tensors = dict(architecture.tensors(population.weights_MP.clone()))
+    tensors["3.weight"] = tensors["3.weight"] + torch.arange(8) / 10
+    shifted_MP = architecture.flatten(tensors)
+    difference_MP = view.forward(shifted_MP) - view.forward(population.weights_MP)
+    last_MCD = difference_MP[:, -90:].unflatten(1, (10, 9))
+    assert float(difference_MP[:, :-90].abs().max()) < 1e-5
+    assert float(last_MCD[:, 1:].abs().max()) < 1e-5 < float(last_MCD[:, 0].abs().max())
+
+
+def test_diverged_members_do_not_spoil_the_fit(data):
+    population = trained(data)
+    broken_MP = population.weights_MP.clone()
+    broken_MP[:6] = float("nan")
+    broken_MP[6] *= 1e30
+    broken = population.with_weights(broken_MP)
+    for name in VIEWS:
+        assert all(bool(torch.isfinite(t).all()) for t in VIEWS[name].fit(broken, data.train).state().values())
+    for moment_DD in input_moments(broken, data.train):
+        assert float(torch.linalg.eigvalsh(moment_DD).min()) > -1e-6 * float(moment_DD.diagonal().max())
+    with pytest.raises(ValueError, match="none of"):
+        VIEWS["metric"].fit(population.with_weights(population.weights_MP * float("nan")), data.train)
+
+
+def test_dead_inputs_can_be_zeroed_without_a_change_of_function(data):
+    population = trained(data)
+    zeroed_MP = zero_dead_inputs(population.weights_MP, population.architecture, data.train)
+    dead_D = (data.train.pixels == 0).flatten(1).all(dim=0)
+    assert int(dead_D.sum()) > 0
+    weight_MHD = population.architecture.tensors(zeroed_MP)["1.weight"]
+    assert float(weight_MHD[:, :, dead_D].abs().sum()) == 0
+    assert torch.equal(
+        weight_MHD[:, :, ~dead_D], population.architecture.tensors(population.weights_MP)["1.weight"][:, :, ~dead_D]
+    )
+    inputs = data.train.inputs
+    torch.testing.assert_close(population.logits(inputs), population.logits(inputs, weights_MP=zeroed_MP))
+
+
+def test_networks_of_other_layers_are_refused(data):
+    population = trained(data)
+
+    class Scaled(type(population.architecture)):
+        @property
+        def linear_layers(self):
+            return super().linear_layers[1:]
+
+    architecture = Scaled(population.architecture.input_shape, population.architecture.layers)
+    with pytest.raises(ValueError, match=r"linear layers only.*1\.weight"):
+        NeuronTokens(architecture)
+
+
+def test_images_are_any(data):
+    blank = Images(torch.zeros_like(data.train.pixels), data.train.labels, data.train.scale)
+    view = FunctionMetric.fit(trained(data, bias=False), blank)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in view.state().values())
