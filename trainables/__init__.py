@@ -1,0 +1,1 @@
+"""Everything fitted on weights by gradient, and the codecs made from it."""

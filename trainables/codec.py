@@ -1,0 +1,88 @@
+"""What a codec is, and the header that every payload begins with.
+
+Shape letters: M members, P parameters.
+"""
+
+from __future__ import annotations
+
+import binascii
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from zoo.population import Population
+
+CHECKSUM_BYTES = 2
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Turns a block of networks into bytes and back.
+
+    A payload is self-contained given the shared part: the number of members is stored in it. Rates are
+    computed from ``len(payload)``, never from estimates.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+        ...
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes that the receiver must already hold: decoder, codebook, prior."""
+        ...
+
+    def compress(self, population: Population) -> bytes:
+        """Encodes all rows of a population as one payload; the same input gives the same bytes."""
+        ...
+
+    def decompress(self, payload: bytes) -> Tensor:
+        """Decodes a payload into ``weights_MP`` float32, rows in the order they were given."""
+        ...
+
+
+def with_header(members: int, body: bytes) -> bytes:
+    """Puts a header in front of a payload's body: the number of members and a checksum.
+
+    The number takes 7 bits a byte, least significant first; the checksum (CRC-16, two bytes) covers both.
+    Without it most corrupted payloads would decode to some other networks.
+
+    Raises:
+        ValueError: ``members`` is negative.
+    """
+    if members < 0:
+        raise ValueError(f"members is {members}; allowed: 0 or more")
+    header = bytearray()
+    while members >= 0x80:
+        header.append(0x80 | (members & 0x7F))
+        members >>= 7
+    header.append(members)
+    return bytes(header) + _checksum(bytes(header), body) + body
+
+
+def read_header(payload: bytes) -> tuple[int, bytes]:
+    """The inverse of :func:`with_header`: (members, body).
+
+    Raises:
+        ValueError: The payload ends inside its header, or its checksum does not match.
+    """
+    members = 0
+    for position, byte in enumerate(payload):
+        members |= (byte & 0x7F) << (7 * position)
+        if byte < 0x80:
+            if len(payload) < position + 1 + CHECKSUM_BYTES:
+                break
+            header, rest = payload[: position + 1], payload[position + 1 :]
+            checksum, body = rest[:CHECKSUM_BYTES], rest[CHECKSUM_BYTES:]
+            if checksum != _checksum(header, body):
+                raise ValueError(
+                    f"a payload of {len(payload)} bytes does not match its checksum; it is corrupted or truncated"
+                )
+            return members, body
+    raise ValueError(f"a payload of {len(payload)} bytes ends inside its header; it is truncated or not a payload")
+
+
+def _checksum(header: bytes, body: bytes) -> bytes:
+    """CRC-16 of a payload without its checksum."""
+    return binascii.crc_hqx(body, binascii.crc_hqx(header, 0xFFFF)).to_bytes(CHECKSUM_BYTES, "little")

@@ -1,0 +1,64 @@
+"""How much of what networks do survives in their reconstructions.
+
+Shape letters: M members, N examples, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.data.images import Images
+from zoo.population import Population
+
+# Logits of one piece of the images: 16 MB of float32.
+LOGITS_AT_ONCE = 4_000_000
+
+
+def divergence(original_MNC: Tensor, reconstructed_MNC: Tensor) -> Tensor:
+    """KL(original ‖ reconstruction) of the predicted distributions, in nats: ``[M, N]``."""
+    log_original = original_MNC.log_softmax(-1)
+    return (log_original.exp() * (log_original - reconstructed_MNC.log_softmax(-1))).sum(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """Paired measurements of networks and their reconstructions; float64, one entry a member.
+
+    Attributes:
+        accuracy_original_M: Share of images that the original classifies correctly.
+        accuracy_reconstructed_M: The same for the reconstruction.
+        agreement_M: Share of images for which both predict the same class.
+        kl_M: Mean KL(original ‖ reconstruction) in nats.
+    """
+
+    accuracy_original_M: Tensor
+    accuracy_reconstructed_M: Tensor
+    agreement_M: Tensor
+    kl_M: Tensor
+
+    def summary(self) -> dict[str, float]:
+        """Means over the members, under the names of the tables."""
+        difference_M = 100 * (self.accuracy_original_M - self.accuracy_reconstructed_M)
+        return {
+            "agreement": float(self.agreement_M.mean()),
+            "accuracy_drop_pp": float(difference_M.mean()),
+            "accuracy_shift_pp": float(difference_M.abs().mean()),
+            "kl": float(self.kl_M.mean()),
+        }
+
+
+@torch.no_grad()
+def measure(original: Population, reconstructed_MP: Tensor, images: Images) -> Fidelity:
+    """Compares networks with their reconstructions on all images, in pieces of bounded memory."""
+    reconstructed = original.with_weights(reconstructed_MP)
+    sums = torch.zeros(4, len(original), dtype=torch.float64)
+    size = max(1, LOGITS_AT_ONCE // max(1, len(original) * original.architecture.classes))
+    for x, labels in images.batches(size):
+        before_MNC, after_MNC = original.logits(x), reconstructed.logits(x)
+        before_MN, after_MN = before_MNC.argmax(-1), after_MNC.argmax(-1)
+        parts = (before_MN == labels, after_MN == labels, before_MN == after_MN, divergence(before_MNC, after_MNC))
+        sums += torch.stack([part.double().sum(1) for part in parts])
+    return Fidelity(*(sums / len(images)))

@@ -1,0 +1,48 @@
+"""Principal components without the covariance matrix.
+
+Shape letters: M rows, D coordinates, Z components.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+OVERSAMPLING = 16
+ITERATIONS = 4
+
+
+def principal_components(centred_MD: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The first principal directions of centred rows and the rows' standard deviations along them.
+
+    Subspace iteration from a random start (Halko, Martinsson and Tropp, "Finding structure with randomness",
+    SIAM Review 2011, algorithm 4.4).
+
+    Args:
+        centred_MD: Rows of mean zero.
+        count: Z.
+        seed: Seed of the random start.
+
+    Returns:
+        (orthonormal ``directions_DZ``, ``deviation_Z`` in falling order).
+
+    Raises:
+        ValueError: There are fewer rows or coordinates than components.
+    """
+    rows, width = centred_MD.shape
+    if count > min(rows, width):
+        raise ValueError(
+            f"{count} principal components need as many rows and coordinates; there are {rows} rows "
+            f"of {width} coordinates: choose a smaller latent or a larger population"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    block = min(count + OVERSAMPLING, rows, width)
+    basis_DK = torch.randn(width, block, generator=generator).to(centred_MD)
+    for _ in range(ITERATIONS):
+        basis_DK, _ = torch.linalg.qr(centred_MD.T @ (centred_MD @ basis_DK))
+    _, singular_K, right_KK = torch.linalg.svd(centred_MD @ basis_DK, full_matrices=False)
+    directions_DZ = basis_DK @ right_KK[:count].T
+    # Fixed signs: the largest entry of each direction is positive.
+    largest_1Z = directions_DZ.abs().argmax(0, keepdim=True)
+    signs_1Z = torch.sign(torch.gather(directions_DZ, 0, largest_1Z))
+    return directions_DZ * signs_1Z, singular_K[:count] / rows**0.5
