@@ -1,0 +1,110 @@
+"""Confidence intervals: hierarchical paired bootstrap over seeds, members and images.
+
+Every replicate resamples fits (outer), within each drawn fit the members (inner), and once for all of them the
+images (crossed). Original and reconstruction are resampled together, which makes the comparison paired. A
+resample is a vector of counts, so that a replicate is two products with the table of what happened for each
+member on each image.
+
+Shape letters: S fits that differ in their seed, M members, N images, B replicates, G groups of members.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+IMAGE, FIT, MEMBER = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its confidence interval, in the unit of the table it was made from."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bootstrap:
+    """How replicates are drawn.
+
+    Attributes:
+        replicates: Number of replicates.
+        level: Coverage of the interval.
+        seed: Seed of the draws; equal seeds give equal draws, so that codecs are compared on the same ones.
+    """
+
+    replicates: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.replicates < 2:
+            raise ValueError(f"Bootstrap.replicates is {self.replicates}; allowed: 2 or more")
+        if not 0 < self.level < 1:
+            raise ValueError(f"Bootstrap.level is {self.level}; allowed: between 0 and 1")
+
+    def interval(self, values: np.ndarray, *, absolute: bool = False, groups_M: np.ndarray | None = None) -> Interval:
+        """Interval of the mean over members of the mean over images, or of its absolute value.
+
+        Args:
+            values: ``[M, N]``, or ``[S, M, N]`` for several fits: what happened for a member on an image
+                (1 where predictions agree; original minus reconstruction of what is right; a divergence).
+            absolute: Take the absolute value of each member's mean over images before averaging members.
+            groups_M: For each member, the number of its group; members of one group (that share a minibatch
+                order, say) are resampled together. Each member is its own group where ``None``.
+
+        Returns:
+            The estimate and its interval. Replicates are shifted so that their mean is the estimate: resampling
+            images inflates an absolute value, and an interval that leaves out its estimate helps nobody.
+
+        Raises:
+            ValueError: The table is empty or holds something that is not finite.
+        """
+        values_SMN = np.asarray(values, dtype=np.float32)
+        values_SMN = values_SMN[None] if values_SMN.ndim == 2 else values_SMN
+        if values_SMN.ndim != 3 or not values_SMN.size:
+            raise ValueError(f"the table has shape {np.shape(values)}; expected [members, images] or [fits, ...]")
+        if not np.isfinite(values_SMN).all():
+            raise ValueError("the table holds values that are not finite; leave out those members first")
+        replicates_B = self._replicates(values_SMN, absolute, groups_M)
+        means_SM = values_SMN.mean(2, dtype=np.float64)
+        estimate = float((np.abs(means_SM) if absolute else means_SM).mean())
+        tail = (1 - self.level) / 2
+        ends = np.quantile(replicates_B, (tail, 1 - tail)) + (estimate - replicates_B.mean())
+        # A mean lies between the extremes; shifts and rounding must not take it further.
+        extremes = np.abs(values_SMN) if absolute else values_SMN
+        low, high = np.clip(ends, 0 if absolute else extremes.min(), extremes.max())
+        return Interval(estimate, float(low), float(high))
+
+    def _replicates(self, values_SMN: np.ndarray, absolute: bool, groups_M: np.ndarray | None) -> np.ndarray:
+        """The statistic of each replicate, ``[B]`` float64."""
+        fits, members, images = values_SMN.shape
+        groups_M = np.arange(members) if groups_M is None else np.unique(groups_M, return_inverse=True)[1]
+        count_NB = self._counts(IMAGE, images).T
+        means_SMB = values_SMN @ (count_NB / np.float32(images))
+        if absolute:
+            np.abs(means_SMB, out=means_SMB)
+        drawn_BS = np.random.default_rng((self.seed, FIT)).integers(fits, size=(self.replicates, fits))
+        total_B = np.zeros(self.replicates)
+        for place in range(fits):
+            count_BM = self._counts(MEMBER, int(groups_M.max()) + 1, place)[:, groups_M]
+            means_BM = means_SMB[drawn_BS[:, place], :, np.arange(self.replicates)]
+            total_B += (count_BM * means_BM).sum(1, dtype=np.float64) / count_BM.sum(1)
+        return total_B / fits
+
+    def _counts(self, purpose: int, size: int, place: int = 0) -> np.ndarray:
+        """How often each of ``size`` things is drawn, ``[B, size]``; rows sum to ``size``."""
+        return _counts(self.seed, purpose, place, self.replicates, size)
+
+
+@functools.lru_cache(maxsize=8)
+def _counts(seed: int, purpose: int, place: int, replicates: int, size: int) -> np.ndarray:
+    """A pure function of its arguments, kept because every codec is compared on the same draws."""
+    generator = np.random.default_rng((seed, purpose, place))
+    counts_BK = generator.multinomial(size, np.full(size, 1 / size), size=replicates).astype(np.float32)
+    counts_BK.flags.writeable = False
+    return counts_BK

@@ -1,0 +1,1 @@
+"""Classical codecs: nothing in them is trained by gradient."""

@@ -1,0 +1,184 @@
+"""Controls: codecs that know nothing of the network they code, or nothing but its likeness to known ones.
+
+A decoder that always emits one good network has a high accuracy at zero bits, so a codec is only as good as its
+lead over these.
+
+Shape letters: M members, K known networks, P parameters, N images, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from analysis.classical.blocks import LARGEST_FLOAT16, WeightBlocks, require_setting, take
+from trainables.codec import with_header
+from trainables.learned_codec import LearnedCodec
+from zoo.architecture import Architecture
+from zoo.data.images import Images
+from zoo.population import Population
+from zoo.training.initialisation import initial_weights
+
+ZERO_RATE = ("mean weights", "constant member", "mean latent", "random network")
+CANDIDATES, CANDIDATE_IMAGES = 600, 500
+INDEX_IMAGES = 100
+# Log-probabilities held at once: 40 MB of float32.
+AT_ONCE = 10_000_000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Constant(WeightBlocks):
+    """Zero rate: every network is decoded to the same weights, which the receiver holds as float16.
+
+    Attributes:
+        weights_P: Those weights, float32.
+    """
+
+    weights_P: np.ndarray
+    name: str
+
+    @classmethod
+    def of(cls, population: Population, weights_P: Tensor, name: str) -> Constant:
+        """A constant for networks of the population's layout."""
+        half_P = weights_P.clamp(-LARGEST_FLOAT16, LARGEST_FLOAT16).half().float().numpy()
+        return cls(population.architecture.layout, weights_P=half_P, name=name)
+
+    @property
+    def shared_bytes(self) -> int:
+        """The weights as float16."""
+        return 2 * self.weights_P.size
+
+    def encode(self, weights_MP: np.ndarray) -> bytes:  # noqa: ARG002
+        """Nothing is sent but the number of members."""
+        return b""
+
+    def decode(self, body: bytes, members: int) -> np.ndarray:
+        """See :class:`WeightBlocks`."""
+        if body:
+            raise ValueError(f"the payload of a constant has {len(body)} bytes of body; expected none")
+        return np.tile(self.weights_P, (members, 1))
+
+
+def fit_mean_weights(training: Population, images: Images | None = None) -> Constant:  # noqa: ARG001
+    """The mean of the training members' weights."""
+    return Constant.of(training, training.weights_MP.double().mean(0).float(), "mean weights")
+
+
+@torch.no_grad()
+def fit_constant_member(training: Population, images: Images | None = None) -> Constant:
+    """The training member that agrees most with all of them when it stands in for each, on training images.
+
+    A network is decoded into the architecture of the one it stands in for, so a candidate is tried in all of them.
+    """
+    if images is None:
+        raise ValueError("the best constant member is chosen by its predictions; give training images")
+    candidates = training.select(_spread(len(training), CANDIDATES))
+    inputs, classes = images.first(CANDIDATE_IMAGES).inputs, training.architecture.classes
+    agreement_K = torch.zeros(len(candidates))
+    for architecture, rows in candidates.groups():
+        onehot_KNC = one_hot(architecture.logits(candidates.weights_MP, inputs).argmax(-1), classes)
+        votes_NC = onehot_KNC[rows].sum(0)
+        agreement_K += (onehot_KNC * votes_NC).sum((1, 2))
+    return Constant.of(training, candidates.weights_MP[int(agreement_K.argmax())], "constant member")
+
+
+def fit_random_network(training: Population, images: Images | None = None) -> Constant:  # noqa: ARG001
+    """An untrained network: freshly initialised like the first training member."""
+    weights_MP = initial_weights(training.architecture, training.members[:1])
+    return Constant.of(training, weights_MP[0], "random network")
+
+
+@torch.no_grad()
+def fit_mean_latent(codec: LearnedCodec, training: Population) -> Constant:
+    """What a learned codec decodes the mean of the training members' latents to."""
+    latent = codec.autoencoder.encode(training)
+    mean_1Z = latent.values_MZ.mean(0, keepdim=True)
+    gain_1 = latent.gain_M.double().mean().round().long().reshape(1)
+    return Constant.of(training, codec.receiver.weights(mean_1Z, gain_1)[0], "mean latent")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Index(WeightBlocks):
+    """Sends the number of the most similar training member; the receiver holds them all as float16.
+
+    Similar is what is similar on training images: least divergence from the network's outputs to those of the
+    training member's weights in the network's own architecture.
+
+    Attributes:
+        known: The training members, weights rounded to float16.
+        images: Training images.
+        tables: The known networks' log-probabilities in each architecture met so far, ``[K, N·C]``.
+    """
+
+    known: Population
+    images: Images
+    tables: dict[Architecture, Tensor] = field(default_factory=dict, repr=False)
+    name: str = "index"
+
+    @classmethod
+    def fit(cls, training: Population, images: Images | None = None, *, known: int) -> Index:
+        """Keeps training members spread evenly over the population.
+
+        Args:
+            training: Training members.
+            images: Training images.
+            known: Largest number of members kept.
+        """
+        require_setting(known >= 1, "known", known, "1 or more")
+        if images is None:
+            raise ValueError("the nearest member is chosen by its outputs; give training images")
+        kept = training.select(_spread(len(training), known))
+        halves = kept.weights_MP.clamp(-LARGEST_FLOAT16, LARGEST_FLOAT16).half().float()
+        return cls(training.architecture.layout, known=kept.with_weights(halves), images=images.first(INDEX_IMAGES))
+
+    @property
+    def shared_bytes(self) -> int:
+        """The zoo itself."""
+        return 2 * self.known.weights_MP.numel()
+
+    @property
+    def bits(self) -> int:
+        """Bits of an index."""
+        return max(1, math.ceil(math.log2(len(self.known))))
+
+    def compress(self, population: Population) -> bytes:
+        """Encodes indices; takes each network's architecture from the population, as every decoder of it does.
+
+        Raises:
+            ValueError: The population is empty, of another layout, or holds non-finite weights.
+        """
+        self.checked(population)
+        nearest_M = torch.zeros(len(population), dtype=torch.int64)
+        for architecture, rows in population.groups():
+            nearest_M[rows] = self._nearest(architecture, population.weights_MP[rows])
+        digits_MB = nearest_M.numpy()[:, None] >> np.arange(self.bits) & 1
+        return with_header(len(population), np.packbits(digits_MB.astype(np.uint8)).tobytes())
+
+    def decode(self, body: bytes, members: int) -> np.ndarray:
+        """See :class:`WeightBlocks`."""
+        packed, _ = take(body, math.ceil(members * self.bits / 8))
+        digits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8))[: members * self.bits]
+        nearest_M = digits.reshape(members, self.bits).astype(np.int64) @ (1 << np.arange(self.bits))
+        if nearest_M.max() >= len(self.known):
+            raise ValueError(f"a payload names network {nearest_M.max()} of {len(self.known)}; it is corrupted")
+        return self.known.weights_MP.numpy()[nearest_M]
+
+    @torch.no_grad()
+    def _nearest(self, architecture: Architecture, weights_MP: Tensor) -> Tensor:
+        """For each network the known one of least divergence: maximises Σ p·log q over images and classes."""
+        if architecture not in self.tables:
+            parts = self.known.weights_MP.split(max(1, AT_ONCE // (len(self.images) * architecture.classes)))
+            logits = (architecture.logits(part, self.images.inputs) for part in parts)
+            self.tables[architecture] = torch.cat([part.log_softmax(-1).flatten(1) for part in logits])
+        p_MF = architecture.logits(weights_MP, self.images.inputs).softmax(-1).flatten(1)
+        return (p_MF @ self.tables[architecture].T).argmax(dim=1)
+
+
+def _spread(count: int, limit: int) -> list[int]:
+    """At most ``limit`` row numbers, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int)).tolist()

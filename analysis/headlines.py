@@ -1,0 +1,98 @@
+"""The few figures by which codecs are compared, and the Pareto front over all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.measurement import CodecResult
+from analysis.rates import Point, bd_rate, break_even_models, pareto_rows, point_at_quality
+
+TARGET_AGREEMENT = 0.97
+TARGET_SHIFT_PP = 1.0
+ANCHOR = "uniform"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Headline:
+    """What is said of one codec.
+
+    Attributes:
+        codec: Its name.
+        family: "classical" or "learned".
+        rate_at_97: ``code_bits_per_weight`` at 97 % agreement; ``None`` where not reached.
+        rate_at_1pp: ``code_bits_per_weight`` at ``accuracy_shift_pp`` 1; ``None`` where not reached.
+        shared_bytes: What is shared at 97 % agreement, else at 1 pp, else the least of its settings.
+        break_even_at: At which of the two ("97 % agreement", "1 pp") N* is taken; ``None`` at neither.
+        break_even_models: N*: how many models it takes to beat the best codec without a shared part, at equal
+            quality; ``None`` where it never does, or shares nothing itself.
+        bd_rate: Bjøntegaard difference in rate to uniform quantisation at equal KL divergence, per cent.
+    """
+
+    codec: str
+    family: str
+    rate_at_97: float | None
+    rate_at_1pp: float | None
+    shared_bytes: float
+    break_even_at: str | None
+    break_even_models: float | None
+    bd_rate: float | None
+
+
+def headlines(results: Sequence[CodecResult]) -> list[Headline]:
+    """One headline for each codec that is no control, in order of appearance."""
+    curves: dict[str, list[CodecResult]] = {}
+    for result in results:
+        if result.family != "control":
+            curves.setdefault(result.codec, []).append(result)
+    anchor = curves.get(ANCHOR, [])
+    rivals = [rows for rows in curves.values() if all(row.shared_bytes == 0 for row in rows)]
+    found = []
+    for codec, rows in curves.items():
+        at_97 = point_at_quality(agreement_points(rows), TARGET_AGREEMENT)
+        at_1pp = point_at_quality(shift_points(rows), -TARGET_SHIFT_PP)
+        reached, break_even_at, break_even = at_97 or at_1pp, None, None
+        if reached is not None and reached.shared_bytes > 0:
+            break_even_at = "97 % agreement" if at_97 else "1 pp"
+            others = [
+                point_at_quality(agreement_points(rival), TARGET_AGREEMENT)
+                if at_97
+                else point_at_quality(shift_points(rival), -TARGET_SHIFT_PP)
+                for rival in rivals
+            ]
+            rate = min((other.rate for other in others if other is not None), default=math.inf)
+            break_even = break_even_models(reached.rate, reached.shared_bytes, rows[0].parameters, rate)
+        found.append(
+            Headline(
+                codec=codec,
+                family=rows[0].family,
+                rate_at_97=at_97.rate if at_97 else None,
+                rate_at_1pp=at_1pp.rate if at_1pp else None,
+                shared_bytes=reached.shared_bytes if reached else min(row.shared_bytes for row in rows),
+                break_even_at=break_even_at,
+                break_even_models=break_even,
+                bd_rate=bd_rate(*_kl_curve(rows), *_kl_curve(anchor)),
+            )
+        )
+    return found
+
+
+def agreement_points(rows: Sequence[CodecResult]) -> list[Point]:
+    """The curve of agreement over rate."""
+    return [Point(rate=r.code_bits_per_weight, quality=r.agreement, shared_bytes=r.shared_bytes) for r in rows]
+
+
+def shift_points(rows: Sequence[CodecResult]) -> list[Point]:
+    """The curve of -``accuracy_shift_pp`` over rate."""
+    return [Point(rate=r.code_bits_per_weight, quality=-r.accuracy_shift_pp, shared_bytes=r.shared_bytes) for r in rows]
+
+
+def pareto(results: Sequence[CodecResult]) -> list[CodecResult]:
+    """The results that no other beats in both ``code_bits_per_weight`` and agreement, controls included."""
+    rows = pareto_rows([r.code_bits_per_weight for r in results], [r.agreement for r in results])
+    return [results[row] for row in rows]
+
+
+def _kl_curve(rows: Sequence[CodecResult]) -> tuple[list[float], list[float]]:
+    return [row.code_bits_per_weight for row in rows], [row.kl for row in rows]

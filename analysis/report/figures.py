@@ -1,0 +1,154 @@
+"""The look of the report's charts, and those without a rate; every codec has the same colour in all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, TypeGuard
+
+import plotly.graph_objects as go
+
+from analysis.measurement import CodecResult
+
+LEARNED_COLOURS = ("#c6312b", "#e2793f", "#a3195b", "#8a3b12", "#e0559a")
+CLASSICAL_COLOURS = (
+    "#1f5fa8", "#2a9d8f", "#8456b8", "#c29a12", "#4aa3df", "#5b8c2a", "#3d405b", "#a0714f", "#00798c",
+)  # fmt: skip
+CONTROL_COLOURS = ("#4d5966", "#8391a0", "#b0926a", "#9aa88f", "#6f7f95", "#a8a29e")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "star", "cross")
+DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot", "6px,2px")
+
+INK, MUTED, GRID = "#1b2430", "#5d6b7b", "#e9edf1"
+FONT = 'Inter, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Liberation Sans", "DejaVu Sans", sans-serif'
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Style:
+    """How a codec looks in every chart."""
+
+    colour: str
+    symbol: str
+    dash: str
+
+
+def styles(results: Sequence[CodecResult]) -> dict[str, Style]:
+    """Gives each codec a colour, a marker and a dash, by family and order of appearance."""
+    palettes = {"learned": LEARNED_COLOURS, "classical": CLASSICAL_COLOURS, "control": CONTROL_COLOURS}
+    seen: dict[str, list[str]] = {family: [] for family in palettes}
+    for result in results:
+        if result.codec not in seen[result.family]:
+            seen[result.family].append(result.codec)
+    return {
+        codec: Style(
+            colour=palettes[family][number % len(palettes[family])],
+            symbol="x" if family == "control" else SYMBOLS[number % len(SYMBOLS)],
+            dash=DASHES[number % len(DASHES)],
+        )
+        for family, codecs in seen.items()
+        for number, codec in enumerate(codecs)
+    }
+
+
+def label(result: CodecResult) -> str:
+    """Names a result: codec, setting, and the trial that found it."""
+    trial = "" if result.trial is None else f"trial {result.trial}"
+    return " · ".join(part for part in (result.codec, result.setting, trial) if part)
+
+
+def usable(value: float | None) -> TypeGuard[float]:
+    """Whether a value was measured and is a number."""
+    return value is not None and math.isfinite(value)
+
+
+def fidelity(results: Sequence[CodecResult]) -> go.Figure:
+    """An empty scatter of original against reconstructed accuracy with the identity line.
+
+    The page fills it with the members of the chosen result. Both axes share one range over all results, so that
+    a codec's picture can be compared with another's.
+    """
+    values = [v for r in results for v in (*r.accuracy_original_M, *r.accuracy_reconstructed_M) if usable(v)]
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    margin = 0.03 * (high - low) or 0.05
+    limits = [max(low - margin, -0.01), min(high + margin, 1.01)]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=limits, y=limits, mode="lines", line={"color": MUTED, "width": 1, "dash": "dash"}, name="identity",
+        hoverinfo="skip", meta={"role": "identity"},
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[], y=[], mode="markers", name="members", marker={"size": 5.5, "opacity": 0.6},
+        hovertemplate="original %{x:.1%}<br>reconstructed %{y:.1%}<extra></extra>", meta={"role": "members"},
+    )  # fmt: skip
+    figure.update_layout(base_layout(height=430), showlegend=False, margin_r=30)
+    figure.update_xaxes(
+        range=limits,
+        tickformat=".0%",
+        dtick=0.1 if limits[1] - limits[0] < 0.55 else 0.2,
+        title_text="accuracy_original",
+    )
+    figure.update_yaxes(
+        range=limits,
+        tickformat=".0%",
+        dtick=0.1 if limits[1] - limits[0] < 0.55 else 0.2,
+        title_text="accuracy_reconstructed",
+    )
+    return figure
+
+
+def importances(values: Mapping[str, Mapping[str, float]]) -> go.Figure:
+    """Bars of how much each parameter of a search mattered, a group for each objective.
+
+    Args:
+        values: Objective → parameter → importance; an objective's importances add up to 1.
+    """
+    totals: dict[str, float] = {}
+    for by_parameter in values.values():
+        for parameter, value in by_parameter.items():
+            totals[parameter] = totals.get(parameter, 0.0) + value
+    order = sorted(totals, key=lambda parameter: -totals[parameter])
+    colours = ("#1f5fa8", "#c6312b", "#2a9d8f", "#c29a12")
+    figure = go.Figure()
+    for number, (objective, by_parameter) in enumerate(values.items()):
+        shares = [by_parameter.get(parameter, 0.0) for parameter in order]
+        figure.add_bar(
+            x=shares,
+            y=[escape(parameter) for parameter in order],
+            orientation="h",
+            name=escape(objective),
+            marker={"color": colours[number % len(colours)]},
+            hovertemplate="%{y}: %{x:.2f}<extra>" + escape(objective) + "</extra>",
+        )
+    figure.update_layout(base_layout(height=110 + 13 * len(order) * (1 + len(values))), barmode="group", bargap=0.3)
+    figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"})
+    figure.update_xaxes(title_text="importance (share of the variance that the parameter explains)", rangemode="tozero")
+    figure.update_yaxes(gridcolor="rgba(0,0,0,0)", autorange="reversed")
+    return figure
+
+
+def base_layout(height: int) -> dict[str, Any]:
+    """Fonts, colours and margins of every chart; height in pixels."""
+    axis = {
+        "gridcolor": GRID, "linecolor": "#aab4bf", "zeroline": False, "ticks": "outside", "ticklen": 4,
+        "tickcolor": "#aab4bf", "automargin": True, "title": {"font": {"size": 13.5}, "standoff": 10},
+    }  # fmt: skip
+    return {
+        "template": "none",
+        "height": height,
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "margin": {"l": 64, "r": 16, "t": 26, "b": 56},
+        "hovermode": "closest",
+        "separators": ".\u202f",
+        "hoverlabel": {
+            "align": "left",
+            "bgcolor": "#ffffff",
+            "bordercolor": "#aab4bf",
+            "font": {"size": 12.5, "color": INK},
+        },
+        "legend": {"x": 1.01, "y": 1, "font": {"size": 12.5}, "itemsizing": "trace", "tracegroupgap": 4},
+        "xaxis": axis,
+        "yaxis": axis,
+    }

@@ -1,0 +1,234 @@
+"""The report: one HTML file that holds everything it shows and opens without a network."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import plotly.io
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from analysis.analyze import Analysis
+from analysis.report import figures, rate_figures
+from analysis.report.fidelity_panels import fidelity_data, option_groups, panels
+from analysis.report.findings import cards, sentences
+from analysis.report.glossary import DERIVED, METRICS, count
+from analysis.report.tables import (
+    amortisation_table,
+    headline_table,
+    pareto_table,
+    results_table,
+    trials_table,
+    untrained_table,
+)
+
+ASSETS = Path(__file__).with_name("assets")
+SLIDER_DECADES = 6
+# Five a decade are different whole numbers from 1 on: 1, 2, 3, 4, 6, 10.
+STEPS_PER_DECADE = 5
+SLIDER_END = SLIDER_DECADES * STEPS_PER_DECADE + 4
+LIBRARIES = ("zooscale", "torch", "numpy", "constriction", "optuna", "ray", "plotly")
+
+LIMITS = (
+    "Fidelity is measured on held-out images of the networks' own data set and on the same images shifted by one"
+    " pixel. Other inputs are not tested; agreement there is usually lower.",
+    "Rates at infinite N leave out what is shared; total_bits_per_weight(N) puts it back in.",
+    "Held-out networks come from the same recipe as those the codecs were fitted to. Nothing is said about other"
+    " architectures, recipes or data sets.",
+    "Rates between two settings of a codec are interpolated (agreement linear in the logarithm of the rate); a rate"
+    " below a codec's cheapest setting is not guessed at.",
+    "Intervals cover the choice of networks and images, and of seeds only where a codec was fitted several times.",
+    "Seconds were measured in one process on the machine that made this report; they are not a benchmark.",
+)
+
+
+def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
+    """Writes an analysis as one self-contained HTML file.
+
+    Args:
+        analysis: What was measured; at least one result.
+        made_on: The date that the report bears; today where ``None``.
+
+    Returns:
+        The text of the file, some 5 MB: plotly.js, data, styles and scripts are inside it.
+
+    Raises:
+        ValueError: There are no results to report.
+    """
+    if not analysis.results:
+        raise ValueError("the analysis has no results; measure at least one codec before writing a report")
+    environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
+    environment.filters["breakable"] = _breakable
+    made_on = made_on or datetime.datetime.now(datetime.UTC).date()
+    return environment.get_template("report.html.j2").render(_context(analysis, made_on))
+
+
+def _context(analysis: Analysis, made_on: datetime.date) -> dict[str, Any]:
+    results, summary = analysis.results, analysis.summary
+    style = figures.styles(results)
+    charts = {
+        "agreement": rate_figures.rate_agreement(results),
+        "accuracy": rate_figures.rate_accuracy(results),
+        "amortised": rate_figures.amortised(results),
+        "fidelity": figures.fidelity(results),
+    }
+    if analysis.importances:
+        charts["importances"] = figures.importances(analysis.importances)
+    data = {
+        "figures": {name: json.loads(plotly.io.to_json(chart)) for name, chart in charts.items()},
+        "fidelity": fidelity_data(results, style),
+        "steps_per_decade": STEPS_PER_DECADE,
+    }
+    trials, constants = (None, ()) if analysis.trials is None else trials_table(analysis.trials)
+    linked = frozenset(row.number for row in trials.rows if row.number is not None) if trials else frozenset()
+    return {
+        "title": f"What compressing {summary['zoo'].rpartition('-')[0]} costs",
+        "lead": _lead(summary, made_on),
+        "facts": _facts(summary),
+        "contents": _contents(trials is not None),
+        "findings": sentences(results, analysis.headlines),
+        "cards": cards(results, analysis.headlines),
+        "headlines": headline_table(analysis.headlines, style),
+        "slider": {"end": SLIDER_END, "start": 4 * STEPS_PER_DECADE, "ticks": _slider_ticks()},
+        "amortisation": amortisation_table(analysis.headlines, results[0].parameters, style),
+        "pareto": pareto_table(analysis.pareto, style, linked),
+        "trials": trials,
+        "trials_note": _trials_note(analysis),
+        "constants": constants,
+        "importances": "importances" in charts,
+        "option_groups": option_groups(results),
+        "panels": panels(results),
+        "results": results_table(results, style, linked),
+        "untrained": untrained_table(analysis.random_results, style, linked) if analysis.random_results else None,
+        "members": count(results[0].members),
+        "images": count(results[0].images),
+        "glossary": [
+            *((m.name, m.unit, m.meaning) for m in METRICS.values()),
+            *((name, "", meaning) for name, meaning in DERIVED.items()),
+        ],
+        "limits": [*LIMITS, *_canonicalisation(summary)],
+        "commands": _commands(summary),
+        "versions": _versions(),
+        # Our own text, not data: it must not be escaped.
+        "css": Markup(_asset("report.css")),  # noqa: S704
+        "javascript": Markup(_asset("report.js")),  # noqa: S704
+        "plotly": Markup(get_plotlyjs()),  # noqa: S704
+        "data": Markup(_embedded(data)),  # noqa: S704
+    }
+
+
+def _breakable(name: str) -> Markup:
+    """A metric's name that may be broken after its underscores."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _embedded(value: Any) -> str:
+    """JSON that can stand inside a script element whatever text it holds."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _lead(summary: Mapping[str, Any], made_on: datetime.date) -> str:
+    text = (
+        f"A population of {count(summary['zoo_members'])} trained networks, compressed by classical and learned"
+        " codecs; how many bits each needs, and how much of every network's behaviour survives."
+    )
+    return f"{text} {made_on:%-d %B %Y}."
+
+
+def _facts(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    percent = METRICS["agreement"].format
+    facts = [
+        ("Zoo", summary["zoo"].rpartition("-")[0], f"digest {summary['zoo_digest'][:16]}"),
+        ("Networks", count(summary["zoo_members"]), f"{count(summary['parameters'])} weights each"),
+        ("Data set", summary["dataset"], ""),
+        (
+            "Test accuracy, mean ± SD",
+            f"{percent(summary['accuracy_mean'])} ± {percent(summary['accuracy_sd'])} %",
+            f"from {percent(summary['accuracy_min'])} to {percent(summary['accuracy_max'])} %",
+        ),
+        (
+            "Measured on",
+            f"{count(summary['test_members'])} networks",
+            f"and {count(summary['test_images'])} images, all held out",
+        ),
+        ("Fitted on", f"{count(summary['training_snapshots'])} snapshots", "of training networks"),
+    ]
+    if summary["pairwise_agreement"] is not None:
+        facts.insert(4, ("Pairwise agreement", f"{percent(summary['pairwise_agreement'])} %", "of two test networks"))
+    if summary["study"]:
+        name = summary["study"].rpartition("-")[0]
+        facts.append(("Search", f"{count(summary['trials'])} trials", f"study {name}"))
+    return [{"name": name, "value": value, "detail": detail} for name, value, detail in facts]
+
+
+def _contents(searched: bool) -> list[tuple[str, str]]:
+    return [
+        ("findings", "Findings"),
+        ("quality", "Rate and quality"),
+        ("shared", "Shared part"),
+        ("pareto", "Pareto front"),
+        *([("search", "Search")] if searched else []),
+        ("fidelity", "Fidelity"),
+        ("results", "All results"),
+        ("glossary", "Glossary"),
+        ("limits", "Limits"),
+        ("reproduce", "Reproduce"),
+    ]
+
+
+def _trials_note(analysis: Analysis) -> str:
+    if analysis.trials is None:
+        return ""
+    measured = len({r.trial for r in analysis.results if r.trial is not None})
+    return (
+        f"{count(len(analysis.trials))} trials on validation networks and validation images; figures in this table are"
+        f" the search's own. Measured anew, on networks and images that the search never saw: {count(measured)} from"
+        " their Pareto front, in the sections above and below."
+    )
+
+
+def _canonicalisation(summary: Mapping[str, Any]) -> list[str]:
+    percent = METRICS["agreement"].format
+    return [
+        "Before coding, for all codecs alike, weights on inputs that are zero in every training image are set to zero"
+        " and hidden units are aligned with those of the first training snapshot."
+        f" The untouched networks agree with these on {percent(summary['canonicalisation_agreement'])} % of the test"
+        f" images and {percent(summary['canonicalisation_agreement_shifted'])} % of the shifted ones; figures here are"
+        " relative to the networks after that step."
+    ]
+
+
+def _commands(summary: Mapping[str, Any]) -> str:
+    zoo = summary["zoo"]
+    lines = [f"zooscale generate {zoo.rpartition('-')[0]} --members {summary['zoo_members']}"]
+    analyze = f"zooscale analyze --zoo {zoo} --members {summary['test_members']}"
+    if summary["study"]:
+        study = summary["study"]
+        lines.append(f"zooscale search {study.rpartition('-')[0]} --zoo {zoo} --trials {summary['trials']}")
+        analyze += f" --study {study}"
+    return "\n".join([*lines, analyze])
+
+
+def _versions() -> str:
+    installed = []
+    for library in LIBRARIES:
+        try:
+            installed.append(f"{library} {metadata.version(library)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return ", ".join(installed)
+
+
+def _slider_ticks() -> list[tuple[float, str]]:
+    decades = [(decade * STEPS_PER_DECADE, count(10**decade)) for decade in range(SLIDER_DECADES + 1)]
+    return [(round(100 * step / SLIDER_END, 3), text) for step, text in [*decades, (SLIDER_END, "∞")]]

@@ -1,0 +1,272 @@
+"""The report's tables as plain data: what stands in a cell, by what it sorts, where it links to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.headlines import ANCHOR, Headline
+from analysis.measurement import CodecResult
+from analysis.rates import AMORTISED_OVER, total_bits_per_weight
+from analysis.report.figures import Style, usable
+from analysis.report.glossary import METRICS, NOT_MEASURED, NOT_REACHED, count, significant
+
+TALL_ROWS = 24
+# Characters of a trial's value, which may be an error's message.
+LONGEST_TEXT = 60
+PARETO_METRICS = (
+    "code_bits_per_weight", "agreement", "accuracy_shift_pp", "accuracy_drop_pp", "kl", "shared_bytes",
+)  # fmt: skip
+UNTRAINED_METRICS = ("code_bits_per_weight", "agreement", "kl", "relative_l2")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What is shown.
+        sort: What it sorts by, if not its text; the empty string sorts last.
+        colour: Colour of a dot before the text.
+        href: Where the text links to.
+        interval: A second, smaller line.
+        absent: Whether the text stands for a missing value.
+    """
+
+    text: str
+    sort: float | str | None = None
+    colour: str | None = None
+    href: str | None = None
+    interval: str | None = None
+    absent: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A heading; numbers are set flush right."""
+
+    title: str
+    unit: str = ""
+    number: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A row, and the number of the trial under which it can be linked to."""
+
+    cells: tuple[Cell, ...]
+    number: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table with its description for those who do not see it."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    sortable: bool = True
+
+    @property
+    def tall(self) -> bool:
+        """Whether it scrolls in a box of its own under a fixed heading."""
+        return len(self.rows) > TALL_ROWS
+
+
+def absent(text: str = NOT_MEASURED) -> Cell:
+    """A cell without a value; it sorts last."""
+    return Cell(text=text, sort="", absent=True)
+
+
+def metric_column(name: str) -> Column:
+    """The heading of a metric."""
+    return Column(title=name, unit=METRICS[name].unit)
+
+
+def metric_cell(result: CodecResult, name: str) -> Cell:
+    """A metric of a result, with its 95 % interval if it has one."""
+    metric, value = METRICS[name], getattr(result, name)
+    if not usable(value):
+        return absent()
+    low, high = getattr(result, f"{name}_low", None), getattr(result, f"{name}_high", None)
+    interval = f"{metric.format(low)} … {metric.format(high)}" if usable(low) and usable(high) else None
+    return Cell(text=metric.format(value), sort=value, interval=interval)
+
+
+def number_cell(value: float | None, missing: str = NOT_MEASURED) -> Cell:
+    """A number with three significant digits."""
+    if value is None or math.isnan(value):
+        return absent(missing)
+    return Cell(text=significant(value), sort=str(value) if math.isfinite(value) else "Infinity")
+
+
+def codec_cell(result: CodecResult, style: Mapping[str, Style]) -> Cell:
+    """A codec's name with its colour."""
+    return Cell(text=result.codec, colour=style[result.codec].colour if result.codec in style else None)
+
+
+def trial_cell(trial: int | None, linked: frozenset[int]) -> Cell:
+    """A trial's number, linked to its row if there is one."""
+    if trial is None:
+        return absent("")
+    return Cell(text=f"trial {trial}", sort=trial, href=f"#trial-{trial}" if trial in linked else None)
+
+
+def results_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[int]) -> Table:
+    """Every metric of every result."""
+    return _measured("All results", results, style, linked, tuple(METRICS))
+
+
+def pareto_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[int]) -> Table:
+    """The results on the Pareto front, linked to their trials."""
+    return _measured("Pareto front", results, style, linked, PARETO_METRICS)
+
+
+def untrained_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[int]) -> Table:
+    """Codecs on networks as they were before training."""
+    return _measured("Codecs on untrained networks", results, style, linked, UNTRAINED_METRICS)
+
+
+def _measured(
+    caption: str,
+    results: Sequence[CodecResult],
+    style: Mapping[str, Style],
+    linked: frozenset[int],
+    metrics: Sequence[str],
+) -> Table:
+    """A row for each result; the column of trials only where there are any."""
+    tried = any(result.trial is not None for result in results)
+    return Table(
+        caption=caption,
+        columns=(
+            Column(title="codec", number=False),
+            Column(title="setting", number=False),
+            *([Column(title="trial", number=False)] if tried else []),
+            *(metric_column(name) for name in metrics),
+        ),
+        rows=tuple(
+            Row(
+                cells=(
+                    codec_cell(result, style),
+                    Cell(text=result.setting),
+                    *([trial_cell(result.trial, linked)] if tried else []),
+                    *(metric_cell(result, name) for name in metrics),
+                )
+            )
+            for result in results
+        ),
+    )
+
+
+def trials_table(trials: pd.DataFrame) -> tuple[Table, tuple[tuple[str, str], ...]]:
+    """The trials of a search.
+
+    Args:
+        trials: One row per trial with the columns ``trial`` and ``state``, every parameter and every objective.
+
+    Returns:
+        The table, whose rows can be linked to, and what is the same in all trials as pairs of
+        name and value: those columns are left out, and so are empty ones.
+    """
+    # A missing value makes a column of whole numbers one of floats; this undoes it.
+    trials = trials.dropna(axis="columns", how="all").convert_dtypes()
+    first = [name for name in ("trial", "state") if name in trials]
+    others = [str(name) for name in trials.columns if name not in first]
+    constant = {name for name in others if len(trials) > 1 and trials[name].astype(str).nunique(dropna=False) == 1}
+    shown = [*first, *(name for name in others if name not in constant)]
+    numeric = {name for name in shown if pd.api.types.is_numeric_dtype(trials[name]) and trials[name].dtype != bool}
+    rows = tuple(
+        Row(
+            cells=tuple(_value_cell(name, record[name]) for name in shown),
+            number=int(record["trial"]),
+        )
+        for record in trials.to_dict("records")
+    )
+    columns = tuple(
+        Column(title=name, unit=METRICS[name].unit if name in METRICS else "", number=name in numeric) for name in shown
+    )
+    return (
+        Table(caption="Trials", columns=columns, rows=rows),
+        tuple((name, _value_cell(name, trials[name].iloc[0]).text) for name in others if name in constant),
+    )
+
+
+def _value_cell(name: str, value: Any) -> Cell:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return absent()
+    if name in METRICS or isinstance(value, float):
+        text = METRICS[name].format(value) if name in METRICS else significant(value)
+        return Cell(text=text, sort=str(value))
+    text = str(value)
+    return Cell(text=text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…")
+
+
+def headline_table(headlines: Sequence[Headline], style: Mapping[str, Style]) -> Table:
+    """What is said of each codec: its rates at both targets, against uniform quantisation, its shared part."""
+    return Table(
+        caption="Codecs compared",
+        columns=(
+            Column(title="codec", number=False),
+            Column(title="code_bits_per_weight", unit="at 97 % agreement"),
+            Column(title="code_bits_per_weight", unit="at accuracy_shift_pp = 1"),
+            Column(title="BD-rate", unit=f"% against {ANCHOR}, at equal kl"),
+            Column(title="shared_bytes", unit="bytes"),
+            Column(title="N*", unit="networks"),
+        ),
+        rows=tuple(
+            Row(
+                cells=(
+                    Cell(text=h.codec, colour=style[h.codec].colour),
+                    number_cell(h.rate_at_97, NOT_REACHED),
+                    number_cell(h.rate_at_1pp, NOT_REACHED),
+                    number_cell(h.bd_rate),
+                    Cell(text=count(h.shared_bytes), sort=h.shared_bytes),
+                    break_even_cell(h),
+                )
+            )
+            for h in headlines
+        ),
+    )
+
+
+def break_even_cell(headline: Headline) -> Cell:
+    """N*, or why there is none."""
+    if headline.shared_bytes == 0:
+        return absent("shares nothing")
+    if headline.break_even_at is None:
+        return absent(NOT_REACHED)
+    if headline.break_even_models is None:
+        return absent("never")
+    return Cell(text=significant(headline.break_even_models, 2), sort=headline.break_even_models)
+
+
+def amortisation_table(headlines: Sequence[Headline], parameters: int, style: Mapping[str, Style]) -> Table:
+    """``total_bits_per_weight`` at 97 % agreement for each stated N, and the break-even N*."""
+
+    def total(headline: Headline, models: float) -> Cell:
+        if headline.rate_at_97 is None:
+            return absent(NOT_REACHED)
+        return number_cell(total_bits_per_weight(headline.rate_at_97, headline.shared_bytes, parameters, models))
+
+    return Table(
+        caption="total_bits_per_weight at 97 % agreement",
+        columns=(
+            Column(title="codec", number=False),
+            *(Column(title=f"N = {count(models)}", unit="bits") for models in AMORTISED_OVER),
+            Column(title="N*", unit="networks"),
+        ),
+        rows=tuple(
+            Row(
+                cells=(
+                    Cell(text=h.codec, colour=style[h.codec].colour),
+                    *(total(h, models) for models in AMORTISED_OVER),
+                    break_even_cell(h),
+                )
+            )
+            for h in headlines
+        ),
+    )

@@ -1,0 +1,109 @@
+"""The rows of the table to be: which codecs at which settings, and which trials of a study.
+
+Shape letters: M members, P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from analysis.behaviour import Reference
+from analysis.bootstrap import Bootstrap
+from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
+from analysis.controls import ZERO_RATE, fit_mean_latent
+from analysis.measurement import CodecResult, measure
+from analysis.study import StudyRecord
+from trainables.codec import Codec
+from trainables.learned_codec import LearnedCodec
+from zoo.data.images import ImageData
+from zoo.population import Population
+
+LEARNED = "autoencoder"
+LEARNED_TRIALS = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One row of the table to be: how to get its codec, and what to call it."""
+
+    name: str
+    setting: str
+    family: str
+    fit: Callable[[], Codec]
+    trial: int | None = None
+
+    def measure(self, reference: Reference, bootstrap: Bootstrap, groups_M: np.ndarray) -> CodecResult:
+        """Fits the codec and measures it."""
+        return measure(
+            self.fit(),
+            reference,
+            name=self.name,
+            family=self.family,
+            setting=self.setting,
+            trial=self.trial,
+            bootstrap=bootstrap,
+            groups_M=groups_M,
+        )
+
+
+def chosen_families(codecs: Sequence[str] | None) -> dict[str, CodecFamily]:
+    """The codecs asked for, and the zero-rate controls whether asked for or not."""
+    names = list(CODECS) if codecs is None else list(codecs)
+    return {name: find_codec(name) for name in [*names, *(name for name in ZERO_RATE if name in CODECS)]}
+
+
+def codec_rows(families: dict[str, CodecFamily], training: Population, data: ImageData) -> list[Row]:
+    """A row for each setting of each codec."""
+    return [
+        Row(
+            name=name,
+            setting=setting_name(setting),
+            family=family.family,
+            fit=partial(family.codec, training, data.train, setting),
+        )
+        for name, family in families.items()
+        for setting in family.settings
+    ]
+
+
+def learned_rows(study: StudyRecord) -> list[Row]:
+    """Rows for the trials on a study's Pareto front; some, evenly spaced, where there are many."""
+    front = study.pareto_trials()
+    rows = []
+    for place in np.unique(np.linspace(0, len(front) - 1, min(LEARNED_TRIALS, len(front))).round().astype(int)):
+        codec = study.codec(front[place])
+        config = codec.receiver.config
+        rows.append(
+            Row(
+                name=LEARNED,
+                setting=f"{config.bottleneck}, latent {config.latent}",
+                family="learned",
+                fit=partial(_same, codec),
+                trial=front[place],
+            )
+        )
+    return rows
+
+
+def _same(codec: Codec) -> Codec:
+    return codec
+
+
+def best_mean_latent(learned: Sequence[Row], training: Population, reference: Reference) -> Row:
+    """The zero-rate control of the learned codecs: of all their mean latents the one that agrees most."""
+    found = []
+    for row in learned:
+        codec = row.fit()
+        if not isinstance(codec, LearnedCodec):
+            raise TypeError(f"trial {row.trial} has a {type(codec).__name__}; expected a LearnedCodec")
+        constant = fit_mean_latent(codec, training)
+        weights_MP = torch.from_numpy(constant.weights_P).expand(len(reference.population), -1)
+        agreement = float(reference.behaviour(weights_MP, f"trial {row.trial}").agree_MN.mean())
+        found.append((agreement, row.trial, constant))
+    _, trial, constant = max(found, key=lambda entry: entry[0])
+    return Row(name=constant.name, setting="", family="control", fit=partial(_same, constant), trial=trial)

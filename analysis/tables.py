@@ -1,0 +1,59 @@
+"""Writes an analysis as tables: Parquet and CSV for other programs, JSON with everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from analysis.measurement import CodecResult
+from analysis.rates import amortisation
+from zoo.storage.store import Store
+
+if TYPE_CHECKING:
+    from analysis.analyze import Analysis
+
+TABLES = "tables"
+
+
+def results_frame(results: Sequence[CodecResult]) -> pd.DataFrame:
+    """One row a result with its rates at every N of the amortisation, without what there is for each member."""
+    rows = [
+        result.row() | amortisation(result.code_bits_per_weight, result.shared_bytes, result.parameters)
+        for result in results
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.astype({"trial": "Int64"}) if rows else frame
+
+
+def write_tables(analysis: Analysis, store: Store, name: str) -> list[str]:
+    """Writes ``<store>/tables/<name>/``: results and headlines as Parquet and CSV, all of it as JSON.
+
+    Returns:
+        The full addresses of what was written.
+    """
+    frames = {
+        "results": results_frame(analysis.results),
+        "random_networks": results_frame(analysis.random_results),
+        "headlines": pd.DataFrame([dataclasses.asdict(headline) for headline in analysis.headlines]),
+    }
+    files = {f"{key}.parquet": frame.to_parquet(index=False) for key, frame in frames.items() if len(frame)}
+    files |= {f"{key}.csv": frame.to_csv(index=False).encode() for key, frame in frames.items() if len(frame)}
+    files["analysis.json"] = json.dumps(_plain(analysis.to_json()), indent=1, allow_nan=False).encode()
+    paths = [f"{TABLES}/{name}/{file}" for file in files]
+    for path, data in zip(paths, files.values(), strict=True):
+        store.put(path, data)
+    return [store.join(path) for path in paths]
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinities: they become ``null``."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,97 @@
+import math
+
+import pytest
+from example_analysis import CONTROLS, CURVES, PARAMETERS, TRIALS, make_analysis, make_result
+
+from analysis.rates import total_bits_per_weight
+from analysis.report import figures, rate_figures
+from analysis.report.fidelity_panels import fidelity_data
+
+
+def traces(figure, role):
+    return [trace for trace in figure.data if (trace.meta or {}).get("role") == role]
+
+
+def test_a_codec_looks_the_same_in_every_figure():
+    results = make_analysis().results
+    looks = {}
+    for figure in (
+        rate_figures.rate_agreement(results),
+        rate_figures.rate_accuracy(results),
+        rate_figures.amortised(results),
+    ):
+        for trace in (*traces(figure, "codec"), *traces(figure, "control")):
+            assert looks.setdefault(trace.name, (trace.marker.color, trace.marker.symbol)) == (
+                trace.marker.color,
+                trace.marker.symbol,
+            )
+    assert len(set(looks.values())) == len(looks) == len(CURVES) + 2
+    data = fidelity_data(results, figures.styles(results))["results"]
+    assert {row["colour"] for row, r in zip(data, results, strict=True) if r.codec == "sz3"} == {looks["sz3"][0]}
+
+
+def test_points_intervals_and_controls_are_where_they_belong():
+    results = make_analysis().results
+    figure = rate_figures.rate_agreement(results)
+    uniform = next(trace for trace in traces(figure, "codec") if trace.name == "uniform")
+    measured = [r for r in results if r.codec == "uniform"]
+    assert list(uniform.x) == [r.code_bits_per_weight for r in measured]
+    assert list(uniform.y) == pytest.approx([100 * (1 - r.agreement) for r in measured])
+    upper = [y + up for y, up in zip(uniform.y, uniform.error_y.array, strict=True)]
+    lower = [y - down for y, down in zip(uniform.y, uniform.error_y.arrayminus, strict=True)]
+    assert upper == pytest.approx([100 * (1 - r.agreement_low) for r in measured])
+    assert lower == pytest.approx([100 * (1 - r.agreement_high) for r in measured])
+
+    assert {trace.name for trace in traces(figure, "line")} == {name for name, _ in CONTROLS}
+    constant = next(trace for trace in traces(figure, "line") if trace.name == "constant member")
+    assert list(constant.y) == pytest.approx([28.8] * len(constant.y))
+    assert [trace.name for trace in traces(figure, "control")] == ["index"]
+
+
+def test_axis_is_labelled_with_what_is_kept():
+    figure = rate_figures.rate_agreement(make_analysis().results)
+    labels = dict(zip(figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext, strict=True))
+    assert labels[3] == "97"
+    assert labels[10] == "90"
+    lossless = next(trace for trace in figure.data if trace.name == "zstd")
+    assert labels[lossless.y[0]] == "100"
+    low, high = figure.layout.yaxis.range
+    assert low > high
+    assert figure.layout.yaxis.title.text == "agreement (%)"
+    assert "code_bits_per_weight" in figure.layout.xaxis.title.text
+
+
+def test_front_is_the_pareto_front():
+    analysis = make_analysis()
+    figure = rate_figures.rate_agreement(analysis.results)
+    (front,) = traces(figure, "front")
+    # What loses less than the axis can show is drawn as lossless, the cheapest of it once.
+    expected = dict.fromkeys(max(100 * (1 - result.agreement), 0.05) for result in analysis.pareto)
+    assert list(front.y)[:-1] == pytest.approx(list(expected))
+    assert front.x[-1] == pytest.approx(10 ** figure.layout.xaxis.range[1])
+
+
+def test_meta_carries_what_the_slider_needs():
+    figure = rate_figures.amortised(make_analysis().results)
+    learned = next(trace for trace in traces(figure, "codec") if trace.name == "autoencoder")
+    for code, shared, (_, rate, _, shared_bytes) in zip(
+        learned.meta["code"], learned.meta["shared"], TRIALS, strict=True
+    ):
+        for models in (1, 1000, math.inf):
+            assert code + shared / models == pytest.approx(
+                total_bits_per_weight(rate, shared_bytes, PARAMETERS, models)
+            )
+    low, high = (10**end for end in figure.layout.xaxis.range)
+    assert low < min(learned.meta["code"])
+    assert high > max(c + s for c, s in zip(learned.meta["code"], learned.meta["shared"], strict=True))
+
+
+def test_originals_that_are_the_same_are_stored_once():
+    results = [
+        make_result("uniform", "classical", "step=1", 2.0, 0.97),
+        make_result("uniform", "classical", "step=1", 2.0, 0.97),
+        make_result("uniform", "classical", "step=2", 1.0, 0.9),
+    ]
+    data = fidelity_data(results, figures.styles(results))
+    assert [row["original"] for row in data["results"]] == [0, 0, 1]
+    assert len(data["originals"]) == 2

@@ -1,0 +1,85 @@
+import math
+
+import pytest
+from example_analysis import make_analysis, make_result
+
+from analysis.headlines import headlines
+from analysis.report.findings import cards, sentences
+from analysis.report.glossary import METRICS, significant
+from analysis.report.tables import trials_table
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.1934, 3, "0.193"),
+        (0.00095, 2, "0.00095"),
+        (9.996, 3, "10.0"),
+        (0, 3, "0"),
+        (32, 3, "32.0"),
+        (1620.4, 3, "1\u202f620"),
+        (170_612, 2, "170\u202f000"),
+        (-2.5, 2, "\u22122.5"),
+        (math.inf, 3, "∞"),
+        (1.24e-9, 2, "1.2e\u22129"),
+    ],
+)
+def test_numbers_are_written_with_significant_digits(value, digits, text):
+    assert significant(value, digits) == text
+
+
+def test_metrics_are_written_in_their_unit():
+    assert METRICS["agreement"].format(0.9712) == "97.1"
+    assert METRICS["accuracy_drop_pp"].format(-0.256) == "\u22120.26"
+    assert METRICS["accuracy_drop_pp"].format(-0.0001) == "0.00"
+    assert METRICS["shared_bytes"].format(1_240_000.0) == "1\u202f240\u202f000"
+    assert METRICS["kl"].format(None) == METRICS["kl"].format(math.nan) == "–"
+
+
+def test_every_measured_scalar_is_in_the_glossary():
+    row = make_result("uniform", "classical", "", 1.0, 0.9).row()
+    facts = {"codec", "family", "setting", "trial", "fits", "members", "parameters", "images"}
+    assert {name for name in row if not name.endswith(("_low", "_high"))} - facts == set(METRICS)
+
+
+def test_names_the_winner_whoever_it_is():
+    analysis = make_analysis()
+    first, second, *_ = sentences(analysis.results, analysis.headlines)
+    assert first.startswith("At 97 % agreement the function-metric codec needs the fewest bits: 0.289 per weight")
+    assert "best autoencoder needs 0.357" in first
+    assert "best conventional codec (uniform) needs 2.54" in first
+    assert second.startswith("At a mean |Δaccuracy| of 1 pp the function-metric codec")
+
+    better = [
+        *analysis.results,
+        make_result("autoencoder", "learned", "", 0.11, 0.975, trial=15),
+    ]
+    first = sentences(better, headlines(better))[0]
+    assert first.startswith("At 97 % agreement the best autoencoder needs the fewest bits: 0.11")
+    best = [row.name for row in cards(better, headlines(better))[0].rows if row.best]
+    assert best == ["Best autoencoder"]
+
+
+def test_says_who_does_not_reach_the_target():
+    results = [
+        make_result("autoencoder", "learned", "latent 8", 0.1, 0.94, trial=2),
+        make_result("uniform", "classical", "step=1", 2.0, 0.99),
+    ]
+    said = sentences(results, headlines(results))[0]
+    assert "best conventional codec (uniform) needs the fewest bits: 2.00" in said
+    assert "best autoencoder does not reach it: the nearest, autoencoder · latent 8 · trial 2, agrees on 94.0 %" in said
+    row = next(r for r in cards(results, headlines(results))[0].rows if r.name == "Best autoencoder")
+    assert row.value == "not reached"
+    assert not row.best
+
+
+def test_values_of_trials_are_written_for_people():
+    table, constants = trials_table(make_analysis().trials)
+    cells = {column.title: [row.cells[place].text for row in table.rows] for place, column in enumerate(table.columns)}
+    assert cells["latent"][:2] == ["16", "32"]
+    assert cells["latent"][15] == cells["agreement"][15] == "–"
+    assert cells["agreement"][0] == "79.0"
+    assert cells["shared_bytes"][0] == "150\u202f000"
+    assert cells["failure"][15].startswith("ValueError: loss is not finite; ")
+    assert len(cells["failure"][15]) == 60
+    assert constants == (("canonical", "True"),)
