@@ -31,7 +31,7 @@ def neuron_autoencoder(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[st
     latent = trial.suggest_int("latent", 16, 64, step=8)
     bits = trial.suggest_float("bits_per_latent", 0.5, 3.0)
     suggested = {"family": "neuron", "latent": latent, "bits_per_latent": bits, "linear_path": True}
-    return complete({**suggested, **_bottleneck(trial), **_shape(trial), **_fitting(trial, 1e-3, 1e-2)}, settings)
+    return complete({**suggested, **_bottleneck(trial), **_shape(trial), **_fitting(trial, 5e-4, 1e-2)}, settings)
 
 
 def network_autoencoder(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:

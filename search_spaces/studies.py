@@ -81,7 +81,10 @@ class Study:
 DIGITS_AUTOENCODER = Study(
     name="digits-autoencoder", space="neuron-autoencoder", shared_bytes_limit=50_000, trials=16, epochs=5
 )
-"""The demo's: about 10 s a trial on one core on the snapshots of 1 400 training members."""
+"""The demo's: 10 to 15 s a trial on one core on 7 000 snapshots of 1 400 training members of ``digits-mlp-diverse``.
+
+Expected on validation members: from 0.4 bits a weight at 81 % agreement over 0.95 at 89 % to 2 at 95 %.
+"""
 
 DIGITS_NETWORK_AUTOENCODER = Study(name="digits-network-autoencoder", space="network-autoencoder", trials=16, epochs=5)
 """One latent a network: needs 10 to 20 times the shared bytes of a latent a neuron for less agreement."""

@@ -8,6 +8,7 @@ from safetensors.torch import load
 from trainables.autoencoder import layer_rows
 from trainables.codec import Codec
 from trainables.config import AutoencoderConfig
+from trainables.fidelity import divergence, sharpness
 from trainables.fit import AutoencoderFit
 from trainables.learned_codec import CONFIG_FILE, MODEL_FILE, LearnedCodec
 from trainables.receiver import DivergedError, Receiver
@@ -70,7 +71,7 @@ def test_the_receiver_alone_can_read_payloads(codec, small_zoo):
     with torch.no_grad():
         for parameter in blind.parameters():
             parameter.fill_(torch.nan)
-    other = LearnedCodec(blind, receiver, "other")
+    other = LearnedCodec(blind, receiver, codec.refiner, "other")
     assert torch.equal(other.decompress(payload), codec.decompress(payload))
 
 
@@ -113,3 +114,19 @@ def test_numbers_beyond_float16_are_refused(codec):
     huge = dataclasses.replace(codec.receiver, offset_P=torch.full_like(codec.receiver.offset_P, 1e6))
     with pytest.raises(DivergedError, match=r"offset leaves float16's range"):
         huge.to_bytes()
+
+
+@pytest.mark.parametrize("bottleneck", ["quantised", "gaussian"])
+def test_refinement_helps_held_out_networks_and_never_hurts_its_own_objective(small_zoo, bottleneck):
+    population, images = small_zoo.population("validation"), small_zoo.dataset().validation
+    objective = []
+    for steps in (0, 40):
+        config = AutoencoderConfig(latent=16, bottleneck=bottleneck, refine_steps=steps, rate_loss=0.3)
+        fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
+        codec = fit.codec()
+        restored_MP = codec.decompress(codec.compress(population))
+        before, after = population.logits(images.inputs), population.logits(images.inputs, restored_MP)
+        factor = sharpness(before, config.logit_spread)
+        rate = fit.validate(population, images)["code_bits_per_weight"]
+        objective.append(float(divergence(before * factor, after * factor).mean()) + config.rate_loss * rate)
+    assert objective[1] < 0.95 * objective[0]

@@ -167,7 +167,12 @@ class Autoencoder(nn.Module):
     @torch.no_grad()
     def encode(self, population: Population) -> Latent:
         """The latent of each network, as it is before it is quantised."""
-        coordinates_MP, gain_M = self.coordinates.forward(population)
+        return self.encode_prepared(self.coordinates.prepare(population))
+
+    @torch.no_grad()
+    def encode_prepared(self, population: Population) -> Latent:
+        """The same for networks that went through ``coordinates.prepare``."""
+        coordinates_MP, gain_M = self.coordinates.forward_prepared(population)
         return Latent(self.bottleneck.latent(self.encoded(coordinates_MP)), gain_M)
 
     def decode(self, latent: Latent) -> Tensor:

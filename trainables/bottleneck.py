@@ -95,16 +95,11 @@ class Quantised(Bottleneck):
         """See :class:`Bottleneck`."""
         step_Z = self.log_step_Z.exp()
         noisy_BZ = encoded + (noise_BZ - 0.5) * step_Z
-        scale_Z = self.log_scale_Z.exp()
         distance_BZ = (noisy_BZ - self.location_Z).abs()
-        half_Z = 0.5 * step_Z
-        probability_BZ = _laplace_cdf(distance_BZ + half_Z, scale_Z) - _laplace_cdf(distance_BZ - half_Z, scale_Z)
-        # Far out the two are equal to float32 and the exact logarithm is a straight line.
-        tail_BZ = (half_Z - distance_BZ) / scale_Z + (0.5 * -torch.expm1(-2 * half_Z / scale_Z)).log()
-        nats_BZ = -torch.where(distance_BZ > half_Z, tail_BZ, probability_BZ.clamp_min(SMALLEST_PROBABILITY).log())
+        bits_BZ = laplace_bits(distance_BZ, 0.5 * step_Z, self.log_scale_Z.exp())
         symbols_BZ = encoded / step_Z
         symbols_BZ = symbols_BZ + (torch.round(symbols_BZ) - symbols_BZ).detach()
-        return symbols_BZ * step_Z, nats_BZ.sum(1) / math.log(2)
+        return symbols_BZ * step_Z, bits_BZ.sum(1)
 
     def coding_step(self, encoded: Tensor) -> Tensor:  # noqa: ARG002
         """See :class:`Bottleneck`."""
@@ -165,6 +160,21 @@ BOTTLENECKS: dict[str, Callable[[int], Bottleneck]] = {
     "quantised": Quantised,
     "gaussian": Gaussian,
 }
+
+
+def laplace_bits(distance: Tensor, half_step: Tensor, scale: Tensor) -> Tensor:
+    """-log2 of the probability that a Laplace variable falls within half a step of a place.
+
+    Args:
+        distance: Of the place from the centre, 0 or more.
+        half_step: Half the step.
+        scale: Laplace's b.
+    """
+    probability = _laplace_cdf(distance + half_step, scale) - _laplace_cdf(distance - half_step, scale)
+    # Far out the two are equal to float32, and the exact logarithm is a straight line.
+    tail = (half_step - distance) / scale + (0.5 * -torch.expm1(-2 * half_step / scale)).log()
+    near = probability.clamp_min(SMALLEST_PROBABILITY).log()
+    return -torch.where(distance > half_step, tail, near) / math.log(2)
 
 
 def _laplace_cdf(x: Tensor, scale: Tensor) -> Tensor:

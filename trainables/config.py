@@ -49,6 +49,7 @@ class AutoencoderConfig:
         logit_spread: For the behavioural loss, scale each network's logits so that the original's have this standard
             deviation: a network that is hardly decided counts as much as one that is. 0 compares them as they are.
         rate_loss: Weight of the rate in bits per weight.
+        refine_steps: Gradient steps on a network's own symbols when it is encoded, for the same loss.
         learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
         batch_size: Networks a step.
         batch_images: Training images on which a step compares behaviour.
@@ -72,6 +73,7 @@ class AutoencoderConfig:
     behaviour_loss: float = 1.0
     logit_spread: float = 4.0
     rate_loss: float = 0.3
+    refine_steps: int = 40
     learning_rate: float = 5e-3
     batch_size: int = 64
     batch_images: int = 32
@@ -88,6 +90,8 @@ class AutoencoderConfig:
         for field in ("encoder_depth", "decoder_depth"):
             value = getattr(self, field)
             require(type(value) is int and 0 <= value <= 8, self, field, "a whole number from 0 to 8")
+        value = self.refine_steps
+        require(type(value) is int and value >= 0, self, "refine_steps", "a whole number, 0 or more")
         require(type(self.seed) is int and 0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
         require(0 < self.bits_per_latent <= 16, self, "bits_per_latent", "0 < bits <= 16")
         for field in ("weight_loss", "behaviour_loss", "logit_spread", "rate_loss"):

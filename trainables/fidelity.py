@@ -15,12 +15,27 @@ from zoo.population import Population
 
 # Logits of one piece of the images: 16 MB of float32.
 LOGITS_AT_ONCE = 4_000_000
+# Logits closer together than this carry no decision that could be preserved.
+SMALLEST_SPREAD = 1e-4
 
 
 def divergence(original_MNC: Tensor, reconstructed_MNC: Tensor) -> Tensor:
     """KL(original ‖ reconstruction) of the predicted distributions, in nats: ``[M, N]``."""
     log_original = original_MNC.log_softmax(-1)
     return (log_original.exp() * (log_original - reconstructed_MNC.log_softmax(-1))).sum(-1)
+
+
+def sharpness(logits_MNC: Tensor, spread: float) -> Tensor:
+    """The factor ``[M, 1, 1]`` that gives each network's logits, their class mean apart, a standard deviation.
+
+    Args:
+        logits_MNC: Logits of the original networks.
+        spread: That standard deviation; 0 for a factor of 1.
+    """
+    if not spread:
+        return torch.ones(len(logits_MNC), 1, 1)
+    centred_MNC = logits_MNC - logits_MNC.mean(-1, keepdim=True)
+    return spread / centred_MNC.square().mean((1, 2), keepdim=True).sqrt().clamp_min(SMALLEST_SPREAD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from trainables.autoencoder import new_autoencoder
 from trainables.config import AutoencoderConfig
 from trainables.coordinates import Coordinates
-from trainables.fidelity import divergence, measure
+from trainables.fidelity import divergence, measure, sharpness
 from trainables.learned_codec import LearnedCodec
 from trainables.receiver import DivergedError as DivergedError
 from zoo.config import canonical_json, to_json
@@ -28,8 +28,6 @@ STATE_FILE, PROGRESS_FILE = "state.safetensors", "progress.json"
 # Members coded together when a rate is stated.
 BLOCK_MEMBERS = 64
 GRADIENT_NORM = 1.0
-# Logits closer together than this carry no decision that could be preserved.
-SMALLEST_SPREAD = 1e-4
 
 
 @runtime_checkable
@@ -136,7 +134,7 @@ class AutoencoderFit:
             with torch.no_grad():
                 original = batch.logits(x)
             weights_BP = model.coordinates.inverse(decoded_BP, self.gain_M[rows])
-            scale_B11 = _sharpness(original, config.logit_spread)
+            scale_B11 = sharpness(original, config.logit_spread)
             kl = divergence(original * scale_B11, batch.logits(x, weights_BP) * scale_B11).mean()
         bits = bits_B.mean() / self.training.parameters
         loss = config.weight_loss * weight_error + config.behaviour_loss * kl + config.rate_loss * bits
@@ -152,7 +150,7 @@ class AutoencoderFit:
         """
         if not all(torch.isfinite(parameter).all() for parameter in self.autoencoder.parameters()):
             raise DivergedError(f"after epoch {self.epoch} the autoencoder is not finite; lower learning_rate")
-        return LearnedCodec.from_coordinates(self.autoencoder, self.coordinates_MP, self.gain_M, name)
+        return LearnedCodec.from_coordinates(self.autoencoder, self.coordinates_MP, self.gain_M, self.images, name)
 
     def validate(self, population: Population, images: Images) -> dict[str, float]:
         """Rate from real bytes and fidelity, on members and images that were not fitted.
@@ -217,11 +215,3 @@ class AutoencoderFit:
                 optimizer["state"].setdefault(int(index), {})[moment] = tensor
         self.optimizer.load_state_dict(optimizer)
         self.epoch = progress["epoch"]
-
-
-def _sharpness(logits_BNC: Tensor, spread: float) -> Tensor:
-    """The factor ``[B, 1, 1]`` that gives each network's logits, their class mean apart, this standard deviation."""
-    if not spread:
-        return torch.ones(())
-    centred_BNC = logits_BNC - logits_BNC.mean(-1, keepdim=True)
-    return spread / centred_BNC.square().mean((1, 2), keepdim=True).sqrt().clamp_min(SMALLEST_SPREAD)

@@ -19,8 +19,10 @@ from trainables.config import AutoencoderConfig
 from trainables.coordinates import Coordinates
 from trainables.entropy import Decoder, Encoder, GaussianColumns, ParametricColumns
 from trainables.receiver import PRIORS, Receiver, Symbols
+from trainables.refine import PROBE_IMAGES, Refiner
 from zoo.architecture import Architecture
 from zoo.config import from_json, to_json
+from zoo.data.images import Images
 from zoo.population import Population
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
@@ -37,27 +39,41 @@ class LearnedCodec:
     Attributes:
         autoencoder: The fitted autoencoder.
         receiver: Decoder and distributions, rounded.
+        refiner: Improves symbols when networks are encoded.
         name: Name in tables.
     """
 
-    def __init__(self, autoencoder: Autoencoder, receiver: Receiver, name: str) -> None:
+    def __init__(self, autoencoder: Autoencoder, receiver: Receiver, refiner: Refiner, name: str) -> None:
         self.autoencoder = autoencoder
         self.receiver = receiver
+        self.refiner = refiner
         self.name = name
         self._shared_bytes = len(receiver.to_bytes())
 
     @classmethod
     def from_autoencoder(
-        cls, autoencoder: Autoencoder, training: Population, name: str = "autoencoder"
+        cls, autoencoder: Autoencoder, training: Population, images: Images, name: str = "autoencoder"
     ) -> LearnedCodec:
-        """Fits steps and distributions on the training population and rounds the decoder to float16."""
+        """Fits steps and distributions on the training population and rounds the decoder to float16.
+
+        Args:
+            autoencoder: Fitted.
+            training: Training members.
+            images: Training images; the sender keeps the first 512 to refine symbols on.
+            name: Name in tables.
+        """
         coordinates_MP, gain_M = autoencoder.coordinates.forward(training)
-        return cls.from_coordinates(autoencoder, coordinates_MP, gain_M, name)
+        return cls.from_coordinates(autoencoder, coordinates_MP, gain_M, images, name)
 
     @classmethod
     @torch.no_grad()
     def from_coordinates(
-        cls, autoencoder: Autoencoder, coordinates_MP: Tensor, gain_M: Tensor, name: str = "autoencoder"
+        cls,
+        autoencoder: Autoencoder,
+        coordinates_MP: Tensor,
+        gain_M: Tensor,
+        images: Images,
+        name: str = "autoencoder",
     ) -> LearnedCodec:
         """The same with the training population's coordinates and gains at hand."""
         config, coordinates = autoencoder.config, autoencoder.coordinates
@@ -75,7 +91,8 @@ class LearnedCodec:
             gain_prior=GaussianColumns.fit(gain_M[:, None].numpy()) if config.gain else None,
             common_gain=coordinates.common_gain,
         )
-        return cls(autoencoder, Receiver.from_bytes(receiver.to_bytes()), name)
+        refiner = Refiner(config, images.first(PROBE_IMAGES))
+        return cls(autoencoder, Receiver.from_bytes(receiver.to_bytes()), refiner, name)
 
     @property
     def shared_bytes(self) -> int:
@@ -90,16 +107,19 @@ class LearnedCodec:
         """
         if not len(population):
             raise ValueError("the population is empty; a payload holds at least one member")
-        latent = self.autoencoder.encode(population)
+        prepared = self.autoencoder.coordinates.prepare(population)
+        latent = self.autoencoder.encode_prepared(prepared)
+        values_MZ = self.refiner(self.receiver, prepared, latent.values_MZ, latent.gain_M)
         stream, raw = Encoder(), b""
         if self.receiver.gain_prior is not None:
             stream.add(self.receiver.gain_prior, latent.gain_M[:, None].numpy())
         if self.receiver.symbols is None:
-            raw = latent.values_MZ.clamp(-FLOAT16_LIMIT, FLOAT16_LIMIT).numpy().astype("<f2").tobytes()
+            raw = values_MZ.clamp(-FLOAT16_LIMIT, FLOAT16_LIMIT).numpy().astype("<f2").tobytes()
         else:
-            stream.add(self.receiver.symbols.prior, self.receiver.symbols.of(latent.values_MZ))
+            stream.add(self.receiver.symbols.prior, self.receiver.symbols.of(values_MZ))
         return with_header(len(population), raw + stream.finish())
 
+    @torch.no_grad()
     def decompress(self, payload: bytes) -> Tensor:
         """See :class:`trainables.codec.Codec`.
 
@@ -127,11 +147,13 @@ class LearnedCodec:
         model = self.autoencoder
         tensors = {f"autoencoder.{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"coordinates.{name}": tensor for name, tensor in model.coordinates.tensors().items()}
+        tensors["images"] = self.refiner.images.pixels
         tensors["receiver"] = torch.frombuffer(bytearray(self.receiver.to_bytes()), dtype=torch.uint8)
         facts = {
             "name": self.name,
             "config": model.config,
             "architecture": model.coordinates.architecture,
+            "image_scale": self.refiner.images.scale,
             "shared_bytes": self.shared_bytes,
         }
         return {
@@ -156,7 +178,12 @@ class LearnedCodec:
         )
         autoencoder = new_autoencoder(config, coordinates)
         autoencoder.load_state_dict(_with_prefix(tensors, "autoencoder."))
-        return cls(autoencoder, Receiver.from_bytes(tensors["receiver"].numpy().tobytes()), facts["name"])
+        pixels = tensors["images"]
+        images = Images(
+            pixels, torch.zeros(len(pixels), dtype=torch.int64), facts["image_scale"]
+        )  # labels play no part
+        receiver = Receiver.from_bytes(tensors["receiver"].numpy().tobytes())
+        return cls(autoencoder, receiver, Refiner(config, images), facts["name"])
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ Shape letters: M members, P parameters, Z latent width of a network.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,11 @@ class Symbols:
         limit = 2**30
         return torch.round(latent_MZ / self.step_Z).clamp(-limit, limit).long().numpy()
 
+    @property
+    def laplace_factor(self) -> float:
+        """Laplace's b over the distribution's own scale, at equal variance."""
+        return 1.0 if isinstance(self.prior, LaplaceColumns) else math.sqrt(0.5)
+
 
 @dataclass(frozen=True)
 class Receiver:
@@ -71,9 +77,8 @@ class Receiver:
     gain_prior: ParametricColumns | None
     common_gain: int
 
-    @torch.no_grad()
     def weights(self, latent_MZ: Tensor, gain_M: Tensor) -> Tensor:
-        """``weights_MP`` of latents and gains in quarter octaves."""
+        """``weights_MP`` of latents and gains in quarter octaves; differentiable in the latents."""
         return scale_by_gain(self.decoder(latent_MZ), gain_M) + self.offset_P
 
     def to_bytes(self) -> bytes:
@@ -109,6 +114,7 @@ class Receiver:
         config = from_json(AutoencoderConfig, facts["config"])
         architecture = Architecture.from_json(facts["architecture"])
         decoder = Decoder(config, block_indices(config, architecture))
+        decoder.requires_grad_(False)
         decoder.load_state_dict(
             {name.removeprefix("decoder."): t for name, t in tensors.items() if name.startswith("decoder.")}
         )
