@@ -1,0 +1,1 @@
+"""Everything that runs on Ray: the command line, generation, search and dashboards."""

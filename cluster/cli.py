@@ -1,0 +1,234 @@
+"""The command line: options and their words; the work is in the module of each verb, loaded when it is called."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="zooscale",
+    help="Train model zoos, learn to compress their weights, measure what compression costs in accuracy.",
+    epilog="Start with: zooscale demo. Set ZOOSCALE_DEBUG=1 to see tracebacks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Store = Annotated[str, typer.Option(help="Where zoos, studies and reports are: a directory, s3://… or any fsspec URI.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would run, its size and how long it takes; write nothing.")
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Set any other field; repeatable. An unknown one lists all."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes that work at the same time.  [default: as many as CPUs]")
+]
+Members = Annotated[int | None, typer.Option(min=1, help="How many networks.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="How many autoencoders to try.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")]
+ZooOption = Annotated[str, typer.Option("--zoo", help="A zoo of the store (a unique beginning will do) or its URI.")]
+
+
+@app.command()
+def demo(
+    store: Store = "./store",
+    members: Members = None,
+    trials: Trials = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each autoencoder.")] = None,
+    workers: Workers = None,
+    seed: Seed = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """The whole job on handwritten digits: generate a zoo, search, analyze. What exists is reused."""
+    from cluster.demo import run_demo
+
+    _show(
+        run_demo(store, members=members, trials=trials, epochs=epochs, workers=workers, seed=seed, dry_run=dry_run),
+        as_json,
+    )
+
+
+@app.command()
+def generate(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or module:attribute of your own.")],
+    store: Store = "./store",
+    members: Members = None,
+    workers: Workers = None,
+    dataset: Annotated[str | None, typer.Option(help="A data set's name, or module:attribute.")] = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    settings: Setting = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Train a zoo of networks into the store. Only what is missing is trained."""
+    from cluster.generation import run_generate
+
+    _show(
+        run_generate(
+            recipe,
+            store,
+            named={"members": members, "dataset": dataset, "epochs": epochs, "seed": seed},
+            settings=settings or [],
+            workers=workers,
+            dry_run=dry_run,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def search(
+    study: Annotated[str, typer.Argument(help="A study's name, or module:attribute of your own.")],
+    zoo: ZooOption,
+    store: Store = "./store",
+    trials: Trials = None,
+    workers: Workers = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    settings: Setting = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Search for the autoencoder that compresses a zoo best. Finished trials are kept."""
+    from cluster.search import run_search
+
+    _show(
+        run_search(
+            study,
+            zoo,
+            store,
+            named={"trials": trials, "epochs": epochs, "seed": seed},
+            settings=settings or [],
+            workers=workers,
+            dry_run=dry_run,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def analyze(
+    zoo: ZooOption,
+    study: Annotated[
+        str | None, typer.Option(help="A study of the store whose best autoencoders are measured too.")
+    ] = None,
+    store: Store = "./store",
+    members: Annotated[int | None, typer.Option(min=1, help="How many test networks.  [default: all]")] = None,
+    codecs: Annotated[str | None, typer.Option(help="Names of codecs, with commas.  [default: all]")] = None,
+    seed: Seed = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Measure codecs and autoencoders on held-out networks and images; write report.html."""
+    from cluster.reporting import run_analyze
+
+    _show(run_analyze(zoo, study, store, members=members, codecs=codecs, seed=seed, dry_run=dry_run), as_json)
+
+
+@app.command()
+def verify(
+    zoo: Annotated[str, typer.Argument(help="A zoo of the store or its URI.")],
+    store: Store = "./store",
+    as_json: Json = False,
+) -> None:
+    """Check every shard of a zoo: hashes, rows, schema, weights. Exit code 1 where something is wrong."""
+    from cluster.inventory import run_verify
+
+    result = run_verify(zoo, store)
+    _show(result, as_json)
+    if result["findings"]:
+        raise typer.Exit(FAILED)
+
+
+@app.command(name="list")
+def list_store(store: Store = "./store", as_json: Json = False) -> None:
+    """List the zoos, studies and reports of a store."""
+    from cluster.inventory import run_list
+
+    _show(run_list(store), as_json)
+
+
+@app.command()
+def dashboard(
+    store: Store = "./store",
+    study: Annotated[str | None, typer.Option(help="A study of the store.  [default: the newest]")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; the dashboards ask for no password.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=1, max=65534, help="Port of optuna-dashboard; TensorBoard has the next.")
+    ] = 8080,
+) -> None:
+    """Show a study in optuna-dashboard (on a copy) and its learning curves in TensorBoard."""
+    from cluster.dashboard import run_dashboard
+
+    run_dashboard(store, study, host=host, port=port)
+
+
+def _show(result: dict[str, Any], as_json: bool) -> None:
+    """Prints a result on stdout: as JSON, or its ``text``."""
+    if as_json:
+        sys.stdout.write(json.dumps({k: v for k, v in result.items() if k != "text"}, indent=2) + "\n")
+    elif result.get("text"):
+        sys.stdout.write(result["text"].rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs a command line.
+
+    Args:
+        arguments: What follows the name of the program.
+
+    Returns:
+        0, or 1 for a failed run or a zoo with faults, 2 for bad input, 130 when interrupted.
+    """
+    debug = bool(os.environ.get("ZOOSCALE_DEBUG"))
+    try:
+        code = int(app(list(arguments), prog_name="zooscale", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (ValueError, OSError) as error:
+        if debug:
+            raise
+        return _fail(_words(error), BAD_INPUT)
+    except Exception as error:
+        if debug:
+            raise
+        if _is_bad_input(error):
+            return _fail(_words(error), BAD_INPUT)
+        return _fail(f"{type(error).__name__}: {_words(error)} (ZOOSCALE_DEBUG=1 shows the traceback)", FAILED)
+    return _fail("stopped; the same command continues where it was", code) if code == INTERRUPTED else code
+
+
+def _is_bad_input(error: Exception) -> bool:
+    """Whether an error is about what the user named: a store, a zoo, a cluster."""
+    from cluster.runtime import ClusterError
+    from zoo.storage.errors import ZooError
+
+    return isinstance(error, ZooError | ClusterError)
+
+
+def _words(error: BaseException) -> str:
+    """The message of an exception on one line."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(message: str, code: int) -> int:
+    if message:  # a call without a verb has printed its help already
+        sys.stderr.write(f"zooscale: {message}\n")
+    return code

@@ -1,0 +1,187 @@
+"""``generate``: plan a zoo, train what is missing by Ray Train workers, commit it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cluster.display import human_bytes, human_seconds, live, say
+from cluster.runtime import quieten, runtime
+from cluster.settings import changed, parse_assignments
+from zoo.recipes import Recipe, find_recipe
+from zoo.storage.build import GenerationPlan, commit, plan_generation
+from zoo.storage.shards import ShardRange
+from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
+from zoo.training.train import train_population
+
+# Compressed weights take 0.85 of their size, and the other columns about 130 bytes a row.
+WEIGHTS_SHARE, ROW_BYTES = 0.85, 130
+# Starting Ray and its workers, and ending them; and what evaluation adds to training.
+START_S, EVALUATION_SHARE = 20.0, 1.15
+CALIBRATION_IMAGES = 6400
+# Among so many members every choice of optimizer and initialisation occurs.
+CHECKED_MEMBERS = 512
+
+
+def chosen_recipe(name: str, named: Mapping[str, Any], settings: Sequence[str]) -> Recipe:
+    """A recipe with the user's changes.
+
+    Args:
+        name: A name in ``RECIPES`` or ``module:attribute``.
+        named: Fields with an option of their own; ``None`` changes nothing. Another number of epochs also cuts the
+            snapshots that lie beyond it and ends with one.
+        settings: ``field=value`` for any field.
+
+    Raises:
+        ValueError: Unknown recipe or field, or a value that is not allowed.
+    """
+    recipe = find_recipe(name)
+    (values,) = parse_assignments(settings, Recipe)
+    epochs = values.get("epochs", named.get("epochs"))
+    if epochs is not None and "snapshot_epochs" not in values:
+        kept = (epoch for epoch in recipe.snapshot_epochs if epoch < epochs)
+        values["snapshot_epochs"] = (*kept, epochs)
+    return changed(recipe, named, values)
+
+
+def run_generate(
+    recipe_name: str,
+    store_uri: str,
+    *,
+    named: Mapping[str, Any],
+    settings: Sequence[str] = (),
+    workers: int | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """The verb ``generate``.
+
+    Returns:
+        What is printed as JSON, and ``text`` for people.
+    """
+    recipe = chosen_recipe(recipe_name, named, settings)
+    store = Store(store_uri)
+    plan = plan_generation(recipe, store, named.get("members"))
+    check_choices(plan)
+    if dry_run:
+        return estimate(plan, store, workers)
+    started = time.monotonic()
+    zoo = generate(plan, store, workers=workers)
+    seconds = time.monotonic() - started
+    trained = count_members(plan.missing)
+    result = {**describe(zoo), "trained_members": trained, "seconds": round(seconds, 2)}
+    did = f"{trained:,} members trained in {human_seconds(seconds)}" if trained else "nothing was missing"
+    return {
+        **result,
+        "text": f"zoo {zoo.name}: {result['members']:,} members, {result['snapshots']:,} snapshots of "
+        f"{zoo.parameters:,} parameters; {did}\n{zoo.uri}\ncontent {zoo.content_sha256}",
+    }
+
+
+def check_choices(plan: GenerationPlan) -> None:
+    """Draws some members and every activation, so that a misspelt choice is found before any worker starts.
+
+    Raises:
+        ValueError: A choice of the recipe is not known; the message lists those that are.
+    """
+    recipe = plan.recipe
+    for shard in range(len(recipe.activations)):
+        recipe.shard_architecture(shard, plan.data)
+    for index in range(min(recipe.members, CHECKED_MEMBERS)):
+        recipe.member(index)
+
+
+def describe(zoo: Zoo) -> dict[str, Any]:
+    """The facts of a zoo that identify it, as JSON values."""
+    return {
+        "zoo": zoo.name,
+        "uri": zoo.uri,
+        "digest": zoo.digest,
+        "content_sha256": zoo.content_sha256,
+        "members": zoo.recipe.members,
+        "snapshots": zoo.recipe.members * len(zoo.recipe.snapshot_epochs),
+        "parameters": zoo.parameters,
+    }
+
+
+def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) -> Zoo:
+    """Trains what is missing and commits the zoo; without anything missing, Ray is not started.
+
+    The zoo is the same, bit by bit, as from ``zoo.storage.build.generate_zoo``.
+
+    Args:
+        plan: From ``plan_generation``.
+        store: Where the zoo goes.
+        workers: How many processes; by default as many as there are CPUs.
+
+    Raises:
+        ClusterError: There is no cluster to run on, or workers kept failing.
+        ZooError: The store cannot be written, or a shard is damaged.
+    """
+    if plan.missing:
+        # Found out before Ray starts rather than by a worker.
+        probe = f"zoos/{plan.name}/.writable"
+        store.put(probe, b"")
+        store.delete(probe)
+        quieten()
+        from cluster.training_workers import train_shards
+
+        total = plan.recipe.members
+        present = total - count_members(plan.missing)
+        say(f"generate {plan.name}: {total - present:,} of {total:,} members to train")
+        with live("generate", total, "members", present) as task, runtime(store, workers=workers) as cluster:
+            train_shards(
+                plan,
+                store,
+                workers=min(workers or max(cluster.cpus, 1), len(plan.missing)),
+                cluster=cluster,
+                watch=lambda progress: task.update(present + progress.members),
+            )
+    return commit(plan, store)
+
+
+def count_members(shards: Sequence[ShardRange]) -> int:
+    """How many members some shards hold."""
+    return sum(shard.end - shard.first for shard in shards)
+
+
+def estimate(plan: GenerationPlan, store: Store, workers: int | None = None) -> dict[str, Any]:
+    """What ``generate`` would do, how large and how long it is, from a few training steps made here and now."""
+    recipe, data = plan.recipe, plan.data
+    missing = count_members(plan.missing)
+    architecture = recipe.shard_architecture(0, data)
+    snapshots = missing * len(recipe.snapshot_epochs)
+    size = int(snapshots * (architecture.parameters * 4 * WEIGHTS_SHARE + ROW_BYTES))
+    processes = min(workers or os.cpu_count() or 1, max(len(plan.missing), 1))
+    seconds = 0.0
+    if missing:
+        images = data.train.first(CALIBRATION_IMAGES)
+        members = [recipe.member(index) for index in range(min(recipe.shard_members, missing))]
+        started = time.perf_counter()
+        for _ in train_population(architecture, members, images, epochs=1, snapshot_epochs=(1,)):
+            pass
+        each = (time.perf_counter() - started) / len(members) * len(data.train) / len(images)
+        rounds = math.ceil(len(plan.missing) / processes) / len(plan.missing) * processes
+        seconds = START_S + EVALUATION_SHARE * each * recipe.epochs * missing / processes * rounds
+    return {
+        "zoo": plan.name,
+        "uri": store.join("zoos", plan.name),
+        "members": recipe.members,
+        "missing_members": missing,
+        "missing_shards": len(plan.missing),
+        "snapshots": snapshots,
+        "parameters": architecture.parameters,
+        "bytes": size,
+        "seconds": round(seconds, 1),
+        "workers": processes,
+        "recipe": {**recipe.identity(), "members": recipe.members},
+        "shards": [asdict(shard) for shard in plan.missing],
+        "text": f"would train {missing:,} of {recipe.members:,} members ({len(plan.missing)} shards) of {plan.name} "
+        f"with {processes} workers: about {human_bytes(size)} in {store.uri}, about {human_seconds(seconds)}"
+        if missing
+        else f"zoo {plan.name} is complete; nothing would be trained",
+    }

@@ -1,0 +1,120 @@
+"""``list`` and ``verify``, and finding zoos and stores by what the user calls them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from analysis.study import study_names
+from cluster.display import human_bytes, say
+from zoo.storage.manifest import list_zoos, read_manifest
+from zoo.storage.store import Store
+from zoo.storage.verify import verify
+from zoo.storage.zoo import Zoo
+
+STUDIES, REPORTS = "studies", "reports"
+STUDY_FILE, REPORT_FILE = "study.json", "report.html"
+
+
+def existing_store(uri: str) -> Store:
+    """A store to read from.
+
+    Raises:
+        ValueError: A local folder that does not exist.
+    """
+    store = Store(uri)
+    if store.is_local and not store.exists(""):
+        raise ValueError(
+            f"there is no store {store.uri}; name one with --store, or make one with `zooscale generate RECIPE`"
+        )
+    return store
+
+
+def open_zoo(zoo: str, store_uri: str) -> Zoo:
+    """A zoo by its URI, or by its name (or the beginning of it) in a store.
+
+    Raises:
+        ZooError: There is none; the message lists those there are.
+        ValueError: The store does not exist.
+    """
+    return Zoo.open(zoo) if "/" in zoo else Zoo.open(zoo, store=existing_store(store_uri))
+
+
+def run_verify(zoo_name: str, store_uri: str) -> dict[str, Any]:
+    """The verb ``verify``.
+
+    Returns:
+        What is printed as JSON, and ``text`` for people; ``findings`` is empty for a sound zoo.
+    """
+    zoo = open_zoo(zoo_name, store_uri)
+    say(f"verify {zoo.name}: {len(zoo.manifest.shards)} shards")
+    findings = verify(zoo)
+    lines = [str(finding) for finding in findings]
+    summary = f"{len(findings)} findings" if findings else "sound"
+    return {
+        "zoo": zoo.name,
+        "uri": zoo.uri,
+        "content_sha256": zoo.content_sha256,
+        "shards": len(zoo.manifest.shards),
+        "findings": [{"kind": finding.kind, "where": finding.where, "detail": finding.detail} for finding in findings],
+        "text": "\n".join([*lines, f"{zoo.name}: {len(zoo)} members, {summary}"]),
+    }
+
+
+def run_list(store_uri: str) -> dict[str, Any]:
+    """The verb ``list``.
+
+    Returns:
+        What is printed as JSON, and ``text`` for people.
+    """
+    store = existing_store(store_uri)
+    zoos = [_zoo_entry(store, listing.name, listing.shards) for listing in list_zoos(store)]
+    studies = [_study_entry(store, name) for name in study_names(store)]
+    reports = [
+        {
+            "report": name,
+            "uri": store.join(REPORTS, name, REPORT_FILE),
+            "line": store.join(REPORTS, name, REPORT_FILE),
+        }
+        for name in store.folders(REPORTS)
+        if store.exists(f"{REPORTS}/{name}/{REPORT_FILE}")
+    ]
+    lines = [f"store {store.uri}"]
+    for title, entries in (("zoos", zoos), ("studies", studies), ("reports", reports)):
+        lines += ["", title if entries else f"{title}: none"]
+        lines += [f"  {entry.pop('line')}" for entry in entries]
+    return {"store": store.uri, "zoos": zoos, "studies": studies, "reports": reports, "text": "\n".join(lines)}
+
+
+def _zoo_entry(store: Store, name: str, shards: int) -> dict[str, Any]:
+    manifest = read_manifest(store, name)
+    if manifest is None:
+        return {
+            "zoo": name,
+            "complete": False,
+            "shards": shards,
+            "line": f"{name}  unfinished, {shards} shards; `zooscale generate` continues it",
+        }
+    size = sum(entry.size_bytes for entry in manifest.shards)
+    return {
+        "zoo": name,
+        "complete": True,
+        "shards": len(manifest.shards),
+        "members": manifest.members,
+        "snapshots": sum(entry.rows for entry in manifest.shards),
+        "bytes": size,
+        "content_sha256": manifest.content_sha256,
+        "created": manifest.created,
+        "line": f"{name}  {manifest.members:,} members  {human_bytes(size)}  {manifest.created}",
+    }
+
+
+def _study_entry(store: Store, name: str) -> dict[str, Any]:
+    facts = json.loads(store.read(f"{STUDIES}/{name}/{STUDY_FILE}"))
+    trials = facts["trials_completed"]
+    return {
+        "study": name,
+        "zoo": facts["zoo"]["name"],
+        "trials_completed": trials,
+        "line": f"{name}  {trials} trials  of {facts['zoo']['name']}",
+    }

@@ -1,0 +1,101 @@
+"""The dashboards show a copy of a study, on loopback, and end with Ctrl-C."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from cluster.dashboard import copy_journal, find_folder
+from cluster.study import StudyFolder, load_study
+from zoo.storage.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 60
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with two studies that have a trial each."""
+    store = Store(tmp_path / "store")
+    for name in ("older-11111111", "newer-22222222"):
+        folder = StudyFolder(store, name)
+        with folder.open_journal() as storage:
+            study = load_study(storage, name, ("min", "max"))
+            study.tell(study.ask(), [0.5, 0.9])
+            folder.save_journal()
+        os.utime(folder.journal, (1e9, 1e9 + (name == "newer-22222222")))
+    return store
+
+
+def test_newest_study_is_shown_unless_one_is_named(store):
+    assert find_folder(store, None).name == "newer-22222222"
+    assert find_folder(store, "old").name == "older-11111111"
+    with pytest.raises(ValueError, match=r"there is no study 'x' .* older-11111111"):
+        find_folder(store, "x")
+
+
+def test_journal_comes_from_the_store_where_it_is_not_here(store, tmp_path):
+    folder = StudyFolder(store, "older-11111111")
+    content = folder.journal.read_bytes()
+    folder.journal.unlink()
+    copy_journal(folder, tmp_path / "copy.log")
+    assert (tmp_path / "copy.log").read_bytes() == content
+
+
+def free_pair():
+    """A port that is free, as is the next."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            second.bind(("127.0.0.1", first.getsockname()[1] + 1))
+            return first.getsockname()[1]
+
+
+def answer(url, process):
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url) as response:
+            return response.read()
+        time.sleep(0.2)
+    raise AssertionError(f"no answer from {url}")
+
+
+@pytest.mark.slow
+def test_both_dashboards_answer_and_end_with_ctrl_c(store):
+    before = StudyFolder(store, "newer-22222222").journal.read_bytes()
+    port = free_pair()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cluster", "dashboard", "--store", store.uri, "--port", str(port)],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert b"newer-22222222" in answer(f"http://127.0.0.1:{port}/api/studies", process)
+        assert b"TensorBoard" in answer(f"http://127.0.0.1:{port + 1}/", process)
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=30)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130
+    assert f"http://127.0.0.1:{port + 1}/" in words
+    assert StudyFolder(store, "newer-22222222").journal.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_taken_port_is_an_error(store):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = subprocess.run(
+            [sys.executable, "-m", "cluster", "dashboard", "--store", store.uri, "--port", str(taken.getsockname()[1])],
+            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=START_S,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "optuna-dashboard has ended" in done.stderr.splitlines()[-1]

@@ -1,0 +1,169 @@
+"""Finding a cluster and reading settings; nothing here starts Ray."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from cluster import runtime
+from cluster.settings import changed, parse_assignments, parse_value
+from cluster.shard_queue import ShardQueue
+from search_spaces.studies import Study
+from trainables.config import AutoencoderConfig
+from zoo.recipes import RECIPES, Recipe
+from zoo.storage.shards import ShardRange
+from zoo.storage.store import Store
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+
+
+def record_address(tmp_path, address):
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(address)
+
+
+def test_named_cluster_is_joined(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert runtime.running_address() == "10.0.0.1:6379"
+
+
+def test_local_as_address_starts_one(monkeypatch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        record_address(tmp_path, f"127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("RAY_ADDRESS", "local")
+        assert runtime.running_address() is None
+
+
+def test_recorded_cluster_is_joined_if_it_listens(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        record_address(tmp_path, address)
+        assert runtime.running_address() == address
+    assert runtime.running_address() is None
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "host:port"])
+def test_damaged_record_does_not_count(tmp_path, content):
+    record_address(tmp_path, content)
+    assert runtime.running_address() is None
+
+
+@pytest.fixture
+def two_nodes(monkeypatch):
+    """What Ray says of a cluster of two live nodes of 2 CPUs each, and a dead one."""
+    import ray
+
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True}, {"Alive": True}, {"Alive": False}])
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0})
+
+
+def test_several_nodes_need_a_shared_store(two_nodes):
+    with pytest.raises(runtime.ClusterError, match="is a local directory, and the cluster has 2 nodes"):
+        runtime._checked(Store("./store"), None, local=False)
+    shared = Store("memory://store")
+    assert runtime._checked(shared, 4, local=False) == runtime.Cluster(local=False, nodes=2, cpus=4)
+
+
+def test_more_workers_than_cpus_are_refused(two_nodes):
+    with pytest.raises(runtime.ClusterError, match="5 workers need as many CPUs; the cluster has 4"):
+        runtime._checked(Store("memory://store"), 5, local=False)
+
+
+def test_workers_find_the_packages_and_the_callers_modules(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    paths = runtime._worker_environment()["PYTHONPATH"].split(os.pathsep)
+    assert paths == [str(runtime.PACKAGES), str(tmp_path), "/elsewhere"]
+
+
+def test_help_is_fast_and_loads_nothing_heavy():
+    code = (
+        "import sys, cluster.cli as c; c.run(['--help']); c.run(['search', '--help']);"
+        "print([m for m in ('torch', 'ray', 'optuna', 'numpy', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("3", int, 3),
+        ("1e-3", float, 1e-3),
+        ("no", bool, False),
+        ("16,32", tuple[int, ...], (16, 32)),
+        ("", tuple[int, ...], ()),
+        ("0.5, 2", tuple[float, float], (0.5, 2.0)),
+        ("relu,tanh", tuple[str, ...], ("relu", "tanh")),
+        ("none", int | None, None),
+        ("5", int | None, 5),
+    ],
+)
+def test_values_are_read_by_type(text, kind, value):
+    assert parse_value(text, kind) == value
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("batch_size", "field=value"),
+        ("colour=red", "batch_size"),
+        ("batch_size=many", "batch_size"),
+        ("bias=maybe", "true"),
+        ("learning_rates=1,2,3", "2 values"),
+    ],
+)
+def test_bad_assignments_say_what_is_wrong(assignment, words):
+    with pytest.raises(ValueError, match=words):
+        parse_assignments([assignment], Recipe)
+
+
+def test_fields_go_to_the_class_that_has_them():
+    assert parse_assignments(["trials=3", "latent=8", "epochs=2"], Study, AutoencoderConfig) == [
+        {"trials": 3, "epochs": 2},
+        {"latent": 8},
+    ]
+
+
+def test_field_given_twice_is_refused():
+    with pytest.raises(ValueError, match="seed is given twice"):
+        changed(RECIPES["tetris-seeds"], {"seed": 1}, {"seed": 2})
+
+
+SHARDS = tuple(ShardRange(first, first + 4) for first in range(0, 20, 4))
+
+
+def test_queue_hands_out_every_shard_once():
+    queue = ShardQueue(SHARDS)
+    taken = []
+    while (shard := queue.take(0, 1, 100)) is not None:
+        taken.append(shard)
+        queue.finish(0)
+    assert tuple(taken) == SHARDS
+    assert queue.progress().members == 20
+
+
+def test_queue_hands_out_anew_what_a_dead_worker_held():
+    queue = ShardQueue(SHARDS[:2])
+    lost = queue.take(0, 2, 100)
+    queue.take(1, 2, 101)
+    queue.finish(1)
+    assert queue.take(1, 2, 101) is None  # what rank 0 holds is not known to be lost
+    assert queue.take(0, 2, 102) == lost
+    queue.finish(0)
+    assert queue.progress().shards == 2
+    assert queue.progress().workers == (100, 101, 102)
+
+
+def test_queue_hands_out_anew_what_a_vanished_rank_held():
+    queue = ShardQueue(SHARDS[:2])
+    queue.take(0, 2, 100)
+    lost = queue.take(1, 2, 101)
+    queue.finish(0)
+    assert queue.take(0, 1, 102) == lost

@@ -1,0 +1,330 @@
+"""Studies: what is recorded, what is continued, what a trial does; with Ray in the slow tests."""
+
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from analysis.study import StudyRecord
+from cluster.runtime import quieten
+from cluster.search import export, importances, plan_search, search
+from cluster.study import FAILURE, INTERRUPTED, METRICS, StudyFolder, finished, load_study, reap, trial_row
+from search_spaces.studies import DIGITS_AUTOENCODER
+from trainables.config import AutoencoderConfig
+from zoo.config import to_json
+from zoo.storage.store import Store
+
+quieten()
+
+from cluster.trainable import FOLDER, NUMBER, VALIDATED, AutoencoderTrial, TrialData, trial_config  # noqa: E402
+from cluster.tuning import StudySearch  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+MODES = ("min", "max")
+METRIC_NAMES = ("code_bits_per_weight", "agreement")
+PATIENCE_S = 180
+# A network of the small zoo has few rows to choose principal components from.
+SMALL = ["latent=16", "validation_members=8"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return StudyFolder(Store(tmp_path), "study-12345678")
+
+
+def test_journal_is_copied_under_new_numbers_and_restored(folder):
+    with folder.open_journal() as storage:
+        load_study(storage, folder.name, MODES).ask()
+        folder.save_journal()
+        folder.save_journal()
+        assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log"]
+        load_study(storage, folder.name, MODES).ask()
+        folder.save_journal()
+    assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log", "journal-0002.log"]
+    folder.journal.unlink()
+    with folder.open_journal() as storage:
+        assert len(load_study(storage, folder.name, MODES).trials) == 2
+
+
+def test_journal_survives_a_half_written_entry(folder):
+    with folder.open_journal() as storage:
+        load_study(storage, folder.name, MODES).ask()
+    with folder.journal.open("ab") as file:
+        file.write(b'{"op_code": 4, "trial_')
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES)
+        study.ask()
+        assert len(load_study(storage, folder.name, MODES).trials) == 2
+
+
+def test_second_search_of_a_study_is_refused(folder):
+    refused = pytest.raises(BlockingIOError, match="another search of study study-12345678")
+    with folder.open_journal(), refused, folder.open_journal():
+        pass
+    with folder.open_journal():
+        pass
+
+
+def test_live_files_of_a_remote_store_are_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = StudyFolder(Store("memory://bucket"), "study-12345678")
+    assert tmp_path in folder.journal.parents
+    assert folder.checkpoint(7) == "studies/study-12345678/checkpoints/trial-0007"
+
+
+def test_interrupted_trials_are_failed_and_do_not_count(folder):
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES)
+        study.tell(study.ask(), [0.5, 0.9])
+        diverged = study.ask()
+        diverged.set_user_attr(FAILURE, "the loss is nan")
+        study.tell(diverged, state=TrialState.FAIL)
+        study.ask()
+        assert reap(study) == 1
+        assert reap(study) == 0
+        assert [trial.number for trial in finished(study)] == [0, 1]
+        assert study.trials[2].user_attrs[FAILURE] == INTERRUPTED
+
+
+def searcher(folder, storage):
+    return StudySearch(
+        space=lambda trial: {"latent": trial.suggest_int("latent", 1, 9)},
+        metric=list(METRIC_NAMES), mode=list(MODES), sampler=optuna.samplers.RandomSampler(seed=0),
+        storage=storage, study_name=folder.name,
+    )  # fmt: skip
+
+
+def test_measurements_of_a_trial_are_recorded(folder):
+    with folder.open_journal() as storage:
+        search_algorithm = searcher(folder, storage)
+        assert search_algorithm.suggest("a")["latent"] in range(1, 10)
+        validated = {"code_bits_per_weight": 0.5, "agreement": 0.9, "kl": math.inf}
+        search_algorithm.on_trial_complete("a", {VALIDATED: validated, "time_total_s": 3.0})
+        (trial,) = load_study(storage, folder.name, MODES).trials
+    assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.5, 0.9])
+    assert trial.user_attrs[METRICS] == {"code_bits_per_weight": 0.5, "agreement": 0.9}
+    row = trial_row(trial)
+    assert (row["trial"], row["state"], row["agreement"], row["seconds"]) == (0, "COMPLETE", 0.9, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "words"),
+    [
+        ({VALIDATED: {"code_bits_per_weight": math.nan, "agreement": 0.9}}, False, "not finite"),
+        ({"failure": "the loss is nan"}, False, "the loss is nan"),
+        ({"loss": 1.0}, False, "not finite"),
+        (None, True, "process failed"),
+    ],
+)
+def test_trial_without_objectives_fails(folder, result, error, words):
+    with folder.open_journal() as storage:
+        search_algorithm = searcher(folder, storage)
+        search_algorithm.suggest("a")
+        search_algorithm.on_trial_complete("a", result, error)
+        study = load_study(storage, folder.name, MODES)
+        assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+        assert words in study.trials[0].user_attrs[FAILURE]
+        assert len(finished(study)) == 1
+
+
+def test_importances_add_up(folder):
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES)
+        for _ in range(12):
+            trial = study.ask()
+            latent, rate = trial.suggest_int("latent", 1, 9), trial.suggest_float("rate_loss", 0.1, 1.0)
+            study.tell(trial, [float(latent), rate])
+        found = importances(study, DIGITS_AUTOENCODER)
+    assert found["code_bits_per_weight"]["latent"] > 0.9
+    assert found["agreement"]["rate_loss"] > 0.9
+    assert all(abs(sum(shares.values()) - 1) < 1e-6 for shares in found.values())
+
+
+def plan(zoo, store, settings=SMALL, **named):
+    return plan_search("digits-autoencoder", zoo.uri, str(store), {"epochs": 2, **named}, settings)
+
+
+def test_study_is_named_by_what_it_is_not_by_its_length(small_zoo):
+    store = small_zoo.store.uri
+    name = plan(small_zoo, store, trials=2).folder.name
+    assert plan(small_zoo, store, trials=9).folder.name == name
+    assert plan(small_zoo, store, epochs=3).folder.name != name
+    assert plan(small_zoo, store, seed=1).folder.name != name
+    assert plan(small_zoo, store, settings=[*SMALL, "bottleneck=gaussian"]).folder.name != name
+    assert plan(small_zoo, store, seed=5).study.settings["seed"] == 5
+
+
+@pytest.fixture
+def trial_data(small_zoo, tmp_path):
+    images = small_zoo.dataset()
+    return TrialData(
+        store=Store(tmp_path),
+        training=small_zoo.population("train"),
+        validation=small_zoo.population("validation", epochs="one"),
+        training_images=images.train,
+        validation_images=images.validation,
+    )
+
+
+def trial_dict(number=0, **changes):
+    config = AutoencoderConfig(latent=16, epochs=2, encoder_width=32, decoder_width=32, **changes)
+    return {**to_json(config), NUMBER: number, FOLDER: f"studies/s/checkpoints/trial-{number:04d}"}
+
+
+def begun(trial, data):
+    instance = AutoencoderTrial.__new__(AutoencoderTrial)
+    instance.setup(trial, data=data)
+    return instance
+
+
+def test_trial_dict_becomes_a_configuration():
+    assert trial_config(trial_dict()).latent == 16
+    with pytest.raises(ValueError, match="no field colour"):
+        trial_config({**trial_dict(), "colour": "red"})
+
+
+def test_trial_is_validated_and_stored_at_its_end(trial_data):
+    trial = begun(trial_dict(3), trial_data)
+    first, last = trial.step(), trial.step()
+    assert "done" not in first
+    assert last["done"]
+    assert 0 < last[VALIDATED]["code_bits_per_weight"] < 32
+    assert 0 <= last[VALIDATED]["agreement"] <= 1
+    assert trial_data.store.list("studies/s") == [
+        "studies/s/checkpoints/trial-0003/config.json",
+        "studies/s/checkpoints/trial-0003/model.safetensors",
+    ]
+
+
+def test_trial_goes_on_from_its_checkpoint(trial_data, tmp_path):
+    whole = begun(trial_dict(0), trial_data)
+    whole.step()
+    (tmp_path / "checkpoint").mkdir()
+    whole.save_checkpoint(str(tmp_path / "checkpoint"))
+    expected = whole.step()
+    resumed = begun(trial_dict(1), trial_data)
+    resumed.load_checkpoint(str(tmp_path / "checkpoint"))
+    assert resumed.step()[VALIDATED] == expected[VALIDATED]
+
+
+def test_actor_is_reused_for_the_next_trial(trial_data):
+    reused = begun(trial_dict(0, seed=1), trial_data)
+    reused.step()
+    assert reused.reset_config(trial_dict(1, seed=2))
+    fresh = begun(trial_dict(1, seed=2), trial_data)
+    assert reused.step() == fresh.step()
+
+
+def test_diverged_trial_says_so(trial_data):
+    trial = begun(trial_dict(0, learning_rate=1e30), trial_data)
+    results = [trial.step(), trial.step()]
+    assert results[-1]["done"]
+    assert "learning_rate" in results[-1]["failure"]
+    assert trial_data.store.list("studies") == []
+
+
+def environment(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef" * 4)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    return {
+        **kept,
+        "RAY_ADDRESS": "local",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def command(zoo, trials):
+    settings = [word for assignment in SMALL for word in ("--set", assignment)]
+    return [
+        sys.executable, "-m", "cluster", "search", "digits-autoencoder", "--zoo", zoo.uri, "--store", zoo.store.uri,
+        "--trials", str(trials), "--epochs", "2", *settings, "--json",
+    ]  # fmt: skip
+
+
+def run_search(zoo, trials, tmp_path):
+    done = subprocess.run(
+        command(zoo, trials),
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def trials_of(store, result):
+    name = result["study_name"]
+    return pd.read_parquet(io.BytesIO(store.read(f"studies/{name}/trials.parquet"))).set_index("trial")
+
+
+@pytest.mark.slow
+def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
+    driver = subprocess.Popen(
+        command(zoo_copy, 4), env=environment(tmp_path), cwd=tmp_path,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    studies = Path(zoo_copy.store.uri) / "studies"
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not list(studies.glob("*/checkpoints/*/config.json")) and time.monotonic() < deadline:
+            assert driver.poll() is None
+            time.sleep(0.05)
+    finally:
+        driver.kill()
+        driver.wait()
+    stored = {path: path.stat().st_mtime_ns for path in studies.glob("*/checkpoints/*/config.json")}
+    assert stored
+
+    result = run_search(zoo_copy, 4, tmp_path)
+    assert result["trials_completed"] == 4
+    assert result["trials_failed"] == 0
+    first = trials_of(zoo_copy.store, result)
+    assert all(path.stat().st_mtime_ns == when for path, when in stored.items())
+
+    again = run_search(zoo_copy, 4, tmp_path)
+    assert again["new_trials"] == 0
+
+    longer = run_search(zoo_copy, 5, tmp_path)
+    assert (longer["new_trials"], longer["trials_completed"]) == (1, 5)
+    second = trials_of(zoo_copy.store, longer)
+    same = ["latent", "bits_per_latent", "learning_rate", "code_bits_per_weight", "agreement", "seconds"]
+    pd.testing.assert_frame_equal(second.loc[first.index, same], first[same])
+    proposals = second[["bits_per_latent", "learning_rate"]].drop_duplicates()
+    assert len(proposals) == 5, "a continued sampler does not propose the same again"
+
+    record = StudyRecord.open(zoo_copy.store, longer["study_name"])
+    assert set(record.pareto_trials()) <= set(second.index)
+    test = zoo_copy.population("test", epochs="one")
+    for trial in second.index:
+        codec = record.codec(int(trial))
+        assert codec.decompress(codec.compress(test)).shape == test.weights_MP.shape
+        assert abs(codec.shared_bytes - second.loc[trial, "shared_bytes"]) < 1
+    logs = list(Path(longer["tensorboard"]).glob("trial-*/events*"))
+    assert len(logs) >= 5
+
+
+def test_export_without_a_finished_trial_names_the_failure(small_zoo, zoo_copy, monkeypatch):
+    study_plan = plan(zoo_copy, zoo_copy.store.uri, trials=1)
+    with study_plan.folder.open_journal() as storage:
+        study = load_study(storage, study_plan.folder.name, MODES)
+        trial = study.ask()
+        trial.set_user_attr(FAILURE, "the loss is nan")
+        study.tell(trial, state=TrialState.FAIL)
+        export(study_plan, study)
+    with pytest.raises(RuntimeError, match=r"all 1 trials .* failed; the loss is nan"):
+        search(study_plan)
