@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -195,22 +199,45 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         0, or 1 for a failed run or a zoo with faults, 2 for bad input, 130 when interrupted.
     """
-    debug = bool(os.environ.get("ZOOSCALE_DEBUG"))
-    try:
-        code = int(app(list(arguments), prog_name="zooscale", standalone_mode=False) or 0)
-    except typer.TyperException as error:
-        return _fail(error.format_message(), error.exit_code)
-    except (ValueError, OSError) as error:
-        if debug:
-            raise
-        return _fail(_words(error), BAD_INPUT)
-    except Exception as error:
-        if debug:
-            raise
-        if _is_bad_input(error):
-            return _fail(_words(error), BAD_INPUT)
-        return _fail(f"{type(error).__name__}: {_words(error)} (ZOOSCALE_DEBUG=1 shows the traceback)", FAILED)
+    with _interrupts() as interrupts:
+        try:
+            code = int(app(list(arguments), prog_name="zooscale", standalone_mode=False) or 0)
+        except Exception as error:
+            if not interrupts:
+                return _explain(error)
+            # Ctrl-C reaches Ray's processes as well, and their end may be noticed first.
+            code = INTERRUPTED
     return _fail("stopped; the same command continues where it was", code) if code == INTERRUPTED else code
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Notes every Ctrl-C in the list that it yields, beside raising ``KeyboardInterrupt``."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield noted  # only the main thread receives signals
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _explain(error: Exception) -> int:
+    """Says in a line what went wrong; returns the exit code."""
+    if isinstance(error, typer.TyperException):
+        return _fail(error.format_message(), error.exit_code)
+    if os.environ.get("ZOOSCALE_DEBUG"):
+        raise error
+    if isinstance(error, ValueError | OSError) or _is_bad_input(error):
+        return _fail(_words(error), BAD_INPUT)
+    return _fail(f"{type(error).__name__}: {_words(error)} (ZOOSCALE_DEBUG=1 shows the traceback)", FAILED)
 
 
 def _is_bad_input(error: Exception) -> bool:

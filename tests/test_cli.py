@@ -1,6 +1,8 @@
 """The command line: words, exit codes, JSON, and that a dry run writes nothing."""
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +140,18 @@ def test_interrupt_has_its_code(capsys, monkeypatch, small_zoo):
 
     monkeypatch.setattr("cluster.inventory.run_list", interrupted)
     assert "continues" in fails(capsys, ["list", "--store", small_zoo.store.uri], 130)
+
+
+def test_interrupt_counts_though_another_error_is_noticed_first(capsys, monkeypatch, small_zoo):
+    def interrupted(*_):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("a worker has died")
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("cluster.inventory.run_list", interrupted)
+    assert "continues" in fails(capsys, ["list", "--store", small_zoo.store.uri], 130)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_dry_run_of_generate_writes_nothing(capsys, tmp_path):

@@ -164,7 +164,7 @@ def test_stopped_driver_continues(how, serial, tmp_path):
     finally:
         if driver.poll() is None:
             os.killpg(driver.pid, signal.SIGKILL)
-    assert driver.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    assert driver.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), words
     if how == signal.SIGINT:
         assert words.splitlines()[-1] == "zooscale: stopped; the same command continues where it was"
         assert "Traceback" not in words
