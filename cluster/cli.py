@@ -147,12 +147,16 @@ def analyze(
 def verify(
     zoo: Annotated[str, typer.Argument(help="A zoo of the store or its URI.")],
     store: Store = "./store",
+    remove_unfinished: Annotated[
+        bool,
+        typer.Option("--remove-unfinished", help="First delete what no manifest lists: all of a zoo never finished."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check every shard of a zoo: hashes, rows, schema, weights. Exit code 1 where something is wrong."""
     from cluster.inventory import run_verify
 
-    result = run_verify(zoo, store)
+    result = run_verify(zoo, store, clean=remove_unfinished)
     _show(result, as_json)
     if result["findings"]:
         raise typer.Exit(FAILED)

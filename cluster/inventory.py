@@ -9,8 +9,8 @@ from analysis.study import study_names
 from cluster.display import human_bytes, say
 from zoo.storage.manifest import list_zoos, read_manifest
 from zoo.storage.store import Store
-from zoo.storage.verify import verify
-from zoo.storage.zoo import Zoo
+from zoo.storage.verify import remove_unfinished, verify
+from zoo.storage.zoo import Zoo, locate
 
 STUDIES, REPORTS = "studies", "reports"
 STUDY_FILE, REPORT_FILE = "study.json", "report.html"
@@ -40,12 +40,25 @@ def open_zoo(zoo: str, store_uri: str) -> Zoo:
     return Zoo.open(zoo) if "/" in zoo else Zoo.open(zoo, store=existing_store(store_uri))
 
 
-def run_verify(zoo_name: str, store_uri: str) -> dict[str, Any]:
+def run_verify(zoo_name: str, store_uri: str, *, clean: bool = False) -> dict[str, Any]:
     """The verb ``verify``.
+
+    Args:
+        zoo_name: A zoo of the store, or its URI.
+        store_uri: The store.
+        clean: Whether to delete first what no manifest of the zoo lists. A zoo that was never finished is gone then,
+            and there is nothing left to verify.
 
     Returns:
         What is printed as JSON, and ``text`` for people; ``findings`` is empty for a sound zoo.
     """
+    removed: list[str] = []
+    if clean:
+        store, name = locate(zoo_name, None if "/" in zoo_name else existing_store(store_uri))
+        removed = remove_unfinished(store, name)
+        say(f"removed {len(removed)} unfinished files of {name}")
+        if read_manifest(store, name) is None:
+            return {"zoo": name, "removed": removed, "findings": [], "text": f"{name} was unfinished and is removed"}
     zoo = open_zoo(zoo_name, store_uri)
     say(f"verify {zoo.name}: {len(zoo.manifest.shards)} shards")
     findings = verify(zoo)
@@ -56,6 +69,7 @@ def run_verify(zoo_name: str, store_uri: str) -> dict[str, Any]:
         "uri": zoo.uri,
         "content_sha256": zoo.content_sha256,
         "shards": len(zoo.manifest.shards),
+        "removed": removed,
         "findings": [{"kind": finding.kind, "where": finding.where, "detail": finding.detail} for finding in findings],
         "text": "\n".join([*lines, f"{zoo.name}: {len(zoo)} members, {summary}"]),
     }

@@ -197,6 +197,19 @@ def test_damaged_zoo_fails_verification(capsys, zoo_copy):
     assert findings[0]["kind"] in capsys.readouterr().out
 
 
+def test_an_unfinished_zoo_is_removed_when_asked(capsys, zoo_copy):
+    extra = Path(zoo_copy.uri) / "shards" / "shard-0000064-0000080.parquet"
+    extra.write_bytes(b"left by an interrupted extension")
+    result = succeeds(capsys, ["verify", zoo_copy.uri, "--remove-unfinished"])
+    assert (len(result["removed"]), result["findings"], extra.exists()) == (1, [], False)
+    (Path(zoo_copy.uri) / "manifest-0001.json").unlink()
+    assert run(["verify", "small", "--store", zoo_copy.store.uri]) == 2
+    assert "unfinished" in capsys.readouterr().err
+    result = succeeds(capsys, ["verify", "small", "--store", zoo_copy.store.uri, "--remove-unfinished"])
+    assert len(result["removed"]) == 4
+    assert not Path(zoo_copy.uri).exists()
+
+
 def test_list_shows_finished_and_unfinished_zoos(capsys, zoo_copy):
     unfinished = Path(zoo_copy.store.uri) / "zoos" / "other-12345678" / "shards"
     unfinished.mkdir(parents=True)

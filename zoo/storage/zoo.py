@@ -36,6 +36,29 @@ logger = logging.getLogger(__name__)
 Epochs = Literal["last", "one"] | Collection[int] | None
 
 
+def locate(zoo: str | os.PathLike[str], store: Store | str | None = None) -> tuple[Store, str]:
+    """Finds the store and the full name of a zoo, finished or not.
+
+    Args:
+        zoo: As in :meth:`Zoo.open`.
+        store: As in :meth:`Zoo.open`.
+
+    Raises:
+        ZooError: There is no such zoo, or the address is none of a zoo.
+    """
+    given = os.fspath(zoo).rstrip("/")
+    if store is None and "/" in given:
+        full = given if "://" in given else os.path.abspath(os.path.expanduser(given))
+        root, _, given = full.rpartition("/")
+        root, _, folder = root.rpartition("/")
+        if folder != ZOOS:
+            raise ZooError(f"{zoo} is not the address of a zoo; one ends in /{ZOOS}/NAME")
+        store = Store(root)
+    elif not isinstance(store, Store):
+        store = Store(DEFAULT_STORE if store is None else store)
+    return store, resolve_name(store, given)
+
+
 class Zoo:
     """A finished zoo in a store. Opening reads its manifest only.
 
@@ -65,17 +88,7 @@ class Zoo:
         Raises:
             ZooError: There is no such zoo, it is unfinished or damaged, or its manifest is of another recipe.
         """
-        given = os.fspath(zoo).rstrip("/")
-        if store is None and "/" in given:
-            full = given if "://" in given else os.path.abspath(os.path.expanduser(given))
-            root, _, given = full.rpartition("/")
-            root, _, folder = root.rpartition("/")
-            if folder != ZOOS:
-                raise ZooError(f"{zoo} is not the address of a zoo; one ends in /{ZOOS}/NAME")
-            store = Store(root)
-        elif not isinstance(store, Store):
-            store = Store(DEFAULT_STORE if store is None else store)
-        name = resolve_name(store, given)
+        store, name = locate(zoo, store)
         manifest = require_manifest(store, name)
         where = store.join(ZOOS, name)
         try:
