@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.spaces import find_space
-from trainables.config import AutoencoderConfig, Layers
+from trainables.config import METRICS, AutoencoderConfig, Layers
 from zoo.config import from_json, lookup, require
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Study:
     validation_members: int = 256
 
     def __post_init__(self) -> None:
-        require(len(self.metrics) > 0, self, "metrics", "at least one")
+        known = 0 < len(self.metrics) == len(set(self.metrics)) and set(self.metrics) <= set(METRICS)
+        require(known, self, "metrics", f"one or more of {', '.join(METRICS)}, each once")
         require(
             len(self.modes) == len(self.metrics) and set(self.modes) <= {"min", "max"},
             self,
@@ -53,6 +54,8 @@ class Study:
         )
         for name in ("shared_bytes_limit", "trials", "epochs", "validation_members"):
             require(getattr(self, name) > 0, self, name, "1 or more")
+        if ":" not in self.space:  # the user's own is imported only where it is used
+            find_space(self.space)
         from_json(AutoencoderConfig, dict(self.settings))
 
     def bound_space(self, layers: Layers) -> Callable[[BaseTrial], dict[str, Any]]:

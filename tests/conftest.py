@@ -13,7 +13,15 @@ from zoo.storage.build import generate_zoo
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
-SMALL = replace(DIGITS_MLP_DIVERSE, name="small", members=64, epochs=2, snapshot_epochs=(0, 1, 2), shard_members=16)
+SMALL = replace(
+    DIGITS_MLP_DIVERSE,
+    name="small",
+    members=64,
+    epochs=2,
+    snapshot_epochs=(0, 1, 2),
+    block_members=2,  # 32 blocks, so that each split has some
+    shard_members=16,
+)
 
 
 @pytest.fixture(scope="session")

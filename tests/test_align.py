@@ -122,3 +122,11 @@ def test_unknown_layers_are_refused():
     architecture = mlp((1, 3, 4), (7,), 4)
     with pytest.raises(ValueError, match="no hidden layer is named '3'; there are 1"):
         permute(some_weights(architecture), architecture, {"3": torch.zeros(9, 4, dtype=torch.int64)})
+
+
+def test_units_that_differ_only_in_the_outputs_they_lead_to_have_one_order():
+    architecture = mlp((1, 1, 2), (2,), 2, bias=False)
+    weights_1P = torch.tensor([[1.0, 2, 1, 2, 3, 5, 5, 3]])
+    swapped_1P = permute(weights_1P, architecture, {"1": torch.tensor([[1, 0]])})
+    assert not torch.equal(swapped_1P, weights_1P)
+    assert torch.equal(canonicalise(swapped_1P, architecture), canonicalise(weights_1P, architecture))

@@ -16,6 +16,7 @@ import torch
 from torchvision import datasets
 
 from zoo.data import DATASETS, ImageData, Images, load_dataset
+from zoo.data.images import split_images
 from zoo.data.tetris import SHAPES, load_tetris, placements
 from zoo.data.vision import VISION, load_vision
 
@@ -177,6 +178,22 @@ def test_unknown_and_malformed_data_sets_are_refused():
         ImageData("x", 2, good, good, good)
     with pytest.raises(ValueError, match="no validation images"):
         ImageData("x", 3, good, good.first(0), good)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({}, "test is None and test_pixels are not given; give one of the two"),
+        ({"test": 2, "test_pixels": numbers(3, 1, 2, 2), "test_labels": np.arange(3)}, "test is 2 and test_pixels are"),
+        ({"test_pixels": numbers(3, 1, 2, 2)}, "test_labels is None; give test_pixels and test_labels together"),
+        ({"test": 2, "test_labels": np.arange(3)}, "test_pixels is None; give"),
+        ({"test": 8}, "validation 2 and test 8 of 10 images; allowed: together 1 to 9"),
+        ({"test": -1}, "validation 2 and test -1 of 10 images"),
+    ],
+)
+def test_splits_that_share_images_or_leave_none_are_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
+        split_images("x", numbers(10, 1, 2, 2), np.arange(10), classes=10, scale=1.0, validation=2, **parts)
 
 
 def test_the_registry_has_the_published_data_sets():

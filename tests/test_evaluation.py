@@ -8,7 +8,7 @@ import zoo.evaluation as evaluation
 from zoo.architecture import mlp
 from zoo.data import load_dataset
 from zoo.evaluation import agreement_matrix, evaluate, predictions
-from zoo.population import Member, Population
+from zoo.population import Member, Population, single_architecture
 
 DIGITS = load_dataset("digits").test
 
@@ -24,9 +24,9 @@ def population(members=6):
     )
 
 
-@pytest.mark.parametrize("logits_at_once", [evaluation.LOGITS_AT_ONCE, 777])
-def test_loss_accuracy_and_predictions_equal_the_modules(monkeypatch, logits_at_once):
-    monkeypatch.setattr(evaluation, "LOGITS_AT_ONCE", logits_at_once)
+@pytest.mark.parametrize("outputs_at_once", [evaluation.OUTPUTS_AT_ONCE, 777])
+def test_loss_accuracy_and_predictions_equal_the_modules(monkeypatch, outputs_at_once):
+    monkeypatch.setattr(evaluation, "OUTPUTS_AT_ONCE", outputs_at_once)
     members = population()
     result = evaluate(members, DIGITS)
     predicted = predictions(members, DIGITS)
@@ -50,3 +50,9 @@ def test_agreement_counts_equal_predictions():
     predicted = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 0], [3, 3, 3, 3]])
     expected = [[1, 0.75, 0.25], [0.75, 1, 0], [0.25, 0, 1]]
     assert agreement_matrix(predicted).tolist() == expected
+
+
+def test_the_widest_layer_says_how_many_images_go_at_once():
+    architecture = mlp((1, 8, 8), (5000, 20), 10)
+    wide = single_architecture(architecture, torch.zeros(2, architecture.parameters), [Member(id=0, seed=0)] * 2)
+    assert evaluation.examples_at_once(wide) == evaluation.OUTPUTS_AT_ONCE // 10_000

@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 
-from trainables.config import AutoencoderConfig
+from trainables.config import METRICS, AutoencoderConfig
 from trainables.fidelity import measure
 from trainables.fit import PROGRESS_FILE, AutoencoderFit, DivergedError, Fit
 from zoo.evaluation import evaluate, predictions
@@ -89,6 +89,7 @@ def test_validation_counts_real_bytes_of_held_out_members(small_zoo):
     fit.step()
     population, images = small_zoo.population("validation"), small_zoo.dataset().validation
     metrics = fit.validate(population, images)
+    assert sorted(metrics) == sorted(METRICS)
     codec = fit.codec()
     payloads = [codec.compress(population.select(rows)) for rows in torch.arange(len(population)).split(64)]
     bits = 8 * sum(map(len, payloads)) / (len(population) * population.parameters)

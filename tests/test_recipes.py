@@ -145,6 +145,22 @@ def test_unknown_recipes_say_what_exists(name, message):
         ("snapshot_epochs", (0, 61)),
         ("shard_members", 24),
         ("seed", -1),
+        ("seed", 0.5),
+        ("seed", 2**63),
+        ("epochs", True),
+        ("shard_members", 64.0),
+        ("hidden", (0,)),
+        ("hidden", ("a",)),
+        ("learning_rates", 0.1),
+        ("learning_rates", ("a", "b")),
+        ("init_scales", (1.0, float("inf"))),
+        ("activations", ("relu", "sine")),
+        ("optimizers", ("adam", "lion")),
+        ("initialisations", ("x",)),
+        ("dropouts", (1.5,)),
+        ("training_fractions", (2.0,)),
+        ("weight_decays", (-1.0,)),
+        ("weight_decays", ("0",)),
     ],
 )
 def test_a_recipe_names_the_field_the_value_and_what_is_allowed(field, value):
@@ -152,9 +168,19 @@ def test_a_recipe_names_the_field_the_value_and_what_is_allowed(field, value):
         dataclasses.replace(find_recipe("digits-mlp-diverse"), **{field: value})
 
 
+def test_a_misspelt_choice_says_what_is_allowed():
+    with pytest.raises(ValueError, match=r"Recipe\.optimizers is \('lion',\).*allowed: sgd, momentum, adam"):
+        dataclasses.replace(find_recipe("digits-mlp-diverse"), optimizers=("lion",))
+
+
 def test_unknown_fields_list_the_known_ones():
     with pytest.raises(ValueError, match="no field layers; its fields are name, dataset, members"):
         from_json(Recipe, {"name": "x", "dataset": "digits", "members": 1, "layers": 3})
+
+
+def test_missing_fields_are_listed():
+    with pytest.raises(ValueError, match="Recipe lacks dataset, members; given: name"):
+        from_json(Recipe, {"name": "x"})
 
 
 def test_canonical_json_is_independent_of_order_and_strict():

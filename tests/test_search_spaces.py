@@ -80,6 +80,10 @@ def test_settings_win_over_the_space():
     [
         ({"modes": ("min",)}, r"Study\.modes is"),
         ({"modes": ("min", "up")}, r"Study\.modes is"),
+        ({"metrics": ("agreement", "acuracy")}, r"Study\.metrics is .*'acuracy'.*allowed: one or more of agreement, "),
+        ({"metrics": ("kl", "kl")}, r"Study\.metrics is .*each once"),
+        ({"metrics": (), "modes": ()}, r"Study\.metrics is"),
+        ({"space": "neuron"}, "unknown search space 'neuron'; known: .*neuron-autoencoder"),
         ({"trials": 0}, r"Study\.trials is 0; allowed: 1 or more"),
         ({"settings": {"latnet": 3}}, "has no field latnet"),
         ({"settings": {"latent": 0}}, r"AutoencoderConfig\.latent is 0"),
@@ -87,7 +91,7 @@ def test_settings_win_over_the_space():
 )
 def test_a_bad_study_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        Study(name="s", space="neuron-autoencoder", **changes)
+        Study(**{"name": "s", "space": "neuron-autoencoder"} | changes)
 
 
 def test_unknown_names_list_the_known_ones():

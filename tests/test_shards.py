@@ -13,6 +13,7 @@ import torch
 from zoo.architecture import Architecture, mlp
 from zoo.config import digest
 from zoo.population import Member, single_architecture
+from zoo.recipes import RECIPES
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import METRIC_COLUMNS, content_hash, hash_number, shard_schema, split_of, sum_hashes, weights_of
 from zoo.storage.shards import ShardRange, read_header, read_shard, row_group_rows, write_shard
@@ -54,7 +55,7 @@ def test_write_read_round_trip_is_exact(small_recipe):
     assert frame.step.tolist() == [0, 31, 62] * 4
     assert set(frame.dataset) == {"digits"}
     assert set(frame.activation) == {"relu"}
-    assert frame.split.tolist() == [split_of(member.id) for member in members]
+    assert frame.split.tolist() == [split_of(member.id, small_recipe.block_members) for member in members]
     assert np.allclose(frame.generalisation_gap, frame.train_accuracy - frame.test_accuracy)
     assert not frame.diverged.any()
     assert header.members == ShardRange(0, 4)
@@ -101,7 +102,7 @@ def test_metadata_is_readable_json_for_any_reader(small_recipe):
     data, _, _ = shard_bytes(small_recipe)
     raw = pq.read_schema(io.BytesIO(data)).metadata
     assert Architecture.from_json(json.loads(raw[b"zooscale.architecture"])) == ARCHITECTURE
-    assert json.loads(raw[b"zooscale.schema_version"]) == 1
+    assert json.loads(raw[b"zooscale.schema_version"]) == 2
     recipe = json.loads(raw[b"zooscale.recipe"])
     assert recipe["learning_rates"] == list(small_recipe.learning_rates)
     assert digest({"recipe": recipe, "dataset_sha256": DATASET_SHA256}) == json.loads(raw[b"zooscale.digest"])
@@ -160,7 +161,7 @@ def test_files_that_are_no_shards():
 def test_other_schema_version_says_so(small_recipe):
     schema = read_shard(shard_bytes(small_recipe)[0], "here")[1].schema
     other = schema.with_metadata(schema.metadata | {b"zooscale.schema_version": b"99"})
-    with pytest.raises(ZooError, match="here has schema version 99; this release reads 1"):
+    with pytest.raises(ZooError, match="here has schema version 99; this release reads 2"):
         read_header(other, "here")
 
 
@@ -193,11 +194,21 @@ def test_content_hashes_add_up_however_rows_are_divided(small_recipe):
 
 
 def test_splits_are_fixed_and_have_their_shares():
-    splits = [split_of(member) for member in range(40)]
-    assert [member for member in range(40) if splits[member] == "validation"] == [4, 7, 10, 11, 12, 14]
-    assert [member for member in range(40) if splits[member] == "test"] == [18, 19, 23, 24, 25, 26]
-    shares = pd.Series([split_of(member) for member in range(10_000)]).value_counts(normalize=True)
+    splits = [split_of(block, 1) for block in range(26)]
+    assert [block for block in range(26) if splits[block] == "validation"] == [3, 7, 18, 23]
+    assert [block for block in range(26) if splits[block] == "test"] == [1, 6, 17, 24]
+    shares = pd.Series([split_of(block, 1) for block in range(10_000)]).value_counts(normalize=True)
     assert shares["train"] == pytest.approx(0.70, abs=0.015)
     assert shares["validation"] == pytest.approx(0.15, abs=0.015)
     assert shares["test"] == pytest.approx(0.15, abs=0.015)
     assert hash_number("split", 3) != hash_number("epoch", 3)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_members_that_share_images_and_order_are_in_one_split(recipe):
+    splits = {}
+    for member in map(recipe.member, range(320)):
+        seeds = (member.order_seed, member.subset_seed)
+        splits.setdefault(seeds, set()).add(split_of(member.id, recipe.block_members))
+    assert len(splits) == 20
+    assert all(len(found) == 1 for found in splits.values())

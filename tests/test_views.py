@@ -5,10 +5,12 @@ from zoo.architecture import mlp
 from zoo.data import load_dataset
 from zoo.data.images import Images
 from zoo.population import Member, Population, single_architecture
+from zoo.recipes import DIGITS_MLP_DIVERSE
 from zoo.training.train import train_population
 from zoo.views import VIEWS, FunctionMetric, NeuronTokens, zero_dead_inputs
 from zoo.views.metric import class_rotation
 from zoo.views.moments import input_moments
+from zoo.views.tokens import from_neuron_rows, neuron_rows
 
 SHAPES = [((), True), ((6,), True), ((6,), False), ((7, 5), True), ((7, 5, 4), False)]
 
@@ -40,6 +42,32 @@ def test_round_trip_is_exact_bit_for_bit(data, name, hidden, bias):
     assert not torch.equal(coordinates[2].flatten()[:50].float(), coordinates[6].flatten()[:50].float())
     kept = torch.equal(view.inverse(coordinates).float(), weights_MP)
     assert kept, (view.inverse(coordinates).float() - weights_MP).abs().max()
+
+
+@pytest.fixture(scope="module", params=range(len(DIGITS_MLP_DIVERSE.activations)))
+def diverse(request, data) -> Population:
+    """A shard of fully trained networks of every kind; those with weight decay have weights down to 1e-38."""
+    recipe, shard = DIGITS_MLP_DIVERSE, request.param
+    architecture = recipe.shard_architecture(shard, data)
+    members = [recipe.member(index) for index in range(64 * shard, 64 * shard + 64)]
+    weights_MP = torch.empty(64, architecture.parameters)
+    for snapshot in train_population(architecture, members, data.train, epochs=60, snapshot_epochs=[60]):
+        weights_MP[list(snapshot.rows)] = snapshot.weights_MP
+    finite = torch.nonzero(torch.isfinite(weights_MP).all(dim=1)).flatten()
+    return single_architecture(architecture, weights_MP, members).select(finite)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_trained_networks_come_back_to_the_stated_precision(data, diverse, name):
+    weights_MP, architecture = diverse.weights_MP, diverse.architecture
+    rows = neuron_rows(architecture, weights_MP.abs())
+    largest = [row.amax(dim=2, keepdim=True).clamp_min(row.mean()).expand_as(row) for row in rows]
+    stated_MP = (weights_MP == 0) | (weights_MP.abs() >= 1e-7 * from_neuron_rows(architecture, largest))
+    view = VIEWS[name].fit(diverse, data.train)
+    restored_MP = view.inverse(view.forward(weights_MP)).float()
+    assert float(stated_MP.float().mean()) > 0.9
+    assert torch.equal(restored_MP[stated_MP], weights_MP[stated_MP])
+    assert float((restored_MP - weights_MP).abs().max()) <= (0 if name in ("flat", "tokens") else 1e-11)
 
 
 @pytest.mark.parametrize("name", ["flat", "tokens", "metric"])

@@ -45,7 +45,7 @@ def test_members_is_a_table_of_every_snapshot(small_zoo, small_recipe):
     frame = small_zoo.members
     assert "weights" not in frame
     assert list(zip(frame.member, frame.epoch, strict=True)) == [(m, e) for m in range(64) for e in (0, 1, 2)]
-    assert frame.split.tolist() == [split_of(member) for member in frame.member]
+    assert frame.split.tolist() == [split_of(member, 2) for member in frame.member]
     member = small_recipe.member(37)
     row = frame[frame.member == 37].iloc[-1]
     assert row.seed == member.seed
@@ -114,7 +114,21 @@ def test_splits_partition_the_members(small_zoo):
     parts = {split: {m.id for m in small_zoo.population(split).members} for split in ("train", "validation", "test")}
     assert set.union(*parts.values()) == set(range(64))
     assert sum(len(part) for part in parts.values()) == 64
-    assert all(split_of(member) == split for split, part in parts.items() for member in part)
+    assert all(split_of(member, 2) == split for split, part in parts.items() for member in part)
+
+
+def test_members_that_share_images_and_order_are_in_one_split(small_zoo):
+    shared = small_zoo.members.groupby(["order_seed", "subset_seed"])
+    assert (shared.member.nunique() == 2).all()
+    assert (shared.split.nunique() == 1).all()
+
+
+def test_a_zoo_too_small_for_a_split_says_what_to_do(small_recipe, tmp_path):
+    recipe = replace(small_recipe, name="tiny", block_members=16, epochs=1, snapshot_epochs=(1,))
+    zoo = generate_zoo(recipe, Store(tmp_path), members=16)
+    message = "no test members: with 16 members in blocks of 16, make it larger or set block_members lower"
+    with pytest.raises(ZooError, match=message):
+        zoo.population("test")
 
 
 def test_epochs(small_zoo):
@@ -143,6 +157,7 @@ def test_bad_selections(small_zoo):
         (lambda: small_zoo.population("training"), "split is 'training'; allowed: train, validation, test"),
         (lambda: small_zoo.population(epochs=[1, 7]), r"epochs is \[1, 7\].*has: 0, 1, 2"),
         (lambda: small_zoo.population(epochs="first"), "epochs is 'first'"),
+        (lambda: small_zoo.population(epochs=5), "epochs is 5; allowed: 'last', 'one', or a list of"),
         (lambda: small_zoo.population(members=[3, 64]), "has no member 64; it has 0 to 63"),
         (lambda: small_zoo.population(limit=0), "limit is 0"),
     ]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +124,13 @@ class Autoencoder(nn.Module):
     Args:
         config: Its configuration.
         coordinates: How weights become vectors and back; fitted.
+
+    Attributes:
+        decoder_type: What decodes, here and at the receiver; built from (config, indices) alone. The weights of its
+            ``blocks``' output layers and its ``mean`` enter its output affinely.
     """
+
+    decoder_type: ClassVar[type[Decoder]] = Decoder
 
     def __init__(self, config: AutoencoderConfig, coordinates: Coordinates) -> None:
         super().__init__()
@@ -142,7 +149,7 @@ class Autoencoder(nn.Module):
                 )
                 for index, latent in zip(self.indices, self.latents, strict=True)
             )
-            self.decoder = Decoder(config, self.indices)
+            self.decoder = self.decoder_type(config, self.indices)
 
     @torch.no_grad()
     def initialise(self, coordinates_MP: Tensor) -> None:
@@ -187,7 +194,7 @@ class Autoencoder(nn.Module):
             ValueError: The inverse mixes rows or treats rows of one block differently.
         """
         inverse = self.coordinates.linear_inverse
-        folded = Decoder(self.config, self.indices)
+        folded = self.decoder_type(self.config, self.indices)
         folded.load_state_dict(self.decoder.state_dict())
         folded.mean.copy_(inverse((self.decoder.mean + self.coordinates.mean_P)[None])[0])
         for index, block in zip(self.indices, blocks_of(folded.blocks), strict=True):
@@ -205,13 +212,24 @@ class Autoencoder(nn.Module):
         return folded
 
 
-FAMILIES: dict[str, Callable[[AutoencoderConfig, Coordinates], Autoencoder]] = {
+FAMILIES: dict[str, type[Autoencoder]] = {
     "mlp": Autoencoder,
     "neuron": Autoencoder,
 }
 
 
+def find_family(name: str) -> type[Autoencoder]:
+    """A family by its name in ``FAMILIES``, or the user's own by ``module:attribute``.
+
+    Raises:
+        ValueError: There is no such family, or it is something else.
+    """
+    family = lookup(FAMILIES, name, "autoencoder family")
+    if not (isinstance(family, type) and issubclass(family, Autoencoder)):
+        raise ValueError(f"family {name!r} is {family!r}; it must be a subclass of trainables.autoencoder.Autoencoder")
+    return family
+
+
 def new_autoencoder(config: AutoencoderConfig, coordinates: Coordinates) -> Autoencoder:
     """An autoencoder of ``config.family``, not yet initialised from data."""
-    model: Autoencoder = lookup(FAMILIES, config.family, "autoencoder family")(config, coordinates)
-    return model
+    return find_family(config.family)(config, coordinates)

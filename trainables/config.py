@@ -16,6 +16,10 @@ RECEIVER_OVERHEAD_BYTES = 2048
 FLOAT16_BYTES = 2
 Layers = tuple[tuple[int, int], ...]
 ORDERS = ("given", "sorted", "aligned")
+# What ``trainables.fit.AutoencoderFit.validate`` measures.
+METRICS = (
+    "agreement", "accuracy_drop_pp", "accuracy_shift_pp", "kl", "code_bits_per_weight", "weight_mse", "shared_bytes",
+)  # fmt: skip
 # Location and scale of each latent dimension's distribution, and its step.
 LATENT_NUMBERS = 3
 
@@ -26,8 +30,8 @@ class AutoencoderConfig:
 
     Attributes:
         family: "mlp" has one latent for a whole network; "neuron" has one for each neuron and shares encoder and
-            decoder among a layer's neurons. Or ``module:attribute`` of your own, built like
-            ``trainables.autoencoder.FAMILIES``.
+            decoder among a layer's neurons. Or ``module:attribute`` of your own subclass of
+            ``trainables.autoencoder.Autoencoder``, with one latent for a whole network.
         view: The coordinates that it sees and in which weights are compared: a name in
             ``trainables.coordinates.AFFINE_VIEWS`` or ``module:attribute``.
         canonical: How hidden units are ordered before a network is encoded, its function unchanged: "given",
@@ -49,7 +53,8 @@ class AutoencoderConfig:
         logit_spread: For the behavioural loss, scale each network's logits so that the original's have this standard
             deviation: a network that is hardly decided counts as much as one that is. 0 compares them as they are.
         rate_loss: Weight of the rate in bits per weight.
-        refine_steps: Gradient steps on a network's own symbols when it is encoded, for the same loss.
+        refine_steps: Gradient steps on a network's own symbols when it is encoded, for the behavioural loss and the
+            rate alone: weights may move further from the network's own. None without a behavioural loss.
         learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
         batch_size: Networks a step.
         batch_images: Training images on which a step compares behaviour.

@@ -11,18 +11,27 @@ import torch
 from torch import Tensor
 
 from zoo.data.images import Images
+from zoo.evaluation import examples_at_once
 from zoo.population import Population
 
-# Logits of one piece of the images: 16 MB of float32.
-LOGITS_AT_ONCE = 4_000_000
 # Logits closer together than this carry no decision that could be preserved.
 SMALLEST_SPREAD = 1e-4
 
 
 def divergence(original_MNC: Tensor, reconstructed_MNC: Tensor) -> Tensor:
     """KL(original ‖ reconstruction) of the predicted distributions, in nats: ``[M, N]``."""
-    log_original = original_MNC.log_softmax(-1)
-    return (log_original.exp() * (log_original - reconstructed_MNC.log_softmax(-1))).sum(-1)
+    return divergence_from(log_probabilities(original_MNC), reconstructed_MNC)
+
+
+def divergence_from(log_original_MNC: Tensor, reconstructed_MNC: Tensor) -> Tensor:
+    """The same from the original's log-probabilities, where those are used again and again."""
+    return (log_original_MNC.exp() * (log_original_MNC - log_probabilities(reconstructed_MNC))).sum(-1)
+
+
+def log_probabilities(logits_MNC: Tensor) -> Tensor:
+    """Logarithm of the softmax; over few classes several times faster than torch's own on a CPU."""
+    shifted_MNC = logits_MNC - logits_MNC.detach().amax(-1, keepdim=True)
+    return shifted_MNC - shifted_MNC.exp().sum(-1, keepdim=True).log()
 
 
 def sharpness(logits_MNC: Tensor, spread: float) -> Tensor:
@@ -70,8 +79,7 @@ def measure(original: Population, reconstructed_MP: Tensor, images: Images) -> F
     """Compares networks with their reconstructions on all images, in pieces of bounded memory."""
     reconstructed = original.with_weights(reconstructed_MP)
     sums = torch.zeros(4, len(original), dtype=torch.float64)
-    size = max(1, LOGITS_AT_ONCE // max(1, len(original) * original.architecture.classes))
-    for x, labels in images.batches(size):
+    for x, labels in images.batches(examples_at_once(original)):
         before_MNC, after_MNC = original.logits(x), reconstructed.logits(x)
         before_MN, after_MN = before_MNC.argmax(-1), after_MNC.argmax(-1)
         parts = (before_MN == labels, after_MN == labels, before_MN == after_MN, divergence(before_MNC, after_MNC))

@@ -2,7 +2,8 @@
 
 A neuron's row w (incoming weights and bias) acts through w·x, and E[(w·x - w'·x)²] = |(w - w')·F|² where F is a
 root of E[x xᵀ]. What the logits make of a neuron is measured once for each layer, not for each network as in
-``zoo.views.metric``: so the inverse is affine and a decoder can take it in.
+``zoo.views.metric``: so the inverse is affine and a decoder can take it in. It computes in float32 and returns weights
+to its precision, not bit for bit as the views of ``zoo.views`` do.
 
 Shape letters: M members, P parameters, D inputs of a layer with the bias.
 """

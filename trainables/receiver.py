@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from trainables.autoencoder import Decoder, block_indices
+from trainables.autoencoder import Decoder, block_indices, find_family
 from trainables.config import AutoencoderConfig
 from trainables.coordinates import scale_by_gain
 from trainables.entropy import GaussianColumns, LaplaceColumns, ParametricColumns
@@ -113,7 +113,7 @@ class Receiver:
         tensors = {name: tensor.float() for name, tensor in load(data).items()}
         config = from_json(AutoencoderConfig, facts["config"])
         architecture = Architecture.from_json(facts["architecture"])
-        decoder = Decoder(config, block_indices(config, architecture))
+        decoder = find_family(config.family).decoder_type(config, block_indices(config, architecture))
         decoder.requires_grad_(False)
         decoder.load_state_dict(
             {name.removeprefix("decoder."): t for name, t in tensors.items() if name.startswith("decoder.")}

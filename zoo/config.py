@@ -48,12 +48,23 @@ def from_json(cls: type[ConfigT], mapping: Mapping[str, Any]) -> ConfigT:
     """Builds a flat configuration dataclass from a dictionary; lists become tuples.
 
     Raises:
-        ValueError: A key is not a field of ``cls``; the message lists the known ones.
+        ValueError: A key is not a field of ``cls``, or a field without a default is missing; the message lists
+            the known ones, or those that are missing.
     """
     known = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
     unknown = sorted(set(mapping) - set(known))
     if unknown:
         raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}; its fields are {', '.join(known)}")
+    missing = [
+        field.name
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if field.init
+        and field.name not in mapping
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"{cls.__name__} lacks {', '.join(missing)}; given: {', '.join(mapping) or 'nothing'}")
     return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in mapping.items()})
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from zoo.data.images import Images
 from zoo.population import Population
 
-# Logits of one step of evaluation: 16 MB of float32.
-LOGITS_AT_ONCE = 4_000_000
+# Outputs of a layer in one step of evaluation: 16 MB of float32.
+OUTPUTS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def evaluate(population: Population, images: Images) -> Evaluation:
     loss_M = torch.zeros(len(population), dtype=torch.float64)
     correct_M = torch.zeros(len(population), dtype=torch.float64)
     finite_M = torch.ones(len(population), dtype=torch.bool)
-    size = _batch_examples(population)
+    size = examples_at_once(population)
     for x, labels in images.batches(size):
         for architecture, rows in population.groups():
             logits_MNC = architecture.logits(population.weights_MP[rows], x)
@@ -56,7 +56,7 @@ def evaluate(population: Population, images: Images) -> Evaluation:
 @torch.no_grad()
 def predictions(population: Population, images: Images) -> Tensor:
     """The class that each member predicts for each image: ``predicted_MN`` int64."""
-    parts = [population.logits(x).argmax(-1) for x, _ in images.batches(_batch_examples(population))]
+    parts = [population.logits(x).argmax(-1) for x, _ in images.batches(examples_at_once(population))]
     return torch.cat(parts, dim=1)
 
 
@@ -67,6 +67,7 @@ def agreement_matrix(predicted_MN: Tensor) -> Tensor:
     return (onehot @ onehot.T).double() / predicted_MN.shape[1]
 
 
-def _batch_examples(population: Population) -> int:
-    """How many images to evaluate at once."""
-    return max(1, LOGITS_AT_ONCE // (len(population) * population.architecture.classes))
+def examples_at_once(population: Population) -> int:
+    """How many images to apply a population to at once, so that no layer's outputs take more than 16 MB."""
+    widest = max(weight.shape[0] for weight, _ in population.architecture.linear_layers)
+    return max(1, OUTPUTS_AT_ONCE // max(1, len(population) * widest))

@@ -5,6 +5,7 @@ Shape letters: M members, P parameters, N examples, C classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -51,14 +52,16 @@ class Member:
 
     def __post_init__(self) -> None:
         require(self.id >= 0, self, "id", "0 or more")
-        require(self.seed >= 0, self, "seed", "0 or more")
+        for field_name in ("seed", "order_seed", "subset_seed"):
+            seed = getattr(self, field_name)
+            require(type(seed) is int and 0 <= seed < 2**63, self, field_name, "a whole number, 0 to 2**63 - 1")
         require(self.initialisation in INITIALISATIONS, self, "initialisation", ", ".join(INITIALISATIONS))
-        require(self.init_scale > 0, self, "init_scale", "more than 0")
+        require(0 < self.init_scale < math.inf, self, "init_scale", "more than 0 and finite")
         require(self.optimizer in OPTIMIZERS, self, "optimizer", ", ".join(OPTIMIZERS))
-        require(self.learning_rate > 0, self, "learning_rate", "more than 0")
-        require(self.weight_decay >= 0, self, "weight_decay", "0 or more")
+        require(0 < self.learning_rate < math.inf, self, "learning_rate", "more than 0 and finite")
+        require(0 <= self.weight_decay < math.inf, self, "weight_decay", "0 or more and finite")
         require(0 <= self.dropout < 1, self, "dropout", "0 <= dropout < 1")
-        require(self.batch_size > 0, self, "batch_size", "1 or more")
+        require(type(self.batch_size) is int and self.batch_size > 0, self, "batch_size", "a whole number, 1 or more")
         require(0 < self.training_fraction <= 1, self, "training_fraction", "0 < training_fraction <= 1")
 
 

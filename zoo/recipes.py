@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from zoo.activations import ACTIVATIONS
 from zoo.architecture import Architecture, mlp
 from zoo.config import digest, lookup, require, to_json
 from zoo.data.images import ImageData
@@ -16,6 +17,14 @@ from zoo.training.streams import Purpose, stream
 
 ARCHITECTURES: dict[str, Callable[..., Architecture]] = {"mlp": mlp}
 
+# For each tuple of choices, the field of a member that they are for.
+CHOICES = {
+    "initialisations": "initialisation",
+    "optimizers": "optimizer",
+    "weight_decays": "weight_decay",
+    "dropouts": "dropout",
+    "training_fractions": "training_fraction",
+}
 # Independent choices of one recipe are told apart by the stream's second counter.
 SHARD, BLOCK, MEMBER = 0, 1, 2
 # Plain gradient descent needs larger steps than the adaptive methods; the recipe's learning rates are theirs.
@@ -51,7 +60,7 @@ class Recipe:
         epochs: Length of training.
         snapshot_epochs: Epochs at whose end weights are stored; 0 is the initialisation.
         seed: Seed of everything.
-        block_members: Members that share one minibatch order.
+        block_members: Members that share one minibatch order and training subset, and lie in one split.
         shard_members: Members of a shard; a multiple of ``block_members``.
         evaluation_examples: Training images on which training loss and accuracy are measured.
     """
@@ -79,39 +88,41 @@ class Recipe:
     evaluation_examples: int = 10_000
 
     def __post_init__(self) -> None:
-        for field in [
-            "hidden",
-            "activations",
-            "initialisations",
-            "optimizers",
-            "weight_decays",
-            "dropouts",
-            "training_fractions",
-            "snapshot_epochs",
-        ]:
+        for field in ("hidden", "activations", "snapshot_epochs", *CHOICES):
             require(isinstance(getattr(self, field), tuple), self, field, "a tuple (in JSON a list)")
             if field != "hidden":
                 require(len(getattr(self, field)) > 0, self, field, "at least one choice")
-        for field in ("members", "batch_size", "epochs", "block_members", "evaluation_examples"):
-            require(isinstance(getattr(self, field), int) and getattr(self, field) > 0, self, field, "1 or more")
+        for field in ("members", "batch_size", "epochs", "block_members", "shard_members", "evaluation_examples"):
+            value = getattr(self, field)
+            require(type(value) is int and value > 0, self, field, "a whole number, 1 or more")
+        require(type(self.seed) is int and 0 <= self.seed < 2**63, self, "seed", "a whole number, 0 to 2**63 - 1")
         for field in ("init_scales", "learning_rates"):
+            allowed = "(low, high), 0 < low <= high, finite"
             low_high = getattr(self, field)
-            require(
-                len(low_high) == 2 and 0 < low_high[0] <= low_high[1],
-                self,
-                field,
-                "(low, high), 0 < low <= high",
-            )
-        require(self.seed >= 0, self, "seed", "0 or more")
+            require(isinstance(low_high, tuple) and len(low_high) == 2, self, field, allowed)
+            require(all(type(value) in (int, float) for value in low_high), self, field, allowed)
+            require(0 < low_high[0] <= low_high[1] < math.inf, self, field, allowed)
         require(
-            self.shard_members > 0 and self.shard_members % self.block_members == 0,
+            all(type(width) is int and width > 0 for width in self.hidden), self, "hidden", "whole numbers, 1 or more"
+        )
+        require(
+            all(name in ACTIVATIONS for name in self.activations), self, "activations", f"of {', '.join(ACTIVATIONS)}"
+        )
+        for field, member_field in CHOICES.items():
+            for choice in getattr(self, field):
+                try:
+                    Member(id=0, seed=0, **{member_field: choice})
+                except (TypeError, ValueError) as error:
+                    raise ValueError(f"Recipe.{field} is {getattr(self, field)!r}: {error}") from error
+        require(
+            self.shard_members % self.block_members == 0,
             self,
             "shard_members",
             f"a multiple of block_members ({self.block_members})",
         )
         require(
-            tuple(sorted(set(self.snapshot_epochs))) == self.snapshot_epochs
-            and self.snapshot_epochs[0] >= 0
+            all(type(epoch) is int and epoch >= 0 for epoch in self.snapshot_epochs)
+            and tuple(sorted(set(self.snapshot_epochs))) == self.snapshot_epochs
             and self.snapshot_epochs[-1] == self.epochs,
             self,
             "snapshot_epochs",

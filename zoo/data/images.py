@@ -122,7 +122,25 @@ def split_images(
         test: Number of test images to take from ``pixels``, if the data set brings no test images.
         test_pixels: The data set's own test images.
         test_labels: Their labels.
+
+    Raises:
+        ValueError: Not exactly one of ``test`` and the data set's own test images is given, or no image is left to
+            train on.
     """
+    if (test_pixels is None) != (test_labels is None):
+        lacking = "test_pixels" if test_pixels is None else "test_labels"
+        raise ValueError(f"data set {name!r}: {lacking} is None; give test_pixels and test_labels together")
+    if (test is None) == (test_pixels is None):
+        raise ValueError(
+            f"data set {name!r}: test is {test} and test_pixels are {'not ' * (test_pixels is None)}given; give one "
+            "of the two: the number of test images to take from pixels, or the data set's own"
+        )
+    held_out_count = validation + (test or 0)
+    if min(validation, test or 0) < 0 or not 0 < held_out_count < len(labels):
+        raise ValueError(
+            f"data set {name!r}: validation {validation} and test {test or 0} of {len(labels)} images; allowed: "
+            f"together 1 to {len(labels) - 1}, so that some are left to train on"
+        )
     seed = int.from_bytes(hashlib.sha256(f"split {name}".encode()).digest()[:8], "little")
     order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(labels))
 

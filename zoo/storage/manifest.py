@@ -202,7 +202,8 @@ def require_manifest(store: Store, name: str) -> Manifest:
         recipe = name.rpartition("-")[0] or name
         raise ZooError(
             f"zoo {name} in {store.uri} is unfinished: {shards} shard{'s' * (shards != 1)} but no manifest. "
-            f"`zooscale generate {recipe}` with the same options continues where it stopped; `zooscale verify {name} --remove-unfinished` deletes it"
+            f"`zooscale generate {recipe}` with the same options continues where it stopped; "
+            f"`zooscale verify {name} --remove-unfinished` deletes it"
         )
     return manifest
 

@@ -17,20 +17,29 @@ from zoo.config import canonical_json, digest
 from zoo.population import Member
 
 SPLITS = ("train", "validation", "test")
+# Chosen so that the first four blocks go to all three splits: a small zoo is usable.
+SPLIT_PURPOSE = "split of block 1489"
 MEMBER_COLUMNS = {"member" if field.name == "id" else field.name: field for field in dataclasses.fields(Member)}
 METRIC_COLUMNS = tuple(f"{split}_{metric}" for split in SPLITS for metric in ("loss", "accuracy"))
 ARROW_TYPES = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
 
 
-def split_of(member: int) -> str:
-    """The split that all snapshots of a member belong to: 70 % train, 15 % validation, 15 % test."""
-    place = hash_number("split", member) % 100
+def split_of(member: int, block_members: int) -> str:
+    """The split of all snapshots of a member: 70 % train, 15 % validation, 15 % test.
+
+    Members of one block share their training images and their order, so a block lies on one side.
+
+    Args:
+        member: Number of the member.
+        block_members: Members of a block, ``Recipe.block_members``.
+    """
+    place = hash_number(SPLIT_PURPOSE, member // block_members) % 100
     return "train" if place < 70 else "validation" if place < 85 else "test"
 
 
-def hash_number(purpose: str, member: int) -> int:
-    """A fixed number for a member, independent between purposes: 64 bits of a sha256."""
-    return int.from_bytes(hashlib.sha256(f"{purpose} {member}".encode()).digest()[:8], "little")
+def hash_number(purpose: str, number: int) -> int:
+    """A fixed number for a member or block, independent between purposes: 64 bits of a sha256."""
+    return int.from_bytes(hashlib.sha256(f"{purpose} {number}".encode()).digest()[:8], "little")
 
 
 def shard_schema(parameters: int) -> pa.Schema:

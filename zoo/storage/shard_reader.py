@@ -96,9 +96,13 @@ class ShardReader:
             weights_MP[places] = read[starts[group_of_place] + within_M[places]]
         return weights_MP
 
+    def shard_of(self, rows: np.ndarray) -> np.ndarray:
+        """For each row, the index of its shard."""
+        return np.searchsorted(self._ends, rows, side="right")
+
     def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each row: its shard, its row group there, and its place in the row group."""
-        shard_M = np.searchsorted(self._ends, rows, side="right")
+        shard_M = self.shard_of(rows)
         group_M, within_M = np.empty_like(shard_M), np.empty_like(shard_M)
         for shard in np.unique(shard_M):
             places = np.flatnonzero(shard_M == shard)

@@ -24,7 +24,7 @@ from zoo.storage.environment import environment
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import MEMBER_COLUMNS, METRIC_COLUMNS, content_hash, finite_rows, shard_schema, split_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METADATA_PREFIX = "zooscale."
 # Aim for row groups of 512 KB: one member is then read in about a millisecond, and the footer stays small.
 ROW_GROUP_BYTES = 1 << 19
@@ -99,7 +99,7 @@ def write_shard(
     columns |= {
         "epoch": list(population.epochs),
         "step": list(steps),
-        "split": [split_of(member.id) for member in population.members],
+        "split": [split_of(member.id, recipe.block_members) for member in population.members],
         "dataset": [recipe.dataset] * rows,
         "activation": [_activation(architecture)] * rows,
         "generalisation_gap": metrics["train_accuracy"] - metrics["test_accuracy"],

@@ -153,7 +153,7 @@ def _row_faults(zoo: Zoo, entry: ShardEntry, table: pa.Table) -> Iterator[tuple[
         odd = sorted(set(rows) ^ {(member, epoch) for member in ids for epoch in epochs})
         what = f"(member, epoch) lacking or too many: {odd[:5]}" if odd else "rows are out of order or repeated"
         yield "wrong members or epochs", what
-    if table["split"].to_pylist() != [split_of(member) for member, _ in rows]:
+    if table["split"].to_pylist() != [split_of(member, zoo.recipe.block_members) for member, _ in rows]:
         yield "wrong split", "a member is in another split than its number says"
     metrics = {name: table[name].to_numpy() for name in METRIC_COLUMNS}
     finite = finite_rows(weights_of(table["weights"]), metrics)

@@ -179,8 +179,7 @@ class Zoo:
         """
         rows = self.rows(split, members=members, epochs=epochs, limit=limit, include_diverged=include_diverged)
         chosen = self.snapshots.take(pa.array(rows))
-        shard_of_row = np.searchsorted(self._ends, rows, side="right")
-        architecture_M = np.array([entry.architecture for entry in self.manifest.shards])[shard_of_row]
+        architecture_M = np.array([entry.architecture for entry in self.manifest.shards])[self._reader.shard_of(rows)]
         return Population(
             weights_MP=torch.from_numpy(self._reader.weights(rows)),
             architectures=self.architectures,
@@ -208,6 +207,11 @@ class Zoo:
         chosen_M = np.ones(len(table), dtype=bool)
         if split is not None:
             chosen_M &= np.asarray(table["split"].to_pylist()) == split
+            if not chosen_M.any():
+                raise ZooError(
+                    f"zoo {self.name} has no {split} members: with {len(self)} members in blocks of "
+                    f"{self.recipe.block_members}, make it larger or set block_members lower"
+                )
         if members is not None:
             unknown = [member for member in members if not 0 <= member < len(self)]
             if unknown:
@@ -267,11 +271,6 @@ class Zoo:
         rows = self.rows(split, epochs=epochs, include_diverged=include_diverged)
         return SnapshotDataset(self._reader, rows, self.snapshots.select(list(columns)).take(pa.array(rows)))
 
-    @property
-    def _ends(self) -> np.ndarray:
-        """One past the last row of each shard."""
-        return np.cumsum([entry.rows for entry in self.manifest.shards])
-
     @cached_property
     def _reader(self) -> ShardReader:
         sources = [
@@ -291,10 +290,10 @@ class Zoo:
             ids, place_M = np.unique(member_M, return_inverse=True)
             epoch_of_id = np.array([trained[hash_number("epoch", int(i)) % len(trained)] for i in ids])
             return epoch_M == epoch_of_id[place_M]
-        unknown = [epoch for epoch in epochs if epoch not in self.recipe.snapshot_epochs]
-        if isinstance(epochs, str) or unknown:
+        named = isinstance(epochs, Collection) and not isinstance(epochs, str)
+        if not named or any(epoch not in self.recipe.snapshot_epochs for epoch in epochs):
             raise ValueError(
-                f"epochs is {epochs!r}; allowed: 'last', 'one', or some of those that zoo {self.name} has: "
+                f"epochs is {epochs!r}; allowed: 'last', 'one', or a list of those that zoo {self.name} has: "
                 f"{', '.join(map(str, self.recipe.snapshot_epochs))}"
             )
         return np.isin(epoch_M, list(epochs))

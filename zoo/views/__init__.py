@@ -10,7 +10,7 @@ from zoo.architecture import Architecture
 from zoo.data.images import Images
 from zoo.population import Population
 from zoo.views.align import Alignment, align
-from zoo.views.canonical import canonicalise, inverted, permute, zero_dead_inputs
+from zoo.views.canonical import canonicalise, inverted, permute, without_dead_inputs, zero_dead_inputs
 from zoo.views.metric import FunctionMetric
 from zoo.views.standardise import Standardised
 from zoo.views.tokens import Flat, NeuronTokens
@@ -27,14 +27,18 @@ __all__ = [
     "canonicalise",
     "inverted",
     "permute",
+    "without_dead_inputs",
     "zero_dead_inputs",
 ]
 
 
 class View(Protocol):
-    """Coordinates of weights: ``inverse(forward(w)).float()`` equals float32 ``w`` bit for bit.
+    """Coordinates of weights that ``inverse(forward(w)).float()`` returns to float32 ``w``.
 
-    (Each view says what it asks of weights that are tiny beside others.) Both directions are differentiable.
+    A weight that is 0, or at least 1e-7 of the largest in its neuron's row and of its layer's mean size, comes back
+    bit for bit; a smaller one to within 1e-11, and bit for bit too where a view says so. That is float64's precision
+    where weights are mixed or shifted; "flat" and "tokens", which move weights only, are always exact. Both
+    directions are differentiable.
     """
 
     architecture: Architecture

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo.architecture import Architecture
 from zoo.data.images import Images
+from zoo.population import Population
 
 Permutations = dict[str, Tensor]
 """For each hidden layer of ``Architecture.symmetry``: ``[M, H]`` int64; new unit i is old unit ``order[i]``."""
@@ -58,12 +59,14 @@ def canonical_order(weights_MP: Tensor, architecture: Architecture) -> Permutati
     """The permutations that :func:`canonicalise` applies.
 
     Units are sorted by decreasing product of their incoming and outgoing squared norms, which neither moves
-    with them nor with a homogeneous activation's scale; ties by their incoming weights, then by the sorted
-    outgoing ones. Every key is exact, so equal functions of equal weights give equal order, bit for bit. Units
-    that tie in all of this keep their order.
+    with them nor with a homogeneous activation's scale; ties by their incoming weights, then by the outgoing ones
+    (sorted, where what they lead to is itself in no order yet). Every key is exact, bit for bit. In the last hidden
+    layer units that tie in all of this are equal, so their order means nothing. In an earlier one they keep their
+    order though they may lead to different units: then the order depends on that of the weights given.
     """
     permutations: Permutations = {}
     tensors = architecture.tensors(weights_MP)
+    last = list(architecture.symmetry)[-1:]
     for name, axes in architecture.symmetry.items():
         incoming = [_by_unit(tensors[tensor], axis) for tensor, axis in axes if axis == 0]
         outgoing = [_by_unit(tensors[tensor], axis) for tensor, axis in axes if axis != 0]
@@ -72,7 +75,9 @@ def canonical_order(weights_MP: Tensor, architecture: Architecture) -> Permutati
         order_MH = torch.argsort(size_MH, dim=1, descending=True, stable=True)
         sorted_MH = size_MH.gather(1, order_MH)
         for member in torch.nonzero((sorted_MH[:, 1:] == sorted_MH[:, :-1]).any(dim=1)).flatten().tolist():
-            keys_KH = torch.cat([incoming_MHD[member], outgoing_MHD[member].sort(dim=1).values], dim=1).T.flip(0)
+            # The last hidden layer leads to the outputs, which have names.
+            outgoing_HD = outgoing_MHD[member] if name in last else outgoing_MHD[member].sort(dim=1).values
+            keys_KH = torch.cat([incoming_MHD[member], outgoing_HD], dim=1).T.flip(0)
             keys = np.concatenate([keys_KH.numpy(), -size_MH[member : member + 1].numpy()])
             order_MH[member] = torch.from_numpy(np.lexsort(keys))
         permutations[name] = order_MH
@@ -84,6 +89,8 @@ def canonical_order(weights_MP: Tensor, architecture: Architecture) -> Permutati
 
 def canonicalise(weights_MP: Tensor, architecture: Architecture) -> Tensor:
     """Brings hidden units into a canonical order, the same whatever order they come in, bit for bit.
+
+    (But for ties before the last hidden layer; see :func:`canonical_order`.)
 
     The function computed is the same (sums over units are taken in another order). Its inverse is
     ``permute(…, inverted(canonical_order(weights_MP, architecture)))``.
@@ -101,6 +108,11 @@ def zero_dead_inputs(weights_MP: Tensor, architecture: Architecture, images: Ima
     zeroed_MP = weights_MP.clone()
     zeroed_MP[:, weight.span] *= live_D.repeat(weight.shape[0]).to(weights_MP.dtype)
     return zeroed_MP
+
+
+def without_dead_inputs(population: Population, images: Images) -> Population:
+    """The same networks after :func:`zero_dead_inputs`."""
+    return population.with_weights(zero_dead_inputs(population.weights_MP, population.architecture, images))
 
 
 def _by_unit(tensor: Tensor, axis: int) -> Tensor:

@@ -109,8 +109,8 @@ class FunctionMetric:
 
     The last layer's rows are rotated over classes, so that its first row is the class mean, which softmax
     ignores; s is 1 for it. Earlier layers' s follows from the later layers, so the inverse starts at the last.
-    Every float32 weight comes back bit for bit if it is 0 or not tiny beside its row: from about 1e-7 of the
-    row's largest weight upwards; hidden units' weights on inputs that never occur always do.
+    Every float32 weight comes back bit for bit if it is 0 or at least 1e-7 of its row's largest; hidden units'
+    weights on inputs that never occur always do.
 
     Attributes:
         architecture: Fixes the layout.
