@@ -22,12 +22,13 @@ from analysis.headlines import TARGET_AGREEMENT, Headline, headlines, pareto
 from analysis.measurement import BLOCK, CodecResult
 from analysis.rows import LEARNED, Row, best_mean_latent, chosen_families, codec_rows, learned_rows
 from analysis.study import StudyRecord
+from zoo.config import to_json
 from zoo.data.images import ImageData
 from zoo.evaluation import agreement_matrix, predictions
 from zoo.population import Population
 from zoo.storage.build import one_thread
 from zoo.storage.errors import ZooError
-from zoo.storage.zoo import Zoo
+from zoo.storage.zoo import Epochs, Zoo
 from zoo.training.initialisation import initial_weights
 from zoo.views import align, zero_dead_inputs
 
@@ -133,11 +134,11 @@ def analyze(
         if progress is not None:
             progress(done, len(rows), f"{row.name} {row.setting}".strip())
         results.append(row.measure(reference, bootstrap, groups_M))
+    if progress is not None:
+        progress(len(rows), len(rows), "")
     zero_rate = max(result.agreement for result in results if result.codec in ZERO_RATE)
     results = [dataclasses.replace(r, excess_agreement=r.agreement - zero_rate) for r in results]
     results.sort(key=lambda result: FAMILIES.index(result.family))
-    if progress is not None:
-        progress(len(rows), len(rows), "")
     return Analysis(
         results=results,
         summary=_summary(zoo, study, training, raw, reference, zero_rate),
@@ -179,6 +180,12 @@ def _on_random(
     return measured
 
 
+def _diverged(zoo: Zoo, split: str, epochs: Epochs = None) -> int:
+    """How many of the snapshots that could have been chosen diverged and are left out."""
+    rows = zoo.rows(split, epochs=epochs, include_diverged=True)
+    return int(zoo.snapshots["diverged"].to_numpy()[rows].sum())
+
+
 def _summary(
     zoo: Zoo,
     study: StudyRecord | None,
@@ -198,9 +205,12 @@ def _summary(
         "zoo_digest": zoo.digest,
         "zoo_content_sha256": zoo.content_sha256,
         "zoo_members": len(zoo),
+        "recipe": to_json(zoo.recipe),
         "dataset": zoo.recipe.dataset,
         "parameters": zoo.parameters,
         "training_snapshots": len(training),
+        "training_snapshots_diverged": _diverged(zoo, "train"),
+        "test_members_diverged": _diverged(zoo, "test", epochs="one"),
         "test_members": len(reference.population),
         "test_images": len(reference.images),
         "block": BLOCK,
@@ -213,6 +223,7 @@ def _summary(
         "canonicalisation_agreement": float(canonicalised.agree_MN.mean()),
         "canonicalisation_agreement_shifted": float(canonicalised.agree_shifted_MN.mean()),
         "study": None if study is None else study.name,
+        "search": None if study is None else {**study.facts["study"], "seed": study.facts.get("seed")},
         "trials": 0 if study is None else len(study.trials),
     }
 

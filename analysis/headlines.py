@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,12 +20,15 @@ class Headline:
     Attributes:
         codec: Its name.
         family: "classical" or "learned".
-        rate_at_97: ``code_bits_per_weight`` at 97 % agreement; ``None`` where not reached.
-        rate_at_1pp: ``code_bits_per_weight`` at ``accuracy_shift_pp`` 1; ``None`` where not reached.
+        rate_at_97: ``code_bits_per_weight`` at 97 % agreement; ``None`` where not reached. Between settings of a
+            classical codec it is interpolated; of learned codecs it is that of the cheapest one that is good enough.
+        rate_at_1pp: ``code_bits_per_weight`` at ``accuracy_shift_pp`` 1, likewise.
         shared_bytes: What is shared at 97 % agreement, else at 1 pp, else the least of its settings.
         break_even_at: At which of the two ("97 % agreement", "1 pp") N* is taken; ``None`` at neither.
         break_even_models: N*: how many models it takes to beat the best codec without a shared part, at equal
-            quality; ``None`` where it never does, or shares nothing itself.
+            quality; ``None`` where it never does, where no such codec gets there, or where it shares nothing itself.
+        rivals: How many codecs without a shared part were measured.
+        rival: The best of them at that quality; ``None`` where none reaches it.
         bd_rate: Bjøntegaard difference in rate to uniform quantisation at equal KL divergence, per cent.
     """
 
@@ -37,6 +39,8 @@ class Headline:
     shared_bytes: float
     break_even_at: str | None
     break_even_models: float | None
+    rivals: int
+    rival: str | None
     bd_rate: float | None
 
 
@@ -47,22 +51,18 @@ def headlines(results: Sequence[CodecResult]) -> list[Headline]:
         if result.family != "control":
             curves.setdefault(result.codec, []).append(result)
     anchor = curves.get(ANCHOR, [])
-    rivals = [rows for rows in curves.values() if all(row.shared_bytes == 0 for row in rows)]
+    rivals = {codec: rows for codec, rows in curves.items() if all(row.shared_bytes == 0 for row in rows)}
     found = []
     for codec, rows in curves.items():
-        at_97 = point_at_quality(agreement_points(rows), TARGET_AGREEMENT)
-        at_1pp = point_at_quality(shift_points(rows), -TARGET_SHIFT_PP)
-        reached, break_even_at, break_even = at_97 or at_1pp, None, None
+        at_97, at_1pp = _at_97(rows), _at_1pp(rows)
+        reached, break_even_at, break_even, rival = at_97 or at_1pp, None, None, None
         if reached is not None and reached.shared_bytes > 0:
             break_even_at = "97 % agreement" if at_97 else "1 pp"
-            others = [
-                point_at_quality(agreement_points(rival), TARGET_AGREEMENT)
-                if at_97
-                else point_at_quality(shift_points(rival), -TARGET_SHIFT_PP)
-                for rival in rivals
-            ]
-            rate = min((other.rate for other in others if other is not None), default=math.inf)
-            break_even = break_even_models(reached.rate, reached.shared_bytes, rows[0].parameters, rate)
+            points = {name: (_at_97 if at_97 else _at_1pp)(others) for name, others in rivals.items()}
+            rates = {name: point.rate for name, point in points.items() if point is not None}
+            if rates:
+                rival = min(rates, key=lambda name: rates[name])
+                break_even = break_even_models(reached.rate, reached.shared_bytes, rows[0].parameters, rates[rival])
         found.append(
             Headline(
                 codec=codec,
@@ -72,10 +72,20 @@ def headlines(results: Sequence[CodecResult]) -> list[Headline]:
                 shared_bytes=reached.shared_bytes if reached else min(row.shared_bytes for row in rows),
                 break_even_at=break_even_at,
                 break_even_models=break_even,
+                rivals=len(rivals),
+                rival=rival,
                 bd_rate=bd_rate(*_kl_curve(rows), *_kl_curve(anchor)),
             )
         )
     return found
+
+
+def _at_97(rows: Sequence[CodecResult]) -> Point | None:
+    return point_at_quality(agreement_points(rows), TARGET_AGREEMENT, between=rows[0].family != "learned")
+
+
+def _at_1pp(rows: Sequence[CodecResult]) -> Point | None:
+    return point_at_quality(shift_points(rows), -TARGET_SHIFT_PP, between=rows[0].family != "learned")
 
 
 def agreement_points(rows: Sequence[CodecResult]) -> list[Point]:

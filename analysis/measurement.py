@@ -23,7 +23,7 @@ from zoo.population import Population
 
 BLOCK = 64
 # Members coded one by one; codecs that start afresh for each payload would take minutes on all of them.
-SINGLES = 32
+SINGLES = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -89,11 +89,17 @@ def envelope(points: Sequence[Point]) -> list[Point]:
     return [points[row] for row in pareto_rows([p.rate for p in points], [p.quality for p in points])]
 
 
-def point_at_quality(points: Sequence[Point], quality: float) -> Point | None:
+def point_at_quality(points: Sequence[Point], quality: float, *, between: bool = True) -> Point | None:
     """Where a curve's Pareto envelope first reaches a quality.
 
     Between two settings the quality is taken as linear in the logarithm of the rate. There is no extrapolation:
     a curve whose cheapest setting is already good enough is credited with that setting's rate.
+
+    Args:
+        points: The settings measured.
+        quality: What is asked for.
+        between: Whether there are settings between those measured. Where each point is a codec of its own, as
+            fitted autoencoders are, there are none: the point is the cheapest measured one that is good enough.
 
     Returns:
         The point, its shared bytes interpolated likewise; ``None`` where the quality is not reached.
@@ -101,7 +107,7 @@ def point_at_quality(points: Sequence[Point], quality: float) -> Point | None:
     before: Point | None = None
     for point in envelope(points):
         if point.quality >= quality:
-            if before is None or before.rate <= 0:
+            if not between or before is None or before.rate <= 0:
                 return point
             share = (quality - before.quality) / (point.quality - before.quality)
             return Point(

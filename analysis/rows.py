@@ -22,6 +22,7 @@ from trainables.codec import Codec
 from trainables.learned_codec import LearnedCodec
 from zoo.data.images import ImageData
 from zoo.population import Population
+from zoo.storage.errors import ZooError
 
 LEARNED = "autoencoder"
 LEARNED_TRIALS = 12
@@ -52,8 +53,14 @@ class Row:
 
 
 def chosen_families(codecs: Sequence[str] | None) -> dict[str, CodecFamily]:
-    """The codecs asked for, and the zero-rate controls whether asked for or not."""
+    """The codecs asked for, and the zero-rate controls whether asked for or not.
+
+    Raises:
+        ValueError: None is asked for, or one is unknown.
+    """
     names = list(CODECS) if codecs is None else list(codecs)
+    if not names:
+        raise ValueError(f"codecs is empty; name at least one of {', '.join(CODECS)}")
     return {name: find_codec(name) for name in [*names, *(name for name in ZERO_RATE if name in CODECS)]}
 
 
@@ -71,12 +78,29 @@ def codec_rows(families: dict[str, CodecFamily], training: Population, data: Ima
     ]
 
 
-def learned_rows(study: StudyRecord) -> list[Row]:
-    """Rows for the trials on a study's Pareto front; some, evenly spaced, where there are many."""
+def measured_trials(study: StudyRecord) -> list[int]:
+    """Numbers of the trials on a study's Pareto front; some, evenly spaced, where there are many.
+
+    Raises:
+        ZooError: The study has no trial that can be measured.
+    """
     front = study.pareto_trials()
+    if not front:
+        limit = study.facts["study"].get("shared_bytes_limit")
+        raise ZooError(
+            f"study {study.name} has no completed trial to measure: none of its {len(study.trials)} has results, "
+            f"a stored model{'' if limit is None else f' and at most {limit} shared bytes'}. "
+            "Search again, or analyze the zoo without a study"
+        )
+    places = np.linspace(0, len(front) - 1, min(LEARNED_TRIALS, len(front))).round().astype(int)
+    return [front[place] for place in np.unique(places)]
+
+
+def learned_rows(study: StudyRecord) -> list[Row]:
+    """Rows for a study's :func:`measured_trials`."""
     rows = []
-    for place in np.unique(np.linspace(0, len(front) - 1, min(LEARNED_TRIALS, len(front))).round().astype(int)):
-        codec = study.codec(front[place])
+    for trial in measured_trials(study):
+        codec = study.codec(trial)
         config = codec.receiver.config
         rows.append(
             Row(
@@ -84,7 +108,7 @@ def learned_rows(study: StudyRecord) -> list[Row]:
                 setting=f"{config.bottleneck}, latent {config.latent}",
                 family="learned",
                 fit=partial(_same, codec),
-                trial=front[place],
+                trial=trial,
             )
         )
     return rows

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from analysis.rates import pareto_rows
 from trainables.learned_codec import CONFIG_FILE, MODEL_FILE, LearnedCodec
+from zoo.config import digest
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
@@ -69,9 +70,17 @@ class StudyRecord:
         """Objective to parameter to importance, where they could be told."""
         return self.facts.get("importances") or None
 
+    @property
+    def content_sha256(self) -> str:
+        """Hash of what was searched and of all that the trials table tells; another search has another."""
+        table = self.trials.to_json(orient="records", double_precision=15)
+        return digest({"study": self.facts["study"], "trials": table})
+
     def pareto_trials(self) -> list[int]:
         """Numbers of the completed trials with a checkpoint that no other beats, by the first objective."""
         metrics, modes = self.facts["study"]["metrics"], self.facts["study"]["modes"]
+        if not {"trial", "state", *metrics} <= set(self.trials.columns):  # no trial got so far as to be measured
+            return []
         complete = self.trials[
             (self.trials["state"].str.lower() == COMPLETE) & self.trials[list(metrics)].notna().all(axis=1)
         ]

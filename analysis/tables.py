@@ -33,6 +33,8 @@ def results_frame(results: Sequence[CodecResult]) -> pd.DataFrame:
 def write_tables(analysis: Analysis, store: Store, name: str) -> list[str]:
     """Writes ``<store>/tables/<name>/``: results and headlines as Parquet and CSV, all of it as JSON.
 
+    A table without rows has no file; one that an earlier analysis left under its name is deleted.
+
     Returns:
         The full addresses of what was written.
     """
@@ -41,6 +43,9 @@ def write_tables(analysis: Analysis, store: Store, name: str) -> list[str]:
         "random_networks": results_frame(analysis.random_results),
         "headlines": pd.DataFrame([dataclasses.asdict(headline) for headline in analysis.headlines]),
     }
+    for file in (f"{key}.{kind}" for key, frame in frames.items() if not len(frame) for kind in ("parquet", "csv")):
+        if store.exists(path := f"{TABLES}/{name}/{file}"):
+            store.delete(path)
     files = {f"{key}.parquet": frame.to_parquet(index=False) for key, frame in frames.items() if len(frame)}
     files |= {f"{key}.csv": frame.to_csv(index=False).encode() for key, frame in frames.items() if len(frame)}
     files["analysis.json"] = json.dumps(_plain(analysis.to_json()), indent=1, allow_nan=False).encode()

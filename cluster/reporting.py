@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from analysis.analyze import TEST_MEMBERS, Analysis, analyze
+from analysis.analyze import ON_RANDOM, TEST_MEMBERS, Analysis, analyze
 from analysis.bootstrap import Bootstrap
-from analysis.codecs import CODECS, find_codec
 from analysis.report.page import render
+from analysis.rows import chosen_families, measured_trials
 from analysis.study import StudyRecord
 from analysis.tables import TABLES, write_tables
 from cluster.display import human_seconds, live, say
@@ -21,8 +21,8 @@ from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
 FACTS_FILE = "report.json"
-# A row of 300 networks of a few thousand parameters, measured with intervals.
-ROW_S = 1.0
+# A row of 300 networks of a few thousand parameters, measured with intervals; learned codecs refine symbols as well.
+ROW_S, LEARNED_ROW_S = 0.6, 3.4
 
 
 def run_analyze(
@@ -53,8 +53,9 @@ def run_analyze(
     store = existing_store(store_uri)
     study = None if study_name is None else StudyRecord.open(store, study_name)
     names = None if codecs is None else [name.strip() for name in codecs.split(",") if name.strip()]
+    chosen_families(names)
     if dry_run:
-        return _estimate(zoo, study, store, members, names)
+        return _estimate(zoo, study, store, _options(members, names, seed))
     return write_report(zoo, study, store, members=members, codecs=names, seed=seed)
 
 
@@ -82,13 +83,13 @@ def write_report(
     Returns:
         What is printed as JSON, and ``text`` for people.
     """
-    name = report_name(zoo, study)
-    members, seed = members or TEST_MEMBERS, seed or 0
+    options = _options(members, codecs, seed)
+    name = report_name(zoo, study, options)
     identity = digest(
         {
             "zoo": zoo.content_sha256,
-            "study": None if study is None else {"name": study.name, "trials": len(study.trials)},
-            "options": {"members": members, "codecs": codecs, "seed": seed},
+            "study": None if study is None else {"name": study.name, "content": study.content_sha256},
+            "options": options,
             "version": _version(),
         }
     )
@@ -103,9 +104,9 @@ def write_report(
         analysis = analyze(
             zoo,
             study,
-            codecs=codecs,
-            members=members,
-            bootstrap=Bootstrap(seed=seed),
+            codecs=options["codecs"],
+            members=options["members"],
+            bootstrap=Bootstrap(seed=options["seed"]),
             progress=lambda done, total, row: task.update(done, row, total),
         )
     write_tables(analysis, store, name)
@@ -123,9 +124,21 @@ def write_report(
     return {**facts, "new": True, "text": summary(facts)}
 
 
-def report_name(zoo: Zoo, study: StudyRecord | None) -> str:
-    """Where the report of a zoo and a study lies: one folder for each."""
-    return zoo.name if study is None else study.name
+def report_name(zoo: Zoo, study: StudyRecord | None, options: Mapping[str, Any]) -> str:
+    """Where a report and its tables lie: a folder for each zoo or study, and others for other options."""
+    name = zoo.name if study is None else study.name
+    return name if options == _options() else f"{name}-{digest(options)[:8]}"
+
+
+def _options(
+    members: int | None = None, codecs: Sequence[str] | None = None, seed: int | None = None
+) -> dict[str, Any]:
+    """What decides, with zoo and study, what a report says."""
+    return {
+        "members": TEST_MEMBERS if members is None else members,
+        "codecs": None if codecs is None else list(codecs),
+        "seed": seed or 0,
+    }
 
 
 def summary(facts: Mapping[str, Any]) -> str:
@@ -163,15 +176,18 @@ def _rate(value: float | None) -> str:
     return "not reached" if value is None else f"{value:.3g}"
 
 
-def _estimate(
-    zoo: Zoo, study: StudyRecord | None, store: Store, members: int | None, codecs: Sequence[str] | None
-) -> dict[str, Any]:
-    families = {name: find_codec(name) for name in (codecs or CODECS)}
-    trials = [] if study is None else study.pareto_trials()
-    rows = sum(len(family.settings) for family in families.values()) + len(trials)
-    networks = min(members or TEST_MEMBERS, len(zoo.rows("test", epochs="one")))
-    seconds = rows * ROW_S * networks / TEST_MEMBERS
-    report = store.join(REPORTS, report_name(zoo, study), REPORT_FILE)
+def _estimate(zoo: Zoo, study: StudyRecord | None, store: Store, options: Mapping[str, Any]) -> dict[str, Any]:
+    families = chosen_families(options["codecs"])
+    trials = [] if study is None else measured_trials(study)
+    settings = sum(len(family.settings) for family in families.values())
+    # The best mean latent is a control of its own, and some codecs are measured again on untrained networks.
+    controls = 1 if trials else 0
+    untrained = sum(name in families for name in ON_RANDOM) + controls
+    networks = min(options["members"], len(zoo.rows("test", epochs="one")))
+    seconds = (settings + untrained) * ROW_S + (len(trials) + controls) * LEARNED_ROW_S
+    seconds *= networks / TEST_MEMBERS
+    report = store.join(REPORTS, report_name(zoo, study, options), REPORT_FILE)
+    rows = settings + len(trials) + controls
     return {
         "zoo": zoo.name,
         "study": None if study is None else study.name,
@@ -182,8 +198,9 @@ def _estimate(
         "report": report,
         "bytes": 6 * 10**6,
         "seconds": round(seconds, 1),
-        "text": f"would measure {rows} settings of {len(families)} codecs and {len(trials)} autoencoders on {networks} "
-        f"held-out networks: about {human_seconds(seconds)}; a report of about 6 MB in {report}",
+        "text": f"would measure {rows} rows, {settings} settings of {len(families)} codecs and controls and "
+        f"{len(trials)} autoencoders among them, on {networks} held-out networks: about {human_seconds(seconds)}; "
+        f"a report of about 6 MB in {report}",
     }
 
 

@@ -8,6 +8,8 @@ import pandas as pd
 from analysis.analyze import Analysis
 from analysis.headlines import headlines, pareto
 from analysis.measurement import CodecResult
+from zoo.config import to_json
+from zoo.recipes import DIGITS_MLP_DIVERSE
 
 PARAMETERS = 1210
 
@@ -152,9 +154,12 @@ def make_analysis(results=None, *, study=True, **changes):
             "zoo_digest": "1a2b3c4d" * 8,
             "zoo_content_sha256": "ab" * 32,
             "zoo_members": 2000,
+            "recipe": to_json(DIGITS_MLP_DIVERSE),
             "dataset": "digits",
             "parameters": PARAMETERS,
             "training_snapshots": 5600,
+            "training_snapshots_diverged": 3,
+            "test_members_diverged": 2,
             "test_members": 120,
             "test_images": 360,
             "block": 64,
@@ -167,6 +172,9 @@ def make_analysis(results=None, *, study=True, **changes):
             "canonicalisation_agreement": 1.0,
             "canonicalisation_agreement_shifted": 0.9971,
             "study": "digits-tradeoff-9f8e7d6c" if study else None,
+            "search": {"space": "neuron-autoencoder", "trials": 16, "epochs": 5, "settings": {"latent": 8}}
+            if study
+            else None,
             "trials": 16 if study else 0,
         },
         "headlines": headlines(results),

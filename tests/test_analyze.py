@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from example_study import METRICS, write_study
 
 from analysis.analyze import Analysis, analyze
 from analysis.bootstrap import Bootstrap
@@ -14,46 +15,17 @@ from analysis.controls import ZERO_RATE
 from analysis.headlines import headlines, pareto
 from analysis.measurement import CodecResult
 from analysis.rates import total_bits_per_weight
+from analysis.report.findings import sentences
+from analysis.report.tables import break_even_cell
 from analysis.rows import LEARNED
 from analysis.study import StudyRecord
 from analysis.tables import write_tables
-from trainables.config import AutoencoderConfig
-from trainables.fit import AutoencoderFit
 from zoo.evaluation import evaluate
+from zoo.storage import build
+from zoo.storage.build import generate_zoo
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
-
-METRICS = ("code_bits_per_weight", "agreement")
-
-
-def write_study(store, zoo, name="small-search-0123abcd"):
-    """Two fitted trials, one beaten by both, one failed, one over the limit: as `zooscale search` leaves them."""
-    training, images = zoo.population("train"), zoo.dataset().train
-    rows = [
-        {"trial": 0, "state": "complete", "code_bits_per_weight": 0.2, "agreement": 0.5, "shared_bytes": 50_000},
-        {"trial": 1, "state": "complete", "code_bits_per_weight": 0.6, "agreement": 0.7, "shared_bytes": 60_000},
-        {"trial": 2, "state": "complete", "code_bits_per_weight": 0.7, "agreement": 0.6, "shared_bytes": 60_000},
-        {"trial": 3, "state": "fail", "code_bits_per_weight": None, "agreement": None, "shared_bytes": None},
-        {"trial": 4, "state": "complete", "code_bits_per_weight": 0.1, "agreement": 0.9, "shared_bytes": 900_000},
-        {"trial": 5, "state": "complete", "code_bits_per_weight": 0.3, "agreement": 0.6, "shared_bytes": 60_000},
-    ]
-    for trials, latent in (((0, 2, 4), 4), ((1,), 12)):  # trial 5 has no checkpoint
-        config = AutoencoderConfig(latent=latent, encoder_width=16, decoder_width=16, epochs=1)
-        fit = AutoencoderFit(config, training, images.first(100))
-        fit.step()
-        files = fit.codec().to_files()
-        for trial in trials:
-            for file, data in files.items():
-                store.put(f"studies/{name}/checkpoints/trial-{trial:04d}/{file}", data)
-    buffer = io.BytesIO()
-    pd.DataFrame(rows).to_parquet(buffer, index=False)
-    store.put(f"studies/{name}/trials.parquet", buffer.getvalue())
-    facts = {
-        "study": {"name": name, "metrics": METRICS, "modes": ["min", "max"], "shared_bytes_limit": 100_000},
-        "zoo": {"name": zoo.name, "digest": zoo.digest},
-        "importances": {"agreement": {"latent": 1.0}},
-    }
-    store.put(f"studies/{name}/study.json", json.dumps(facts).encode())
+from zoo.training.train import train_population
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +131,34 @@ def test_tables_come_back(analysis, store):
     assert document["summary"]["zoo"] == analysis.summary["zoo"]
 
 
+def test_a_table_without_rows_leaves_none_of_an_earlier_analysis(analysis, tmp_path):
+    store = Store(tmp_path)
+    write_tables(analysis, store, "small")
+    store.put("tables/small/notes.csv", b"the user's own")
+    write_tables(dataclasses.replace(analysis, random_results=[]), store, "small")
+    left = {path.removeprefix("tables/small/") for path in store.list("tables")}
+    assert left == {
+        "results.csv", "results.parquet", "headlines.csv", "headlines.parquet", "analysis.json", "notes.csv",
+    }  # fmt: skip
+
+
+def test_diverged_networks_are_counted(small_recipe, tmp_path, monkeypatch):
+    def with_divergence(*arguments, **options):
+        for snapshot in train_population(*arguments, **options):
+            if snapshot.epoch == 2:
+                snapshot.weights_MP[:3] = float("nan")
+            yield snapshot
+
+    monkeypatch.setattr(build, "train_population", with_divergence)
+    zoo = generate_zoo(dataclasses.replace(small_recipe, name="diverging"), Store(tmp_path))
+    analysis = analyze(zoo, codecs=["float16"], members=4, images=50, bootstrap=Bootstrap(replicates=5))
+    lost = zoo.members[zoo.members.diverged]
+    everyone = zoo.rows("test", epochs="one", include_diverged=True)
+    assert analysis.summary["training_snapshots_diverged"] == (lost.split == "train").sum() > 0
+    left = len(everyone) - len(zoo.rows("test", epochs="one"))
+    assert analysis.summary["test_members_diverged"] == left > 0
+
+
 def test_wrong_names_say_what_there_is(small_zoo, store, tmp_path):
     with pytest.raises(ZooError, match=r"no study 'other'.*small-search-0123abcd"):
         StudyRecord.open(store, "other")
@@ -246,3 +246,30 @@ def test_break_even_falls_back_to_accuracy():
     shared = headlines(results)[1]
     assert shared.break_even_at == "1 pp"
     assert shared.break_even_models == pytest.approx(8 * 300 / (100 * 3))
+
+
+def test_rates_of_learned_codecs_belong_to_a_measured_trial():
+    results = [
+        row("uniform", 2.0, 0.96, 2.0, 0.1),
+        row("uniform", 8.0, 0.98, 0.5, 0.001),
+        row("autoencoder", 0.5, 0.96, 1.5, 0.1, shared=1000, family="learned"),
+        row("autoencoder", 1.0, 0.975, 0.5, 0.01, shared=3000, family="learned"),
+        row("autoencoder", 3.0, 0.99, 0.2, 0.001, shared=100, family="learned"),
+    ]
+    learned = headlines(results)[1]
+    assert (learned.rate_at_97, learned.rate_at_1pp, learned.shared_bytes) == (1.0, 1.0, 3000)
+    # Uniform quantisation needs 4 bits, interpolated: 3 bits of 100 weights are saved on each network.
+    assert learned.break_even_models == pytest.approx(8 * 3000 / (100 * 3))
+    assert (learned.rivals, learned.rival) == (1, "uniform")
+
+
+@pytest.mark.parametrize(
+    ("rivals", "told"), [([], "no rival measured"), ([row("uniform", 2.0, 0.9, 5.0, 0.1)], "no rival gets there")]
+)
+def test_without_a_rival_nothing_is_beaten(rivals, told):
+    results = [row("autoencoder", 1.0, 0.975, 0.5, 0.01, shared=3000, family="learned"), *rivals]
+    found = headlines(results)
+    assert found[0].break_even_models is None
+    assert break_even_cell(found[0]).text == told
+    assert not any("N* =" in sentence for sentence in sentences(results, found))
+    assert any("there is no N*" in sentence for sentence in sentences(results, found)) == bool(rivals)

@@ -79,6 +79,12 @@ def test_rate_at_quality_does_not_extrapolate():
     assert point_at_quality(CURVE, 0.98).rate == pytest.approx(4.0)
 
 
+def test_between_codecs_of_their_own_there_is_nothing():
+    assert point_at_quality(CURVE, 0.94, between=False) == CURVE[1]
+    assert point_at_quality(CURVE, 0.90, between=False) == CURVE[0]
+    assert point_at_quality(CURVE, 0.995, between=False) is None
+
+
 RATES = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
 KL = np.array([1.0, 0.3, 0.08, 0.01, 0.0005])
 

@@ -84,9 +84,11 @@ def test_shows_the_facts_of_the_zoo(page):
         "1\u202f210 weights each",
         "86.1 ± 10.4 %",
         "80.3 %",
+        "Left out, for their weights or losses are not finite: 2 held-out networks and 3 training snapshots.",
         "20 November 2026",
         "zooscale generate digits-mlp-diverse --members 2000",
-        "zooscale search digits-tradeoff --zoo digits-mlp-diverse-1a2b3c4d --trials 16",
+        "zooscale search digits-tradeoff --zoo digits-mlp-diverse-1a2b3c4d --trials 16 --epochs 5"
+        " --set space=neuron-autoencoder --set latent=8",
         "zooscale analyze --zoo digits-mlp-diverse-1a2b3c4d --members 120 --study digits-tradeoff-9f8e7d6c",
     ):
         assert fact in page.text
@@ -135,6 +137,12 @@ def test_parameters_that_never_vary_are_named_once(page):
     assert "canonical = True" in page.text
     assert page.text.count("canonical = True") == 1
     assert "note" not in page.text.split()
+
+
+def test_says_that_nothing_diverged():
+    analysis = make_analysis()
+    analysis.summary.update(test_members_diverged=0, training_snapshots_diverged=0)
+    assert "No network was left out" in opened(analysis).text
 
 
 def test_without_a_study_there_is_no_search():

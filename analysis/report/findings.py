@@ -106,6 +106,11 @@ def sentences(results: Sequence[CodecResult], headlines: Sequence[Headline]) -> 
             f"{_shown(best, 'agreement')} of the images and moves accuracy by {_shown(best, 'accuracy_shift_pp')} "
             "on average: only what exceeds that is owed to the payload."
         )
+    if any(r.family == "learned" and r.fits == 1 for r in results):
+        said.append(
+            "Each autoencoder was fitted once, with one seed: its intervals leave out how much seeds differ, and a "
+            "small difference between two trials may be chance."
+        )
     return [sentence for sentence in said if sentence]
 
 
@@ -147,21 +152,19 @@ def _shown(result: CodecResult, metric: str) -> str:
 
 
 def _break_even(headlines: Sequence[Headline]) -> str:
-    learned = [h for h in headlines if h.family == "learned" and h.shared_bytes and h.break_even_at]
-    paying = [h for h in learned if h.break_even_models is not None]
-    if paying:
-        first = min(paying, key=lambda h: h.break_even_models or math.inf)
-        return (
-            f"These rates leave out what the receiver holds already. With its {_size(first.shared_bytes)} decoder "
-            f"counted, the {first.codec} beats the best codec that shares nothing from N* = "
-            f"{significant(first.break_even_models or math.inf, 2)} networks (at {first.break_even_at})."
-        )
-    if learned:
-        return (
-            f"With its {_size(learned[0].shared_bytes)} decoder counted, the {learned[0].codec} never beats the best "
-            "codec that shares nothing, however many networks use it."
-        )
-    return ""
+    learned = [h for h in headlines if h.family == "learned" and h.shared_bytes and h.break_even_at and h.rivals]
+    if not learned:
+        return ""
+    first = min(learned, key=lambda h: math.inf if h.break_even_models is None else h.break_even_models)
+    opening = f"With its {_size(first.shared_bytes)} decoder counted, the {first.codec}"
+    if first.rival is None:
+        return f"No codec that shares nothing gets to {first.break_even_at}, so there is no N* for the {first.codec}."
+    if first.break_even_models is None:
+        return f"{opening} never beats {first.rival}, the best codec that shares nothing, however many networks use it."
+    return (
+        f"These rates leave out what the receiver holds already. {opening} beats {first.rival}, the best codec that "
+        f"shares nothing, from N* = {significant(first.break_even_models, 2)} networks (at {first.break_even_at})."
+    )
 
 
 def _size(number: float) -> str:

@@ -139,9 +139,14 @@ _METRICS = (
     Metric(
         name="weight_mse",
         unit="",
-        meaning="Mean squared error of the weights. A diagnostic: equal errors can differ twofold in behaviour.",
+        meaning="Mean squared error of the weights. A diagnostic: equal errors can differ twofold in behaviour, and it"
+        " means nothing for codecs that return an equal function in other weights, as the function-metric codec does.",
     ),
-    Metric(name="relative_l2", unit="", meaning="Length of the weight error divided by the length of the weights."),
+    Metric(
+        name="relative_l2",
+        unit="",
+        meaning="Length of the weight error divided by that of the weights; see weight_mse.",
+    ),
     Metric(name="encode_s", unit="s", digits=2, meaning="Time to encode one member, in blocks of 64."),
     Metric(name="decode_s", unit="s", digits=2, meaning="Time to decode one member."),
 )
@@ -152,7 +157,9 @@ DERIVED = {
     " divided among the N networks that use it. P is the number of weights of a network.",
     "compression_ratio": "32 / total_bits_per_weight: how many times smaller than 32-bit floats.",
     "N*": "Break-even: the number of networks from which a codec with a shared part needs fewer bits in total"
-    " than the best codec that has none.",
+    " than the best codec that has none and reaches the same quality. There is none if no such codec was measured.",
+    "rate at a target": "Interpolated between the settings of a classical codec; for autoencoders, which are a codec"
+    " each, that of the cheapest one measured that reaches the target, with its own shared_bytes and N*.",
     "zero-rate control": "A codec that sends nothing about the network: it always returns the decoded mean"
     " latent, the mean weights, the best constant member or an untrained network. It shows what a figure is worth.",
     "Pareto front": "The results for which no other has both a lower rate and a higher agreement.",

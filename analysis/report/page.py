@@ -19,6 +19,7 @@ from analysis.report import figures, rate_figures
 from analysis.report.fidelity_panels import fidelity_data, option_groups, panels
 from analysis.report.findings import cards, sentences
 from analysis.report.glossary import DERIVED, METRICS, count
+from analysis.report.reproduce import commands
 from analysis.report.tables import (
     amortisation_table,
     headline_table,
@@ -41,9 +42,12 @@ LIMITS = (
     "Rates at infinite N leave out what is shared; total_bits_per_weight(N) puts it back in.",
     "Held-out networks come from the same recipe as those the codecs were fitted to. Nothing is said about other"
     " architectures, recipes or data sets.",
-    "Rates between two settings of a codec are interpolated (agreement linear in the logarithm of the rate); a rate"
-    " below a codec's cheapest setting is not guessed at.",
-    "Intervals cover the choice of networks and images, and of seeds only where a codec was fitted several times.",
+    "Rates between two settings of a classical codec are interpolated (agreement linear in the logarithm of the rate);"
+    " a rate below a codec's cheapest setting is not guessed at. Autoencoders are not: between two trials there is no"
+    " third, so their rate, shared_bytes and N* are those of the cheapest measured trial that reaches the target. Only"
+    " the BD-rate, an average along a front, goes between trials.",
+    "Intervals cover the choice of networks and images, and of seeds only where a codec was fitted several times."
+    " A search fits one autoencoder a trial: intervals of autoencoders leave out how much seeds differ.",
     "Seconds were measured in one process on the machine that made this report; they are not a benchmark.",
 )
 
@@ -112,8 +116,8 @@ def _context(analysis: Analysis, made_on: datetime.date) -> dict[str, Any]:
             *((m.name, m.unit, m.meaning) for m in METRICS.values()),
             *((name, "", meaning) for name, meaning in DERIVED.items()),
         ],
-        "limits": [*LIMITS, *_canonicalisation(summary)],
-        "commands": _commands(summary),
+        "limits": [*LIMITS, *_canonicalisation(summary), *_diverged(summary)],
+        "commands": commands(summary),
         "versions": _versions(),
         # Our own text, not data: it must not be escaped.
         "css": Markup(_asset("report.css")),  # noqa: S704
@@ -208,15 +212,15 @@ def _canonicalisation(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _commands(summary: Mapping[str, Any]) -> str:
-    zoo = summary["zoo"]
-    lines = [f"zooscale generate {zoo.rpartition('-')[0]} --members {summary['zoo_members']}"]
-    analyze = f"zooscale analyze --zoo {zoo} --members {summary['test_members']}"
-    if summary["study"]:
-        study = summary["study"]
-        lines.append(f"zooscale search {study.rpartition('-')[0]} --zoo {zoo} --trials {summary['trials']}")
-        analyze += f" --study {study}"
-    return "\n".join([*lines, analyze])
+def _diverged(summary: Mapping[str, Any]) -> list[str]:
+    """What is said of networks that were left out."""
+    test, training = summary["test_members_diverged"], summary["training_snapshots_diverged"]
+    if not test and not training:
+        return ["No network was left out: no held-out network and no training snapshot has diverged."]
+    return [
+        f"Left out, for their weights or losses are not finite: {count(test)} held-out networks and {count(training)}"
+        " training snapshots. Nothing is said about networks that diverged."
+    ]
 
 
 def _versions() -> str:

@@ -239,6 +239,10 @@ def break_even_cell(headline: Headline) -> Cell:
         return absent("shares nothing")
     if headline.break_even_at is None:
         return absent(NOT_REACHED)
+    if not headline.rivals:
+        return absent("no rival measured")
+    if headline.rival is None:
+        return absent("no rival gets there")
     if headline.break_even_models is None:
         return absent("never")
     return Cell(text=significant(headline.break_even_models, 2), sort=headline.break_even_models)

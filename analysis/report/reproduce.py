@@ -1,0 +1,64 @@
+"""The commands that make zoo, study and report again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.config import to_json
+from zoo.recipes import RECIPES
+
+# What has an option of its own, or follows from the study's name.
+NOT_SET = ("name", "trials", "epochs", "settings", "seed")
+
+
+def commands(summary: Mapping[str, Any]) -> str:
+    """Commands, one a line, with comments where a command cannot tell all.
+
+    Args:
+        summary: An analysis's summary. Of a recipe, what differs from the built-in one of its name is set; of a
+            study, everything that it has on record.
+    """
+    lines = [*_generate(summary["recipe"], summary["zoo_members"])]
+    analyze = f"zooscale analyze --zoo {summary['zoo']} --members {summary['test_members']}"
+    if summary["study"]:
+        lines.append(_search(summary))
+        analyze += f" --study {summary['study']}"
+    return "\n".join([*lines, analyze])
+
+
+def _generate(recipe: Mapping[str, Any], members: int) -> list[str]:
+    name = recipe["name"]
+    if name not in RECIPES:
+        return [
+            "# a recipe of the user's own, to be named as module:attribute; this is all that it says:",
+            f"# {json.dumps(recipe)}",
+            f"zooscale generate MODULE:ATTRIBUTE --members {members}",
+        ]
+    built_in = to_json(RECIPES[name])
+    changed = {field: value for field, value in recipe.items() if field != "members" and value != built_in.get(field)}
+    return [f"zooscale generate {name} --members {members}{_settings(changed)}"]
+
+
+def _search(summary: Mapping[str, Any]) -> str:
+    search = summary["search"]
+    command = (
+        f"zooscale search {summary['study'].rpartition('-')[0]} --zoo {summary['zoo']} --trials {summary['trials']}"
+    )
+    if search.get("epochs") is not None:
+        command += f" --epochs {search['epochs']}"
+    of_study = {field: value for field, value in search.items() if field not in NOT_SET}
+    return command + _settings(of_study | dict(search.get("settings") or {}))
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    """Each field as ``--set field=value``, as the command line reads it."""
+    return "".join(f" --set {shlex.quote(f'{field}={_text(value)}')}" for field, value in values.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(_text(entry) for entry in value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
