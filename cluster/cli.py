@@ -36,7 +36,7 @@ Setting = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Set any other field; repeatable. An unknown one lists all."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes that work at the same time.  [default: as many as CPUs]")
+    int | None, typer.Option(min=1, help="Processes that work at the same time. (default: as many as CPUs)")
 ]
 Members = Annotated[int | None, typer.Option(min=1, help="How many networks.")]
 Trials = Annotated[int | None, typer.Option(min=1, help="How many autoencoders to try.")]
@@ -131,8 +131,8 @@ def analyze(
         str | None, typer.Option(help="A study of the store whose best autoencoders are measured too.")
     ] = None,
     store: Store = "./store",
-    members: Annotated[int | None, typer.Option(min=1, help="How many test networks.  [default: all]")] = None,
-    codecs: Annotated[str | None, typer.Option(help="Names of codecs, with commas.  [default: all]")] = None,
+    members: Annotated[int | None, typer.Option(min=1, help="How many test networks. (default: 300)")] = None,
+    codecs: Annotated[str | None, typer.Option(help="Names of codecs, with commas. (default: all)")] = None,
     seed: Seed = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -173,7 +173,7 @@ def list_store(store: Store = "./store", as_json: Json = False) -> None:
 @app.command()
 def dashboard(
     store: Store = "./store",
-    study: Annotated[str | None, typer.Option(help="A study of the store.  [default: the newest]")] = None,
+    study: Annotated[str | None, typer.Option(help="A study of the store. (default: the newest)")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; the dashboards ask for no password.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=1, max=65534, help="Port of optuna-dashboard; TensorBoard has the next.")

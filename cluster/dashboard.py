@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from types import FrameType
 
 from cluster.display import say
 from cluster.inventory import STUDIES, existing_store
@@ -19,7 +21,7 @@ END_S = 5.0
 
 
 def run_dashboard(store_uri: str, study: str | None, *, host: str, port: int) -> None:
-    """The verb ``dashboard``: runs until Ctrl-C.
+    """The verb ``dashboard``: runs until Ctrl-C or SIGTERM.
 
     Args:
         store_uri: The store.
@@ -45,11 +47,11 @@ def run_dashboard(store_uri: str, study: str | None, *, host: str, port: int) ->
                 "--port", str(port + 1),
             ],
         }  # fmt: skip
-        running = {
-            name: subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            for name, command in commands.items()
-        }
+        running: dict[str, subprocess.Popen[str]] = {}
+        before = signal.signal(signal.SIGTERM, _leave)
         try:
+            for name, command in commands.items():
+                running[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             say(f"study {folder.name} (a copy: what is changed there does not change the study)")
             say(f"optuna-dashboard  http://{host}:{port}/")
             say(f"TensorBoard       http://{host}:{port + 1}/")
@@ -68,6 +70,12 @@ def run_dashboard(store_uri: str, study: str | None, *, host: str, port: int) ->
                     process.wait(END_S)
                 except subprocess.TimeoutExpired:
                     process.kill()
+            signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Ends this process by way of ``finally``, with the exit code of one that a signal ended."""
+    raise SystemExit(128 + number)
 
 
 def find_folder(store: Store, study: str | None) -> StudyFolder:

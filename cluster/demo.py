@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import os
 from typing import Any
 
 from analysis.study import StudyRecord
 from cluster import generation, reporting, search
-from cluster.display import say
+from cluster.display import human_bytes, human_seconds, say
+from search_spaces.studies import find_study
+from zoo.recipes import Recipe
 from zoo.storage.build import plan_generation
+from zoo.storage.manifest import read_manifest
 from zoo.storage.store import Store
 
 RECIPE, STUDY = "digits-mlp-diverse", "digits-autoencoder"
 # Test networks that are measured.
 TEST_MEMBERS = 300
+TRAINING_SHARE, TEST_SHARE = 0.7, 0.15
+# Measured on the demo, on one core: a trial's preparation and validation, an epoch on a snapshot, its model; the
+# analysis and its report.
+TRIAL_S, SNAPSHOT_EPOCH_S, TRIAL_BYTES = 4.0, 2.5e-4, 200_000
+ANALYSIS_S, REPORT_BYTES = 140.0, 6_000_000
 
 
 def run_demo(
@@ -42,11 +52,12 @@ def run_demo(
     store = Store(store_uri)
     recipe = generation.chosen_recipe(RECIPE, {"members": members, "seed": seed}, [])
     plan = plan_generation(recipe, store, members)
+    named = {"trials": trials, "epochs": epochs, "seed": seed}
     if dry_run:
-        return _estimate(generation.estimate(plan, store, workers))
+        ahead = generation.estimate(plan, store, workers)
+        return _estimate(ahead, _search_estimate(ahead, recipe, store, named, workers))
     zoo = generation.generate(plan, store, workers=workers)
     say(f"zoo {zoo.name}: {len(zoo):,} members")
-    named = {"trials": trials, "epochs": epochs, "seed": seed}
     found = search.search(search.plan_search(STUDY, zoo.name, store.uri, named), workers=workers)
     say(f"study {found['study_name']}: {found['trials_completed']} trials")
     record = StudyRecord.open(store, found["study_name"])
@@ -60,10 +71,39 @@ def run_demo(
     }
 
 
-def _estimate(zoo: dict[str, Any]) -> dict[str, Any]:
-    """What the demo would do; search and analysis are estimated where there is a zoo to measure them on."""
+def _estimate(zoo: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What the demo would do; see :func:`_search_estimate` for what is measured and what is remembered."""
+    test_members = min(TEST_MEMBERS, round(zoo["members"] * TEST_SHARE))
+    report = {"test_members": test_members, "bytes": REPORT_BYTES, "seconds": ANALYSIS_S * test_members / TEST_MEMBERS}
+    parts = {"generate": zoo, "search": found, "analyze": report}
+    seconds, size = (sum(part[key] for part in parts.values()) for key in ("seconds", "bytes"))
     return {
-        "generate": {key: value for key, value in zoo.items() if key != "text"},
-        "text": f"{zoo['text']}\nthen a search by study {STUDY!r}, and an analysis on up to "
-        f"{TEST_MEMBERS} held-out networks",
+        **{name: {key: value for key, value in part.items() if key != "text"} for name, part in parts.items()},
+        "seconds": round(seconds, 1),
+        "bytes": size,
+        "text": f"{zoo['text']}\n{found['text']}\nwould then measure codecs on {test_members} held-out networks: about "
+        f"{human_seconds(report['seconds'])}, unless there is a report already\n"
+        f"altogether about {human_seconds(seconds)} and {human_bytes(size)}",
+    }
+
+
+def _search_estimate(
+    zoo: dict[str, Any], recipe: Recipe, store: Store, named: dict[str, int | None], workers: int | None
+) -> dict[str, Any]:
+    """Measured on the zoo where there is one already; else from what the demo has taken before."""
+    if not zoo["missing_members"] and read_manifest(store, zoo["zoo"]) is not None:
+        return search.estimate(search.plan_search(STUDY, zoo["zoo"], store.uri, named), workers)
+    study = find_study(STUDY)
+    trials, epochs = named["trials"] or study.trials, named["epochs"] or study.epochs
+    processes = min(workers or os.cpu_count() or 1, trials)
+    snapshots = recipe.members * TRAINING_SHARE * sum(epoch > 0 for epoch in recipe.snapshot_epochs)
+    seconds = search.START_S + math.ceil(trials / processes) * (TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs)
+    return {
+        "trials": trials,
+        "epochs": epochs,
+        "workers": processes,
+        "bytes": trials * TRIAL_BYTES,
+        "seconds": round(seconds, 1),
+        "text": f"would then run {trials} trials of {epochs} epochs with {processes} workers: about "
+        f"{human_seconds(seconds)}, {human_bytes(trials * TRIAL_BYTES)}",
     }

@@ -13,7 +13,7 @@ from cluster.display import human_bytes, human_seconds, live, say
 from cluster.runtime import quieten, runtime
 from cluster.settings import changed, parse_assignments
 from zoo.recipes import Recipe, find_recipe
-from zoo.storage.build import GenerationPlan, commit, plan_generation
+from zoo.storage.build import GenerationPlan, commit, one_thread, plan_generation
 from zoo.storage.shards import ShardRange
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -24,8 +24,6 @@ WEIGHTS_SHARE, ROW_BYTES = 0.85, 130
 # Starting Ray and its workers, and ending them; and what evaluation adds to training.
 START_S, EVALUATION_SHARE = 20.0, 1.15
 CALIBRATION_IMAGES = 6400
-# Among so many members every choice of optimizer and initialisation occurs.
-CHECKED_MEMBERS = 512
 
 
 def chosen_recipe(name: str, named: Mapping[str, Any], settings: Sequence[str]) -> Recipe:
@@ -66,7 +64,6 @@ def run_generate(
     recipe = chosen_recipe(recipe_name, named, settings)
     store = Store(store_uri)
     plan = plan_generation(recipe, store, named.get("members"))
-    check_choices(plan)
     if dry_run:
         return estimate(plan, store, workers)
     started = time.monotonic()
@@ -80,19 +77,6 @@ def run_generate(
         "text": f"zoo {zoo.name}: {result['members']:,} members, {result['snapshots']:,} snapshots of "
         f"{zoo.parameters:,} parameters; {did}\n{zoo.uri}\ncontent {zoo.content_sha256}",
     }
-
-
-def check_choices(plan: GenerationPlan) -> None:
-    """Draws some members and every activation, so that a misspelt choice is found before any worker starts.
-
-    Raises:
-        ValueError: A choice of the recipe is not known; the message lists those that are.
-    """
-    recipe = plan.recipe
-    for shard in range(len(recipe.activations)):
-        recipe.shard_architecture(shard, plan.data)
-    for index in range(min(recipe.members, CHECKED_MEMBERS)):
-        recipe.member(index)
 
 
 def describe(zoo: Zoo) -> dict[str, Any]:
@@ -162,8 +146,9 @@ def estimate(plan: GenerationPlan, store: Store, workers: int | None = None) -> 
         images = data.train.first(CALIBRATION_IMAGES)
         members = [recipe.member(index) for index in range(min(recipe.shard_members, missing))]
         started = time.perf_counter()
-        for _ in train_population(architecture, members, images, epochs=1, snapshot_epochs=(1,)):
-            pass
+        with one_thread():  # as in a worker
+            for _ in train_population(architecture, members, images, epochs=1, snapshot_epochs=(1,)):
+                pass
         each = (time.perf_counter() - started) / len(members) * len(data.train) / len(images)
         rounds = math.ceil(len(plan.missing) / processes) / len(plan.missing) * processes
         seconds = START_S + EVALUATION_SHARE * each * recipe.epochs * missing / processes * rounds

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from analysis.study import study_names
 from cluster.display import human_bytes, say
+from zoo.storage.errors import ZooError
 from zoo.storage.manifest import list_zoos, read_manifest
 from zoo.storage.store import Store
 from zoo.storage.verify import remove_unfinished, verify
@@ -82,8 +84,11 @@ def run_list(store_uri: str) -> dict[str, Any]:
         What is printed as JSON, and ``text`` for people.
     """
     store = existing_store(store_uri)
-    zoos = [_zoo_entry(store, listing.name, listing.shards) for listing in list_zoos(store)]
-    studies = [_study_entry(store, name) for name in study_names(store)]
+    zoos = [
+        _entry("zoo", listing.name, partial(_zoo_entry, store, listing.name, listing.shards))
+        for listing in list_zoos(store)
+    ]
+    studies = [_entry("study", name, partial(_study_entry, store, name)) for name in store.folders(STUDIES)]
     reports = [
         {
             "report": name,
@@ -100,18 +105,25 @@ def run_list(store_uri: str) -> dict[str, Any]:
     return {"store": store.uri, "zoos": zoos, "studies": studies, "reports": reports, "text": "\n".join(lines)}
 
 
+def _entry(kind: str, name: str, describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """An entry of the list; what is damaged says so and does not hide the others."""
+    try:
+        return {kind: name, **describe()}
+    except (ZooError, ValueError, KeyError, TypeError) as error:
+        words = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
+        return {kind: name, "complete": False, "damaged": words, "line": f"{name}  damaged: {words}"}
+
+
 def _zoo_entry(store: Store, name: str, shards: int) -> dict[str, Any]:
     manifest = read_manifest(store, name)
     if manifest is None:
         return {
-            "zoo": name,
             "complete": False,
             "shards": shards,
             "line": f"{name}  unfinished, {shards} shards; `zooscale generate` continues it",
         }
     size = sum(entry.size_bytes for entry in manifest.shards)
     return {
-        "zoo": name,
         "complete": True,
         "shards": len(manifest.shards),
         "members": manifest.members,
@@ -124,11 +136,15 @@ def _zoo_entry(store: Store, name: str, shards: int) -> dict[str, Any]:
 
 
 def _study_entry(store: Store, name: str) -> dict[str, Any]:
-    facts = json.loads(store.read(f"{STUDIES}/{name}/{STUDY_FILE}"))
-    trials = facts["trials_completed"]
+    path = f"{STUDIES}/{name}/{STUDY_FILE}"
+    if not store.exists(path):
+        line = f"{name}  unfinished, no trials yet; `zooscale search` runs or continues it"
+        return {"complete": False, "trials_completed": 0, "line": line}
+    facts = json.loads(store.read(path))
+    ended, wanted = facts["trials_completed"] + facts["trials_failed"], facts["study"]["trials"]
     return {
-        "study": name,
+        "complete": ended >= wanted,
         "zoo": facts["zoo"]["name"],
-        "trials_completed": trials,
-        "line": f"{name}  {trials} trials  of {facts['zoo']['name']}",
+        "trials_completed": facts["trials_completed"],
+        "line": f"{name}  {ended} of {wanted} trials  on {facts['zoo']['name']}",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Iterator
@@ -34,8 +35,8 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
-# Ray replaces 127.0.0.1 by the address of a network interface; this other loopback address it leaves alone.
-LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+# Ray's switch for machines without clusters: it takes 127.0.0.1 as its address, and all its servers listen there alone.
+LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +60,13 @@ class ClusterError(RuntimeError):
 
 def quieten() -> None:
     """Sets what Ray reads from the environment; called before the first import of Ray."""
-    for key, value in QUIET.items():
+    defaults = dict(QUIET)
+    if running_address() is None:
+        defaults |= LOOPBACK_ONLY | {"RAY_AUTH_MODE": "token"}
+        if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+            # Ray would make a file in the home folder, readable by all users of this machine.
+            defaults["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    for key, value in defaults.items():
         os.environ.setdefault(key, value)
 
 
@@ -97,7 +104,7 @@ def _worker_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
-    """Connects to Ray, or starts it on loopback, and leaves it again.
+    """Connects to Ray, or starts it with a token and on loopback alone, and leaves it again.
 
     Args:
         store: Where results go; several nodes cannot share a local directory.
@@ -130,7 +137,6 @@ def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
                 logging_level=logging.ERROR,
                 object_store_memory=512 * 2**20,
                 runtime_env=environment,
-                _node_ip_address=LOOPBACK,
             )
         else:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import time
@@ -25,7 +26,11 @@ from cluster.study import StudyFolder, finished, load_study, reap, trial_row
 from search_spaces.studies import Study, find_study
 from trainables.config import AutoencoderConfig
 from zoo.config import digest, from_json, to_json
+from zoo.data.images import Images
+from zoo.population import Population
+from zoo.storage.build import one_thread
 from zoo.storage.zoo import Zoo
+from zoo.views import without_dead_inputs
 
 if TYPE_CHECKING:
     from cluster.tuning import TrialEnd
@@ -34,7 +39,9 @@ STUDY_FILE, TRIALS_FILE = "study.json", "trials.parquet"
 LIBRARIES = ("zooscale", "ray", "optuna", "torch")
 # Importances of fewer trials are noise.
 IMPORTANCE_TRIALS = 8
-START_S, CALIBRATION_MEMBERS = 20.0, 64
+START_S, CALIBRATION_MEMBERS, CALIBRATION_TRIALS = 20.0, 64, 2
+# The journal is copied to the store after every 8 trials, in a long search after every sixteenth of them.
+SNAPSHOT_TRIALS, MAX_SNAPSHOTS = 8, 16
 # A sampler that is seeded like the last one would propose the same trials again.
 SEED_STRIDE = 1_000_003
 
@@ -121,23 +128,24 @@ def search(plan: SearchPlan, *, workers: int | None = None) -> dict[str, Any]:
     Raises:
         BlockingIOError: Another search of the same study is running.
         ClusterError: There is no cluster to run on.
+        ZooError: Another machine has gone on with the study differently.
         RuntimeError: Every trial failed.
     """
     study, folder = plan.study, plan.folder
     started = time.monotonic()
     with folder.open_journal() as storage:
-        record = load_study(storage, folder.name, study.modes)
+        record = load_study(storage, folder.name, study.modes, study.metrics)
         if reaped := reap(record):
             say(f"search {folder.name}: {reaped} interrupted trials will be replaced")
         lacking = max(0, study.trials - len(finished(record)))
-        if lacking:
-            try:
+        try:
+            if lacking:
                 _run(plan, storage, done=study.trials - lacking, workers=workers)
-            finally:
-                # Also after Ctrl-C: what is finished is in the store, and another machine can go on from it.
-                folder.save_journal()
-        if lacking or not folder.store.exists(folder.path(STUDY_FILE)):
-            export(plan, record)
+        finally:
+            # Also after Ctrl-C: what is finished is in the store, and another machine can go on from it.
+            folder.save_journal()
+            if len(finished(record)) != _exported_trials(folder):
+                export(plan, record)
     facts = json.loads(folder.store.read(folder.path(STUDY_FILE)))
     seconds = time.monotonic() - started
     result = {
@@ -153,6 +161,15 @@ def search(plan: SearchPlan, *, workers: int | None = None) -> dict[str, Any]:
     return {**result, "text": _summary(plan, result, seconds)}
 
 
+def _exported_trials(folder: StudyFolder) -> int:
+    """How many trials ``study.json`` tells of; 0 where there is none, or a damaged one to write anew."""
+    try:
+        facts = json.loads(folder.store.read(folder.path(STUDY_FILE)))
+        return int(facts["trials_completed"] + facts["trials_failed"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return 0
+
+
 def _run(plan: SearchPlan, storage: optuna.storages.BaseStorage, *, done: int, workers: int | None) -> None:
     """Runs the lacking trials with a live display."""
     quieten()
@@ -161,10 +178,11 @@ def _run(plan: SearchPlan, storage: optuna.storages.BaseStorage, *, done: int, w
 
     study, zoo, folder = plan.study, plan.zoo, plan.folder
     images = zoo.dataset()
+    training, validation = search_populations(zoo, images.train, study.validation_members)
     data = TrialData(
         store=folder.store,
-        training=zoo.population("train"),
-        validation=zoo.population("validation", epochs="one", limit=study.validation_members),
+        training=training,
+        validation=validation,
         training_images=images.train,
         validation_images=images.validation,
     )
@@ -199,9 +217,11 @@ def _run(plan: SearchPlan, storage: optuna.storages.BaseStorage, *, done: int, w
             # Epochs that a failed trial did not run are not to come either.
             task.update(max(done * study.epochs + counts["epochs"], (done + counts["ended"]) * study.epochs), note())
             counts["epochs"] = max(counts["epochs"], counts["ended"] * study.epochs)
+            if counts["ended"] % max(SNAPSHOT_TRIALS, lacking // MAX_SNAPSHOTS) == 0:
+                folder.save_journal()
 
         with runtime(folder.store, workers=workers) as cluster:
-            existing = len(load_study(storage, folder.name, study.modes).get_trials(deepcopy=False))
+            existing = len(load_study(storage, folder.name, study.modes, study.metrics).get_trials(deepcopy=False))
             run_trials(
                 study,
                 data,
@@ -214,6 +234,13 @@ def _run(plan: SearchPlan, storage: optuna.storages.BaseStorage, *, done: int, w
                 on_epoch=on_epoch,
                 on_end=on_end,
             )
+
+
+def search_populations(zoo: Zoo, images: Images, validation_members: int) -> tuple[Population, Population]:
+    """(training, validation) members, their weights on dead inputs zeroed as in the analysis."""
+    training = zoo.population("train")
+    validation = zoo.population("validation", epochs="one", limit=validation_members)
+    return without_dead_inputs(training, images), without_dead_inputs(validation, images)
 
 
 def export(plan: SearchPlan, record: optuna.Study) -> None:
@@ -248,7 +275,10 @@ def export(plan: SearchPlan, record: optuna.Study) -> None:
 
 
 def importances(record: optuna.Study, study: Study) -> dict[str, dict[str, float]]:
-    """For each objective, how much of its variance each parameter explains (fANOVA); they add up to 1."""
+    """For each objective, how much of its variance each parameter explains (fANOVA).
+
+    They add up to 1; an objective that does not vary has none.
+    """
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = {}
     for place, metric in enumerate(study.metrics):
@@ -256,31 +286,26 @@ def importances(record: optuna.Study, study: Study) -> dict[str, dict[str, float
         def objective(trial: FrozenTrial, place: int = place) -> float:
             return float(trial.values[place])
 
-        found[metric] = optuna.importance.get_param_importances(record, evaluator=evaluator, target=objective)
+        try:
+            found[metric] = optuna.importance.get_param_importances(record, evaluator=evaluator, target=objective)
+        except RuntimeError:  # the same value in every trial
+            found[metric] = {}
     return found
 
 
 def estimate(plan: SearchPlan, workers: int | None = None) -> dict[str, Any]:
     """What ``search`` would do and how long it takes, from an epoch on a few members made here and now."""
-    from trainables.fit import AutoencoderFit
-
     study, zoo, folder = plan.study, plan.zoo, plan.folder
     done = 0
     if folder.store.exists(folder.path(TRIALS_FILE)):
         done = len(pd.read_parquet(io.BytesIO(folder.store.read(folder.path(TRIALS_FILE))), columns=["trial"]))
     lacking = max(0, study.trials - done)
-    config = from_json(AutoencoderConfig, {**study.settings, "epochs": study.epochs})
     processes = min(workers or os.cpu_count() or 1, max(lacking, 1))
     seconds, size = 0.0, 0
     if lacking:
-        some = zoo.population("train", limit=CALIBRATION_MEMBERS)
-        fit = AutoencoderFit(config, some, zoo.dataset().train)
-        started = time.perf_counter()
-        fit.step()
-        each = (time.perf_counter() - started) / len(some)
-        epoch_s = each * len(zoo.rows("train"))
-        seconds = START_S + epoch_s * (study.epochs + 1) * lacking / processes
-        size = lacking * sum(len(content) for content in fit.codec().to_files().values())
+        trial_s, trial_bytes = _cost_of_a_trial(plan)
+        seconds = START_S + trial_s * math.ceil(lacking / processes)
+        size = lacking * trial_bytes
     return {
         "study_name": folder.name,
         "uri": folder.store.join(folder.path()),
@@ -297,6 +322,40 @@ def estimate(plan: SearchPlan, workers: int | None = None) -> dict[str, Any]:
         if lacking
         else f"study {folder.name} is complete; nothing would run",
     }
+
+
+def _cost_of_a_trial(plan: SearchPlan) -> tuple[float, int]:
+    """Seconds and bytes of a trial on one CPU: means over some configurations that the space proposes.
+
+    Preparation and an epoch are measured on a few members; the validation, with its refinement, is the real one.
+    """
+    from trainables.autoencoder import layer_rows
+    from trainables.fit import AutoencoderFit
+
+    study, zoo, images = plan.study, plan.zoo, plan.zoo.dataset()
+    some = zoo.population("train", limit=CALIBRATION_MEMBERS)
+    validation = zoo.population("validation", epochs="one", limit=study.validation_members)
+    growth = len(zoo.rows("train")) / len(some)
+    space = study.bound_space(layer_rows(some.architecture))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    draw = optuna.create_study(
+        sampler=optuna.samplers.RandomSampler(seed=plan.seed), directions=["minimize"] * len(study.metrics)
+    )
+    configs = [from_json(AutoencoderConfig, space(draw.ask())) for _ in range(CALIBRATION_TRIALS)]
+    seconds, size = 0.0, 0
+    with one_thread():  # as in a trial
+        AutoencoderFit(configs[0], some, images.train).step()  # the first one of a process takes longer
+        for config in configs:
+            started = time.perf_counter()
+            fit = AutoencoderFit(config, some, images.train)
+            prepared = time.perf_counter()
+            fit.step()
+            stepped = time.perf_counter()
+            fit.validate(validation, images.validation)
+            seconds += growth * (prepared - started + study.epochs * (stepped - prepared))
+            seconds += time.perf_counter() - stepped
+            size += sum(len(content) for content in fit.codec().to_files().values())
+    return seconds / len(configs), size // len(configs)
 
 
 def _summary(plan: SearchPlan, result: Mapping[str, Any], seconds: float) -> str:

@@ -57,9 +57,10 @@ class ShardQueue:
         self._handed_out += 1
         return self._held[rank]
 
-    def finish(self, rank: int) -> None:
-        """The shard that a worker held is on storage."""
-        self._finished.add(self._held.pop(rank))
+    def finish(self, rank: int, shard: ShardRange) -> None:
+        """A shard is on storage; ignored from a worker that does not hold it, such as one of a group that is gone."""
+        if self._held.get(rank) == shard:
+            self._finished.add(self._held.pop(rank))
 
     def progress(self) -> Progress:
         """How far the workers are."""

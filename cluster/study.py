@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from cluster.inventory import STUDIES
+from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 SNAPSHOT = re.compile(r"journal-(\d{4})\.log")
@@ -69,21 +71,44 @@ class StudyFolder:
         return [path for path in paths if SNAPSHOT.fullmatch(path.removeprefix(self.path() + "/"))]
 
     def save_journal(self) -> None:
-        """Copies the journal to the store under the next free number, if it has changed."""
-        content = self.journal.read_bytes()
-        taken = self.snapshots()
-        if taken and self.store.read(taken[-1]) == content:
+        """Copies the journal to the store under the next free number, if it has anything new.
+
+        Raises:
+            ZooError: Another machine has gone on with the study meanwhile.
+        """
+        content, stored = self.journal.read_bytes(), self._newest_snapshot()
+        if stored.startswith(content):
             return
-        number = len(taken) + 1
+        self._longer(content, stored)
+        number = len(self.snapshots()) + 1
         while not self.store.put_new(self.path(f"journal-{number:04d}.log"), content):
             number += 1
 
+    def _newest_snapshot(self) -> bytes:
+        taken = self.snapshots()
+        return self.store.read(taken[-1]) if taken else b""
+
+    def _longer(self, here: bytes, stored: bytes) -> bytes:
+        """The one of two journals that the other is the beginning of.
+
+        Raises:
+            ZooError: They tell different stories, as after a search on two machines.
+        """
+        longer, shorter = (here, stored) if len(here) >= len(stored) else (stored, here)
+        if not longer.startswith(shorter):
+            raise ZooError(
+                f"study {self.name} has gone on differently on this machine ({self.journal}) and in {self.store.uri}; "
+                f"delete {self.journal} to continue what is in the store, and search on one machine at a time"
+            )
+        return longer
+
     @contextmanager
     def open_journal(self) -> Iterator[JournalStorage]:
-        """Opens the journal for writing: that on this disk, else a copy of the newest one in the store.
+        """Opens the journal for writing: that on this disk, or the newest one in the store if that goes further.
 
         Raises:
             BlockingIOError: Another process is at it.
+            ZooError: Neither of the two is a continuation of the other.
         """
         self.live.mkdir(parents=True, exist_ok=True)
         with (self.live / "lock").open("w") as lock:
@@ -93,27 +118,32 @@ class StudyFolder:
                 raise BlockingIOError(
                     f"another search of study {self.name} is running; wait for it or end it"
                 ) from error
-            if not self.journal.exists() and (taken := self.snapshots()):
-                self.journal.write_bytes(self.store.read(taken[-1]))
-            _drop_partial_line(self.journal)
+            here = self.journal.read_bytes() if self.journal.exists() else b""
+            newest = self._longer(_whole_lines(here), _whole_lines(self._newest_snapshot()))
+            if newest != here:
+                self.journal.write_bytes(newest)
             yield JournalStorage(JournalFileBackend(str(self.journal)))
 
 
-def _drop_partial_line(journal: Path) -> None:
-    """Cuts off what a killed process left of its last entry: the next one would be appended to it."""
-    if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
-        journal.write_bytes(content[: content.rfind(b"\n") + 1])
+def _whole_lines(journal: bytes) -> bytes:
+    """A journal without what a killed process left of its last entry: the next one would be appended to it."""
+    return journal[: journal.rfind(b"\n") + 1]
 
 
-def load_study(storage: BaseStorage, name: str, modes: tuple[str, ...]) -> optuna.Study:
+def load_study(storage: BaseStorage, name: str, modes: tuple[str, ...], metrics: tuple[str, ...]) -> optuna.Study:
     """The study in a journal; a new one where there is none yet."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna.create_study(
+    study = optuna.create_study(
         storage=storage,
         study_name=name,
         load_if_exists=True,
         directions=["minimize" if mode == "min" else "maximize" for mode in modes],
     )
+    if study.metric_names != list(metrics):
+        with warnings.catch_warnings():  # of an interface that may change
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(metrics))  # what dashboards call the objectives
+    return study
 
 
 def reap(study: optuna.Study) -> int:

@@ -90,7 +90,8 @@ class AutoencoderTrial(tune.Trainable):
             if fit.epoch >= fit.config.epochs:
                 validated = fit.validate(self.data.validation, self.data.validation_images)
                 for name, content in fit.codec().to_files().items():
-                    self.data.store.put_new(f"{self.trial[FOLDER]}/{name}", content)
+                    # The journal says which trials there are: a model that it does not know of is replaced.
+                    self.data.store.put(f"{self.trial[FOLDER]}/{name}", content)
                 result |= {**validated, VALIDATED: validated, "done": True}
         except (DivergedError, ValueError) as error:  # diverged, or a configuration that does not suit the zoo
             return {FAILURE: str(error), "done": True}

@@ -48,7 +48,7 @@ def work(settings: dict[str, Any]) -> None:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     while (shard := ray.get(queue.take.remote(rank, world_size, os.getpid()))) is not None:
         store_shard(plan, store, shard)
-        ray.get(queue.finish.remote(rank))
+        ray.get(queue.finish.remote(rank, shard))
 
 
 def train_shards(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.analyze import TEST_MEMBERS
 from cluster import cli
 from cluster.cli import run
 
@@ -50,6 +51,21 @@ def test_help_names_every_verb(capsys):
 def test_every_verb_has_help(verb, capsys):
     assert run([verb, "--help"]) == 0
     assert "--store" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("verb", "defaults"),
+    [
+        ("generate", ["as many as CPUs"]),
+        ("search", ["as many as CPUs"]),
+        ("analyze", [str(TEST_MEMBERS), "all"]),
+        ("dashboard", ["the newest"]),
+    ],
+)
+def test_help_tells_defaults(verb, defaults, capsys):
+    run([verb, "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert [words for words in defaults if f"(default: {words})" not in text] == []
 
 
 def test_module_and_console_script_are_the_same():
@@ -176,6 +192,10 @@ def test_dry_run_of_the_demo_writes_nothing(capsys, tmp_path):
     result = succeeds(capsys, ["demo", "--members", "64", "--dry-run", "--store", str(tmp_path / "store")])
     assert result["generate"]["missing_members"] == 64
     assert everything(tmp_path) == []
+    parts = [result[verb] for verb in ("generate", "search", "analyze")]
+    for key in ("seconds", "bytes"):
+        assert all(part[key] > 0 for part in parts)
+        assert result[key] == pytest.approx(sum(part[key] for part in parts), abs=0.1)
 
 
 def test_sound_zoo_verifies(capsys, small_zoo):
@@ -224,8 +244,37 @@ def test_list_shows_finished_and_unfinished_zoos(capsys, zoo_copy):
     assert "unfinished" in capsys.readouterr().out
 
 
+def test_list_shows_what_is_damaged_beside_the_rest(capsys, zoo_copy):
+    store = Path(zoo_copy.store.uri)
+    (store / "zoos" / "broken-12345678").mkdir()
+    (store / "zoos" / "broken-12345678" / "manifest-0001.json").write_text("{")
+    facts = {"trials_completed": 3, "trials_failed": 1, "zoo": {"name": zoo_copy.name}}
+    whole, half = ({**facts, "study": {"trials": trials}} for trials in (4, 8))
+    contents = {"bad": "{", "empty": "{}", "good": json.dumps(whole), "half": json.dumps(half), "list": "[]"}
+    for name, content in contents.items():
+        (store / "studies" / name).mkdir(parents=True)
+        (store / "studies" / name / "study.json").write_text(content)
+    (store / "studies" / "running" / "live").mkdir(parents=True)
+    result = succeeds(capsys, ["list", "--store", str(store)])
+    assert {zoo["zoo"]: "damaged" in zoo for zoo in result["zoos"]} == {"broken-12345678": True, zoo_copy.name: False}
+    assert [(study["study"], study["complete"], "damaged" in study) for study in result["studies"]] == [
+        ("bad", False, True),
+        ("empty", False, True),
+        ("good", True, False),
+        ("half", False, False),
+        ("list", False, True),
+        ("running", False, False),
+    ]
+    assert run(["list", "--store", str(store)]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert f"half  4 of 8 trials  on {zoo_copy.name}" in lines
+    assert any(line.startswith("bad  damaged: ") for line in lines)
+    assert any(line.startswith("broken-12345678  damaged: ") for line in lines)
+    assert any(line.startswith("running  unfinished") for line in lines)
+
+
 def test_complete_zoo_is_reused(capsys, tmp_path, small_recipe, small_zoo):
-    given = [f"{field}={getattr(small_recipe, field)}" for field in ("name", "shard_members")]
+    given = [f"{field}={getattr(small_recipe, field)}" for field in ("name", "block_members", "shard_members")]
     settings = [part for assignment in given for part in ("--set", assignment)]
     arguments = ["generate", "digits-mlp-diverse", "--members", "64", "--epochs", "2", *settings]
     arguments += ["--set", "snapshot_epochs=0,1,2", "--store", small_zoo.store.uri]

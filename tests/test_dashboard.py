@@ -1,4 +1,4 @@
-"""The dashboards show a copy of a study, on loopback, and end with Ctrl-C."""
+"""The dashboards show a copy of a study, on loopback, and end with Ctrl-C or SIGTERM."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.dashboard import copy_journal, find_folder
+from cluster.dashboard import copy_journal, find_folder, run_dashboard
 from cluster.study import StudyFolder, load_study
 from zoo.storage.store import Store
 
@@ -28,7 +28,7 @@ def store(tmp_path):
     for name in ("older-11111111", "newer-22222222"):
         folder = StudyFolder(store, name)
         with folder.open_journal() as storage:
-            study = load_study(storage, name, ("min", "max"))
+            study = load_study(storage, name, ("min", "max"), ("rate", "agreement"))
             study.tell(study.ask(), [0.5, 0.9])
             folder.save_journal()
         os.utime(folder.journal, (1e9, 1e9 + (name == "newer-22222222")))
@@ -69,8 +69,27 @@ def answer(url, process):
     raise AssertionError(f"no answer from {url}")
 
 
+def test_first_dashboard_ends_if_the_second_cannot_start(store, monkeypatch):
+    started = []
+
+    def start(command, **_):
+        if started:
+            raise OSError("no more processes")
+        started.append(popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return started[0]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr("cluster.dashboard.subprocess.Popen", start)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(OSError, match="no more processes"):
+        run_dashboard(store.uri, None, host="127.0.0.1", port=1)
+    assert started[0].poll() == -signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 @pytest.mark.slow
-def test_both_dashboards_answer_and_end_with_ctrl_c(store):
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_both_dashboards_answer_and_end_with_a_signal(how, code, store):
     before = StudyFolder(store, "newer-22222222").journal.read_bytes()
     port = free_pair()
     process = subprocess.Popen(
@@ -80,12 +99,15 @@ def test_both_dashboards_answer_and_end_with_ctrl_c(store):
     try:
         assert b"newer-22222222" in answer(f"http://127.0.0.1:{port}/api/studies", process)
         assert b"TensorBoard" in answer(f"http://127.0.0.1:{port + 1}/", process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         _, words = process.communicate(timeout=30)
+        for each in (port, port + 1):
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection(("127.0.0.1", each))
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert f"http://127.0.0.1:{port + 1}/" in words
     assert StudyFolder(store, "newer-22222222").journal.read_bytes() == before
 

@@ -14,7 +14,7 @@ PATIENCE_S = 300
 REUSE_S = 30
 
 
-def run_demo(tmp_path):
+def run_demo(tmp_path, *more):
     token = tmp_path / "token"
     token.write_text("0123456789abcdef" * 4)
     environment = {
@@ -24,7 +24,18 @@ def run_demo(tmp_path):
         "RAY_AUTH_TOKEN_PATH": str(token),
         "PYTHONPATH": str(ROOT),
     }
-    options = ["--members", "128", "--trials", "2", "--epochs", "1", "--store", str(tmp_path / "store"), "--json"]
+    options = [
+        "--members",
+        "128",
+        "--trials",
+        "2",
+        "--epochs",
+        "1",
+        "--store",
+        str(tmp_path / "store"),
+        "--json",
+        *more,
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "cluster", "demo", *options],
         env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
@@ -43,6 +54,9 @@ def test_demo_runs_and_is_reused(tmp_path):
     assert "<html" in report.read_text()[:500]
     assert {headline["codec"] for headline in first["report"]["headlines"]} >= {"function-metric", "autoencoder"}
     written = report.stat().st_mtime_ns
+
+    ahead = run_demo(tmp_path, "--dry-run")
+    assert (ahead["generate"]["seconds"], ahead["search"]["missing_trials"]) == (0, 0)
 
     started = time.monotonic()
     second = run_demo(tmp_path)

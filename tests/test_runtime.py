@@ -55,6 +55,71 @@ def test_damaged_record_does_not_count(tmp_path, content):
 
 
 @pytest.fixture
+def environment(monkeypatch, tmp_path):
+    """An environment without anything about Ray."""
+    clean = {"HOME": str(tmp_path), "RAY_TMPDIR": str(tmp_path)}
+    monkeypatch.setattr(os, "environ", clean)
+    return clean
+
+
+def test_own_ray_stays_on_loopback_with_a_token_of_its_own(environment):
+    runtime.quieten()
+    assert environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert environment["RAY_AUTH_MODE"] == "token"
+    token = environment["RAY_AUTH_TOKEN"]
+    assert len(token) == 64
+    runtime.quieten()
+    assert environment["RAY_AUTH_TOKEN"] == token
+
+
+def test_token_that_the_user_names_is_kept(environment):
+    environment["RAY_AUTH_TOKEN_PATH"] = "token"
+    runtime.quieten()
+    assert "RAY_AUTH_TOKEN" not in environment
+
+
+def test_cluster_to_join_keeps_its_network_and_token(environment):
+    environment["RAY_ADDRESS"] = "10.0.0.1:6379"
+    runtime.quieten()
+    assert not {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} & set(environment)
+
+
+LISTENERS = """
+import contextlib
+import sys
+
+from cluster.runtime import runtime
+from zoo.storage.store import Store
+
+with runtime(Store("store")):
+    import psutil
+    import ray
+
+    ray.get(ray.remote(lambda: 0).remote())  # a worker listens too
+    driver = psutil.Process()
+    for process in (driver, *driver.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    print(process.name(), connection.laddr.ip.removeprefix("::ffff:"), file=sys.__stdout__)
+"""
+
+
+@pytest.mark.slow
+def test_own_ray_listens_on_loopback_alone(tmp_path):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", LISTENERS], capture_output=True, text=True, timeout=100, cwd=tmp_path,
+        env={**kept, "RAY_ADDRESS": "local", "HOME": str(tmp_path), "PYTHONPATH": str(runtime.PACKAGES)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    listeners = [line.rsplit(" ", 1) for line in done.stdout.splitlines()]
+    assert {"gcs_server", "raylet"} <= {name for name, _ in listeners}
+    assert {address for _, address in listeners} == {"127.0.0.1"}
+    assert not (tmp_path / ".ray" / "auth_token").exists()
+
+
+@pytest.fixture
 def two_nodes(monkeypatch):
     """What Ray says of a cluster of two live nodes of 2 CPUs each, and a dead one."""
     import ray
@@ -144,7 +209,7 @@ def test_queue_hands_out_every_shard_once():
     taken = []
     while (shard := queue.take(0, 1, 100)) is not None:
         taken.append(shard)
-        queue.finish(0)
+        queue.finish(0, shard)
     assert tuple(taken) == SHARDS
     assert queue.progress().members == 20
 
@@ -152,18 +217,29 @@ def test_queue_hands_out_every_shard_once():
 def test_queue_hands_out_anew_what_a_dead_worker_held():
     queue = ShardQueue(SHARDS[:2])
     lost = queue.take(0, 2, 100)
-    queue.take(1, 2, 101)
-    queue.finish(1)
+    queue.finish(1, queue.take(1, 2, 101))
     assert queue.take(1, 2, 101) is None  # what rank 0 holds is not known to be lost
     assert queue.take(0, 2, 102) == lost
-    queue.finish(0)
+    queue.finish(0, lost)
     assert queue.progress().shards == 2
     assert queue.progress().workers == (100, 101, 102)
 
 
 def test_queue_hands_out_anew_what_a_vanished_rank_held():
     queue = ShardQueue(SHARDS[:2])
-    queue.take(0, 2, 100)
+    first = queue.take(0, 2, 100)
     lost = queue.take(1, 2, 101)
-    queue.finish(0)
+    queue.finish(0, first)
     assert queue.take(0, 1, 102) == lost
+
+
+def test_queue_ignores_a_late_word_of_a_dead_worker():
+    queue = ShardQueue(SHARDS[:3])
+    first, second = queue.take(0, 2, 100), queue.take(1, 2, 101)
+    assert queue.take(1, 2, 103) == second  # the group was started anew, in another order
+    assert queue.take(0, 2, 102) == first
+    queue.finish(0, second)
+    assert queue.progress().shards == 0
+    queue.finish(0, first)
+    queue.finish(0, first)
+    assert queue.progress().members == 4

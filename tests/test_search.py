@@ -1,5 +1,6 @@
 """Studies: what is recorded, what is continued, what a trial does; with Ray in the slow tests."""
 
+import contextlib
 import io
 import json
 import math
@@ -15,21 +16,24 @@ import pytest
 from optuna.trial import TrialState
 
 from analysis.study import StudyRecord
-from cluster.runtime import quieten
-from cluster.search import export, importances, plan_search, search
+from cluster.runtime import Cluster, quieten
+from cluster.search import START_S, estimate, export, importances, plan_search, search, search_populations
 from cluster.study import FAILURE, INTERRUPTED, METRICS, StudyFolder, finished, load_study, reap, trial_row
 from search_spaces.studies import DIGITS_AUTOENCODER
 from trainables.config import AutoencoderConfig
+from trainables.fit import AutoencoderFit
 from zoo.config import to_json
+from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 quieten()
 
 from cluster.trainable import FOLDER, NUMBER, VALIDATED, AutoencoderTrial, TrialData, trial_config  # noqa: E402
-from cluster.tuning import StudySearch  # noqa: E402
+from cluster.tuning import StudySearch, TrialEnd  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 MODES = ("min", "max")
+NAMES = ("code_bits_per_weight", "agreement")
 METRIC_NAMES = ("code_bits_per_weight", "agreement")
 PATIENCE_S = 180
 # A network of the small zoo has few rows to choose principal components from.
@@ -43,27 +47,88 @@ def folder(tmp_path):
 
 def test_journal_is_copied_under_new_numbers_and_restored(folder):
     with folder.open_journal() as storage:
-        load_study(storage, folder.name, MODES).ask()
+        load_study(storage, folder.name, MODES, NAMES).ask()
         folder.save_journal()
         folder.save_journal()
         assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log"]
-        load_study(storage, folder.name, MODES).ask()
+        load_study(storage, folder.name, MODES, NAMES).ask()
         folder.save_journal()
     assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log", "journal-0002.log"]
     folder.journal.unlink()
     with folder.open_journal() as storage:
-        assert len(load_study(storage, folder.name, MODES).trials) == 2
+        assert len(load_study(storage, folder.name, MODES, NAMES).trials) == 2
 
 
 def test_journal_survives_a_half_written_entry(folder):
     with folder.open_journal() as storage:
-        load_study(storage, folder.name, MODES).ask()
+        load_study(storage, folder.name, MODES, NAMES).ask()
     with folder.journal.open("ab") as file:
         file.write(b'{"op_code": 4, "trial_')
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES)
+        study = load_study(storage, folder.name, MODES, NAMES)
         study.ask()
-        assert len(load_study(storage, folder.name, MODES).trials) == 2
+        assert len(load_study(storage, folder.name, MODES, NAMES).trials) == 2
+
+
+def told(folder, count):
+    """Goes on with a study by so many trials and copies its journal to the store."""
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES, NAMES)
+        for _ in range(count):
+            study.tell(study.ask(), [0.5, 0.9])
+        folder.save_journal()
+        return len(study.trials)
+
+
+@pytest.fixture
+def machines(tmp_path, monkeypatch):
+    """Two machines with a disk each, on one store."""
+
+    def on(name):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        return StudyFolder(store, "study-12345678")
+
+    store = Store(f"memory://{tmp_path.name}")
+    return on("here"), on("there")
+
+
+def test_study_goes_on_from_the_newest_journal(machines):
+    here, there = machines
+    assert told(here, 2) == 2
+    assert told(there, 3) == 5
+    assert told(here, 1) == 6
+    assert len(here.snapshots()) == 3
+
+
+def test_journals_that_differ_are_refused(machines):
+    here, there = machines
+    told(here, 2)
+    with here.open_journal() as storage:  # is killed before its journal is copied
+        load_study(storage, here.name, MODES).ask()
+    told(there, 1)
+    with pytest.raises(ZooError, match=rf"delete {here.journal} to continue what is in the store"):
+        told(here, 1)
+    here.journal.unlink()
+    assert told(here, 1) == 4
+
+
+def test_search_elsewhere_at_the_same_time_is_noticed(machines):
+    here, there = machines
+    with here.open_journal() as storage:
+        load_study(storage, here.name, MODES).ask()
+        told(there, 1)
+        with pytest.raises(ZooError, match="one machine at a time"):
+            here.save_journal()
+    assert len(here.snapshots()) == 1
+
+
+def test_older_journal_does_not_become_the_newest(machines):
+    here, there = machines
+    told(here, 1)
+    with here.open_journal():
+        told(there, 1)
+        here.save_journal()
+    assert len(here.snapshots()) == 2
 
 
 def test_second_search_of_a_study_is_refused(folder):
@@ -83,7 +148,7 @@ def test_live_files_of_a_remote_store_are_in_the_cache(monkeypatch, tmp_path):
 
 def test_interrupted_trials_are_failed_and_do_not_count(folder):
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES)
+        study = load_study(storage, folder.name, MODES, NAMES)
         study.tell(study.ask(), [0.5, 0.9])
         diverged = study.ask()
         diverged.set_user_attr(FAILURE, "the loss is nan")
@@ -109,7 +174,7 @@ def test_measurements_of_a_trial_are_recorded(folder):
         assert search_algorithm.suggest("a")["latent"] in range(1, 10)
         validated = {"code_bits_per_weight": 0.5, "agreement": 0.9, "kl": math.inf}
         search_algorithm.on_trial_complete("a", {VALIDATED: validated, "time_total_s": 3.0})
-        (trial,) = load_study(storage, folder.name, MODES).trials
+        (trial,) = load_study(storage, folder.name, MODES, NAMES).trials
     assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.5, 0.9])
     assert trial.user_attrs[METRICS] == {"code_bits_per_weight": 0.5, "agreement": 0.9}
     row = trial_row(trial)
@@ -130,7 +195,7 @@ def test_trial_without_objectives_fails(folder, result, error, words):
         search_algorithm = searcher(folder, storage)
         search_algorithm.suggest("a")
         search_algorithm.on_trial_complete("a", result, error)
-        study = load_study(storage, folder.name, MODES)
+        study = load_study(storage, folder.name, MODES, NAMES)
         assert [trial.state for trial in study.trials] == [TrialState.FAIL]
         assert words in study.trials[0].user_attrs[FAILURE]
         assert len(finished(study)) == 1
@@ -138,7 +203,7 @@ def test_trial_without_objectives_fails(folder, result, error, words):
 
 def test_importances_add_up(folder):
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES)
+        study = load_study(storage, folder.name, MODES, NAMES)
         for _ in range(12):
             trial = study.ask()
             latent, rate = trial.suggest_int("latent", 1, 9), trial.suggest_float("rate_loss", 0.1, 1.0)
@@ -147,6 +212,16 @@ def test_importances_add_up(folder):
     assert found["code_bits_per_weight"]["latent"] > 0.9
     assert found["agreement"]["rate_loss"] > 0.9
     assert all(abs(sum(shares.values()) - 1) < 1e-6 for shares in found.values())
+
+
+def test_objective_that_does_not_vary_has_no_importances(folder):
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES, NAMES)
+        for _ in range(8):
+            trial = study.ask()
+            study.tell(trial, [float(trial.suggest_int("latent", 1, 9)), 1.0])
+        found = importances(study, DIGITS_AUTOENCODER)
+    assert found == {"code_bits_per_weight": {"latent": 1.0}, "agreement": {}}
 
 
 def plan(zoo, store, settings=SMALL, **named):
@@ -173,6 +248,21 @@ def trial_data(small_zoo, tmp_path):
         training_images=images.train,
         validation_images=images.validation,
     )
+
+
+def test_networks_are_searched_with_the_inputs_that_the_analysis_gives_them(small_zoo):
+    images = small_zoo.dataset().train
+    training, validation = search_populations(small_zoo, images, 5)
+    dead_D = (images.pixels == 0).flatten(1).all(dim=0)
+    for found, raw in [
+        (training, small_zoo.population("train")),
+        (validation, small_zoo.population("validation", epochs="one", limit=5)),
+    ]:
+        weight_MHD = found.architecture.tensors(found.weights_MP)["1.weight"]
+        raw_MHD = raw.architecture.tensors(raw.weights_MP)["1.weight"]
+        assert float(raw_MHD[:, :, dead_D].abs().sum()) > 0
+        assert float(weight_MHD[:, :, dead_D].abs().sum()) == 0
+        assert (weight_MHD[:, :, ~dead_D] == raw_MHD[:, :, ~dead_D]).all()
 
 
 def trial_dict(number=0, **changes):
@@ -203,6 +293,15 @@ def test_trial_is_validated_and_stored_at_its_end(trial_data):
         "studies/s/checkpoints/trial-0003/config.json",
         "studies/s/checkpoints/trial-0003/model.safetensors",
     ]
+
+
+def test_model_that_the_journal_does_not_know_is_replaced(trial_data):
+    model = "studies/s/checkpoints/trial-0003/model.safetensors"
+    trial_data.store.put(model, b"of another study that was given up")
+    trial = begun(trial_dict(3), trial_data)
+    while not trial.step().get("done"):
+        pass
+    assert trial_data.store.read(model) == trial.fit.codec().to_files()["model.safetensors"]
 
 
 def test_trial_goes_on_from_its_checkpoint(trial_data, tmp_path):
@@ -316,6 +415,77 @@ def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
         assert abs(codec.shared_bytes - second.loc[trial, "shared_bytes"]) < 1
     logs = list(Path(longer["tensorboard"]).glob("trial-*/events*"))
     assert len(logs) >= 5
+
+
+def test_estimate_knows_of_the_validation(small_zoo, monkeypatch):
+    def slow(self, *arguments):
+        time.sleep(0.5)
+        return validate(self, *arguments)
+
+    validate = AutoencoderFit.validate
+    monkeypatch.setattr(AutoencoderFit, "validate", slow)
+    result = estimate(plan(small_zoo, small_zoo.store.uri, trials=40), workers=2)
+    assert START_S + 20 * 0.5 < result["seconds"] < START_S + 20 * 5
+    assert 40 * 5_000 < result["bytes"] < 40 * 1_000_000
+
+
+@pytest.fixture
+def fake_trials(monkeypatch):
+    """Instead of Ray: trials end at once, until the given number have, and then comes Ctrl-C."""
+
+    def until(stop):
+        def run(study, data, folder, storage, *, trials, on_end, **_):
+            record = load_study(storage, folder.name, study.modes)
+            for done in range(trials):
+                if done == stop:
+                    raise KeyboardInterrupt
+                trial = record.ask()
+                trial.set_user_attr(METRICS, dict(zip(study.metrics, (0.5, 0.9), strict=True)))
+                record.tell(trial, [0.5, 0.9])
+                on_end(TrialEnd(trial.number, trial.user_attrs[METRICS], None))
+
+        monkeypatch.setattr("cluster.tuning.run_trials", run)
+
+    monkeypatch.setattr(
+        "cluster.search.runtime", lambda *_, **__: contextlib.nullcontext(Cluster(local=True, nodes=1, cpus=1))
+    )
+    return until
+
+
+def test_stopped_search_and_its_extension_are_exported(zoo_copy, fake_trials):
+    store = zoo_copy.store
+    fake_trials(stop=0)
+    with pytest.raises(KeyboardInterrupt):
+        search(plan(zoo_copy, store.uri, trials=4))
+    folder = plan(zoo_copy, store.uri, trials=4).folder
+    assert not store.exists(folder.path("study.json"))
+    for trials in (4, 6):
+        fake_trials(stop=1)
+        with pytest.raises(KeyboardInterrupt):
+            search(plan(zoo_copy, store.uri, trials=trials))
+        ended = StudyRecord.open(store, folder.name)
+        fake_trials(stop=None)
+        result = search(plan(zoo_copy, store.uri, trials=trials))
+        assert len(ended.trials) == ended.facts["trials_completed"] == trials - result["new_trials"]
+        assert result["trials_completed"] == trials
+
+
+def test_export_that_misses_trials_is_written_anew(zoo_copy, fake_trials):
+    fake_trials(stop=None)
+    first = plan(zoo_copy, zoo_copy.store.uri, trials=1)
+    search(first)
+    told(first.folder, 1)  # the extension was killed before it could export
+    assert search(plan(zoo_copy, zoo_copy.store.uri, trials=2))["trials_completed"] == 2
+
+
+def test_journal_is_copied_while_trials_run(zoo_copy, fake_trials):
+    fake_trials(stop=None)
+    long = plan(zoo_copy, zoo_copy.store.uri, trials=20)
+    search(long)
+    assert len(long.folder.snapshots()) == 3
+    assert not {"agreement", "code_bits_per_weight"} - set(
+        StudyRecord.open(zoo_copy.store, long.folder.name).importances
+    )
 
 
 def test_export_without_a_finished_trial_names_the_failure(small_zoo, zoo_copy, monkeypatch):

@@ -169,12 +169,12 @@ def trials_table(trials: pd.DataFrame) -> tuple[Table, tuple[tuple[str, str], ..
         trials: One row per trial with the columns ``trial`` and ``state``, every parameter and every objective.
 
     Returns:
-        The table, whose rows can be linked to, and what is the same in all trials as pairs of
+        The table, objectives before parameters, whose rows can be linked to, and what is the same in all trials as pairs of
         name and value: those columns are left out, and so are empty ones.
     """
     # A missing value makes a column of whole numbers one of floats; this undoes it.
     trials = trials.dropna(axis="columns", how="all").convert_dtypes()
-    first = [name for name in ("trial", "state") if name in trials]
+    first = [name for name in ("trial", "state", *METRICS) if name in trials]
     others = [str(name) for name in trials.columns if name not in first]
     constant = {name for name in others if len(trials) > 1 and trials[name].astype(str).nunique(dropna=False) == 1}
     shown = [*first, *(name for name in others if name not in constant)]

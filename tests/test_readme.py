@@ -1,0 +1,59 @@
+"""The README's Python blocks run as they stand, one after the other, beside a store with the zoo that they name."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from trainables.config import AutoencoderConfig
+from trainables.fit import AutoencoderFit
+from trainables.learned_codec import LearnedCodec
+from zoo.recipes import DIGITS_MLP_DIVERSE
+from zoo.storage.build import generate_zoo
+
+README = Path(__file__).parent.parent / "README.md"
+# Numbers that keep the blocks' meaning and shorten the wait.
+SHORTER = (
+    ("epochs=5", "epochs=1"),
+    ("range(5)", "range(1)"),
+    ("epochs=20, snapshot_epochs=[20]", "epochs=1, snapshot_epochs=[1]"),
+)
+
+
+def blocks():
+    return re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.slow
+def test_python_blocks_run(tmp_path, monkeypatch, capsys):
+    recipe = replace(DIGITS_MLP_DIVERSE, members=192, epochs=2, snapshot_epochs=(0, 1, 2))
+    generate_zoo(recipe, str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    runnable = [block for block in blocks() if not block.startswith("# mine.py") and "class " not in block]
+    assert len(runnable) == 3
+    for block in runnable:
+        for old, new in SHORTER:
+            block = block.replace(old, new)
+        exec(block, names)
+    out = capsys.readouterr().out
+    assert "adamw" in out
+    assert out.count("bits per weight") == 2
+
+
+@pytest.mark.slow
+def test_own_autoencoder_of_the_readme_becomes_a_codec(tmp_path, monkeypatch, small_zoo):
+    (block,) = (block for block in blocks() if block.startswith("# my_autoencoder.py"))
+    (tmp_path / "my_autoencoder.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    digits, training = small_zoo.dataset(), small_zoo.population("train")
+    config = AutoencoderConfig(family="my_autoencoder:GatedAutoencoder", latent=16, epochs=1)
+    fit = AutoencoderFit(config, training, digits.train)
+    fit.step()
+    codec = LearnedCodec.from_files(fit.codec().to_files())
+    assert codec.decompress(codec.compress(training)).shape == training.weights_MP.shape
+
+
+def test_every_placeholder_is_filled():
+    assert not re.findall(r"\b[A-Z]{4,}-[A-Z]{4,}\b", README.read_text())
