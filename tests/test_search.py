@@ -33,7 +33,6 @@ from cluster.tuning import StudySearch, TrialEnd  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 MODES = ("min", "max")
-NAMES = ("code_bits_per_weight", "agreement")
 METRIC_NAMES = ("code_bits_per_weight", "agreement")
 PATIENCE_S = 180
 # A network of the small zoo has few rows to choose principal components from.
@@ -47,33 +46,33 @@ def folder(tmp_path):
 
 def test_journal_is_copied_under_new_numbers_and_restored(folder):
     with folder.open_journal() as storage:
-        load_study(storage, folder.name, MODES, NAMES).ask()
+        load_study(storage, folder.name, MODES, METRIC_NAMES).ask()
         folder.save_journal()
         folder.save_journal()
         assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log"]
-        load_study(storage, folder.name, MODES, NAMES).ask()
+        load_study(storage, folder.name, MODES, METRIC_NAMES).ask()
         folder.save_journal()
     assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log", "journal-0002.log"]
     folder.journal.unlink()
     with folder.open_journal() as storage:
-        assert len(load_study(storage, folder.name, MODES, NAMES).trials) == 2
+        assert len(load_study(storage, folder.name, MODES, METRIC_NAMES).trials) == 2
 
 
 def test_journal_survives_a_half_written_entry(folder):
     with folder.open_journal() as storage:
-        load_study(storage, folder.name, MODES, NAMES).ask()
+        load_study(storage, folder.name, MODES, METRIC_NAMES).ask()
     with folder.journal.open("ab") as file:
         file.write(b'{"op_code": 4, "trial_')
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, NAMES)
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
         study.ask()
-        assert len(load_study(storage, folder.name, MODES, NAMES).trials) == 2
+        assert len(load_study(storage, folder.name, MODES, METRIC_NAMES).trials) == 2
 
 
 def told(folder, count):
     """Goes on with a study by so many trials and copies its journal to the store."""
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, NAMES)
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
         for _ in range(count):
             study.tell(study.ask(), [0.5, 0.9])
         folder.save_journal()
@@ -104,7 +103,7 @@ def test_journals_that_differ_are_refused(machines):
     here, there = machines
     told(here, 2)
     with here.open_journal() as storage:  # is killed before its journal is copied
-        load_study(storage, here.name, MODES).ask()
+        load_study(storage, here.name, MODES, METRIC_NAMES).ask()
     told(there, 1)
     with pytest.raises(ZooError, match=rf"delete {here.journal} to continue what is in the store"):
         told(here, 1)
@@ -115,7 +114,7 @@ def test_journals_that_differ_are_refused(machines):
 def test_search_elsewhere_at_the_same_time_is_noticed(machines):
     here, there = machines
     with here.open_journal() as storage:
-        load_study(storage, here.name, MODES).ask()
+        load_study(storage, here.name, MODES, METRIC_NAMES).ask()
         told(there, 1)
         with pytest.raises(ZooError, match="one machine at a time"):
             here.save_journal()
@@ -148,7 +147,7 @@ def test_live_files_of_a_remote_store_are_in_the_cache(monkeypatch, tmp_path):
 
 def test_interrupted_trials_are_failed_and_do_not_count(folder):
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, NAMES)
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
         study.tell(study.ask(), [0.5, 0.9])
         diverged = study.ask()
         diverged.set_user_attr(FAILURE, "the loss is nan")
@@ -174,7 +173,7 @@ def test_measurements_of_a_trial_are_recorded(folder):
         assert search_algorithm.suggest("a")["latent"] in range(1, 10)
         validated = {"code_bits_per_weight": 0.5, "agreement": 0.9, "kl": math.inf}
         search_algorithm.on_trial_complete("a", {VALIDATED: validated, "time_total_s": 3.0})
-        (trial,) = load_study(storage, folder.name, MODES, NAMES).trials
+        (trial,) = load_study(storage, folder.name, MODES, METRIC_NAMES).trials
     assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.5, 0.9])
     assert trial.user_attrs[METRICS] == {"code_bits_per_weight": 0.5, "agreement": 0.9}
     row = trial_row(trial)
@@ -195,7 +194,7 @@ def test_trial_without_objectives_fails(folder, result, error, words):
         search_algorithm = searcher(folder, storage)
         search_algorithm.suggest("a")
         search_algorithm.on_trial_complete("a", result, error)
-        study = load_study(storage, folder.name, MODES, NAMES)
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
         assert [trial.state for trial in study.trials] == [TrialState.FAIL]
         assert words in study.trials[0].user_attrs[FAILURE]
         assert len(finished(study)) == 1
@@ -203,8 +202,9 @@ def test_trial_without_objectives_fails(folder, result, error, words):
 
 def test_importances_add_up(folder):
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, NAMES)
-        for _ in range(12):
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study.sampler = optuna.samplers.RandomSampler(seed=0)
+        for _ in range(40):
             trial = study.ask()
             latent, rate = trial.suggest_int("latent", 1, 9), trial.suggest_float("rate_loss", 0.1, 1.0)
             study.tell(trial, [float(latent), rate])
@@ -216,7 +216,8 @@ def test_importances_add_up(folder):
 
 def test_objective_that_does_not_vary_has_no_importances(folder):
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, NAMES)
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study.sampler = optuna.samplers.RandomSampler(seed=0)
         for _ in range(8):
             trial = study.ask()
             study.tell(trial, [float(trial.suggest_int("latent", 1, 9)), 1.0])
@@ -435,7 +436,7 @@ def fake_trials(monkeypatch):
 
     def until(stop):
         def run(study, data, folder, storage, *, trials, on_end, **_):
-            record = load_study(storage, folder.name, study.modes)
+            record = load_study(storage, folder.name, study.modes, study.metrics)
             for done in range(trials):
                 if done == stop:
                     raise KeyboardInterrupt
@@ -491,7 +492,7 @@ def test_journal_is_copied_while_trials_run(zoo_copy, fake_trials):
 def test_export_without_a_finished_trial_names_the_failure(small_zoo, zoo_copy, monkeypatch):
     study_plan = plan(zoo_copy, zoo_copy.store.uri, trials=1)
     with study_plan.folder.open_journal() as storage:
-        study = load_study(storage, study_plan.folder.name, MODES)
+        study = load_study(storage, study_plan.folder.name, MODES, METRIC_NAMES)
         trial = study.ask()
         trial.set_user_attr(FAILURE, "the loss is nan")
         study.tell(trial, state=TrialState.FAIL)

@@ -169,8 +169,8 @@ def trials_table(trials: pd.DataFrame) -> tuple[Table, tuple[tuple[str, str], ..
         trials: One row per trial with the columns ``trial`` and ``state``, every parameter and every objective.
 
     Returns:
-        The table, objectives before parameters, whose rows can be linked to, and what is the same in all trials as pairs of
-        name and value: those columns are left out, and so are empty ones.
+        The table, objectives before parameters, whose rows can be linked to, and what is the same in all trials as
+        pairs of name and value: those columns are left out, and so are empty ones.
     """
     # A missing value makes a column of whole numbers one of floats; this undoes it.
     trials = trials.dropna(axis="columns", how="all").convert_dtypes()
