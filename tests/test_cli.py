@@ -281,3 +281,16 @@ def test_complete_zoo_is_reused(capsys, tmp_path, small_recipe, small_zoo):
     result = succeeds(capsys, arguments)
     assert result["trained_members"] == 0
     assert result["content_sha256"] == small_zoo.content_sha256
+
+
+def test_the_installed_command_finds_modules_of_the_current_folder(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from zoo.recipes import Recipe\n"
+        "RECIPE = Recipe(name='mine', dataset='digits', members=3, epochs=1, snapshot_epochs=(1,))\n"
+    )
+    command = Path(sys.executable).with_name("zooscale")
+    done = subprocess.run(
+        [command, "generate", "mine:RECIPE", "--dry-run", "--json"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["recipe"]["name"] == "mine"
