@@ -22,7 +22,7 @@ TRAINING_SHARE, TEST_SHARE = 0.7, 0.15
 # Measured on the demo, on one core: a trial's preparation and validation, an epoch on a snapshot, its model; the
 # analysis and its report.
 TRIAL_S, SNAPSHOT_EPOCH_S, TRIAL_BYTES = 4.0, 2.5e-4, 200_000
-ANALYSIS_S, REPORT_BYTES = 140.0, 6_000_000
+ANALYSIS_S, REPORT_BYTES = 75.0, 6_000_000
 
 
 def run_demo(
