@@ -30,7 +30,7 @@ from zoo.storage.build import one_thread
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Epochs, Zoo
 from zoo.training.initialisation import initial_weights
-from zoo.views import align, zero_dead_inputs
+from zoo.views import align, without_dead_inputs
 
 __all__ = ["Analysis", "Headline", "analyze"]
 
@@ -237,5 +237,5 @@ def _evenly(population: Population, count: int) -> Population:
 
 def _canonical(population: Population, data: ImageData, like_P: Tensor) -> Population:
     """Weights on inputs that never occur set to zero, hidden units in the order of those of ``like_P``."""
-    weights_MP = zero_dead_inputs(population.weights_MP, population.architecture, data.train)
-    return population.with_weights(align(weights_MP, population.architecture, like_P).weights_MP)
+    population = without_dead_inputs(population, data.train)
+    return population.with_weights(align(population.weights_MP, population.architecture, like_P).weights_MP)

@@ -1,29 +1,19 @@
 """One pulse through the whole house: generate, search, analyze, and all of it reused."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from ray_environment import environment
 
-ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 300
 REUSE_S = 30
 
 
 def run_demo(tmp_path, *more):
-    token = tmp_path / "token"
-    token.write_text("0123456789abcdef" * 4)
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
-        "RAY_ADDRESS": "local",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-        "PYTHONPATH": str(ROOT),
-    }
     options = [
         "--members",
         "128",
@@ -38,7 +28,7 @@ def run_demo(tmp_path, *more):
     ]
     done = subprocess.run(
         [sys.executable, "-m", "cluster", "demo", *options],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
+        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

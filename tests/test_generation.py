@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from ray_environment import environment
 
 from cluster.generation import chosen_recipe, estimate, generate
 from zoo.recipes import DIGITS_MLP_DIVERSE
@@ -19,7 +19,6 @@ from zoo.storage.store import Store
 from zoo.storage.verify import verify
 from zoo.storage.zoo import Zoo
 
-ROOT = Path(__file__).resolve().parent.parent
 MEMBERS, SHARD_MEMBERS = 320, 32
 OPTIONS = ["--members", str(MEMBERS), "--epochs", "20", "--set", f"shard_members={SHARD_MEMBERS}"]
 RECIPE = chosen_recipe("digits-mlp-diverse", {"members": MEMBERS, "epochs": 20}, [f"shard_members={SHARD_MEMBERS}"])
@@ -53,21 +52,6 @@ last = seen[-1]
 print(json.dumps({"killed": killed, "workers": last.workers, "finished": last.shards, "handed_out": last.handed_out,
                   "content_sha256": zoo.content_sha256}))
 """
-
-
-def environment(tmp_path):
-    """Subprocesses start a Ray of their own, and keep its token out of the home folder."""
-    token = tmp_path / "token"
-    token.write_text("0123456789abcdef" * 4)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    return {
-        **kept,
-        "RAY_ADDRESS": "local",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-    }
 
 
 def command(store, *options):

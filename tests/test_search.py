@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
+from ray_environment import environment
 
 from analysis.study import StudyRecord
 from cluster.runtime import Cluster, quieten
@@ -31,7 +31,6 @@ quieten()
 from cluster.trainable import FOLDER, NUMBER, VALIDATED, AutoencoderTrial, TrialData, trial_config  # noqa: E402
 from cluster.tuning import StudySearch, TrialEnd  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
 MODES = ("min", "max")
 METRIC_NAMES = ("code_bits_per_weight", "agreement")
 PATIENCE_S = 180
@@ -330,20 +329,6 @@ def test_diverged_trial_says_so(trial_data):
     assert results[-1]["done"]
     assert "learning_rate" in results[-1]["failure"]
     assert trial_data.store.list("studies") == []
-
-
-def environment(tmp_path):
-    token = tmp_path / "token"
-    token.write_text("0123456789abcdef" * 4)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    return {
-        **kept,
-        "RAY_ADDRESS": "local",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-    }
 
 
 def command(zoo, trials):

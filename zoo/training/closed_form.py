@@ -29,6 +29,12 @@ def supports(architecture: Architecture) -> bool:
     )
 
 
+def with_constant(architecture: Architecture, inputs: Tensor) -> Tensor:
+    """Inputs ``[n, D-1]`` followed by a constant one where the first layer has a bias: made once for all groups."""
+    has_bias = architecture.linear_layers[0][1] is not None
+    return torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1) if has_bias else inputs
+
+
 class ClosedFormMlps:
     """A group of MLPs of one architecture with their gradients.
 
@@ -44,7 +50,7 @@ class ClosedFormMlps:
             architecture: One for which :func:`supports` holds.
             weights_MP: Initial weights, block by block.
             block: Members that share their minibatches.
-            inputs: All training inputs, float32 ``[n, D-1]``.
+            inputs: All training inputs as :func:`with_constant` gives them, float32 ``[n, D]``.
             batch: Examples a step.
         """
         self.architecture = architecture
@@ -66,8 +72,7 @@ class ClosedFormMlps:
             if bias is not None:
                 target[:, :, -1] = weights_MP[:, bias.span]
 
-        has_bias = self.linear[0][1] is not None
-        self.inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1) if has_bias else inputs
+        self.inputs = inputs
         self.x = torch.empty(self.blocks * batch, self.inputs.shape[1], device=device)
         # Each hidden layer's output is followed by a row of ones where the next layer has a bias.
         self.pre: list[Tensor] = []

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo.architecture import Activate, Architecture
 from zoo.data.images import Images
 from zoo.population import Member
-from zoo.training.closed_form import ClosedFormMlps, supports
+from zoo.training.closed_form import ClosedFormMlps, supports, with_constant
 from zoo.training.grouping import Group, dropout_masks, group_members, minibatches
 from zoo.training.initialisation import initial_weights
 from zoo.training.optimizers import OPTIMIZERS
@@ -93,7 +93,7 @@ def train_population(
             f"initial weights have shape {tuple(initial_MP.shape)}; "
             f"expected ({len(members)}, {architecture.parameters})"
         )
-    inputs = data.inputs.flatten(1).to(device)
+    inputs = with_constant(architecture, data.inputs.flatten(1).to(device))
     onehot = F.one_hot(data.labels, architecture.classes).float().to(device)
     for group in group_members(architecture, members, len(data)):
         chosen = [members[row] for row in group.rows]
