@@ -1,5 +1,6 @@
 """Population training against the per-model reference."""
 
+import itertools
 import math
 
 import pytest
@@ -8,10 +9,12 @@ from reference_training import train_one
 from torch import nn
 
 from zoo.activations import ACTIVATIONS
-from zoo.architecture import Architecture, Flatten, Linear, mlp
+from zoo.architecture import Architecture, Flatten, Linear, mlp, resnet
 from zoo.data import Images, load_dataset
 from zoo.population import Member
-from zoo.training.grouping import dropout_masks, group_members, minibatches
+from zoo.tasks import task_labels
+from zoo.training.backend import BACKENDS, choose_backend
+from zoo.training.grouping import group_members, minibatches, training_examples
 from zoo.training.initialisation import INITIALISATIONS, fans, initial_weights
 from zoo.training.optimizers import OPTIMIZERS
 from zoo.training.streams import Purpose, stream
@@ -25,15 +28,17 @@ def subset(count: int) -> Images:
     return DIGITS.first(count)
 
 
-def final_weights(architecture, members, data, epochs):
+def final_weights(architecture, members, data, epochs, backend="closed-form"):
     weights = torch.empty(len(members), architecture.parameters)
-    for snapshot in train_population(architecture, members, data, epochs=epochs, snapshot_epochs=[epochs]):
+    for snapshot in train_population(
+        architecture, members, data, epochs=epochs, snapshot_epochs=[epochs], backend=backend
+    ):
         weights[list(snapshot.rows)] = snapshot.weights_MP
     return weights
 
 
-def assert_parity(architecture, members, data, epochs, checked=None, median=1e-6, worst=1e-5):
-    weights = final_weights(architecture, members, data, epochs)
+def assert_parity(architecture, members, data, epochs, checked=None, median=1e-6, worst=1e-5, backend="closed-form"):
+    weights = final_weights(architecture, members, data, epochs, backend)
     start = initial_weights(architecture, members)
     for row in range(len(members)) if checked is None else checked:
         *_, (_, expected) = train_one(architecture, members[row], start[row], data, epochs)
@@ -66,10 +71,7 @@ def test_five_epochs_equal_the_reference_in_the_median(optimizer, activation):
     assert_parity(architecture, members, DIGITS, epochs=5, worst=None)
 
 
-@pytest.mark.parametrize("own_order", [False, True], ids=["shared-order", "own-order"])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_group_of_one_hundred_equals_the_reference(optimizer, activation, own_order):
+def assert_parity_of_one_hundred(optimizer, activation, own_order):
     architecture = mlp((1, 8, 8), (16,), 10, activation=activation)
     members = [
         Member(
@@ -85,6 +87,26 @@ def test_a_group_of_one_hundred_equals_the_reference(optimizer, activation, own_
     ]
     assert_parity(architecture, members, subset(10 * 64), epochs=2, checked=[1, 98])  # 20 steps
     assert_parity(architecture, members, DIGITS, epochs=5, checked=[0, 50, 99], worst=None)
+
+
+# Every activation and every optimizer, in both orders.
+PAIRS = list(zip(itertools.cycle(OPTIMIZERS), ACTIVATIONS))
+ORDERS = pytest.mark.parametrize("own_order", [False, True], ids=["shared-order", "own-order"])
+
+
+@ORDERS
+@pytest.mark.parametrize(("optimizer", "activation"), PAIRS)
+def test_a_group_of_one_hundred_equals_the_reference(optimizer, activation, own_order):
+    assert_parity_of_one_hundred(optimizer, activation, own_order)
+
+
+@pytest.mark.slow
+@ORDERS
+@pytest.mark.parametrize(
+    ("optimizer", "activation"), [pair for pair in itertools.product(OPTIMIZERS, ACTIVATIONS) if pair not in PAIRS]
+)
+def test_a_group_of_one_hundred_equals_the_reference_in_every_other_pair(optimizer, activation, own_order):
+    assert_parity_of_one_hundred(optimizer, activation, own_order)
 
 
 @pytest.mark.parametrize("hidden", [(), (12, 7), (9, 8, 6)])
@@ -147,6 +169,10 @@ def test_snapshots_come_once_each_and_include_the_initialisation():
         ("xavier_normal", nn.init.xavier_normal_),
         ("kaiming_uniform", lambda w: nn.init.kaiming_uniform_(w, nonlinearity="relu")),
         ("kaiming_normal", lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu")),
+        ("truncated_normal", lambda w: nn.init.trunc_normal_(w, 0, 0.1, -0.2, 0.2)),
+        ("unit_uniform", nn.init.uniform_),
+        ("unit_normal", nn.init.normal_),
+        ("orthogonal", nn.init.orthogonal_),
     ],
 )
 def test_initialisations_have_the_distributions_of_torch(name, init):
@@ -162,16 +188,31 @@ def test_initialisations_have_the_distributions_of_torch(name, init):
         size = len(own)
         levels = torch.linspace(0, 1, 101)[1:-1]
         spread = expected.std()
-        assert abs(own.mean()) < 5 * spread / math.sqrt(size)
+        assert abs(own.mean() - expected.mean()) < 5 * spread * math.sqrt(2 / size)
         assert own.std() == pytest.approx(float(spread), rel=6 / math.sqrt(size))
         # Kolmogorov–Smirnov between the two samples: 2.0 · √(2/n) is exceeded with probability below 1e-3.
         grid = expected.quantile(levels)
         gap = (own.sort().values[None] <= grid[:, None]).float().mean(1) - levels
         assert gap.abs().max() < 2.0 * math.sqrt(2 / size)
         assert fans(spec) == nn.init._calculate_fan_in_and_fan_out(torch.empty(spec.shape))
-    assert set(INITIALISATIONS) == {
-        "uniform", "normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal",
-    }  # fmt: skip
+
+
+def test_every_initialisation_is_known_here():
+    (cases,) = (
+        mark.args[1]
+        for mark in test_initialisations_have_the_distributions_of_torch.pytestmark
+        if mark.name == "parametrize"
+    )
+    assert {name for name, _ in cases} == set(INITIALISATIONS)
+
+
+@pytest.mark.parametrize("hidden", [30, 100])
+def test_orthogonal_rows_or_columns_are_orthonormal(hidden):
+    architecture = mlp((1, 8, 8), (hidden,), 10)
+    weights = initial_weights(architecture, [Member(id=0, seed=1, initialisation="orthogonal", init_scale=3.0)])
+    weight = weights[0, architecture.layout[0].span].view(hidden, 64)
+    product = weight @ weight.T if hidden < 64 else weight.T @ weight
+    assert (product - 9 * torch.eye(min(hidden, 64))).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
@@ -182,27 +223,127 @@ def test_seeds_do_not_wrap(seed):
 
 def test_minibatches_cover_the_subset_once_and_change_with_the_epoch():
     member = Member(id=0, seed=0, training_fraction=0.5, batch_size=10, order_seed=1, subset_seed=2)
-    first, second = minibatches(member, 200, 1), minibatches(member, 200, 2)
+    examples = training_examples(member, subset(200))
+    first, second = minibatches(member, examples, 1), minibatches(member, examples, 2)
     assert first.shape == (10, 10)
-    assert len(set(first.flatten().tolist())) == 100
-    assert set(first.flatten().tolist()) == set(second.flatten().tolist())
+    assert len(set(examples.tolist())) == 100
+    assert set(first.flatten().tolist()) == set(second.flatten().tolist()) == set(examples.tolist())
     assert first.tolist() != second.tolist()
 
 
-def test_dropout_masks_have_their_rate_and_differ_between_members():
-    member = Member(id=0, seed=0, dropout=0.3)
-    masks = dropout_masks(member, 1, 50, 20, 64)
-    assert (masks == 0).mean() == pytest.approx(0.3, abs=0.01)
-    assert set(masks.flatten().tolist()) == {0.0, float(torch.tensor(1 / 0.7))}
-    assert (masks != dropout_masks(Member(id=1, seed=1, dropout=0.3), 1, 50, 20, 64)).any()
+def test_subsets_are_disjoint_and_of_their_size():
+    data = subset(105)
+    members = [Member(id=i, seed=i, subset_size=20, subset_index=i, subset_seed=3) for i in range(5)]
+    pieces = [set(training_examples(member, data).tolist()) for member in members]
+    assert [len(piece) for piece in pieces] == [20] * 5
+    assert len(set().union(*pieces)) == 100
+    with pytest.raises(ValueError, match=r"subset_index is 5; allowed: 0 to 4, since 105 .* 5 disjoint subsets of 20"):
+        training_examples(Member(id=5, seed=5, subset_size=20, subset_index=5), data)
+
+
+@pytest.mark.parametrize("task", ["3-8", "8-3", "5-0-1"])
+def test_tasks_are_made_of_their_images(task):
+    member = Member(id=0, seed=0, task=task, training_fraction=0.5)
+    rows = training_examples(member, DIGITS)
+    classes = [int(name) for name in task.split("-")]
+    assert {int(label) for label in DIGITS.labels[rows]} == set(classes)
+    assert len(rows) == round(0.5 * sum(int((DIGITS.labels == label).sum()) for label in classes))
+    expected = [classes.index(int(label)) for label in DIGITS.labels[rows]]
+    assert task_labels(task, DIGITS.labels)[rows].tolist() == expected
+
+
+def test_a_task_without_images_is_refused():
+    few = Images(DIGITS.pixels[:50], DIGITS.labels[:50] % 4, DIGITS.scale)
+    with pytest.raises(ValueError, match="task is '3-8'; there are no training images of class 8"):
+        training_examples(Member(id=0, seed=0, task="3-8"), few)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tasks_and_subsets_equal_the_reference(backend):
+    architecture = mlp((1, 8, 8), (8,), 3)
+    members = [
+        Member(id=i, seed=i, batch_size=8, task=task, subset_size=size, subset_index=index, order_seed=index)
+        for i, (task, size, index) in enumerate(
+            [("3-8", 0, 0), ("8-3", 0, 0), ("8-3", 16, 0), ("3-8", 16, 1), ("3-8", 16, 2), ("5-0-1", 40, 0),
+             ("1-2", 5, 0)]
+        )
+    ]  # fmt: skip
+    assert_parity(architecture, members, subset(300), epochs=2, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_reversed_labels_are_learned_reversed(backend):
+    architecture = mlp((1, 8, 8), (8,), 2)
+    members = [Member(id=i, seed=0, learning_rate=0.01, task=task) for i, task in enumerate(("3-8", "8-3"))]
+    weights = final_weights(architecture, members, DIGITS, epochs=10, backend=backend)
+    threes = DIGITS.inputs[DIGITS.labels == 3]
+    share_of_first = (architecture.logits(weights, threes).argmax(-1) == 0).float().mean(1)
+    assert share_of_first[0] > 0.95
+    assert share_of_first[1] < 0.05
 
 
 def test_groups_share_what_they_can():
-    architecture = mlp((1, 8, 8), (16,), 10)
     members = [Member(id=i, seed=i, order_seed=i // 16, subset_seed=i // 16) for i in range(64)]
-    (group,) = group_members(architecture, members, 997)
+    (group,) = group_members(members, DIGITS, lambda batch: 100)
     assert group.block == 16
     assert group.rows == tuple(range(64))
+
+
+def test_members_of_different_tasks_or_subsets_share_a_group_but_no_minibatches():
+    pieces = [Member(id=i, seed=i, subset_size=50, subset_index=i // 2) for i in range(8)]
+    (group,) = group_members(pieces, DIGITS, lambda batch: 100)
+    assert group.block == 2
+    pair = [Member(id=i, seed=i, task=task) for i, task in enumerate(("3-8", "8-3"))]
+    groups = group_members(pair, DIGITS, lambda batch: 100)
+    assert [(g.rows, g.block) for g in groups] == [((0, 1), 1)]
+
+
+def test_no_group_is_larger_than_its_backend_wants():
+    members = [Member(id=i, seed=i, order_seed=i // 25, batch_size=(32, 64)[i // 50]) for i in range(100)]
+    groups = group_members(members, DIGITS, lambda batch: {32: 10, 64: 60}[batch])
+    assert sorted((len(group.rows), group.block) for group in groups) == [(7, 7)] * 2 + [(9, 9)] * 4 + [(50, 25)]
+    assert sorted(row for group in groups for row in group.rows) == list(range(100))
+
+
+def test_only_the_groups_of_wanted_rows_are_trained():
+    architecture = mlp((1, 8, 8), (16,), 10)
+    members = [Member(id=i, seed=i, optimizer=("sgd", "adam")[i % 2]) for i in range(6)]
+    whole = list(train_population(architecture, members, subset(128), epochs=1, snapshot_epochs=[1]))
+    (part,) = train_population(architecture, members, subset(128), epochs=1, snapshot_epochs=[1], only=range(3, 4))
+    (same,) = [snapshot for snapshot in whole if 3 in snapshot.rows]
+    assert part.rows == same.rows == (1, 3, 5)
+    assert torch.equal(part.weights_MP, same.weights_MP)
+
+
+def test_the_first_backend_that_can_is_chosen_and_others_can_be_named():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    plain, deep = mlp((1, 8, 8), (4,), 10), resnet((1, 8, 8), (4,), 10)
+    assert choose_backend(plain, cpu)[0] == next(iter(BACKENDS))
+    assert choose_backend(plain, gpu)[0] == "closed-form"
+    assert choose_backend(deep, gpu)[0] == "autograd"
+    for name in BACKENDS:
+        chosen, kind = choose_backend(plain, cpu, name)
+        assert chosen == name
+        assert kind.obstacle(plain, cpu) is None
+    with pytest.raises(ValueError, match=f"backend is 'fast'; allowed: auto, {', '.join(BACKENDS)}"):
+        choose_backend(plain, cpu, "fast")
+    with pytest.raises(ValueError, match=r"no backend can train this architecture on cpu: closed-form: it trains only"):
+        choose_backend(deep, cpu, "closed-form")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="device is 'cuda'; torch sees no GPU here; allowed: cpu"):
+        next(train_population(mlp((1, 8, 8), (4,), 10), [Member(id=0, seed=0)], DIGITS, epochs=1, snapshot_epochs=[1],
+                              device="cuda"))  # fmt: skip
+
+
+def test_backends_agree():
+    architecture = mlp((1, 8, 8), (16,), 10, activation="tanh")
+    members = [Member(id=i, seed=i, dropout=0.1 * i, order_seed=i // 2) for i in range(4)]
+    one = final_weights(architecture, members, subset(320), 2, "closed-form")
+    assert (one - final_weights(architecture, members, subset(320), 2, "autograd")).abs().max() < 1e-5
+    assert torch.equal(one, final_weights(architecture, members, subset(320), 2, "closed-form"))
 
 
 @pytest.mark.parametrize(
@@ -217,8 +358,17 @@ def test_groups_share_what_they_can():
         ),
         ({"architecture": mlp((1, 8, 8), (4,), 3)}, "labels go up to 9"),
         (
-            {"architecture": Architecture((1, 8, 8), (Flatten(), Linear(features=5), Linear(features=10)))},
-            "MLPs",
+            {
+                "architecture": Architecture((1, 8, 8), (Flatten(), Linear(features=5), Linear(features=10))),
+                "backend": "closed-form",
+            },
+            "no backend can train this architecture on cpu: closed-form",
+        ),
+        ({"backend": "quick"}, "backend is 'quick'"),
+        ({"members": [Member(id=0, seed=0, task="0-10")]}, "no training images of class 10"),
+        (
+            {"architecture": mlp((1, 8, 8), (4,), 2), "members": [Member(id=0, seed=0, task="1-2-3")]},
+            "task 1-2-3 go up",
         ),
         ({"initial_MP": torch.zeros(2, 3)}, "initial weights"),
     ],
@@ -236,7 +386,7 @@ def test_bad_input_is_refused(change, message):
 @pytest.mark.parametrize(
     ("field", "value"),
     [("optimizer", "lion"), ("dropout", 1.0), ("training_fraction", 0.0), ("learning_rate", 0), ("batch_size", 0),
-     ("initialisation", "orthogonal"), ("seed", -1), ("weight_decay", -1.0), ("init_scale", 0.0),
+     ("initialisation", "lecun"), ("seed", -1), ("weight_decay", -1.0), ("init_scale", 0.0),
      ("weight_decay", math.inf), ("batch_size", 2.0), ("batch_size", True), ("seed", 2**63), ("order_seed", -1),
      ("order_seed", 1.0), ("subset_seed", 2**63)],
 )  # fmt: skip

@@ -1,13 +1,16 @@
 import pytest
 import torch
+from architectures import CONVOLUTIONAL, random_permutations, random_weights
 
-from zoo.architecture import mlp
+from analysis.function_metric.codec import MetricCodec
+from trainables.input_metric import InputMetric
+from zoo.architecture import Activate, Architecture, Conv, Flatten, Linear, mlp
 from zoo.data import load_dataset
 from zoo.data.images import Images
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes import DIGITS_MLP_DIVERSE
 from zoo.training.train import train_population
-from zoo.views import VIEWS, FunctionMetric, NeuronTokens, zero_dead_inputs
+from zoo.views import VIEWS, FunctionMetric, NeuronTokens, permute, without_dead_inputs, zero_dead_inputs
 from zoo.views.metric import class_rotation
 from zoo.views.moments import input_moments
 from zoo.views.tokens import from_neuron_rows, neuron_rows
@@ -49,8 +52,8 @@ def diverse(request, data) -> Population:
     """A shard of fully trained networks of every kind; those with weight decay have weights down to 1e-38."""
     recipe, shard = DIGITS_MLP_DIVERSE, request.param
     architecture = recipe.shard_architecture(shard, data)
-    members = [recipe.member(index) for index in range(64 * shard, 64 * shard + 64)]
-    weights_MP = torch.empty(64, architecture.parameters)
+    members = [recipe.member(index) for index in range(64 * shard, 64 * shard + 32)]
+    weights_MP = torch.empty(32, architecture.parameters)
     for snapshot in train_population(architecture, members, data.train, epochs=60, snapshot_epochs=[60]):
         weights_MP[list(snapshot.rows)] = snapshot.weights_MP
     finite = torch.nonzero(torch.isfinite(weights_MP).all(dim=1)).flatten()
@@ -201,17 +204,103 @@ def test_dead_inputs_can_be_zeroed_without_a_change_of_function(data):
     torch.testing.assert_close(population.logits(inputs), population.logits(inputs, weights_MP=zeroed_MP))
 
 
-def test_networks_of_other_layers_are_refused(data):
-    population = trained(data)
+def convolutional(name, members=6) -> Population:
+    architecture = CONVOLUTIONAL[name]
+    return single_architecture(
+        architecture, random_weights(architecture, members), [Member(id=i, seed=i) for i in range(members)]
+    )
 
-    class Scaled(type(population.architecture)):
-        @property
-        def linear_layers(self):
-            return super().linear_layers[1:]
 
-    architecture = Scaled(population.architecture.input_shape, population.architecture.layers)
-    with pytest.raises(ValueError, match=r"linear layers only.*1\.weight"):
-        NeuronTokens(architecture)
+@pytest.mark.parametrize("view", ["flat", "tokens", "standardised"])
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_convolutional_networks_come_back_bit_for_bit(data, name, view):
+    population = convolutional(name)
+    fitted = VIEWS[view].fit(population, data.train)
+    restored = VIEWS[view].from_state(population.architecture, fitted.state())
+    coordinates = fitted.forward(population.weights_MP)
+    assert torch.equal(restored.inverse(coordinates).float(), population.weights_MP)
+
+
+def test_tokens_are_channels_with_the_batch_norm_that_follows():
+    population = convolutional("resnet")
+    view = NeuronTokens(population.architecture)
+    tokens_MTD = view.forward(population.weights_MP).float()
+    state = population.architecture.to_module(population.weights_MP[1]).state_dict()
+    # A stem, two convolutions, two convolutions and a shortcut, classes: channels and entries of each.
+    assert view.shapes == ((4, 31), (4, 40), (4, 40), (6, 40), (6, 58), (6, 8), (5, 7))
+    assert view.layer_T.tolist() == [i for i, (neurons, _) in enumerate(view.shapes) for _ in range(neurons)]
+    norm = [state[f"3.body.1.{part}"][2] for part in ("weight", "bias", "running_mean", "running_var")]
+    assert torch.equal(tokens_MTD[1, 6, :40], torch.cat([state["3.body.0.weight"][2].flatten(), torch.stack(norm)]))
+    assert float(tokens_MTD[:, ~view.mask_TD].abs().sum()) == 0
+
+
+def test_a_batch_norm_on_its_own_has_tokens_of_its_own():
+    view = NeuronTokens(CONVOLUTIONAL["norms of vectors and of images"])
+    assert view.shapes == ((2, 4), (3, 2 * 9 + 1 + 4), (27, 4), (6, 27 + 1 + 4), (4, 7))
+
+
+def test_tokens_move_with_their_channels():
+    population = convolutional("cnn-4970")
+    permutations = random_permutations(population.architecture, 6)
+    moved_MP = permute(population.weights_MP, population.architecture, {"4": permutations["4"]})
+    view = NeuronTokens(population.architecture)
+    before, after = view.forward(population.weights_MP), view.forward(moved_MP)
+    assert torch.equal(after[:, 32:48], before[:, 32:48].gather(1, permutations["4"][..., None].expand(-1, -1, 145)))
+    assert torch.equal(after[:, :32], before[:, :32])
+
+
+def test_the_metric_refuses_convolutional_networks(data):
+    population = convolutional("cnn-4970")
+    kinds = "but the architecture has also conv, global_average_pool"
+    with pytest.raises(ValueError, match=f"view 'metric' is for multilayer perceptrons only, {kinds}; use 'flat'"):
+        FunctionMetric.fit(population, data.train)
+    with pytest.raises(ValueError, match=f"second moment of layers' inputs is for .*{kinds}"):
+        input_moments(population, data.train)
+    with pytest.raises(ValueError, match=f"view 'input_metric' is for .*{kinds}; use 'standardised' or 'flat'"):
+        InputMetric.fit(population, data.train)
+    with pytest.raises(ValueError, match=f"codec 'function-metric' is for .*{kinds}; use the other codecs"):
+        MetricCodec.fit(population, data.train, step=0.5)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_dead_kernel_entries_can_be_zeroed_without_a_change_of_function(padding):
+    """The first channel is black but for one row, the second all black."""
+    architecture = Architecture(
+        (3, 6, 6),
+        (
+            Conv(channels=4, kernel=3, stride=2, padding=padding),
+            Activate(function="tanh"),
+            Flatten(),
+            Linear(features=3),
+        ),
+    )
+    pixels = torch.randint(1, 256, (20, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pixels[:, 0, :5] = 0
+    pixels[:, 1] = 0
+    images = Images(pixels, torch.zeros(20, dtype=torch.int64), 1 / 255)
+    weights_MP = random_weights(architecture)
+    zeroed_MP = zero_dead_inputs(weights_MP, architecture, images)
+    kernels = architecture.tensors(zeroed_MP)["0.weight"]
+    rows = [bool((kernels[:, :, 0, row] != 0).all()) for row in range(3)]
+    # Without padding the last row of pixels is never read: two steps of two and a kernel of three end before it.
+    assert rows == ([False, False, False] if padding == 0 else [False, False, True])
+    assert float(kernels[:, :, 1].abs().sum()) == 0
+    assert bool((kernels[:, :, 2] != 0).all())
+    assert torch.equal(zeroed_MP[:, 108:], weights_MP[:, 108:])
+    torch.testing.assert_close(
+        architecture.logits(zeroed_MP, images.inputs), architecture.logits(weights_MP, images.inputs)
+    )
+
+
+def test_nothing_is_dead_behind_a_pool_or_a_norm(data):
+    for name in ("norms of vectors and of images", "a residual on the input and one in a residual"):
+        population = convolutional(name)
+        blank = Images(
+            torch.zeros(5, *population.architecture.input_shape, dtype=torch.uint8),
+            torch.zeros(5, dtype=torch.int64),
+            1.0,
+        )
+        assert torch.equal(without_dead_inputs(population, blank).weights_MP, population.weights_MP)
 
 
 def test_images_are_any(data):

@@ -24,7 +24,7 @@ from trainables.principal import principal_components
 from zoo.architecture import Architecture
 from zoo.config import lookup
 from zoo.population import Population
-from zoo.views.tokens import neuron_rows
+from zoo.views.tokens import neuron_rows, neuron_shapes
 
 # Rows from which principal components are found; more change nothing.
 PRINCIPAL_ROWS = 20_000
@@ -32,8 +32,8 @@ SMALLEST_DEVIATION = 1e-6
 
 
 def layer_rows(architecture: Architecture) -> Layers:
-    """(neurons, incoming weights with the bias) of each linear layer."""
-    return tuple((w.shape[0], w.shape[1] + (b is not None)) for w, b in architecture.linear_layers)
+    """(neurons, entries of a neuron's row) of each layer with parameters."""
+    return neuron_shapes(architecture)
 
 
 def block_indices(config: AutoencoderConfig, architecture: Architecture) -> list[Tensor]:

@@ -65,6 +65,7 @@ class AutoencoderFit:
     def __init__(self, config: AutoencoderConfig, training: Population, images: Images) -> None:
         if not len(training):
             raise ValueError("the training population is empty; an autoencoder needs members to fit")
+        training.require_whole_data_set("a weight autoencoder")
         self.config = config
         self.images = images
         self.epoch = 0

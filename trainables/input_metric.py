@@ -41,7 +41,12 @@ class InputMetric:
 
     @classmethod
     def fit(cls, training: Population, images: Images) -> InputMetric:
-        """Measures second moments on training images, and the layers' weight in the logits on training members."""
+        """Measures second moments on training images, and the layers' weight in the logits on training members.
+
+        Raises:
+            ValueError: The networks are not multilayer perceptrons.
+        """
+        training.architecture.require_mlp("the view 'input_metric'", "use 'standardised' or 'flat'")
         roots: list[Tensor] = []
         moments = input_moments(training, images)
         tensors = training.architecture.tensors(training.weights_MP.double())

@@ -1,73 +1,141 @@
-"""What members do on images: loss, accuracy, predictions, agreement.
+"""What members do on images: loss, accuracy, calibration, predictions, agreement.
 
 Shape letters: M members, N examples, C classes.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.architecture import Architecture
 from zoo.data.images import Images
 from zoo.population import Population
+from zoo.training.lanes import LanesBackend
+from zoo.training.lanes import logits as lanes_logits
+from zoo.training.lanes.packing import LANES
 
-# Outputs of a layer in one step of evaluation: 16 MB of float32.
+# Outputs of a layer in one step of evaluation: 16 MB of float32, about where convolutions are fastest too.
 OUTPUTS_AT_ONCE = 4_000_000
+
+# Members in one step: enough to fill the products, few enough to leave each some images.
+MEMBERS_AT_ONCE = 64
+
+CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Loss and accuracy of each member; both NaN where a logit is not finite.
+    """What each member achieves, in float64; all NaN where a logit is not finite.
 
     Attributes:
-        loss_M: Mean cross-entropy in nats, float64.
-        accuracy_M: Share of images classified correctly, float64.
+        loss_M: Mean cross-entropy in nats.
+        accuracy_M: Share of images classified correctly.
+        class_accuracy_MC: The same for the images of each class; NaN where there are none.
+        calibration_error_M: Expected calibration error (Guo et al., "On Calibration of Modern Neural Networks", ICML
+            2017): images are put into 15 equal bins of confidence, the largest class probability; the mean over
+            images of the distance between a bin's mean confidence and its accuracy.
     """
 
     loss_M: Tensor
     accuracy_M: Tensor
+    class_accuracy_MC: Tensor
+    calibration_error_M: Tensor
 
 
 @torch.no_grad()
 def evaluate(population: Population, images: Images) -> Evaluation:
-    """Measures every member on all images, in pieces of bounded memory."""
-    loss_M = torch.zeros(len(population), dtype=torch.float64)
-    correct_M = torch.zeros(len(population), dtype=torch.float64)
-    finite_M = torch.ones(len(population), dtype=torch.bool)
-    size = examples_at_once(population)
-    for x, labels in images.batches(size):
-        for architecture, rows in population.groups():
-            logits_MNC = architecture.logits(population.weights_MP[rows], x)
-            finite_M[rows] &= torch.isfinite(logits_MNC).flatten(1).all(1)
-            target_MN = labels.expand(len(rows), -1)
-            losses = F.cross_entropy(logits_MNC.flatten(0, 1), target_MN.flatten(), reduction="none")
-            loss_M[rows] += losses.view(len(rows), -1).double().sum(1)
-            correct_M[rows] += (logits_MNC.argmax(-1) == labels).double().sum(1)
-    missing = torch.tensor(float("nan"), dtype=torch.float64)
+    """Measures every member on all images, in pieces of bounded memory.
+
+    Raises:
+        ValueError: A label is not among the classes that the members know.
+    """
+    members, classes = len(population), population.architecture.classes
+    if int(images.labels.max()) >= classes:
+        raise ValueError(f"labels go up to {int(images.labels.max())}; the members have {classes} logits")
+    onehot = torch.eye(classes)
+    finite_M = torch.ones(members, dtype=torch.bool)
+    loss_M = torch.zeros(members, dtype=torch.float64)
+    correct_MC = torch.zeros(members, classes, dtype=torch.float64)
+    gap_MB = torch.zeros(members, CALIBRATION_BINS, dtype=torch.float64)
+    for rows, span, logits_MNC in _applied(population, images):
+        labels = images.labels[span]
+        right_MN = (logits_MNC.argmax(-1) == labels).float()
+        # With examples last, reductions over classes are vectorised.
+        logits_MCN = logits_MNC.transpose(1, 2).contiguous()
+        finite_M[rows] &= torch.isfinite(logits_MCN.amax((1, 2))) & torch.isfinite(logits_MCN.amin((1, 2)))
+        log_MCN = F.log_softmax(logits_MCN, 1)
+        loss_M[rows] -= log_MCN.gather(1, labels.expand(len(rows), 1, -1)).double().sum((1, 2))
+        correct_MC[rows] += (right_MN @ onehot[labels]).double()
+        confidence_MN = log_MCN.amax(1).exp_().nan_to_num_(0)
+        bin_MN = (confidence_MN * CALIBRATION_BINS).ceil_().long().sub_(1).clamp_(0, CALIBRATION_BINS - 1)
+        part_MB = torch.zeros(len(rows), CALIBRATION_BINS, dtype=torch.float64)
+        gap_MB[rows] += part_MB.scatter_add_(1, bin_MN, (right_MN - confidence_MN).double())
+    count, count_C = len(images), torch.bincount(images.labels, minlength=classes)
+    missing = torch.tensor(math.nan, dtype=torch.float64)
     return Evaluation(
-        loss_M=torch.where(finite_M, loss_M / len(images), missing),
-        accuracy_M=torch.where(finite_M, correct_M / len(images), missing),
+        loss_M=torch.where(finite_M, loss_M / count, missing),
+        accuracy_M=torch.where(finite_M, correct_MC.sum(1) / count, missing),
+        class_accuracy_MC=torch.where(finite_M[:, None], correct_MC / count_C, missing),
+        calibration_error_M=torch.where(finite_M, gap_MB.abs().sum(1) / count, missing),
     )
 
 
 @torch.no_grad()
 def predictions(population: Population, images: Images) -> Tensor:
     """The class that each member predicts for each image: ``predicted_MN`` int64."""
-    parts = [population.logits(x).argmax(-1) for x, _ in images.batches(examples_at_once(population))]
-    return torch.cat(parts, dim=1)
+    predicted_MN = torch.empty(len(population), len(images), dtype=torch.int64)
+    for rows, span, logits_MNC in _applied(population, images):
+        predicted_MN[rows, span] = logits_MNC.argmax(-1)
+    return predicted_MN
 
 
 def agreement_matrix(predicted_MN: Tensor) -> Tensor:
     """Share of images on which each two members predict the same class: ``[M, M]`` float64."""
+    members, examples = predicted_MN.shape
     classes = int(predicted_MN.max()) + 1
-    onehot = F.one_hot(predicted_MN, classes).flatten(1).float()
-    return (onehot @ onehot.T).double() / predicted_MN.shape[1]
+    equal_MM = torch.zeros(members, members, dtype=torch.float64)
+    # Sums of ones in float32 are exact up to 2**24.
+    size = max(1, min(2**24, OUTPUTS_AT_ONCE // (members * classes)))
+    for part_MN in predicted_MN.split(size, dim=1):
+        onehot = F.one_hot(part_MN, classes).flatten(1).float()
+        equal_MM += onehot @ onehot.T
+    return equal_MM / examples
 
 
 def examples_at_once(population: Population) -> int:
-    """How many images to apply a population to at once, so that no layer's outputs take more than 16 MB."""
-    widest = max(weight.shape[0] for weight, _ in population.architecture.linear_layers)
-    return max(1, OUTPUTS_AT_ONCE // max(1, len(population) * widest))
+    """How many images to apply a whole population to, so that no layer's outputs take more than 16 MB."""
+    return min(_examples_at_once(architecture, len(population)) for architecture in population.architectures)
+
+
+def _examples_at_once(architecture: Architecture, members: int) -> int:
+    largest = max(math.prod(place.output_shape) for place in architecture.placed if place.layer.kind != "flatten")
+    return max(1, OUTPUTS_AT_ONCE // (members * largest))
+
+
+def _applied(population: Population, images: Images) -> Iterator[tuple[Tensor, slice, Tensor]]:
+    """Applies all members to all images, some at a time: yields (rows int64, which images, ``logits_MNC``).
+
+    Convolutions run several times faster in the kernel of ``zoo.training.lanes``, where it can run; linear layers,
+    which members share the input of, in torch.
+    """
+    for architecture, every in population.groups():
+        in_lanes = not architecture.is_mlp and LanesBackend.obstacle(architecture, torch.device("cpu")) is None
+        for rows in every.split(MEMBERS_AT_ONCE):
+            weights_MP = population.weights_MP[rows]
+            size = _examples_at_once(architecture, LANES if in_lanes else len(rows))
+            for start in range(0, len(images), size):
+                span = slice(start, min(start + size, len(images)))
+                part = Images(images.pixels[span], images.labels[span], images.scale)
+                yield (
+                    rows,
+                    span,
+                    lanes_logits(architecture, weights_MP, part)
+                    if in_lanes
+                    else architecture.logits(weights_MP, part.inputs),
+                )

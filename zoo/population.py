@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.architecture import Architecture
 from zoo.config import require
+from zoo.tasks import parse_task
 from zoo.training.initialisation import INITIALISATIONS
 from zoo.training.optimizers import OPTIMIZERS
 
@@ -34,7 +35,11 @@ class Member:
         batch_size: Examples a step; the last, smaller batch of an epoch is dropped.
         training_fraction: Share of the training images that the member sees.
         order_seed: Seed of the minibatch order; members with equal order and subset share products.
-        subset_seed: Seed of the choice of the training fraction.
+        subset_seed: Seed of the choice of the training fraction or subset.
+        subset_size: If not 0, the member sees exactly so many training images: one of the disjoint pieces into
+            which ``subset_seed`` divides them.
+        subset_index: Which piece.
+        task: What it is to tell apart, as in ``zoo.tasks``; the whole data set where empty.
     """
 
     id: int
@@ -49,6 +54,9 @@ class Member:
     training_fraction: float = 1.0
     order_seed: int = 0
     subset_seed: int = 0
+    subset_size: int = 0
+    subset_index: int = 0
+    task: str = ""
 
     def __post_init__(self) -> None:
         require(self.id >= 0, self, "id", "0 or more")
@@ -63,6 +71,14 @@ class Member:
         require(0 <= self.dropout < 1, self, "dropout", "0 <= dropout < 1")
         require(type(self.batch_size) is int and self.batch_size > 0, self, "batch_size", "a whole number, 1 or more")
         require(0 < self.training_fraction <= 1, self, "training_fraction", "0 < training_fraction <= 1")
+        for field_name in ("subset_size", "subset_index"):
+            value = getattr(self, field_name)
+            require(type(value) is int and value >= 0, self, field_name, "a whole number, 0 or more")
+        if self.subset_size:
+            require(self.training_fraction == 1, self, "training_fraction", "1 where there is a subset_size")
+        else:
+            require(self.subset_index == 0, self, "subset_index", "0 where there is no subset_size")
+        parse_task(self.task)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +132,15 @@ class Population:
             rows = torch.nonzero(self.architecture_M == index).flatten()
             if len(rows):
                 yield architecture, rows
+
+    def require_whole_data_set(self, what: str) -> None:
+        """Raises ``ValueError`` where a member's task is a part of the data set, for ``what`` knows only the whole."""
+        task = next((member.task for member in self.members if member.task), None)
+        if task is not None:
+            raise ValueError(
+                f"{what} measures networks on the whole data set, but some of these tell apart the classes of a task "
+                f"such as {task!r}; allowed: zoos without tasks"
+            )
 
     def with_weights(self, weights_MP: Tensor) -> Population:
         """The same rows with other weights: what a decoder returns, ready to be applied to images."""

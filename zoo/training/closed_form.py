@@ -5,18 +5,91 @@ softmax runs along a strided axis with the examples contiguous (vectorised), and
 always 1. The first layer's products are shared by all members of a block: ``[G, k·H, D] × [G, D, B]``.
 
 Shape letters: M members, G blocks, k members of a block, B batch, D inputs (with the constant one), H units,
-C classes, n training examples.
+C classes.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.activations import ACTIVATIONS
 from zoo.architecture import Activate, Architecture, Flatten, Linear
+from zoo.data.images import Images
+from zoo.population import Member
+from zoo.training.device import DeviceImages, Minibatches, members_within, stepper
+from zoo.training.masks import DeviceDropout
+from zoo.training.optimizers import OPTIMIZERS
+
+
+class ClosedFormBackend:
+    """Trains MLPs with torch, on any device, their gradients in closed form; see ``zoo.training.backend``."""
+
+    def __init__(self, architecture: Architecture, images: Images, device: torch.device) -> None:
+        self.architecture = architecture
+        self.images = DeviceImages(images, device)
+        self.device = device
+
+    @staticmethod
+    def obstacle(architecture: Architecture, device: torch.device) -> str | None:  # noqa: ARG004
+        return None if supports(architecture) else "it trains only linear layers with one activation between each two"
+
+    @staticmethod
+    def members_at_once(architecture: Architecture, batch: int, device: torch.device) -> int:
+        outputs = sum(place.output_shape[0] for place in architecture.placed if isinstance(place.layer, Linear))
+        return members_within(architecture.parameters, outputs * batch, device)
+
+    def start(self, members: Sequence[Member], weights_MP: Tensor, block: int, batch: int) -> ClosedFormTrainer:
+        return ClosedFormTrainer(self, members, weights_MP, block, batch)
+
+
+class ClosedFormTrainer:
+    """One group of MLPs in training."""
+
+    def __init__(
+        self, backend: ClosedFormBackend, members: Sequence[Member], weights_MP: Tensor, block: int, batch: int
+    ) -> None:
+        device = backend.device
+        self.model = model = ClosedFormMlps(backend.architecture, weights_MP.to(device), block, batch)
+        self.optimizer = OPTIMIZERS[members[0].optimizer](
+            model.parameters,
+            model.expand([member.learning_rate for member in members]),
+            model.expand([m.weight_decay for m in members]) if any(m.weight_decay for m in members) else None,
+        )
+        self.minibatches = Minibatches(backend.images, model.inputs)
+        self.hidden = [value.shape[1] for value in model.pre]
+        self.dropout: DeviceDropout | None = None
+        if self.hidden and any(member.dropout for member in members):
+            self.dropout = DeviceDropout(members, sum(self.hidden), batch, device)
+        self.onehot = torch.eye(backend.architecture.classes, device=device)
+        self.stepper = stepper(device)
+
+    @torch.no_grad()
+    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
+        steps = examples_GSB.shape[1]
+        self.minibatches.begin_epoch(self.stepper, examples_GSB, labels_GSB)
+        if self.dropout is not None:
+            self.dropout.begin_epoch(self.stepper, epoch, steps)
+        self.stepper.run(self.step, steps)
+
+    def begin_copy(self) -> Callable[[], Tensor]:
+        return self.stepper.begin_copy(self.model.flat())
+
+    def step(self) -> None:
+        """One step of every member; reads and writes tensors that stay in place."""
+        self.minibatches.gather()
+        onehot_GBC = self.onehot.index_select(0, self.minibatches.labels).unflatten(0, (self.model.blocks, -1))
+        masks = None
+        if self.dropout is not None:
+            factors = self.dropout.factors(self.minibatches.step)
+            masks = [part.contiguous() for part in factors.split(self.hidden, dim=1)]
+        self.model.compute_gradient(onehot_GBC.transpose(1, 2).unsqueeze(1), masks)
+        self.optimizer.step(self.model.gradient)
+        self.minibatches.step += 1
 
 
 def supports(architecture: Architecture) -> bool:
@@ -29,28 +102,22 @@ def supports(architecture: Architecture) -> bool:
     )
 
 
-def with_constant(architecture: Architecture, inputs: Tensor) -> Tensor:
-    """Inputs ``[n, D-1]`` followed by a constant one where the first layer has a bias: made once for all groups."""
-    has_bias = architecture.linear_layers[0][1] is not None
-    return torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1) if has_bias else inputs
-
-
 class ClosedFormMlps:
     """A group of MLPs of one architecture with their gradients.
 
     Attributes:
+        inputs: The minibatches of all blocks, one after the other, float32 ``[G·B, D]``; the caller fills it.
         parameters: Flat buffer of all members' parameters, tensor by tensor; the optimizer works on it.
         gradient: The same for the gradient of the last step.
     """
 
-    def __init__(self, architecture: Architecture, weights_MP: Tensor, block: int, inputs: Tensor, batch: int) -> None:
+    def __init__(self, architecture: Architecture, weights_MP: Tensor, block: int, batch: int) -> None:
         """Takes a copy of the weights.
 
         Args:
             architecture: One for which :func:`supports` holds.
             weights_MP: Initial weights, block by block.
             block: Members that share their minibatches.
-            inputs: All training inputs as :func:`with_constant` gives them, float32 ``[n, D]``.
             batch: Examples a step.
         """
         self.architecture = architecture
@@ -61,7 +128,7 @@ class ClosedFormMlps:
         device = weights_MP.device
         shapes = [(members, weight.shape[0], weight.shape[1] + (bias is not None)) for weight, bias in self.linear]
         sizes = [members * rows * columns for _, rows, columns in shapes]
-        offsets = [0, *torch.tensor(sizes).cumsum(0).tolist()]
+        offsets = [0, *accumulate(sizes)]
         self.parameters = torch.empty(offsets[-1], device=device)
         self.gradient = torch.empty_like(self.parameters)
         self.spans = [slice(a, b) for a, b in pairwise(offsets)]
@@ -72,8 +139,9 @@ class ClosedFormMlps:
             if bias is not None:
                 target[:, :, -1] = weights_MP[:, bias.span]
 
-        self.inputs = inputs
-        self.x = torch.empty(self.blocks * batch, self.inputs.shape[1], device=device)
+        first, bias = self.linear[0]
+        self.x = torch.ones(self.blocks * batch, first.shape[1] + (bias is not None), device=device)
+        self.inputs = self.x[:, : first.shape[1]]
         # Each hidden layer's output is followed by a row of ones where the next layer has a bias.
         self.pre: list[Tensor] = []
         self.post: list[Tensor] = []
@@ -83,9 +151,10 @@ class ClosedFormMlps:
             self.pre.append(torch.empty(members, units, batch, device=device))
             self.post.append(torch.ones(members, units + (following is not None), batch, device=device))
 
-    def expand(self, values_M: Tensor) -> Tensor:
+    def expand(self, values: Sequence[float]) -> Tensor:
         """One value a member, repeated for each of its entries in :attr:`parameters`."""
-        return torch.cat([values_M[:, None].expand(len(w), w[0].numel()).flatten() for w in self.weights])
+        values_M1 = torch.tensor(values, device=self.parameters.device)[:, None]
+        return torch.cat([values_M1.expand(-1, tensor[0].numel()).flatten() for tensor in self.weights])
 
     def flat(self) -> Tensor:
         """A copy of the weights as ``weights_MP`` in the architecture's layout."""
@@ -96,15 +165,13 @@ class ClosedFormMlps:
                 parts[bias.name] = source[:, :, -1]
         return self.architecture.flatten(parts)
 
-    def compute_gradient(self, examples: Tensor, onehot_MCB: Tensor, masks: list[Tensor] | None) -> None:
-        """Fills :attr:`gradient` with the gradient of each member's mean cross-entropy.
+    def compute_gradient(self, onehot_MCB: Tensor, masks: list[Tensor] | None) -> None:
+        """Fills :attr:`gradient` with the gradient of each member's mean cross-entropy on :attr:`inputs`.
 
         Args:
-            examples: Indices of the minibatch of each block, ``[G·B]``.
             onehot_MCB: Labels, one-hot; ``[G, 1, C, B]`` where a block shares them.
             masks: Dropout factors of each hidden layer, ``[M, H, B]``, or ``None``.
         """
-        torch.index_select(self.inputs, 0, examples, out=self.x)
         batch = len(self.x) // self.blocks
         x_GBD = self.x.view(self.blocks, batch, -1)
         first = self.weights[0]

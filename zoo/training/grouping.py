@@ -1,21 +1,19 @@
 """Which members are trained together, and which examples each step of theirs sees.
 
-Shape letters: N examples, B batch.
+Shape letters: N examples, S steps, B batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.architecture import Architecture
+from zoo.data.images import Images
 from zoo.population import Member
+from zoo.tasks import parse_task, task_labels
 from zoo.training.streams import Purpose, stream
-
-# Parameters, gradient and two moments of a group should stay in a core's share of the cache.
-GROUP_FLOATS = 160_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,58 +29,91 @@ class Group:
     block: int
 
 
-def group_members(architecture: Architecture, members: Sequence[Member], examples: int) -> list[Group]:
+def group_members(members: Sequence[Member], images: Images, members_at_once: Callable[[int], int]) -> list[Group]:
     """Splits members into groups; a function of its arguments alone, so that results have the same bits anywhere.
 
     Args:
-        architecture: The architecture of all members.
         members: Who is trained.
-        examples: Number of training images.
+        images: Training images.
+        members_at_once: For a number of examples a step, how many members a group should have at most.
+
+    Raises:
+        ValueError: A member's subset or task is not in the data.
     """
     blocks: dict[tuple[object, ...], list[int]] = {}
     for row, member in enumerate(members):
-        order = (member.order_seed, member.subset_seed, member.training_fraction)
-        blocks.setdefault((member.optimizer, member.batch_size, order), []).append(row)
-    alike: dict[tuple[object, ...], list[list[int]]] = {}
+        data = (member.task, member.subset_seed, member.subset_size, member.subset_index, member.training_fraction)
+        blocks.setdefault((member.optimizer, member.batch_size, member.order_seed, *data), []).append(row)
+    alike: dict[tuple[str, int, int, int, int], list[list[int]]] = {}
     for rows in blocks.values():
         first = members[rows[0]]
-        key = (first.optimizer, first.batch_size, subset_size(first, examples), len(rows))
-        alike.setdefault(key, []).append(rows)
+        count = example_count(first, images)
+        limit = members_at_once(min(first.batch_size, count))
+        pieces = -(-len(rows) // limit)
+        size = -(-len(rows) // pieces)
+        for start in range(0, len(rows), size):
+            piece = rows[start : start + size]
+            alike.setdefault((first.optimizer, first.batch_size, count, limit, len(piece)), []).append(piece)
     groups = []
-    for many in alike.values():
-        block = len(many[0])
-        together = max(1, GROUP_FLOATS // (architecture.parameters * block))
+    for (*_, limit, block), many in alike.items():
+        together = max(1, limit // block)
         for start in range(0, len(many), together):
             chosen = many[start : start + together]
             groups.append(Group(tuple(row for rows in chosen for row in rows), block))
     return groups
 
 
-def subset_size(member: Member, examples: int) -> int:
-    """How many of the training images the member sees."""
-    return max(1, round(member.training_fraction * examples))
+def example_count(member: Member, images: Images) -> int:
+    """How many of the training images the member sees.
+
+    Raises:
+        ValueError: Its task has no images, or there are not enough for its subset.
+    """
+    available = len(images)
+    if member.task:
+        counts = np.bincount(images.labels.numpy(), minlength=max(parse_task(member.task)) + 1)
+        lacking = [label for label in parse_task(member.task) if not counts[label]]
+        if lacking:
+            raise ValueError(f"Member.task is {member.task!r}; there are no training images of class {lacking[0]}")
+        available = int(sum(counts[label] for label in parse_task(member.task)))
+    if not member.subset_size:
+        return max(1, round(member.training_fraction * available))
+    if (member.subset_index + 1) * member.subset_size > available:
+        raise ValueError(
+            f"Member.subset_index is {member.subset_index}; allowed: 0 to {available // member.subset_size - 1}, since "
+            f"{available} training images have {available // member.subset_size} disjoint subsets of "
+            f"{member.subset_size}"
+        )
+    return member.subset_size
 
 
-def minibatches(member: Member, examples: int, epoch: int) -> np.ndarray:
-    """The examples of each step of one epoch (epochs count from 1): int64 ``[steps, B]``.
+def training_examples(member: Member, images: Images) -> np.ndarray:
+    """Rows of the training images that the member sees, int64, in an order of no meaning.
+
+    Raises:
+        ValueError: Its task has no images, or there are not enough for its subset.
+    """
+    count = example_count(member, images)
+    drawn = stream(Purpose.SUBSET, member.subset_seed)
+    if member.task:
+        available = np.flatnonzero(task_labels(member.task, images.labels).numpy() >= 0)
+        shuffled = available[drawn.permutation(len(available))]
+    else:
+        shuffled = drawn.permutation(len(images))
+    return shuffled[member.subset_index * count :][:count]
+
+
+def minibatches(member: Member, examples: np.ndarray, epoch: int) -> np.ndarray:
+    """The examples of each step of one epoch (epochs count from 1): int64 ``[S, B]``.
 
     A member that sees fewer examples than one batch gets them all in one step.
+
+    Args:
+        member: Whose.
+        examples: From :func:`training_examples`.
+        epoch: Which.
     """
-    seen = subset_size(member, examples)
-    chosen = stream(Purpose.SUBSET, member.subset_seed).permutation(examples)[:seen]
-    batch = min(member.batch_size, seen)
-    steps = seen // batch
-    order = stream(Purpose.ORDER, member.order_seed, epoch).permutation(seen)[: steps * batch]
-    return chosen[order].reshape(steps, batch)
-
-
-def dropout_masks(member: Member, epoch: int, steps: int, units: int, batch: int) -> np.ndarray:
-    """What dropout multiplies hidden units by in one epoch: float32 ``[steps, units, B]``, 0 or 1/(1-p).
-
-    ``units`` counts all hidden units, first layer first. The probability is rounded to 1/65536.
-    """
-    draws = stream(Purpose.DROPOUT, member.seed, epoch).integers(
-        0, 1 << 16, size=(steps, units, batch), dtype=np.uint16
-    )
-    kept = draws >= round(member.dropout * (1 << 16))
-    return kept * np.float32(1 / (1 - member.dropout))
+    batch = min(member.batch_size, len(examples))
+    steps = len(examples) // batch
+    order = stream(Purpose.ORDER, member.order_seed, epoch).permutation(len(examples))[: steps * batch]
+    return examples[order].reshape(steps, batch)

@@ -1,6 +1,7 @@
 """Optimizers for whole populations: one flat buffer, a learning rate and weight decay per entry.
 
-Each follows the update of its namesake in ``torch.optim`` at that class's default coefficients.
+Each follows the update of its namesake in ``torch.optim`` at that class's default coefficients. All state, the count
+of steps too, is in tensors that stay in place, so that a step can be captured (``zoo.training.device``).
 """
 
 from __future__ import annotations
@@ -29,11 +30,9 @@ class PopulationOptimizer:
         self.parameters = parameters
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self.steps = 0
 
     def step(self, gradient: Tensor) -> None:
         """Applies one update; ``gradient`` has the shape of the parameters and may be overwritten."""
-        self.steps += 1
         if self.weight_decay is not None:
             gradient.addcmul_(self.weight_decay, self.parameters)
         self.update(gradient)
@@ -88,17 +87,17 @@ class Adam(PopulationOptimizer):
         self.mean = torch.zeros_like(parameters)
         self.square = torch.zeros_like(parameters)
         self.move = torch.zeros_like(parameters)
-        self.kernel_steps = torch.zeros((), device=parameters.device)
+        self.steps = torch.zeros((), device=parameters.device)
 
     def update(self, gradient: Tensor) -> None:
-        self.kernel_steps.fill_(self.steps)
+        self.steps.add_(1)
         torch.ops.aten._fused_adam_(
             [self.move],
             [gradient],
             [self.mean],
             [self.square],
             [],
-            [self.kernel_steps],
+            [self.steps],
             lr=1.0,
             beta1=BETA1,
             beta2=BETA2,

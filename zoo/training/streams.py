@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 
 class Purpose(IntEnum):
@@ -15,6 +16,19 @@ class Purpose(IntEnum):
     SUBSET = 3
     DROPOUT = 4
     RECIPE = 5
+
+
+class _Key(ISeedSequence):
+    """A Philox key that is used as it is: given as ``key=``, NumPy would also draw entropy that nobody uses."""
+
+    def __init__(self, purpose: Purpose, seed: int) -> None:
+        self.words = np.array([seed, int(purpose)], dtype=np.uint64)
+
+    def generate_state(self, n_words: int, dtype: object = np.uint32) -> np.ndarray:
+        """Philox asks for its two words of 64 bits."""
+        if (n_words, dtype) != (2, np.uint64):
+            raise ValueError(f"{n_words} words of {dtype} were asked for; a Philox key has 2 of 64 bits")
+        return self.words
 
 
 def stream(purpose: Purpose, seed: int, *counters: int) -> np.random.Generator:
@@ -36,5 +50,5 @@ def stream(purpose: Purpose, seed: int, *counters: int) -> np.random.Generator:
         raise ValueError(f"seed is {seed}; allowed: 0 to 2**64 - 1")
     words = [0, 0, *counters, *([0] * (2 - len(counters)))]
     counter = sum(word << (64 * position) for position, word in enumerate(words))
-    key = (int(purpose) << 64) | seed
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+    bits = np.random.Philox(_Key(purpose, seed), counter=counter)  # type: ignore[arg-type]  # the stub knows less
+    return np.random.Generator(bits)

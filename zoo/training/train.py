@@ -1,26 +1,25 @@
 """Training whole populations: the same result as one member at a time, many times faster.
 
-Shape letters: M members, P parameters, B batch, C classes.
+Shape letters: M members, P parameters, G blocks, S steps, B batch.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.architecture import Activate, Architecture
+from zoo.architecture import Architecture
 from zoo.data.images import Images
 from zoo.population import Member
-from zoo.training.closed_form import ClosedFormMlps, supports, with_constant
-from zoo.training.grouping import Group, dropout_masks, group_members, minibatches
+from zoo.tasks import parse_task, task_labels
+from zoo.training.backend import Backend, choose_backend
+from zoo.training.grouping import Group, group_members, minibatches, training_examples
 from zoo.training.initialisation import initial_weights
-from zoo.training.optimizers import OPTIMIZERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,17 @@ class Snapshot:
     weights_MP: Tensor
 
 
+class _Copy(NamedTuple):
+    """A snapshot that is being copied out."""
+
+    epoch: int
+    steps: int
+    finish: Callable[[], Tensor]
+
+    def snapshot(self, rows: tuple[int, ...]) -> Snapshot:
+        return Snapshot(rows, self.epoch, self.steps, self.finish())
+
+
 def train_population(
     architecture: Architecture,
     members: Sequence[Member],
@@ -49,6 +59,8 @@ def train_population(
     snapshot_epochs: Sequence[int],
     initial_MP: Tensor | None = None,
     device: str | torch.device = "cpu",
+    backend: str = "auto",
+    only: Container[int] | None = None,
 ) -> Iterator[Snapshot]:
     """Trains every member and yields their weights along the way.
 
@@ -58,107 +70,92 @@ def train_population(
     and does not touch the others.
 
     Args:
-        architecture: The architecture of all members, any MLP.
+        architecture: The architecture of all members.
         members: How each one is trained.
         data: Training images.
         epochs: Length of training.
         snapshot_epochs: When to yield: increasing, from 0 (the initialisation) to ``epochs``.
         initial_MP: Initial weights, one row a member, in place of those drawn from the members' seeds.
         device: Where to compute.
+        backend: A name in ``zoo.training.backend.BACKENDS``; by default the fastest that can train this
+            architecture on this device.
+        only: Rows of ``members`` that are wanted, by default all: groups without any are not trained. Members that
+            are trained in one group are always trained together, so that the bits of their weights are the same
+            whatever is wanted.
 
     Yields:
-        Each (member, snapshot epoch) exactly once, group by group and in order of epochs within a group.
+        Each (member, snapshot epoch) exactly once, group by group and in order of epochs within a group; with
+        ``only``, also those of other members in the same groups.
 
     Raises:
-        ValueError: No members, snapshot epochs out of order or range, images or labels that do not fit the
-            architecture, or an architecture with layers that cannot be trained.
+        ValueError: No members, snapshot epochs out of order or range, images, labels, tasks or subsets that do not
+            fit the architecture or the data, no backend for the architecture, or no such device.
     """
+    _check(architecture, members, data, epochs, list(snapshot_epochs))
+    if initial_MP is not None and initial_MP.shape != (len(members), architecture.parameters):
+        raise ValueError(
+            f"initial weights have shape {tuple(initial_MP.shape)}; "
+            f"expected ({len(members)}, {architecture.parameters})"
+        )
+    place = torch.device(device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {str(device)!r}; torch sees no GPU here; allowed: cpu")
+    _, kind = choose_backend(architecture, place, backend)
+    groups = group_members(members, data, lambda batch: kind.members_at_once(architecture, batch, place))
+    computing = kind(architecture, data, place)
+    for group in groups:
+        if only is not None and not any(row in only for row in group.rows):
+            continue
+        chosen = [members[row] for row in group.rows]
+        start_MP = initial_weights(architecture, chosen) if initial_MP is None else initial_MP[list(group.rows)]
+        yield from _train_group(computing, group, chosen, start_MP, data, list(snapshot_epochs))
+
+
+def _check(
+    architecture: Architecture, members: Sequence[Member], data: Images, epochs: int, wanted: Sequence[int]
+) -> None:
+    """Raises where the arguments of :func:`train_population` do not fit each other."""
     if not members:
         raise ValueError("there are no members to train; give at least one")
-    wanted = list(snapshot_epochs)
     if wanted != sorted(set(wanted)) or not wanted or wanted[0] < 0 or wanted[-1] > epochs:
         raise ValueError(f"snapshot epochs are {wanted}; allowed: increasing, each from 0 to epochs ({epochs})")
     if tuple(data.pixels.shape[1:]) != architecture.input_shape:
         raise ValueError(
             f"images have shape {tuple(data.pixels.shape[1:])}; the architecture takes {architecture.input_shape}"
         )
-    if int(data.labels.max()) >= architecture.classes:
-        raise ValueError(
-            f"labels go up to {int(data.labels.max())}; the architecture has {architecture.classes} logits"
-        )
-    if not supports(architecture):
-        raise ValueError("only MLPs can be trained: linear layers with one activation between each two")
-    if initial_MP is not None and initial_MP.shape != (len(members), architecture.parameters):
-        raise ValueError(
-            f"initial weights have shape {tuple(initial_MP.shape)}; "
-            f"expected ({len(members)}, {architecture.parameters})"
-        )
-    inputs = with_constant(architecture, data.inputs.flatten(1).to(device))
-    onehot = F.one_hot(data.labels, architecture.classes).float().to(device)
-    for group in group_members(architecture, members, len(data)):
-        chosen = [members[row] for row in group.rows]
-        start_MP = initial_weights(architecture, chosen) if initial_MP is None else initial_MP[list(group.rows)]
-        yield from _train_group(architecture, group, chosen, start_MP.to(device), inputs, onehot, wanted)
+    for task in dict.fromkeys(member.task for member in members):
+        highest = len(parse_task(task)) - 1 if task else int(data.labels.max())
+        if highest >= architecture.classes:
+            raise ValueError(
+                f"labels {f'of task {task} ' if task else ''}go up to {highest}; "
+                f"the architecture has {architecture.classes} logits"
+            )
 
 
-@torch.no_grad()
 def _train_group(
-    architecture: Architecture,
+    backend: Backend,
     group: Group,
     members: Sequence[Member],
     start_MP: Tensor,
-    inputs: Tensor,
-    onehot: Tensor,
+    data: Images,
     wanted: Sequence[int],
 ) -> Iterator[Snapshot]:
     """Trains one group; see :func:`train_population`."""
-    examples, device = len(inputs), inputs.device
     leaders = members[:: group.block]
-    batch = minibatches(leaders[0], examples, 1).shape[1]
-    model = ClosedFormMlps(architecture, start_MP, group.block, inputs, batch)
-    decays = torch.tensor([member.weight_decay for member in members], device=device)
-    optimizer = OPTIMIZERS[members[0].optimizer](
-        model.parameters,
-        model.expand(torch.tensor([member.learning_rate for member in members], device=device)),
-        model.expand(decays) if decays.any() else None,
-    )
-    hidden = _hidden_units(architecture)
-    dropout = any(member.dropout for member in members) and bool(hidden)
-    if 0 in wanted:
-        yield Snapshot(group.rows, 0, 0, model.flat().cpu())
+    seen = [training_examples(leader, data) for leader in leaders]
+    labels = [task_labels(leader.task, data.labels).numpy() for leader in leaders]
+    batch = min(leaders[0].batch_size, len(seen[0]))
+    trainer = backend.start(members, start_MP, group.block, batch)
+    steps = 0
+    # A snapshot is copied out while the next epoch is under way.
+    waiting = _Copy(0, 0, trainer.begin_copy()) if 0 in wanted else None
     for epoch in range(1, wanted[-1] + 1):
-        order_GSB = np.stack([minibatches(leader, examples, epoch) for leader in leaders])
-        steps = order_GSB.shape[1]
-        order = torch.from_numpy(order_GSB).transpose(0, 1).contiguous().to(device)
-        masks = _epoch_masks(members, epoch, steps, hidden, batch, device) if dropout else None
-        for step in range(steps):
-            rows = order[step].flatten()
-            labels_GCB = onehot.index_select(0, rows).view(len(leaders), batch, -1).transpose(1, 2)
-            model.compute_gradient(
-                rows, labels_GCB.unsqueeze(1), None if masks is None else [mask[step] for mask in masks]
-            )
-            optimizer.step(model.gradient)
-        if epoch in wanted:
-            yield Snapshot(group.rows, epoch, optimizer.steps, model.flat().cpu())
-
-
-def _hidden_units(architecture: Architecture) -> list[int]:
-    """How many units each activation has: those that dropout acts on."""
-    return [
-        shape[0]
-        for layer, shape in zip(architecture.layers, architecture.shapes, strict=False)
-        if isinstance(layer, Activate)
-    ]
-
-
-def _epoch_masks(
-    members: Sequence[Member], epoch: int, steps: int, hidden: Sequence[int], batch: int, device: torch.device
-) -> list[Tensor]:
-    """Dropout factors of one epoch, for each hidden layer ``[steps, M, H, B]``."""
-    masks = torch.ones(steps, len(members), sum(hidden), batch)
-    for row, member in enumerate(members):
-        if member.dropout:
-            masks[:, row] = torch.from_numpy(dropout_masks(member, epoch, steps, sum(hidden), batch))
-    bounds = [0, *itertools.accumulate(hidden)]
-    # One contiguous tensor a layer: the training step multiplies by it as it stands.
-    return [masks[:, :, a:b].contiguous().to(device) for a, b in itertools.pairwise(bounds)]
+        order_GSB = np.stack([minibatches(*pair, epoch) for pair in zip(leaders, seen, strict=True)])
+        labels_GSB = np.stack([of_task[rows] for of_task, rows in zip(labels, order_GSB, strict=True)])
+        trainer.run_epoch(epoch, order_GSB, labels_GSB)
+        steps += order_GSB.shape[1]
+        if waiting is not None:
+            yield waiting.snapshot(group.rows)
+        waiting = _Copy(epoch, steps, trainer.begin_copy()) if epoch in wanted else None
+    if waiting is not None:
+        yield waiting.snapshot(group.rows)

@@ -124,7 +124,12 @@ class FunctionMetric:
 
     @classmethod
     def fit(cls, training: Population, images: Images) -> FunctionMetric:
-        """Measures the second moments on training images and training members."""
+        """Measures the second moments on training images and training members.
+
+        Raises:
+            ValueError: The networks are not multilayer perceptrons.
+        """
+        training.architecture.require_mlp("the view 'metric'", "use 'flat', 'tokens' or 'standardised'")
         moments = input_moments(training, images)
         roots = [Root.of(moment_DD, symmetric=index > 0) for index, moment_DD in enumerate(moments)]
         return cls(training.architecture, roots)

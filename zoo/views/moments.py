@@ -81,8 +81,9 @@ def input_moments(population: Population, images: Images) -> list[Tensor]:
         For each linear layer ``[D, D]`` float64.
 
     Raises:
-        ValueError: A layer's statistics are finite for no member.
+        ValueError: A layer's statistics are finite for no member, or the networks are not multilayer perceptrons.
     """
+    population.architecture.require_mlp("the second moment of layers' inputs", "use what needs no moments")
     layers = population.architecture.linear_layers
     moments = [image_moment(images, bias=layers[0][1] is not None)]
     step = -(-len(population) // POOLED_MEMBERS)

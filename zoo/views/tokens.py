@@ -1,7 +1,6 @@
 """Weights as neurons: one row, or one padded token, for each neuron.
 
-Shape letters: M members, P parameters, H neurons of a layer, D inputs of a layer (with the bias, where there is
-one, as the last), T neurons of all layers.
+Shape letters: M members, P parameters, H neurons of a layer, D entries of a neuron's row, T neurons of all layers.
 """
 
 from __future__ import annotations
@@ -11,46 +10,66 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.architecture import Architecture
+from zoo.architecture import Architecture, BatchNorm, Conv, Linear, Placed, Residual, TensorSpec
 from zoo.data.images import Images
 from zoo.population import Population
 
 
+def neuron_layers(architecture: Architecture) -> tuple[tuple[TensorSpec, ...], ...]:
+    """For each layer with parameters its tensors; axis 0 of each is the layer's neurons (or output channels).
+
+    A batch norm directly after a linear layer or a convolution belongs to it; any other is a layer of its own.
+    """
+    specs = {spec.name: spec for spec in architecture.layout}
+    layers: list[tuple[TensorSpec, ...]] = []
+    before: Placed | None = None
+    for place in architecture.placed:
+        if not isinstance(place.layer, Residual):
+            own = tuple(specs[f"{place.name}.{slot.name}"] for slot in place.layer.slots(place.shape))
+            if isinstance(place.layer, BatchNorm) and before is not None and _follows(before, place):
+                layers[-1] += own
+            elif own:
+                layers.append(own)
+        before = place
+    return tuple(layers)
+
+
+def _follows(before: Placed, place: Placed) -> bool:
+    """Whether ``place`` reads the neurons of ``before``: weights, in the same sequence."""
+    same_sequence = before.name.rpartition(".")[0] == place.name.rpartition(".")[0]
+    return same_sequence and isinstance(before.layer, Linear | Conv)
+
+
+def neuron_shapes(architecture: Architecture) -> tuple[tuple[int, int], ...]:
+    """(neurons, entries of a neuron's row) of each layer with parameters."""
+    return tuple((layer[0].shape[0], sum(_row_width(spec) for spec in layer)) for layer in neuron_layers(architecture))
+
+
+def _row_width(spec: TensorSpec) -> int:
+    return spec.size // spec.shape[0]
+
+
 def neuron_rows(architecture: Architecture, weights_MP: Tensor) -> list[Tensor]:
-    """Each linear layer's neurons, first layer to last.
+    """The neurons (or output channels) of each layer with parameters, first layer to last.
 
     Returns:
-        For each layer ``[M, H, D]``: incoming weights, and the bias as the last entry where the layer has one.
-
-    Raises:
-        ValueError: The architecture has parameters outside linear layers.
+        For each layer ``[M, H, D]``: incoming weights, then the bias where the layer has one, then the neuron's batch
+        norm where one follows.
     """
     tensors = architecture.tensors(weights_MP)
-    _require_linear(architecture)
-    rows = []
-    for weight, bias in architecture.linear_layers:
-        parts = [tensors[weight.name]] if bias is None else [tensors[weight.name], tensors[bias.name].unsqueeze(2)]
-        rows.append(torch.cat(parts, dim=2))
-    return rows
+    return [
+        torch.cat([tensors[spec.name].unflatten(1, (-1, 1)).flatten(2) for spec in layer], dim=2)
+        for layer in neuron_layers(architecture)
+    ]
 
 
 def from_neuron_rows(architecture: Architecture, rows: Sequence[Tensor]) -> Tensor:
     """The inverse of :func:`neuron_rows`: ``weights_MP``."""
-    _require_linear(architecture)
-    tensors = {}
-    for (weight, bias), rows_MHD in zip(architecture.linear_layers, rows, strict=True):
-        inputs = weight.shape[1]
-        tensors[weight.name] = rows_MHD[..., :inputs]
-        if bias is not None:
-            tensors[bias.name] = rows_MHD[..., inputs]
+    tensors: dict[str, Tensor] = {}
+    for layer, rows_MHD in zip(neuron_layers(architecture), rows, strict=True):
+        parts = rows_MHD.split([_row_width(spec) for spec in layer], dim=2)
+        tensors |= {spec.name: part.reshape(-1, *spec.shape) for spec, part in zip(layer, parts, strict=True)}
     return architecture.flatten(tensors)
-
-
-def _require_linear(architecture: Architecture) -> None:
-    linear = {spec.name for layer in architecture.linear_layers for spec in layer if spec is not None}
-    others = [spec.name for spec in architecture.layout if spec.name not in linear]
-    if others:
-        raise ValueError(f"neuron views know linear layers only; this architecture has also {', '.join(others)}")
 
 
 class Flat:
@@ -87,7 +106,7 @@ class Flat:
 
 
 class NeuronTokens(Flat):
-    """One token for each neuron: its incoming weights and bias, padded with zeros to the widest layer.
+    """One token for each neuron or output channel: its row of :func:`neuron_rows`, padded with zeros to the widest.
 
     Attributes:
         mask_TD: Which entries of a token are weights.
@@ -96,11 +115,10 @@ class NeuronTokens(Flat):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
-        _require_linear(architecture)
-        shapes = [weight.shape for weight, _ in architecture.linear_layers]
-        widths = [weight.shape[1] + (bias is not None) for weight, bias in architecture.linear_layers]
-        self.layer_T = torch.repeat_interleave(torch.tensor([shape[0] for shape in shapes]))
-        self.mask_TD = torch.arange(max(widths)) < torch.tensor(widths)[self.layer_T].unsqueeze(1)
+        self.shapes = neuron_shapes(architecture)
+        neurons, widths = (torch.tensor(column) for column in zip(*self.shapes, strict=True))
+        self.layer_T = torch.repeat_interleave(neurons)
+        self.mask_TD = torch.arange(int(widths.max())) < widths[self.layer_T].unsqueeze(1)
 
     def forward(self, weights_MP: Tensor) -> Tensor:
         """``tokens_MTD`` in float64, neurons in the order of the layers."""
@@ -114,9 +132,6 @@ class NeuronTokens(Flat):
             raise ValueError(
                 f"tokens have shape {tuple(coordinates.shape)}; expected [members, *{tuple(self.mask_TD.shape)}]"
             )
-        rows, start = [], 0
-        for weight, bias in self.architecture.linear_layers:
-            neurons, width = weight.shape[0], weight.shape[1] + (bias is not None)
-            rows.append(coordinates[:, start : start + neurons, :width].double())
-            start += neurons
+        layers = coordinates.double().split([neurons for neurons, _ in self.shapes], dim=1)
+        rows = [layer[..., :width] for layer, (_, width) in zip(layers, self.shapes, strict=True)]
         return from_neuron_rows(self.architecture, rows)

@@ -1,0 +1,52 @@
+"""Layers as plain JSON values, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from zoo.architecture.convolution import AveragePool, Conv, GlobalAveragePool, MaxPool
+from zoo.architecture.layers import Activate, Flatten, Layer, Linear
+from zoo.architecture.normalisation import BatchNorm
+from zoo.architecture.rescale import Rescale
+from zoo.architecture.residual import Residual
+
+LAYERS: dict[str, Callable[..., Layer]] = {
+    "flatten": Flatten,
+    "linear": Linear,
+    "activate": Activate,
+    "conv": Conv,
+    "max_pool": MaxPool,
+    "average_pool": AveragePool,
+    "global_average_pool": GlobalAveragePool,
+    "batch_norm": BatchNorm,
+    "residual": Residual,
+    "rescale": Rescale,
+}
+
+
+def described(layer: Layer) -> dict[str, Any]:
+    """A layer as plain JSON values; layers inside it as lists."""
+    values = {field.name: getattr(layer, field.name) for field in fields(layer)}  # type: ignore[arg-type]
+    nested = {name: [described(part) for part in value] for name, value in values.items() if isinstance(value, tuple)}
+    return {"kind": layer.kind, **values, **nested}
+
+
+def from_description(entry: Mapping[str, Any]) -> Layer:
+    """The inverse of :func:`described`.
+
+    Raises:
+        ValueError: The kind or a field is unknown.
+    """
+    values = {
+        name: tuple(from_description(part) for part in value) if isinstance(value, list) else value
+        for name, value in entry.items()
+    }
+    kind = values.pop("kind", None)
+    if kind not in LAYERS:
+        raise ValueError(f"unknown layer kind {kind!r}; known: {', '.join(LAYERS)}")
+    try:
+        return LAYERS[kind](**values)
+    except TypeError as error:
+        raise ValueError(f"layer {entry!r}: {error}") from error

@@ -1,0 +1,142 @@
+"""Gradients of a whole group of networks of any architecture by automatic differentiation.
+
+All members of a group are one graph: their losses are added, and since no member's loss depends on another's weights,
+the gradient of the sum is each member's own.
+
+Shape letters: M members, P parameters, G blocks, B batch, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.architecture import Architecture, BatchStatistics
+from zoo.data.images import Images
+from zoo.population import Member
+from zoo.training.device import DeviceImages, Minibatches, exact_convolutions, members_within, stepper
+from zoo.training.masks import DeviceDropout
+from zoo.training.optimizers import OPTIMIZERS
+
+
+class AutogradBackend:
+    """Trains every architecture with torch, on any device; see ``zoo.training.backend``."""
+
+    def __init__(self, architecture: Architecture, images: Images, device: torch.device) -> None:
+        self.architecture = architecture
+        self.images = DeviceImages(images, device)
+        self.device = device
+
+    @staticmethod
+    def obstacle(architecture: Architecture, device: torch.device) -> str | None:  # noqa: ARG004
+        return None
+
+    @staticmethod
+    def members_at_once(architecture: Architecture, batch: int, device: torch.device) -> int:
+        outputs = sum(math.prod(place.output_shape) for place in architecture.placed)
+        return members_within(architecture.parameters, outputs * batch, device)
+
+    def start(self, members: Sequence[Member], weights_MP: Tensor, block: int, batch: int) -> AutogradTrainer:
+        return AutogradTrainer(self, members, weights_MP, block, batch)
+
+
+class AutogradTrainer:
+    """One group of members in training.
+
+    Attributes:
+        parameters: All that is trained, flat, tensor by tensor; the optimizer works on it.
+        gradient: The same for the gradient of the last step.
+        trained: The tensors that are trained by name, ``[M, *shape]``, views of ``parameters``.
+        buffers: The others: running statistics.
+    """
+
+    def __init__(
+        self, backend: AutogradBackend, members: Sequence[Member], weights_MP: Tensor, block: int, batch: int
+    ) -> None:
+        device, self.architecture = backend.device, backend.architecture
+        self.members = len(members)
+        self.blocks = len(members) // block
+        tensors = self.architecture.tensors(weights_MP.to(device))
+        trained = {spec.name: spec.size for spec in self.architecture.layout if spec.trainable}
+        self.parameters = torch.cat([tensors[name].flatten() for name in trained])
+        self.gradient = torch.empty_like(self.parameters)
+        spans = [len(members) * size for size in trained.values()]
+        views = [part.view_as(tensors[name]) for name, part in zip(trained, self.parameters.split(spans), strict=True)]
+        self.trained = dict(zip(trained, (view.requires_grad_() for view in views), strict=True))
+        self.gradients = [part.view_as(view) for part, view in zip(self.gradient.split(spans), views, strict=True)]
+        self.buffers = {name: tensor.clone() for name, tensor in tensors.items() if name not in trained}
+
+        def expand(values: Sequence[float]) -> Tensor:
+            """One value a member, repeated for each of its entries in ``parameters``."""
+            values_M1 = torch.tensor(values, device=device)[:, None]
+            return torch.cat([values_M1.expand(-1, size).flatten() for size in trained.values()])
+
+        self.optimizer = OPTIMIZERS[members[0].optimizer](
+            self.parameters,
+            expand([member.learning_rate for member in members]),
+            expand([member.weight_decay for member in members]) if any(m.weight_decay for m in members) else None,
+        )
+        inputs = torch.empty(self.blocks * batch, math.prod(self.architecture.input_shape), device=device)
+        self.minibatches = Minibatches(backend.images, inputs)
+        units = [math.prod(place.output_shape) for place in self.architecture.activations]
+        self.first_unit = [0, *accumulate(units)]
+        self.dropout: DeviceDropout | None = None
+        if units and any(member.dropout for member in members):
+            self.dropout = DeviceDropout(members, self.first_unit[-1], batch, device)
+        self.stepper = stepper(device)
+
+    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
+        steps = examples_GSB.shape[1]
+        self.minibatches.begin_epoch(self.stepper, examples_GSB, labels_GSB)
+        if self.dropout is not None:
+            self.dropout.begin_epoch(self.stepper, epoch, steps)
+        with exact_convolutions():
+            self.stepper.run(self.step, steps)
+
+    @torch.no_grad()
+    def begin_copy(self) -> Callable[[], Tensor]:
+        return self.stepper.begin_copy(self.architecture.flatten({**self.trained, **self.buffers}))
+
+    @torch.enable_grad()
+    def step(self) -> None:
+        """One step of every member; reads and writes tensors that stay in place."""
+        with torch.no_grad():
+            self.minibatches.gather()
+        statistics = BatchStatistics()
+        logits_MBC = self.architecture.apply(
+            {**self.trained, **self.buffers}, self._examples(), self._dropped(), statistics
+        )
+        batch, classes = logits_MBC.shape[1:]
+        labels_GkB = self.minibatches.labels.view(self.blocks, 1, batch).expand(-1, self.members // self.blocks, -1)
+        loss = F.cross_entropy(logits_MBC.reshape(-1, classes), labels_GkB.flatten(), reduction="sum") / batch
+        gradients = torch.autograd.grad(loss, list(self.trained.values()))
+        with torch.no_grad():
+            torch._foreach_copy_(self.gradients, gradients)
+            self.optimizer.step(self.gradient)
+            for name, value in statistics.buffers.items():
+                self.buffers[name].copy_(value)
+            self.minibatches.step += 1
+
+    def _examples(self) -> Tensor:
+        """The present minibatch, ``[B, *input]`` where all members share it, else ``[M, B, *input]``."""
+        x = self.minibatches.inputs.view(self.blocks, -1, *self.architecture.input_shape)
+        return x[0] if self.blocks == 1 else x.repeat_interleave(self.members // self.blocks, 0)
+
+    def _dropped(self) -> Callable[[int, Tensor], Tensor] | None:
+        """What multiplies the outputs of each activation by the dropout factors of the present step."""
+        if self.dropout is None:
+            return None
+        with torch.no_grad():
+            factors = self.dropout.factors(self.minibatches.step)
+
+        def drop(activation: int, outputs: Tensor) -> Tensor:
+            part = factors[:, self.first_unit[activation] : self.first_unit[activation + 1]]
+            return outputs * part.transpose(1, 2).unflatten(2, self.architecture.activations[activation].output_shape)
+
+        return drop

@@ -1,0 +1,116 @@
+"""What trains a group of members: the seam between the one training loop and its several ways of computing.
+
+Shape letters: M members, P parameters, G blocks, S steps, B batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.architecture import Architecture
+from zoo.data.images import Images
+from zoo.population import Member
+
+
+class GroupTrainer(Protocol):
+    """One group of members in training: weights and optimizer state."""
+
+    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
+        """Trains every member for one epoch.
+
+        Args:
+            epoch: Its number, from 1.
+            examples_GSB: For each block and step, the rows of the images, int64.
+            labels_GSB: Their labels, int64.
+        """
+
+    def begin_copy(self) -> Callable[[], Tensor]:
+        """Begins to copy the weights out as they are now; training may go on meanwhile.
+
+        Returns:
+            What waits for the copy and returns it: ``weights_MP`` float32 on the CPU, not touched again.
+        """
+
+
+class Backend(Protocol):
+    """One way of computing, for the members of one architecture on one data set."""
+
+    def start(self, members: Sequence[Member], weights_MP: Tensor, block: int, batch: int) -> GroupTrainer:
+        """Begins to train a group.
+
+        Args:
+            members: Equal in optimizer, batch size and number of examples; block by block.
+            weights_MP: Their initial weights.
+            block: Members that share their minibatches.
+            batch: Examples a step.
+        """
+
+
+class BackendType(Protocol):
+    """How a backend is chosen and made."""
+
+    def obstacle(self, architecture: Architecture, device: torch.device) -> str | None:
+        """Why the backend cannot train this architecture on this device; ``None`` where it can."""
+
+    def members_at_once(self, architecture: Architecture, batch: int, device: torch.device) -> int:
+        """How many members a group should have to be trained fastest, at a number of examples a step."""
+
+    def __call__(self, architecture: Architecture, images: Images, device: torch.device) -> Backend:
+        """Makes the backend; what all groups share, such as the images on the device, is prepared once."""
+
+
+def _lanes() -> BackendType:
+    from zoo.training.lanes import LanesBackend
+
+    return LanesBackend
+
+
+def _closed_form() -> BackendType:
+    from zoo.training.closed_form import ClosedFormBackend
+
+    return ClosedFormBackend
+
+
+def _autograd() -> BackendType:
+    from zoo.training.autograd import AutogradBackend
+
+    return AutogradBackend
+
+
+# In order of preference. Loaded when they are wanted: Numba takes a second.
+BACKENDS: dict[str, Callable[[], BackendType]] = {
+    "lanes": _lanes,
+    "closed-form": _closed_form,
+    "autograd": _autograd,
+}
+
+
+def choose_backend(architecture: Architecture, device: torch.device, name: str = "auto") -> tuple[str, BackendType]:
+    """The backend of a name, or the fastest that can do it.
+
+    Args:
+        architecture: What is trained.
+        device: Where.
+        name: A name in ``BACKENDS``, or "auto".
+
+    Returns:
+        Its name and type.
+
+    Raises:
+        ValueError: There is no such backend, or it cannot train this architecture here.
+    """
+    if name not in ("auto", *BACKENDS):
+        raise ValueError(f"backend is {name!r}; allowed: auto, {', '.join(BACKENDS)}")
+    obstacles = []
+    for candidate in BACKENDS if name == "auto" else [name]:
+        kind = BACKENDS[candidate]()
+        obstacle = kind.obstacle(architecture, device)
+        if obstacle is None:
+            return candidate, kind
+        obstacles.append(f"{candidate}: {obstacle}")
+    raise ValueError(f"no backend can train this architecture on {device}: {'; '.join(obstacles)}")

@@ -1,0 +1,258 @@
+"""The ``lanes`` backend: sixteen members side by side in SIMD lanes, on a CPU.
+
+Shape letters: M members, P parameters, N examples, C classes, G blocks, S steps, B batch, V groups of sixteen,
+L lanes (16).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.architecture import Architecture, mlp
+from zoo.data.images import Images
+from zoo.population import Member
+from zoo.training.dropout import require_counters
+from zoo.training.lanes import program as programs
+from zoo.training.lanes.packing import LANES, Lanes
+from zoo.training.lanes.program import OPTIMIZERS, Program
+
+logger = logging.getLogger(__name__)
+
+SWITCH = "ZOOSCALE_KERNEL"
+# Groups of sixteen that a group of members has at most: enough that few lanes are idle, while the orders of members
+# that each have their own stay small (8 bytes an example, twice).
+GROUPS_AT_ONCE = 8
+# Weights and moments of a group of members: 512 MiB.
+STATE_FLOATS = 2**27
+
+
+class LanesBackend:
+    """Trains sixteen members at once in a compiled kernel; see ``zoo.training.backend``.
+
+    What a member's weights become depends on neither the other members nor its lane: the bits are the same.
+    """
+
+    def __init__(self, architecture: Architecture, images: Images, device: torch.device) -> None:  # noqa: ARG002
+        self.architecture = architecture
+        self.images = images
+        self.kernel = _require_kernel()
+
+    @staticmethod
+    def obstacle(architecture: Architecture, device: torch.device) -> str | None:
+        """Why this backend cannot be used; where the kernel cannot run here, that is also logged, once."""
+        if device.type != "cpu":
+            return "it runs on CPUs only"
+        switch = os.environ.get(SWITCH, "")
+        if switch not in ("", "lanes", "torch"):
+            raise ValueError(f"{SWITCH} is {switch!r}; allowed: lanes, torch")
+        if switch == "torch":
+            return f"{SWITCH}=torch switches it off"
+        obstacle = programs.obstacle(architecture)
+        if obstacle is None and isinstance(kernel := load_kernel(), str):
+            return kernel
+        return obstacle
+
+    @staticmethod
+    def members_at_once(architecture: Architecture, batch: int, device: torch.device) -> int:  # noqa: ARG004
+        """See ``zoo.training.backend.BackendType``."""
+        fit = STATE_FLOATS // (3 * LANES * architecture.parameters)
+        return min(max(fit, 1), GROUPS_AT_ONCE) * LANES
+
+    def start(self, members: Sequence[Member], weights_MP: Tensor, block: int, batch: int) -> LanesTrainer:
+        return LanesTrainer(self.kernel, self.architecture, self.images, members, weights_MP, block, batch)
+
+
+class LanesTrainer:
+    """One group of members in training."""
+
+    def __init__(
+        self,
+        kernel: ModuleType,
+        architecture: Architecture,
+        images: Images,
+        members: Sequence[Member],
+        weights_MP: Tensor,
+        block: int,
+        batch: int,
+    ) -> None:
+        self.kernel = kernel
+        self.members = members
+        self.lanes = Lanes(len(members), block)
+        self.program = programs.compiled(architecture, batch)
+        if any(member.dropout for member in members):
+            require_counters(self.program.units, batch)
+        self.optimizer = OPTIMIZERS.index(members[0].optimizer)
+        self.data = kernel_data(kernel, images)
+        self.weights_VPL = lane_weights(kernel, self.program, self.lanes, weights_MP)
+        thresholds_VL = self.lanes.thresholds(members)
+        self.state = kernel.State(
+            self.weights_VPL,
+            kernel.aligned_vectors(*self.weights_VPL.shape[:2]),
+            kernel.aligned_vectors(*self.weights_VPL.shape[:2]),
+            self.lanes.settings(members),
+            thresholds_VL,
+            thresholds_VL.any(axis=1),
+        )
+        self.work = kernel_work(kernel, self.program)
+        self.steps = 0
+
+    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
+        steps = examples_GSB.shape[1]
+        # The kernel checks no bounds.
+        require_range("examples", examples_GSB, len(self.data.pixels))
+        require_range("labels", labels_GSB, self.program.classes)
+        drops = self.state.drops_V.any()
+        schedule = self.kernel.Schedule(
+            np.ascontiguousarray(examples_GSB, dtype=np.int64),
+            np.ascontiguousarray(labels_GSB, dtype=np.int64),
+            self.lanes.block_VL,
+        )
+        self.kernel.train_epoch(
+            kernel_code(self.kernel, self.program),
+            self.data,
+            schedule,
+            self.state,
+            self.lanes.keys(self.members, epoch, steps if drops else 1),
+            self.work,
+            self.optimizer,
+            self.steps,
+        )
+        self.steps += steps
+
+    def begin_copy(self) -> Callable[[], Tensor]:
+        weights_MP = np.empty((len(self.members), self.weights_VPL.shape[1]), dtype=np.float32)
+        kernel_order_MP = self.lanes.gather(self.weights_VPL, np.empty_like(weights_MP))
+        weights_MP[:, self.program.order] = kernel_order_MP
+        copied = torch.from_numpy(weights_MP)
+        return lambda: copied
+
+
+def logits(architecture: Architecture, weights_MP: Tensor, images: Images) -> Tensor:
+    """Applies every member to every image in the kernel.
+
+    Args:
+        architecture: One for which :meth:`LanesBackend.obstacle` is ``None`` on a CPU.
+        weights_MP: On the CPU.
+        images: As bytes; nothing is converted but what is in work.
+
+    Returns:
+        ``logits_MNC`` float32 on the CPU; no gradients.
+
+    Raises:
+        RuntimeError: The kernel cannot run here.
+    """
+    kernel = _require_kernel()
+    program = programs.compiled(architecture, len(images))
+    lanes = Lanes(len(weights_MP), len(weights_MP))
+    weights_VPL = lane_weights(kernel, program, lanes, weights_MP)
+    logits_VNCL = np.empty((len(lanes), len(images), program.classes, LANES), dtype=np.float32)
+    kernel.apply(
+        kernel_code(kernel, program),
+        kernel_data(kernel, images),
+        weights_VPL,
+        kernel_work(kernel, program),
+        logits_VNCL,
+    )
+    logits_MNC = np.empty((len(weights_MP), len(images), program.classes), dtype=np.float32)
+    lanes.gather(logits_VNCL.reshape(len(lanes), -1, LANES), logits_MNC.reshape(len(weights_MP), -1))
+    return torch.from_numpy(logits_MNC)
+
+
+def require_range(name: str, values: np.ndarray, count: int) -> None:
+    """Raises ``ValueError`` for an index out of range."""
+    if values.min() < 0 or values.max() >= count:
+        raise ValueError(f"{name} go from {values.min()} to {values.max()}; allowed: 0 to {count - 1}")
+
+
+def lane_weights(kernel: ModuleType, program: Program, lanes: Lanes, weights_MP: Tensor) -> np.ndarray:
+    """Weights in lanes and in the kernel's order, ``[V, P, L]``: a copy."""
+    ordered_MP = weights_MP.numpy()[:, program.order]
+    return lanes.spread(ordered_MP, kernel.aligned_vectors(len(lanes), ordered_MP.shape[1]))
+
+
+def kernel_code(kernel: ModuleType, program: Program) -> Any:
+    """A program as the kernel takes it."""
+    return kernel.Code(
+        program.steps,
+        program.tables,
+        program.zeros,
+        program.places,
+        program.image_size,
+        program.classes,
+        program.at_once,
+    )
+
+
+def kernel_data(kernel: ModuleType, images: Images) -> Any:
+    """Images as the kernel takes them: no copy."""
+    pixels = np.ascontiguousarray(images.pixels.flatten(1).numpy())
+    return kernel.Data(pixels, np.array([images.scale], dtype=np.float32))
+
+
+def kernel_work(kernel: ModuleType, program: Program) -> Any:
+    """Memory for one group of sixteen."""
+    examples = program.at_once
+    return kernel.Work(
+        numbers=np.zeros(examples * program.image_size, dtype=np.float32),
+        vectors=kernel.aligned_vectors(examples * program.image_size),
+        values=kernel.aligned_vectors(examples * program.values),
+        slopes=kernel.aligned_vectors(examples * program.values),
+        gradient=kernel.aligned_vectors(len(program.order)),
+        labels=np.zeros((examples, LANES), dtype=np.int32),
+        begins=np.zeros(examples * LANES, dtype=np.int64),
+        nothing=kernel.aligned_vectors(1),
+        one=np.ones(1, dtype=np.float32),
+    )
+
+
+@cache
+def load_kernel() -> ModuleType | str:
+    """The kernel, compiled and tried, or why it cannot run here; then one message is logged."""
+    try:
+        # Numba is loaded here and no earlier: it takes a second.
+        from zoo.training.lanes import cpu
+
+        obstacle = cpu.obstacle()
+        if obstacle is None:
+            from zoo.training.lanes import kernel
+
+            _try(kernel)
+            return kernel
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        obstacle = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    logger.warning(
+        "the SIMD kernel for training cannot run here and torch is used instead, several times slower: %s", obstacle
+    )
+    return f"its kernel cannot run here: {obstacle}"
+
+
+def _require_kernel() -> ModuleType:
+    kernel = load_kernel()
+    if isinstance(kernel, str):
+        raise RuntimeError(kernel)
+    return kernel
+
+
+def _try(kernel: ModuleType) -> None:
+    """Trains the smallest network for a step: this compiles everything, and shows that it runs.
+
+    Raises:
+        RuntimeError: What comes out is not what the gradient says.
+    """
+    images = Images(torch.full((1, 1, 1, 1), 2, dtype=torch.uint8), torch.tensor([1]), 0.5)
+    member = Member(id=0, seed=0, optimizer="sgd", learning_rate=1.0, batch_size=1)
+    architecture = mlp((1, 1, 1), (), 2, bias=False)
+    trainer = LanesTrainer(kernel, architecture, images, [member], torch.zeros(1, 2), 1, 1)
+    trainer.run_epoch(1, np.zeros((1, 1, 1), dtype=np.int64), np.ones((1, 1, 1), dtype=np.int64))
+    if trainer.begin_copy()().tolist() != [[-0.5, 0.5]]:
+        raise RuntimeError("it computed a wrong gradient")
