@@ -14,11 +14,12 @@ import pytest
 import scipy.io
 import torch
 from torchvision import datasets
+from torchvision.transforms.functional import rgb_to_grayscale
 
 from zoo.data import DATASETS, ImageData, Images, load_dataset
 from zoo.data.images import split_images
 from zoo.data.tetris import SHAPES, load_tetris, placements
-from zoo.data.vision import VISION, load_vision
+from zoo.data.vision import VISION, load_vision, luma
 
 
 def numbers(*shape, high=256):
@@ -126,6 +127,11 @@ def test_cifar(tmp_path, monkeypatch, name, cls, key):
     assert data.classes == VISION[name].classes
     assert data.input_shape == (3, 32, 32)
     assert torch.equal(data.test.pixels, torch.from_numpy(test.reshape(5, 3, 32, 32)))
+    if name == "cifar10":
+        gray = load_vision("cifar10_gray", tmp_path)
+        assert gray.input_shape == (1, 32, 32)
+        assert torch.equal(gray.test.pixels, torch.from_numpy(luma(data.test.pixels.numpy())))
+        assert torch.equal(gray.test.labels, data.test.labels)
 
 
 def test_svhn(tmp_path, monkeypatch):
@@ -140,6 +146,18 @@ def test_svhn(tmp_path, monkeypatch):
     assert data.input_shape == (3, 32, 32)
     assert data.test.labels.tolist() == [1, 2, 3, 4, 5]
     assert torch.equal(data.test.pixels, torch.from_numpy(numbers(32, 32, 3, 5)).permute(3, 2, 0, 1))
+    gray = load_vision("svhn_gray", tmp_path)
+    assert (gray.name, gray.input_shape) == ("svhn_gray", (1, 32, 32))
+
+
+def test_shades_of_grey_are_those_of_torchvision():
+    pixels = numbers(5000, 3, 4, 4)
+    gray = luma(pixels)
+    expected = rgb_to_grayscale(torch.from_numpy(pixels).float()).round()
+    assert gray.dtype == np.uint8
+    assert (torch.from_numpy(gray).float() - expected).abs().max() <= 1
+    assert (torch.from_numpy(gray).float() - expected).abs().mean() < 0.05
+    assert luma(np.full((1, 3, 2, 2), 200, dtype=np.uint8)).tolist() == [[[[200, 200], [200, 200]]]]
 
 
 def test_a_data_set_that_cannot_be_found_says_where_it_belongs(tmp_path, monkeypatch):
@@ -199,4 +217,5 @@ def test_splits_that_share_images_or_leave_none_are_refused(parts, message):
 def test_the_registry_has_the_published_data_sets():
     assert set(DATASETS) == {
         "digits", "tetris", "mnist", "fashion_mnist", "kmnist", "usps", "cifar10", "cifar100", "svhn",
+        "cifar10_gray", "svhn_gray",
     }  # fmt: skip

@@ -145,6 +145,13 @@ def test_says_that_nothing_diverged():
     assert "No network was left out" in opened(analysis).text
 
 
+def test_names_the_codecs_that_do_not_know_the_architecture():
+    analysis = make_analysis()
+    assert "perceptrons only" not in opened(analysis).text
+    analysis.summary["codecs_left_out"] = ["function-metric"]
+    assert "Not measured, for it knows multilayer perceptrons only: function-metric." in opened(analysis).text
+
+
 def test_without_a_study_there_is_no_search():
     page = opened(make_analysis(study=False))
     assert "search" not in page.ids

@@ -1,5 +1,7 @@
+import collections
 import dataclasses
 import io
+import itertools
 import json
 
 import numpy as np
@@ -15,14 +17,23 @@ from zoo.config import digest
 from zoo.population import Member, single_architecture
 from zoo.recipes import RECIPES
 from zoo.storage.errors import ZooError
-from zoo.storage.rows import METRIC_COLUMNS, content_hash, hash_number, shard_schema, split_of, sum_hashes, weights_of
-from zoo.storage.shards import ShardRange, read_header, read_shard, row_group_rows, write_shard
+from zoo.storage.rows import (
+    METRIC_COLUMNS,
+    content_hash,
+    hash_number,
+    members_of,
+    shard_schema,
+    split_of,
+    sum_hashes,
+    weights_of,
+)
+from zoo.storage.shards import ShardContents, ShardRange, encode_shard, read_header, read_shard, row_group_rows
 
 ARCHITECTURE = mlp((1, 8, 8), (16,), 10)
 DATASET_SHA256 = "ab" * 32
 
 
-def shard_bytes(small_recipe, *, first=0, end=4, seed=0, spoil=None):
+def shard_bytes(small_recipe, *, first=0, end=4, seed=0, spoil=None, **more):
     """A shard with random weights; ``spoil(weights_MP, metrics)`` may plant what it likes."""
     members = [member for i in range(first, end) for member in [small_recipe.member(i)] * 3]
     generator = torch.Generator().manual_seed(seed)
@@ -31,15 +42,15 @@ def shard_bytes(small_recipe, *, first=0, end=4, seed=0, spoil=None):
     metrics["test_accuracy"] = metrics["test_accuracy"] / 2
     if spoil:
         spoil(weights_MP, metrics)
-    data = write_shard(
-        single_architecture(ARCHITECTURE, weights_MP, members, [0, 1, 2] * (end - first)),
-        steps=[0, 31, 62] * (end - first),
-        metrics=metrics,
+    contents = ShardContents(
         recipe=small_recipe,
         dataset_sha256=DATASET_SHA256,
         members=ShardRange(first, end),
+        population=single_architecture(ARCHITECTURE, weights_MP, members, [0, 1, 2] * (end - first)),
+        steps=[0, 31, 62] * (end - first),
+        metrics=metrics,
     )
-    return data, weights_MP, members
+    return encode_shard(dataclasses.replace(contents, **more)), weights_MP, members
 
 
 def test_write_read_round_trip_is_exact(small_recipe):
@@ -94,7 +105,7 @@ def test_physical_layout(small_recipe):
 
 
 def test_row_groups_hold_at_least_one_member_and_stay_small():
-    assert row_group_rows(100, 8) * 4 * 100 <= 1 << 19
+    assert row_group_rows(100, 8) * 4 * 100 <= 1 << 20
     assert row_group_rows(10_000_000, 6) == 6
 
 
@@ -102,7 +113,7 @@ def test_metadata_is_readable_json_for_any_reader(small_recipe):
     data, _, _ = shard_bytes(small_recipe)
     raw = pq.read_schema(io.BytesIO(data)).metadata
     assert Architecture.from_json(json.loads(raw[b"zooscale.architecture"])) == ARCHITECTURE
-    assert json.loads(raw[b"zooscale.schema_version"]) == 2
+    assert json.loads(raw[b"zooscale.schema_version"]) == 3
     recipe = json.loads(raw[b"zooscale.recipe"])
     assert recipe["learning_rates"] == list(small_recipe.learning_rates)
     assert digest({"recipe": recipe, "dataset_sha256": DATASET_SHA256}) == json.loads(raw[b"zooscale.digest"])
@@ -161,7 +172,7 @@ def test_files_that_are_no_shards():
 def test_other_schema_version_says_so(small_recipe):
     schema = read_shard(shard_bytes(small_recipe)[0], "here")[1].schema
     other = schema.with_metadata(schema.metadata | {b"zooscale.schema_version": b"99"})
-    with pytest.raises(ZooError, match="here has schema version 99; this release reads 2"):
+    with pytest.raises(ZooError, match="here has schema version 99; this release reads 3"):
         read_header(other, "here")
 
 
@@ -177,7 +188,8 @@ def test_content_hash_covers_ids_specs_and_weights_and_nothing_else(small_recipe
             table.set_column(index, column, pa.array(values, table.schema.field(index).type)), ARCHITECTURE
         )
 
-    for column, value in [("member", 99), ("epoch", 9), ("step", 9), ("seed", 1), ("dropout", 0.4), ("dataset", "x")]:
+    changes = {"member": 99, "epoch": 9, "step": 9, "seed": 1, "dropout": 0.4, "dataset": "x", "task": "1-2"}
+    for column, value in {**changes, "subset_size": 7, "imported": "{}"}.items():
         assert changed(column, value) != base, column
     assert changed("weights", [0.0] * ARCHITECTURE.parameters) != base
     assert content_hash(table, mlp((1, 8, 8), (16,), 10, activation="tanh")) != base
@@ -208,7 +220,49 @@ def test_splits_are_fixed_and_have_their_shares():
 def test_members_that_share_images_and_order_are_in_one_split(recipe):
     splits = {}
     for member in map(recipe.member, range(320)):
-        seeds = (member.order_seed, member.subset_seed)
-        splits.setdefault(seeds, set()).add(split_of(member.id, recipe.block_members))
-    assert len(splits) == 20
-    assert all(len(found) == 1 for found in splits.values())
+        shared = (member.order_seed, member.subset_seed, member.subset_index)
+        splits.setdefault(shared, set()).add(split_of(member.id, recipe.block_members, member.task))
+    if recipe.fixed_seeds:  # what there is of them is by design in all splits
+        assert len(splits) <= recipe.fixed_seeds
+    else:
+        assert len(splits) == 320 // recipe.block_members
+        assert all(len(found) == 1 for found in splits.values())
+
+
+def test_tasks_go_by_their_classes():
+    pairs = list(itertools.combinations(range(10), 2))
+    splits = [split_of(7, 4, f"{a}-{b}") for a, b in pairs]
+    assert collections.Counter(splits) == {"train": 31, "validation": 7, "test": 7}
+    assert splits == [split_of(123, 16, f"{b}-{a}") for a, b in pairs]
+
+
+def test_what_is_not_known_of_an_imported_member_is_null(small_recipe):
+    def spoil(weights_MP, metrics):
+        weights_MP[4, 0] = float("nan")
+        for name in METRIC_COLUMNS:
+            metrics[name][[1, 4]] = float("nan")
+
+    told = [f'{{"lr": {row}}}' for row in range(12)]
+    unknown = [frozenset({"seed", "optimizer"})] * 12
+    environment = {"python": "of another time"}
+    data, _, members = shard_bytes(
+        small_recipe, spoil=spoil, imported=told, unknown=unknown, environment=environment, steps=[None] * 12
+    )
+    header, table = read_shard(data, "here")
+    assert table["imported"].to_pylist() == told
+    for column in ("seed", "optimizer", "step"):
+        assert table[column].null_count == 12
+    assert table["learning_rate"].to_pylist() == [member.learning_rate for member in members]
+    assert np.flatnonzero(table["diverged"].to_numpy()).tolist() == [4], "of weights, not of metrics nobody knows"
+    assert header.environment == environment
+    read = list(members_of(table))
+    assert [member.learning_rate for member in read] == [member.learning_rate for member in members]
+    assert {(member.seed, member.optimizer) for member in read} == {(0, "adam")}
+
+
+def test_subsets_are_stored_per_member(small_recipe):
+    subsets = [np.arange(row, row + 3, dtype=np.int32) for row in range(12)]
+    _, table = read_shard(shard_bytes(small_recipe, subsets=subsets)[0], "here")
+    assert table["subset"].to_pylist() == [subset.tolist() for subset in subsets]
+    _, table = read_shard(shard_bytes(small_recipe)[0], "here")
+    assert table["subset"].to_pylist() == [[]] * 12

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from zoo.storage.errors import ZooError
-from zoo.storage.store import PARTIAL_SUFFIX, Store
+from zoo.storage.local import PARTIAL_SUFFIX
+from zoo.storage.store import Store
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -106,6 +106,57 @@ def test_truncated_shard(zoo_copy):
     assert all(finding.where == str(file) for finding in findings)
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_swapped_shards(zoo_copy, hidden):
+    """Two files with each other's names; also where the manifest's hashes have been made to fit."""
+    one, other = shard_file(zoo_copy, 1), shard_file(zoo_copy, 2)
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+
+    def swap(value):
+        first, second = value["shards"][1:3]
+        for key in ("sha256", "size_bytes", "content_sha256", "architecture"):
+            first[key], second[key] = second[key], first[key]
+
+    if hidden:
+        edit_manifest(zoo_copy, swap)
+    findings = verify(zoo_copy.uri)
+    assert {finding.where for finding in findings} == {str(one), str(other)}
+    found = {finding.kind for finding in findings}
+    assert found >= {"wrong members", "wrong members or epochs"}
+    assert ("wrong file hash" in found) is not hidden
+
+
+@pytest.mark.parametrize(("column", "value"), [("learning_rate", 0.5), ("seed", 7), ("dropout", 0.25)])
+def test_member_that_was_not_trained_as_the_recipe_says(zoo_copy, column, value):
+    def change(table):
+        values = table[column].to_pylist()
+        return with_column(table, column, [*values[:9], value, *values[10:]])
+
+    forge(zoo_copy, 1, change)
+    findings = verify(zoo_copy.uri)
+    assert [finding.kind for finding in findings] == ["wrong specs"]
+    assert "(19, 0)" in findings[0].detail
+
+
+def test_values_that_no_member_can_have(zoo_copy):
+    file = shard_file(zoo_copy, 1)
+    _, table = read_shard(file.read_bytes(), "")
+    file.write_bytes(_serialise(with_column(table, "optimizer", ["unheard of"] * 48), 48))
+    findings = verify(zoo_copy.uri)
+    assert [finding.kind for finding in findings] == ["wrong file hash", "wrong specs"]
+    assert "Member.optimizer is 'unheard of'" in findings[1].detail
+
+
+def test_another_recipe_or_data_set_under_the_same_digest(zoo_copy):
+    recipe = canonical_json({**zoo_copy.recipe.identity(), "seed": 5}).encode()
+    forge(zoo_copy, 1, lambda table: table, {b"zooscale.recipe": recipe})
+    assert kinds(zoo_copy) == ["wrong recipe"]
+    forge(zoo_copy, 2, lambda table: table, {b"zooscale.dataset_sha256": b'"' + b"0" * 64 + b'"'})
+    assert kinds(zoo_copy) == ["wrong recipe", "wrong data set"]
+
+
 def test_changed_weight_with_a_fitting_file_hash(zoo_copy):
     old = zoo_copy.manifest.shards[1].content_sha256
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-import zoo.storage.build as build
+import zoo.storage.shard_training as shard_training
 from zoo.config import to_json
 from zoo.evaluation import evaluate
-from zoo.storage.build import build_shard, generate_zoo
+from zoo.storage.build import generate_zoo
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import list_zoos
 from zoo.storage.rows import split_of
+from zoo.storage.shard_training import build_shard
 from zoo.storage.shards import ShardRange
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -76,6 +77,25 @@ def test_one_member_reads_one_row_group(small_zoo, monkeypatch):
     monkeypatch.setattr(zoo._reader, "read", lambda *arguments: read.append(arguments) or original(*arguments))
     zoo.population(members=[37])
     assert read == [(2, ["weights"], [0])]
+
+
+def test_a_few_members_are_found_without_the_table_of_all(small_zoo, monkeypatch):
+    whole = Zoo.open(small_zoo.uri)
+    _ = whole.snapshots
+    for members in ([37], [63, 0, 17], [5, 5]):
+        zoo = Zoo.open(small_zoo.uri)
+        read = []
+        original = zoo._reader.read
+        monkeypatch.setattr(zoo._reader, "read", lambda shard, *a, o=original, r=read: r.append(shard) or o(shard, *a))
+        few, same = zoo.population(members=members), whole.population(members=members)
+        assert torch.equal(few.weights_MP, same.weights_MP)
+        assert (few.members, few.epochs) == (same.members, same.epochs)
+        assert set(read) == {member // 16 for member in members}
+        assert "snapshots" not in zoo.__dict__
+    with pytest.raises(ZooError, match="no snapshots with split 'train', epochs None among the members named"):
+        Zoo.open(small_zoo.uri).population(
+            "train", members=[int(small_zoo.members.query("split == 'test'").member.iloc[0])]
+        )
 
 
 def test_weights_and_metrics_are_those_of_training(small_zoo, small_recipe):
@@ -174,7 +194,7 @@ def test_diverged_members_are_kept_marked_and_left_out_by_default(small_recipe, 
                 snapshot.weights_MP[snapshot.rows.index(0), 3] = float("nan")
             yield snapshot
 
-    monkeypatch.setattr(build, "train_population", with_divergence)
+    monkeypatch.setattr(shard_training, "train_population", with_divergence)
     recipe = replace(small_recipe, name="diverging", optimizers=("adam",), training_fractions=(1.0,))
     zoo = generate_zoo(recipe, Store(tmp_path), members=16)
     frame = zoo.members
@@ -258,7 +278,8 @@ def test_ambiguous_beginning(zoo_copy):
     Path(zoo_copy.uri).with_name("smaller-00000000").mkdir()
     (other / "manifest-0001.json").write_bytes(Path(zoo_copy.uri, "manifest-0001.json").read_bytes())
     with pytest.raises(ZooError, match=f"beginning of several zoos.*{zoo_copy.name}, smaller-00000000"):
-        Zoo.open("small", store=zoo_copy.store)
+        Zoo.open("sma", store=zoo_copy.store)
+    assert Zoo.open("small", store=zoo_copy.store).name == zoo_copy.name, "the whole name of its recipe"
     assert Zoo.open("small-", store=zoo_copy.store).name == zoo_copy.name
 
 
@@ -340,7 +361,7 @@ def test_shard_of_another_zoo_is_refused(zoo_copy, small_recipe):
 
 def test_data_set_of_other_content(zoo_copy, monkeypatch):
     other = replace(zoo_copy.dataset(), classes=10, validation=zoo_copy.dataset().validation.first(5))
-    monkeypatch.setattr("zoo.storage.zoo.load_dataset", lambda _name: other)
+    monkeypatch.setattr("zoo.storage.zoo.load_dataset", lambda *_: other)
     with pytest.raises(ZooError, match=r"was trained on .* Use the same files"):
         zoo_copy.dataset()
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from zoo.config import lookup
 from zoo.data.digits import load_digits_images
 from zoo.data.images import ImageData, Images
 from zoo.data.tetris import load_tetris
+
+if TYPE_CHECKING:
+    from zoo.storage.store import Store
 
 __all__ = ["DATASETS", "ImageData", "Images", "load_dataset"]
 
@@ -29,16 +33,30 @@ DATASETS: dict[str, Callable[[], ImageData]] = {
     "cifar10": partial(_vision, "cifar10"),
     "cifar100": partial(_vision, "cifar100"),
     "svhn": partial(_vision, "svhn"),
+    "cifar10_gray": partial(_vision, "cifar10_gray"),
+    "svhn_gray": partial(_vision, "svhn_gray"),
 }
 
 
-def load_dataset(name: str) -> ImageData:
+def load_dataset(name: str, store: Store | None = None, sha256: str | None = None) -> ImageData:
     """Loads a data set by its name in ``DATASETS``, or the user's own by ``module:attribute``.
+
+    Args:
+        name: Its name.
+        store: Where to look first: a data set that was staged there needs no files on this machine.
+        sha256: Its content hash, where the store may have several versions of it.
 
     Raises:
         ValueError: There is no such data set; the message lists the known ones.
         FileNotFoundError: Its files are neither on disk nor to be had; the message says where they belong.
+        ZooError: It is staged but damaged, or the store cannot be read.
     """
+    if store is not None:
+        from zoo.data.staging import load_from_store
+
+        staged = load_from_store(store, name, sha256)
+        if staged is not None:
+            return staged
     data = lookup(DATASETS, name, "data set")()
     if not isinstance(data, ImageData):
         raise ValueError(f"data set {name!r} returned a {type(data).__name__}; it must return a zoo.data.ImageData")

@@ -25,14 +25,17 @@ class VisionDataset:
         classes: Number of classes.
         validation: How many training images are set aside for validation.
         splits: Keyword arguments of the training part and of the test part.
+        gray: Whether to reduce colours to shades of grey.
     """
 
     factory: Callable[..., Any]
     classes: int
     validation: int
     splits: tuple[dict[str, Any], dict[str, Any]] = ({"train": True}, {"train": False})
+    gray: bool = False
 
 
+SVHN_SPLITS: tuple[dict[str, Any], dict[str, Any]] = ({"split": "train"}, {"split": "test"})
 VISION: dict[str, VisionDataset] = {
     "mnist": VisionDataset(datasets.MNIST, 10, 5000),
     "fashion_mnist": VisionDataset(datasets.FashionMNIST, 10, 5000),
@@ -40,7 +43,9 @@ VISION: dict[str, VisionDataset] = {
     "usps": VisionDataset(datasets.USPS, 10, 1000),
     "cifar10": VisionDataset(datasets.CIFAR10, 10, 5000),
     "cifar100": VisionDataset(datasets.CIFAR100, 100, 5000),
-    "svhn": VisionDataset(datasets.SVHN, 10, 5000, ({"split": "train"}, {"split": "test"})),
+    "svhn": VisionDataset(datasets.SVHN, 10, 5000, SVHN_SPLITS),
+    "cifar10_gray": VisionDataset(datasets.CIFAR10, 10, 5000, gray=True),
+    "svhn_gray": VisionDataset(datasets.SVHN, 10, 5000, SVHN_SPLITS, gray=True),
 }
 
 
@@ -50,14 +55,14 @@ def data_root() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "zooscale" / "data"
 
 
-def load_vision(name: str, root: Path | None = None) -> ImageData:
+def load_vision(name: str, root: Path | None = None, *, download: bool = True) -> ImageData:
     """Loads a torchvision data set from ``root``; downloads it there if it is missing.
 
     The training images are split by a fixed shuffle into train and validation; test images are the published
     ones. A small data set (fewer than five times the usual validation images) gives a fifth to validation.
 
     Raises:
-        FileNotFoundError: The files are not there and cannot be downloaded or written.
+        FileNotFoundError: The files are not there and cannot be downloaded or written, or ``download`` is false.
     """
     known = VISION[name]
     root = data_root() if root is None else root
@@ -65,7 +70,9 @@ def load_vision(name: str, root: Path | None = None) -> ImageData:
     for options in known.splits:
         try:
             parts.append(known.factory(root=str(root), download=False, **options))
-        except RuntimeError:  # torchvision's "Dataset not found or corrupted"
+        except RuntimeError as missing:  # torchvision's "Dataset not found or corrupted"
+            if not download:
+                raise FileNotFoundError(f"data set {name!r} is not under {root}") from missing
             try:
                 root.mkdir(parents=True, exist_ok=True)
                 parts.append(known.factory(root=str(root), download=True, **options))
@@ -76,6 +83,8 @@ def load_vision(name: str, root: Path | None = None) -> ImageData:
                     f"Put torchvision's files there, or set {ROOT_VARIABLE} to the folder that holds them"
                 ) from error
     (pixels, labels), (test_pixels, test_labels) = (_arrays(part) for part in parts)
+    if known.gray:
+        pixels, test_pixels = luma(pixels), luma(test_pixels)
     return split_images(
         name,
         pixels,
@@ -86,6 +95,16 @@ def load_vision(name: str, root: Path | None = None) -> ImageData:
         test_pixels=test_pixels,
         test_labels=test_labels,
     )
+
+
+def luma(pixels: np.ndarray) -> np.ndarray:
+    """Shades of grey of colour images ``[N, 3, height, width]``: ITU-R BT.601, as ``torchvision`` has them, rounded."""
+    weights = np.array([0.299, 0.587, 0.114])
+    gray = np.empty((len(pixels), 1, *pixels.shape[2:]), dtype=np.uint8)
+    for start in range(0, len(pixels), 4096):  # in pieces: floating point takes eight times the memory
+        piece = pixels[start : start + 4096]
+        gray[start : start + 4096, 0] = np.rint(np.tensordot(weights, piece, axes=(0, 1)))
+    return gray
 
 
 def _arrays(part: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -1,28 +1,19 @@
-"""Generation of zoos: plan, build and store shards, commit. What a cluster does with many workers, one by one.
-
-Shape letters: M members, E snapshot epochs, P parameters.
-"""
+"""Generation of zoos: plan, build and store shards, commit. What a cluster does with many workers, one by one."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-
-import numpy as np
-import torch
 
 from zoo.config import to_json
 from zoo.data import load_dataset
 from zoo.data.images import ImageData
-from zoo.evaluation import evaluate
-from zoo.population import single_architecture
-from zoo.recipes import Recipe
+from zoo.recipes import Recipe, RecipeLike
 from zoo.storage.environment import environment
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import (
@@ -33,12 +24,12 @@ from zoo.storage.manifest import (
     shard_path,
     write_manifest,
 )
-from zoo.storage.rows import SPLITS, sum_hashes
-from zoo.storage.shards import ShardHeader, ShardRange, read_shard, write_shard
+from zoo.storage.rows import sum_hashes
+from zoo.storage.shard_training import build_shard, train_shard
+from zoo.storage.shards import ShardHeader, ShardRange, read_shard
 from zoo.storage.store import Store
+from zoo.storage.writer import ShardWriter
 from zoo.storage.zoo import Zoo
-from zoo.training.grouping import group_members
-from zoo.training.train import train_population
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +43,7 @@ def plan_shards(recipe: Recipe, first: int, end: int) -> tuple[ShardRange, ...]:
     return tuple(ShardRange(a, b) for a, b in itertools.pairwise(cuts) if a < b)
 
 
-def zoo_name(recipe: Recipe, digest: str) -> str:
+def zoo_name(recipe: RecipeLike, digest: str) -> str:
     """Name of the zoo that a recipe with this digest makes.
 
     Raises:
@@ -95,12 +86,12 @@ def plan_generation(recipe: Recipe, store: Store, members: int | None = None) ->
         members: How many; by default what the recipe says, or what the zoo has if that is more.
 
     Raises:
-        ValueError: ``members`` is not positive.
+        ValueError: ``members`` is not positive, or the recipe does not fit the data.
         ZooError: The store cannot be read, or the zoo's manifest is damaged.
     """
     if members is not None and members < 1:
         raise ValueError(f"members is {members}; allowed: 1 or more")
-    data = load_dataset(recipe.dataset)
+    data = load_dataset(recipe.dataset, store)
     digest = recipe.digest(data.sha256)
     name = zoo_name(recipe, digest)
     previous = read_manifest(store, name)
@@ -109,11 +100,13 @@ def plan_generation(recipe: Recipe, store: Store, members: int | None = None) ->
     if wanted < done and members is not None:
         logger.warning("zoo %s has %d members already; none are removed to make it %d", name, done, wanted)
     total = max(wanted, done)
+    recipe = replace(recipe, members=total)
+    recipe.check_data(data)
     kept = tuple(ShardRange(entry.first, entry.end) for entry in previous.shards) if previous else ()
     shards = kept + plan_shards(recipe, done, total)
     present = set(store.list(shard_path(name, "")))
     return GenerationPlan(
-        recipe=replace(recipe, members=total),
+        recipe=recipe,
         data=data,
         name=name,
         digest=digest,
@@ -121,62 +114,6 @@ def plan_generation(recipe: Recipe, store: Store, members: int | None = None) ->
         shards=shards,
         missing=tuple(shard for shard in shards if shard_path(name, shard.name) not in present),
     )
-
-
-def build_shard(recipe: Recipe, data: ImageData, members: ShardRange) -> bytes:
-    """Trains, evaluates and serialises the members of one shard.
-
-    The same bytes for the same arguments on one kind of machine. A member's weights do not depend on where its
-    shard begins or ends: members that are trained in one group are always trained together, also where only some
-    of them are wanted.
-    """
-    shard = members.first // recipe.shard_members
-    if members.first >= members.end or (members.end - 1) // recipe.shard_members != shard:
-        raise ValueError(
-            f"members {members.first} to {members.end - 1} are not of one shard; "
-            f"allowed: at least one, and none beyond a multiple of {recipe.shard_members}"
-        )
-    architecture = recipe.shard_architecture(shard, data)
-    start = shard * recipe.shard_members
-    everyone = [recipe.member(start + place) for place in range(recipe.shard_members)]
-    wanted = everyone[members.first - start : members.end - start]
-    epochs = recipe.snapshot_epochs
-    weights_MEP = torch.empty(len(everyone), len(epochs), architecture.parameters)
-    steps_ME = np.zeros((len(everyone), len(epochs)), dtype=np.int64)
-    with one_thread():
-        for group in group_members(architecture, everyone, len(data.train)):
-            if not any(members.first <= start + row < members.end for row in group.rows):
-                continue
-            rows = np.array(group.rows)
-            trainees = [everyone[row] for row in group.rows]
-            for snapshot in train_population(
-                architecture, trainees, data.train, epochs=recipe.epochs, snapshot_epochs=epochs
-            ):
-                place, epoch = rows[list(snapshot.rows)], epochs.index(snapshot.epoch)
-                weights_MEP[place, epoch] = snapshot.weights_MP
-                steps_ME[place, epoch] = snapshot.steps
-        span = slice(members.first - start, members.end - start)
-        population = single_architecture(
-            architecture,
-            weights_MEP[span].flatten(0, 1),
-            [member for member in wanted for _ in epochs],
-            list(epochs) * len(wanted),
-        )
-        metrics: dict[str, np.ndarray] = {}
-        for split in SPLITS:
-            images = getattr(data, split)
-            images = images.first(recipe.evaluation_examples) if split == "train" else images
-            evaluation = evaluate(population, images)
-            metrics[f"{split}_loss"] = evaluation.loss_M.numpy()
-            metrics[f"{split}_accuracy"] = evaluation.accuracy_M.numpy()
-        return write_shard(
-            population,
-            steps=steps_ME[span].flatten().tolist(),
-            metrics=metrics,
-            recipe=recipe,
-            dataset_sha256=data.sha256,
-            members=members,
-        )
 
 
 def store_shard(plan: GenerationPlan, store: Store, members: ShardRange) -> None:
@@ -228,11 +165,15 @@ def generate_zoo(
 ) -> Zoo:
     """Generates a zoo in this process, continues one that was interrupted, or extends a finished one.
 
+    Memory does not depend on the number of members: it is that of the images and of two shards, each 4 bytes times
+    members of a shard, snapshots and parameters (see :class:`zoo.storage.writer.ShardWriter`).
+
     Args:
         recipe: What to generate.
         store: Where.
         members: How many members; by default what the recipe says, or what the zoo has if that is more.
-        progress: Called with (members in the store, members wanted) before the first and after each shard.
+        progress: Called with (members in the store, members wanted) before the first and after each shard, there
+            in the thread that stores it while the next is trained.
 
     Raises:
         ValueError: ``members`` is not positive.
@@ -243,10 +184,15 @@ def generate_zoo(
     done = plan.recipe.members - sum(shard.end - shard.first for shard in plan.missing)
     report = progress or (lambda _done, _total: None)
     report(done, plan.recipe.members)
-    for shard in plan.missing:
-        store_shard(plan, store, shard)
+
+    def stored(shard: ShardRange) -> None:
+        nonlocal done
         done += shard.end - shard.first
         report(done, plan.recipe.members)
+
+    with ShardWriter(store, plan.name, stored) as writer:
+        for shard in plan.missing:
+            writer.write(train_shard(plan.recipe, plan.data, shard))
     return commit(plan, store)
 
 
@@ -296,14 +242,3 @@ def _read_entry(
         sha256=hashlib.sha256(data).hexdigest(),
         content_sha256=header.content_sha256,
     )
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Computes on one core: the number of threads decides how sums are split, and so their last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -9,19 +9,22 @@ from pathlib import Path
 
 import torch
 
-BACKEND = "torch, closed-form gradients"
-LIBRARIES = ("zooscale", "numpy", "pyarrow")
+LIBRARIES = ("zooscale", "numpy", "numba", "llvmlite", "pyarrow")
 # Vector extensions that decide which kernels run, and so the last bits of a result.
 VECTOR_FLAGS = ("sse4", "avx", "fma", "amx", "asimd", "sve")
 
 
 @cache
-def environment() -> dict[str, object]:
-    """Library versions, backend and CPU flags of this process, as JSON values."""
+def environment(backend: str = "") -> dict[str, object]:
+    """Library versions and CPU flags of this process, as JSON values.
+
+    Args:
+        backend: What trained, a name in ``zoo.training.backend.BACKENDS``; empty where nothing was trained.
+    """
     return {
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES} | {"torch": str(torch.__version__)},
-        "backend": BACKEND,
+        "backend": backend,
         "machine": platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpu_flags": _cpu_flags(),

@@ -114,7 +114,7 @@ class ZooListing:
     Attributes:
         name: ``<recipe>-<digest8>``.
         manifests: Paths of its manifests, oldest first; none where generation has not finished.
-        shards: Number of shard files.
+        shards: Number of shard files where there is no manifest, which would tell.
     """
 
     name: str
@@ -137,14 +137,18 @@ def shard_path(zoo: str, shard: str) -> str:
     return f"{zoo_folder(zoo)}/{SHARDS}/{shard}"
 
 
+def manifest_paths(store: Store, name: str) -> tuple[str, ...]:
+    """Paths of a zoo's manifests, oldest first, without a look at its shards."""
+    return tuple(
+        f"{zoo_folder(name)}/{file}" for file in store.files(zoo_folder(name)) if MANIFEST_PATTERN.fullmatch(file)
+    )
+
+
 def find_listing(store: Store, name: str) -> ZooListing:
     """What there is of a zoo, whether complete or not."""
-    paths = store.list(zoo_folder(name))
-    return ZooListing(
-        name,
-        tuple(path for path in paths if MANIFEST_PATTERN.fullmatch(path.rpartition("/")[2])),
-        sum(path.endswith(".parquet") for path in paths),
-    )
+    manifests = manifest_paths(store, name)
+    shards = 0 if manifests else sum(file.endswith(".parquet") for file in store.files(shard_path(name, "")))
+    return ZooListing(name, manifests, shards)
 
 
 def list_zoos(store: Store) -> list[ZooListing]:
@@ -156,11 +160,16 @@ def list_zoos(store: Store) -> list[ZooListing]:
 def resolve_name(store: Store, name: str) -> str:
     """The full name of the zoo whose name is, or alone begins with, ``name``.
 
+    Where ``name`` is that of a recipe, zoos of other recipes that begin the same do not count.
+
     Raises:
         ZooError: There is none, or several; the message lists those there are.
     """
+    if name and manifest_paths(store, name):
+        return name
     listings = list_zoos(store)
     matches = [listing for listing in listings if listing.name == name]
+    matches = matches or [listing for listing in listings if listing.name.rpartition("-")[0] == name]
     matches = matches or [listing for listing in listings if listing.name.startswith(name)]
     matches = [listing for listing in matches if listing.complete] or matches
     if len(matches) == 1:
@@ -183,11 +192,8 @@ def read_manifest(store: Store, name: str) -> Manifest | None:
     Raises:
         ZooError: It is damaged.
     """
-    listing = find_listing(store, name)
-    if not listing.complete:
-        return None
-    path = listing.manifests[-1]
-    return Manifest.from_bytes(store.read(path), store.join(path))
+    paths = manifest_paths(store, name)
+    return Manifest.from_bytes(store.read(paths[-1]), store.join(paths[-1])) if paths else None
 
 
 def require_manifest(store: Store, name: str) -> Manifest:
@@ -209,18 +215,29 @@ def require_manifest(store: Store, name: str) -> Manifest:
 
 
 def write_manifest(store: Store, name: str, manifest: Manifest) -> None:
-    """Commits a zoo under the next free number.
+    """Commits a zoo under the next free number; nothing is written where another process has committed the same.
 
     Raises:
-        ZooError: Another process committed at the same time, or the store cannot be written.
+        ZooError: Another process committed something else meanwhile, or the store cannot be written.
     """
-    listing = find_listing(store, name)
-    last = listing.manifests[-1] if listing.manifests else None
-    match = MANIFEST_PATTERN.fullmatch(last.rpartition("/")[2]) if last else None
-    number = int(match[1]) + 1 if match else 1
-    path = f"{zoo_folder(name)}/manifest-{number:04d}.json"
-    if not store.put_new(path, manifest.to_bytes()):
-        raise ZooError(
-            f"{store.join(path)} was written by another process just now; "
-            "run `zooscale generate` again to go on from what it committed"
-        )
+    while True:
+        paths = manifest_paths(store, name)
+        number = 0
+        if paths:
+            newest = Manifest.from_bytes(store.read(paths[-1]), store.join(paths[-1]))
+            if _is_same(newest, manifest):
+                return
+            if newest.members > manifest.members or newest.digest != manifest.digest:
+                raise ZooError(
+                    f"{store.join(paths[-1])} with {newest.members} members was written by another process just now; "
+                    "run `zooscale generate` again to go on from what it committed"
+                )
+            match = MANIFEST_PATTERN.fullmatch(paths[-1].rpartition("/")[2])
+            number = int(match[1]) if match else 0
+        if store.put_new(f"{zoo_folder(name)}/manifest-{number + 1:04d}.json", manifest.to_bytes()):
+            return
+
+
+def _is_same(one: Manifest, other: Manifest) -> bool:
+    """Whether two manifests describe the same zoo, whoever made it and when."""
+    return dataclasses.replace(one, environment=other.environment, created=other.created).to_bytes() == other.to_bytes()

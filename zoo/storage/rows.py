@@ -15,41 +15,58 @@ import pyarrow as pa
 from zoo.architecture import Architecture
 from zoo.config import canonical_json, digest
 from zoo.population import Member
+from zoo.tasks import parse_task
 
 SPLITS = ("train", "validation", "test")
 # Chosen so that the first four blocks go to all three splits: a small zoo is usable.
 SPLIT_PURPOSE = "split of block 1489"
+# Chosen so that of the 45 pairs of ten classes 31 go to train and 7 to each of the others.
+TASK_SPLIT_PURPOSE = "split of task 68"
 MEMBER_COLUMNS = {"member" if field.name == "id" else field.name: field for field in dataclasses.fields(Member)}
 METRIC_COLUMNS = tuple(f"{split}_{metric}" for split in SPLITS for metric in ("loss", "accuracy"))
+NULLABLE = frozenset({"step", *MEMBER_COLUMNS} - {"member"})
 ARROW_TYPES = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
 
 
-def split_of(member: int, block_members: int) -> str:
+def split_of(member: int, block_members: int, task: str = "") -> str:
     """The split of all snapshots of a member: 70 % train, 15 % validation, 15 % test.
 
-    Members of one block share their training images and their order, so a block lies on one side.
+    Members of one block share their training images and their order, so a block lies on one side. Members of a
+    task go by the classes of the task, so that a task and the same with other labels lie on one side.
 
     Args:
         member: Number of the member.
         block_members: Members of a block, ``Recipe.block_members``.
+        task: Its task, empty for the whole data set.
     """
-    place = hash_number(SPLIT_PURPOSE, member // block_members) % 100
+    if task:
+        place = _hash(f"{TASK_SPLIT_PURPOSE} {sorted(parse_task(task))}") % 100
+    else:
+        place = hash_number(SPLIT_PURPOSE, member // block_members) % 100
     return "train" if place < 70 else "validation" if place < 85 else "test"
 
 
 def hash_number(purpose: str, number: int) -> int:
     """A fixed number for a member or block, independent between purposes: 64 bits of a sha256."""
-    return int.from_bytes(hashlib.sha256(f"{purpose} {number}".encode()).digest()[:8], "little")
+    return _hash(f"{purpose} {number}")
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
 def shard_schema(parameters: int) -> pa.Schema:
-    """The columns of a shard of networks with so many parameters."""
+    """The columns of a shard of networks with so many parameters.
+
+    What is not known of an imported member is null; members of a recipe have no nulls.
+    """
     columns: dict[str, pa.DataType] = {"member": ARROW_TYPES["int"], "epoch": pa.int64(), "step": pa.int64()}
     columns |= {"split": pa.string(), "dataset": pa.string(), "activation": pa.string()}
     columns |= {name: ARROW_TYPES[str(field.type)] for name, field in MEMBER_COLUMNS.items()}
+    columns |= {"subset": pa.list_(pa.int32()), "imported": pa.string()}
     columns |= dict.fromkeys([*METRIC_COLUMNS, "generalisation_gap"], pa.float64())
     columns |= {"diverged": pa.bool_(), "weights": pa.list_(pa.float32(), parameters)}
-    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+    return pa.schema([pa.field(name, kind, nullable=name in NULLABLE) for name, kind in columns.items()])
 
 
 def weights_of(column: pa.ChunkedArray) -> np.ndarray:
@@ -60,10 +77,11 @@ def weights_of(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def members_of(table: pa.Table) -> Iterator[Member]:
-    """How each row was trained."""
+    """How each row was trained; what is not known of an imported member has its default (seed 0)."""
     names = list(MEMBER_COLUMNS)
     for row in table.select(names).to_pylist():
-        yield Member(**{field.name: row[name] for name, field in MEMBER_COLUMNS.items()})
+        known = {field.name: row[name] for name, field in MEMBER_COLUMNS.items() if row[name] is not None}
+        yield Member(**{"seed": 0} | known)
 
 
 def content_hash(table: pa.Table, architecture: Architecture) -> str:
@@ -77,7 +95,7 @@ def content_hash(table: pa.Table, architecture: Architecture) -> str:
     """
     of_architecture = digest(architecture)
     weights_MP = weights_of(table["weights"]).astype("<f4", copy=False)
-    rest = table.select(["dataset", "epoch", "step"]).to_pylist()
+    rest = table.select(["dataset", "epoch", "step", "imported"]).to_pylist()
     total = 0
     for member, row, weights_P in zip(members_of(table), rest, weights_MP, strict=True):
         state = hashlib.sha256(canonical_json({"architecture": of_architecture, "member": member, **row}).encode())
@@ -91,9 +109,15 @@ def sum_hashes(hashes: Sequence[str]) -> str:
     return f"{sum(int(value, 16) for value in hashes) % 2**256:064x}"
 
 
-def finite_rows(weights_MP: np.ndarray, metrics: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Which snapshots have not diverged: weights, losses and accuracies are all finite."""
+def finite_rows(weights_MP: np.ndarray, metrics: Mapping[str, np.ndarray], imported_M: np.ndarray) -> np.ndarray:
+    """Which snapshots have not diverged: weights, losses and accuracies are all finite.
+
+    Args:
+        weights_MP: Their weights.
+        metrics: The columns in ``METRIC_COLUMNS``.
+        imported_M: Which of them are imported: there a metric that is not a number is one that is not known.
+    """
     finite_M = np.isfinite(weights_MP).all(axis=1)
     for name in METRIC_COLUMNS:
-        finite_M &= np.isfinite(metrics[name])
+        finite_M &= np.isfinite(metrics[name]) | imported_M
     return finite_M

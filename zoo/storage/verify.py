@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from zoo.config import canonical_json
+from zoo.recipes import Recipe
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import (
     Manifest,
@@ -18,7 +20,16 @@ from zoo.storage.manifest import (
     shard_path,
     zoo_folder,
 )
-from zoo.storage.rows import METRIC_COLUMNS, content_hash, finite_rows, shard_schema, split_of, sum_hashes, weights_of
+from zoo.storage.rows import (
+    METRIC_COLUMNS,
+    content_hash,
+    finite_rows,
+    members_of,
+    shard_schema,
+    split_of,
+    sum_hashes,
+    weights_of,
+)
 from zoo.storage.shards import read_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -121,6 +132,13 @@ def _shard_faults(zoo: Zoo, entry: ShardEntry, path: str) -> Iterator[tuple[str,
         return
     if header.digest != zoo.digest:
         yield "wrong recipe", f"its digest is {header.digest}, the zoo's {zoo.digest}"
+    elif canonical_json(header.recipe) != canonical_json(zoo.recipe.identity()):
+        yield "wrong recipe", "the recipe that it holds is not the one of its digest"
+    if header.dataset_sha256 != zoo.manifest.dataset_sha256:
+        yield (
+            "wrong data set",
+            f"it was trained on {header.dataset_sha256[:8]}, the zoo on {zoo.manifest.dataset_sha256[:8]}",
+        )
     if (header.members.first, header.members.end) != (entry.first, entry.end):
         yield "wrong members", f"it says {header.members}, the manifest {entry.first} to {entry.end - 1}"
     if header.architecture != zoo.architectures[entry.architecture]:
@@ -129,7 +147,11 @@ def _shard_faults(zoo: Zoo, entry: ShardEntry, path: str) -> Iterator[tuple[str,
     if not table.schema.equals(expected, check_metadata=False):
         yield "wrong schema", f"its columns are {_columns(table.schema)}; expected {_columns(expected)}"
         return
-    yield from _row_faults(zoo, entry, table)
+    try:
+        yield from _row_faults(zoo, entry, table)
+    except (TypeError, ValueError) as error:
+        yield "wrong specs", str(error)
+        return
     content = content_hash(table, header.architecture)
     if not content == header.content_sha256 == entry.content_sha256:
         yield (
@@ -153,10 +175,21 @@ def _row_faults(zoo: Zoo, entry: ShardEntry, table: pa.Table) -> Iterator[tuple[
         odd = sorted(set(rows) ^ {(member, epoch) for member in ids for epoch in epochs})
         what = f"(member, epoch) lacking or too many: {odd[:5]}" if odd else "rows are out of order or repeated"
         yield "wrong members or epochs", what
-    if table["split"].to_pylist() != [split_of(member, zoo.recipe.block_members) for member, _ in rows]:
-        yield "wrong split", "a member is in another split than its number says"
+    elif isinstance(zoo.recipe, Recipe):
+        expected = (zoo.recipe.member(member) for member, _ in rows)
+        odd = [row for row, *specs in zip(rows, members_of(table), expected, strict=True) if specs[0] != specs[1]]
+        if odd:
+            yield "wrong specs", f"not trained as the recipe says: (member, epoch) {odd[:5]}"
+    tasks = (task or "" for task in table["task"].to_pylist())
+    splits = [split_of(member, zoo.recipe.block_members, task) for (member, _), task in zip(rows, tasks, strict=True)]
+    if table["split"].to_pylist() != splits:
+        yield "wrong split", "a member is in another split than its number or task says"
+    sizes = [size or 0 for size in table["subset_size"].to_pylist()]
+    if [len(subset) for subset in table["subset"].to_pylist()] != sizes:
+        yield "wrong subset", "a member's training images are not as many as its subset_size says"
     metrics = {name: table[name].to_numpy() for name in METRIC_COLUMNS}
-    finite = finite_rows(weights_of(table["weights"]), metrics)
+    imported = np.array([bool(text) for text in table["imported"].to_pylist()])
+    finite = finite_rows(weights_of(table["weights"]), metrics, imported)
     marked = table["diverged"].to_numpy()
     if (~finite & ~marked).any():
         found = [rows[row] for row in np.flatnonzero(~finite & ~marked)[:5]]

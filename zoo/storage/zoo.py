@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -16,10 +16,9 @@ import pyarrow as pa
 import torch
 
 from zoo.architecture import Architecture, TensorSpec
-from zoo.config import from_json
 from zoo.data import ImageData, load_dataset
 from zoo.population import Population
-from zoo.recipes import Recipe
+from zoo.recipes import Imported, RecipeLike, recipe_from_json
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import ZOOS, Manifest, require_manifest, resolve_name, shard_path
 from zoo.storage.rows import SPLITS, hash_number, members_of
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from zoo.storage.torch_dataset import SnapshotDataset
 
 logger = logging.getLogger(__name__)
+
+# Below this share of all members (one in so many), rows are read of those members alone.
+FEW = 8
 
 Epochs = Literal["last", "one"] | Collection[int] | None
 
@@ -66,7 +68,7 @@ class Zoo:
         store: Where it lies.
         name: ``<recipe>-<digest8>``.
         manifest: What it consists of.
-        recipe: What generated it, with the number of members it has.
+        recipe: What generated it or where it was imported from, with the number of members it has.
         architectures: Its distinct architectures.
     """
 
@@ -74,7 +76,7 @@ class Zoo:
         self.store = store
         self.name = name
         self.manifest = manifest
-        self.recipe: Recipe = from_json(Recipe, manifest.recipe)
+        self.recipe: RecipeLike = recipe_from_json(manifest.recipe)
         self.architectures = tuple(Architecture.from_json(value) for value in manifest.architectures)
 
     @classmethod
@@ -92,7 +94,7 @@ class Zoo:
         manifest = require_manifest(store, name)
         where = store.join(ZOOS, name)
         try:
-            recipe = from_json(Recipe, manifest.recipe)
+            recipe = recipe_from_json(manifest.recipe)
         except (TypeError, ValueError) as error:
             raise ZooError(f"the manifest of {where} holds a recipe that this release cannot read: {error}") from error
         if recipe.digest(manifest.dataset_sha256) != manifest.digest or not name.endswith("-" + manifest.digest[:8]):
@@ -125,15 +127,35 @@ class Zoo:
         """Hash over ids, specs and weights of all snapshots."""
         return self.manifest.content_sha256
 
+    @cached_property
+    def layouts(self) -> tuple[tuple[TensorSpec, ...], ...]:
+        """The distinct parameter layouts, in the order in which they occur."""
+        return tuple(dict.fromkeys(architecture.layout for architecture in self.architectures))
+
+    @property
+    def parameter_counts(self) -> tuple[int, ...]:
+        """P of each layout."""
+        return tuple(sum(spec.size for spec in layout) for layout in self.layouts)
+
     @property
     def layout(self) -> tuple[TensorSpec, ...]:
-        """The parameter layout."""
-        return self.architectures[0].layout
+        """The parameter layout.
+
+        Raises:
+            ZooError: There are several.
+        """
+        if len(self.layouts) > 1:
+            raise self._several_layouts(range(len(self.layouts)))
+        return self.layouts[0]
 
     @property
     def parameters(self) -> int:
-        """P."""
-        return self.architectures[0].parameters
+        """P.
+
+        Raises:
+            ZooError: There are several layouts.
+        """
+        return sum(spec.size for spec in self.layout)
 
     @cached_property
     def snapshots(self) -> pa.Table:
@@ -142,8 +164,7 @@ class Zoo:
         Raises:
             ZooError: A shard is missing or damaged.
         """
-        names = [name for name in self._reader.columns() if name != "weights"]
-        return pa.concat_tables([self._reader.read(shard, names) for shard in range(len(self.manifest.shards))])
+        return self._reader.read_all(self._columns)
 
     @property
     def members(self) -> pd.DataFrame:
@@ -158,8 +179,9 @@ class Zoo:
         epochs: Epochs = None,
         limit: int | None = None,
         include_diverged: bool = False,
+        architecture: Architecture | None = None,
     ) -> Population:
-        """Reads chosen snapshots, sorted by member and epoch.
+        """Reads chosen snapshots of one parameter layout, sorted by member and epoch.
 
         Args:
             split: "train", "validation" or "test" members; all by default.
@@ -169,24 +191,46 @@ class Zoo:
             limit: At most so many members: the first ones.
             include_diverged: Whether to include snapshots whose weights or losses are not finite. They are left
                 out by default, and how many is logged.
+            architecture: Only members with its parameter layout, whatever their activation.
 
         Returns:
             The snapshots, their weights in memory.
 
         Raises:
-            ValueError: An unknown split, member or epoch.
-            ZooError: Nothing is left, or a shard is missing or damaged.
+            ValueError: An unknown split, member, epoch or layout.
+            ZooError: Nothing is left, it is of several layouts, or a shard is missing or damaged.
+        """
+        rows = self.rows(
+            split,
+            members=members,
+            epochs=epochs,
+            limit=limit,
+            include_diverged=include_diverged,
+            architecture=architecture,
+        )
+        found = np.unique(self._layout_of(rows))
+        if len(found) > 1:
+            raise self._several_layouts(found.tolist())
+        return self._read(rows)
+
+    def populations(
+        self,
+        split: str | None = None,
+        *,
+        members: Collection[int] | None = None,
+        epochs: Epochs = None,
+        limit: int | None = None,
+        include_diverged: bool = False,
+    ) -> Iterator[Population]:
+        """Reads chosen snapshots, one population for each parameter layout that occurs among them.
+
+        Only one of them is in memory at a time. For arguments and errors see :meth:`population`.
         """
         rows = self.rows(split, members=members, epochs=epochs, limit=limit, include_diverged=include_diverged)
-        chosen = self.snapshots.take(pa.array(rows))
-        architecture_M = np.array([entry.architecture for entry in self.manifest.shards])[self._reader.shard_of(rows)]
-        return Population(
-            weights_MP=torch.from_numpy(self._reader.weights(rows)),
-            architectures=self.architectures,
-            architecture_M=torch.from_numpy(architecture_M.astype(np.int64)),
-            members=tuple(members_of(chosen)),
-            epochs=tuple(chosen["epoch"].to_pylist()),
-        )
+        layout_M = self._layout_of(rows)
+        for layout in range(len(self.layouts)):
+            if (layout_M == layout).any():
+                yield self._read(rows[layout_M == layout])
 
     def rows(
         self,
@@ -196,27 +240,35 @@ class Zoo:
         epochs: Epochs = None,
         limit: int | None = None,
         include_diverged: bool = False,
+        architecture: Architecture | None = None,
     ) -> np.ndarray:
-        """The rows of :attr:`snapshots` that :meth:`population` reads: increasing, int64."""
+        """The rows of :attr:`snapshots` that :meth:`population` reads: increasing, int64, of any layouts."""
         if split is not None and split not in SPLITS:
             raise ValueError(f"split is {split!r}; allowed: {', '.join(SPLITS)}, or None for all")
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit}; allowed: 1 or more, or None for all")
-        table = self.snapshots
+        unknown = [member for member in members or () if not 0 <= member < len(self)]
+        if unknown:
+            raise ValueError(f"zoo {self.name} has no member {unknown[0]}; it has 0 to {len(self) - 1}")
+        table, number_M = self._table(members)
         member_M = table["member"].to_numpy()
         chosen_M = np.ones(len(table), dtype=bool)
         if split is not None:
             chosen_M &= np.asarray(table["split"].to_pylist()) == split
-            if not chosen_M.any():
+            if not chosen_M.any() and members is None:
                 raise ZooError(
                     f"zoo {self.name} has no {split} members: with {len(self)} members in blocks of "
                     f"{self.recipe.block_members}, make it larger or set block_members lower"
                 )
         if members is not None:
-            unknown = [member for member in members if not 0 <= member < len(self)]
-            if unknown:
-                raise ValueError(f"zoo {self.name} has no member {unknown[0]}; it has 0 to {len(self) - 1}")
             chosen_M &= np.isin(member_M, list(members))
+        if architecture is not None:
+            if architecture.layout not in self.layouts:
+                raise ValueError(
+                    f"no member of zoo {self.name} has the layout of that architecture with {architecture.parameters} "
+                    f"parameters; {self._layout_summary(range(len(self.layouts)))}"
+                )
+            chosen_M &= self._layout_of(number_M) == self.layouts.index(architecture.layout)
         chosen_M &= self._in_epochs(member_M, table["epoch"].to_numpy(), epochs)
         if not include_diverged:
             finite_M = ~table["diverged"].to_numpy()
@@ -227,7 +279,7 @@ class Zoo:
             chosen_M &= finite_M
         if limit is not None:
             chosen_M &= np.isin(member_M, np.unique(member_M[chosen_M])[:limit])
-        rows = np.flatnonzero(chosen_M)
+        rows: np.ndarray = number_M[chosen_M]
         if not len(rows):
             raise ZooError(
                 f"zoo {self.name} with {len(self)} members has no snapshots with split {split!r}, epochs {epochs!r}"
@@ -240,9 +292,14 @@ class Zoo:
         """The images that the members were trained on.
 
         Raises:
-            ZooError: The data set found here has other content.
+            ZooError: The data set found here has other content, or an imported zoo does not say which it is.
         """
-        data = load_dataset(self.recipe.dataset)
+        if isinstance(self.recipe, Imported) and not self.recipe.dataset:
+            raise ZooError(
+                f"zoo {self.name} was imported ({self.recipe.source_format}), and its data set "
+                f"{self.recipe.source_dataset!r} is not known here. Import it again with the name of a data set"
+            )
+        data = load_dataset(self.recipe.dataset, self.store, self.manifest.dataset_sha256)
         if data.sha256 != self.manifest.dataset_sha256:
             raise ZooError(
                 f"data set {self.recipe.dataset!r} has content {data.sha256[:8]} here; zoo {self.name} was trained on "
@@ -257,6 +314,7 @@ class Zoo:
         *,
         columns: Sequence[str] = ("member", "epoch"),
         include_diverged: bool = False,
+        architecture: Architecture | None = None,
     ) -> SnapshotDataset:
         """A torch ``Dataset`` of snapshots that reads weights from the store when they are asked for.
 
@@ -265,10 +323,12 @@ class Zoo:
             epochs: As in :meth:`population`.
             columns: Columns of :attr:`members` that each item has beside its weights.
             include_diverged: As in :meth:`population`.
+            architecture: As in :meth:`population`. Without it, items of a zoo with several layouts have weights of
+                several lengths.
         """
         from zoo.storage.torch_dataset import SnapshotDataset
 
-        rows = self.rows(split, epochs=epochs, include_diverged=include_diverged)
+        rows = self.rows(split, epochs=epochs, include_diverged=include_diverged, architecture=architecture)
         return SnapshotDataset(self._reader, rows, self.snapshots.select(list(columns)).take(pa.array(rows)))
 
     @cached_property
@@ -278,6 +338,74 @@ class Zoo:
             for entry in self.manifest.shards
         ]
         return ShardReader(self.store, self.digest, sources)
+
+    @cached_property
+    def _layout_of_shard(self) -> np.ndarray:
+        """For each shard, which layout it has."""
+        of_architecture = [self.layouts.index(architecture.layout) for architecture in self.architectures]
+        return np.array([of_architecture[entry.architecture] for entry in self.manifest.shards])
+
+    @cached_property
+    def _columns(self) -> list[str]:
+        """Names of all columns but the weights."""
+        return [name for name in self._reader.columns() if name != "weights"]
+
+    def _table(self, members: Collection[int] | None) -> tuple[pa.Table, np.ndarray]:
+        """What rows are chosen from, and for each of its rows, which of :attr:`snapshots` it is.
+
+        The rows of a few members are read alone, where the whole table has not been read yet.
+        """
+        if members is None or "snapshots" in self.__dict__ or len(members) * FEW > len(self):
+            return self.snapshots, np.arange(len(self.snapshots))
+        ends = np.array([entry.end for entry in self.manifest.shards])
+        starts = np.cumsum([0, *(entry.rows for entry in self.manifest.shards)])
+        ids = np.unique(np.fromiter(members, dtype=np.int64))
+        numbers = []
+        for member, shard in zip(ids, np.searchsorted(ends, ids, side="right"), strict=True):
+            entry = self.manifest.shards[shard]
+            snapshots = entry.rows // (entry.end - entry.first)
+            numbers.append(starts[shard] + (member - entry.first) * snapshots + np.arange(snapshots))
+        rows = np.concatenate([np.empty(0, dtype=np.int64), *numbers])
+        return self._reader.table(rows, self._columns), rows
+
+    def _layout_of(self, rows: np.ndarray) -> np.ndarray:
+        """For each row, which layout it has."""
+        found: np.ndarray = self._layout_of_shard[self._reader.shard_of(rows)]
+        return found
+
+    def _read(self, rows: np.ndarray) -> Population:
+        """The population of rows of one layout."""
+        layout = self.layouts[self._layout_of(rows[:1])[0]]
+        alike = [index for index, architecture in enumerate(self.architectures) if architecture.layout == layout]
+        place = np.zeros(len(self.architectures), dtype=np.int64)
+        place[alike] = np.arange(len(alike))
+        of_shard = np.array([entry.architecture for entry in self.manifest.shards])
+        if "snapshots" in self.__dict__:
+            chosen = self.snapshots.take(pa.array(rows))
+        else:
+            chosen = self._reader.table(rows, self._columns)
+        return Population(
+            weights_MP=torch.from_numpy(self._reader.weights(rows)),
+            architectures=tuple(self.architectures[index] for index in alike),
+            architecture_M=torch.from_numpy(place[of_shard[self._reader.shard_of(rows)]]),
+            members=tuple(members_of(chosen)),
+            epochs=tuple(chosen["epoch"].to_pylist()),
+        )
+
+    def _several_layouts(self, layouts: Sequence[int]) -> ZooError:
+        return ZooError(
+            f"zoo {self.name}: {self._layout_summary(layouts)}. What was asked for needs one: choose one with "
+            "population(architecture=zoo.architectures[i]), or go through them with populations()"
+        )
+
+    def _layout_summary(self, layouts: Sequence[int]) -> str:
+        """Says in a few words which layouts there are, each as its tensors' shapes."""
+        listed = [
+            " ".join("x".join(map(str, spec.shape)) for spec in self.layouts[index] if len(spec.shape) > 1)
+            for index in layouts
+        ]
+        more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
+        return f"there are {len(listed)} parameter layouts ({', '.join(listed[:4])}{more})"
 
     def _in_epochs(self, member_M: np.ndarray, epoch_M: np.ndarray, epochs: Epochs) -> np.ndarray:
         """Which snapshots are of the epochs asked for."""

@@ -1,0 +1,127 @@
+"""Data sets kept in a store, so that the machines of a cluster need no internet and all train on the same images.
+
+<store>/data/<name>-<sha8>.safetensors      pixels uint8 and labels int64 of the three splits, create-only
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+
+from zoo.data.images import ImageData, Images
+from zoo.storage.errors import ZooError
+from zoo.storage.store import Store
+
+FOLDER, SUFFIX = "data", ".safetensors"
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation", "test")
+FACTS_KEY = "zooscale.dataset"
+
+
+def find_staged(store: Store, dataset: str) -> list[str]:
+    """Paths of a data set in a store, by the name that :func:`zoo.data.load_dataset` takes: one for each version."""
+    pattern = re.compile(re.escape(_stem(dataset)) + r"-[0-9a-f]{8}" + re.escape(SUFFIX))
+    return [f"{FOLDER}/{file}" for file in store.files(FOLDER) if pattern.fullmatch(file)]
+
+
+def stage(store: Store, dataset: str, data: ImageData) -> tuple[str, bool]:
+    """Puts a data set into a store.
+
+    Args:
+        store: The store.
+        dataset: The name that :func:`zoo.data.load_dataset` takes.
+        data: The images.
+
+    Returns:
+        Its path, and whether it was put there now.
+
+    Raises:
+        ZooError: The store cannot be written.
+    """
+    path = staged_path(dataset, data.sha256)
+    if store.exists(path):
+        return path, False
+    parts = {split: getattr(data, split) for split in SPLITS}
+    tensors = {f"{split}.pixels": images.pixels.contiguous() for split, images in parts.items()}
+    tensors |= {f"{split}.labels": images.labels.contiguous() for split, images in parts.items()}
+    facts = {
+        "version": FORMAT_VERSION,
+        "dataset": dataset,
+        "name": data.name,
+        "classes": data.classes,
+        "scales": {split: images.scale for split, images in parts.items()},
+        "sha256": data.sha256,
+    }
+    return path, store.put_new(path, safetensors.torch.save(tensors, {FACTS_KEY: json.dumps(facts)}))
+
+
+def staged_path(dataset: str, sha256: str) -> str:
+    """Where a data set with this content lies in a store."""
+    return f"{FOLDER}/{_stem(dataset)}-{sha256[:8]}{SUFFIX}"
+
+
+def load_staged(store: Store, path: str) -> ImageData:
+    """Reads a data set from a store and checks its content.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        ZooError: It is damaged, or cannot be read.
+    """
+    content, where = store.read(path), store.join(path)
+    try:
+        facts = _facts(content)
+        tensors = safetensors.torch.load(content)
+        parts = {
+            split: Images(tensors[f"{split}.pixels"], tensors[f"{split}.labels"], float(facts["scales"][split]))
+            for split in SPLITS
+        }
+        data = ImageData(str(facts["name"]), int(facts["classes"]), **parts)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ZooError(f"{where} is no staged data set, or damaged ({error}); delete it and stage it again") from error
+    if data.sha256 != facts["sha256"] or path != staged_path(str(facts["dataset"]), data.sha256):
+        raise ZooError(
+            f"{where} is damaged: its images have the hash {data.sha256[:8]}, it says {facts['sha256'][:8]} for data "
+            f"set {facts['dataset']!r}; delete it and stage it again"
+        )
+    return data
+
+
+def load_from_store(store: Store, dataset: str, sha256: str | None = None) -> ImageData | None:
+    """Reads a data set by its name; ``None`` where it is not staged.
+
+    Args:
+        store: The store.
+        dataset: The name that :func:`zoo.data.load_dataset` takes.
+        sha256: Its content hash, where only that one will do.
+
+    Raises:
+        ZooError: It is damaged, or there are several versions and nothing says which is meant.
+    """
+    paths = find_staged(store, dataset) if sha256 is None else [staged_path(dataset, sha256)]
+    if len(paths) > 1:
+        raise ZooError(
+            f"{store.uri} has several versions of data set {dataset!r}: {', '.join(paths)}; delete those that are not "
+            "meant"
+        )
+    try:
+        return load_staged(store, paths[0]) if paths else None
+    except FileNotFoundError:
+        return None
+
+
+def _stem(dataset: str) -> str:
+    """A data set's name as part of a file's: ``module:attribute`` has a character that some systems refuse."""
+    return re.sub(r"[^A-Za-z0-9._-]", ".", dataset)
+
+
+def _facts(content: bytes) -> dict[str, Any]:
+    """What a safetensors file says of itself: an 8-byte length, then that much JSON."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    facts: dict[str, Any] = json.loads(header["__metadata__"][FACTS_KEY])
+    if facts["version"] != FORMAT_VERSION:
+        raise ValueError(f"format version {facts['version']}; this release reads {FORMAT_VERSION}")
+    return facts

@@ -1,0 +1,1 @@
+"""Zoos from and to other people's formats: import of published zoos, export for other tools."""

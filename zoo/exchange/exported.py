@@ -1,0 +1,150 @@
+"""Exported zoos: what they look like.
+
+Both layouts have ``zoo.json`` (recipe, architectures, shards, hashes) and ``README.md``. A folder has
+
+    snapshots.parquet                               every column of the zoo but the weights, a row a snapshot
+    weights/0000012/epoch-0025.safetensors          a snapshot: tensors by their names in the state_dict
+
+and a Parquet set, which Hugging Face ``datasets`` reads as it is,
+
+    data/train-00000-of-00002.parquet, ...          every column, weights as a list of float32, by split
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.architecture import Architecture
+from zoo.config import to_json
+from zoo.recipes import RecipeLike, recipe_from_json
+from zoo.storage.build import zoo_name
+from zoo.storage.zoo import Zoo
+
+FOLDER, PARQUET = "zooscale-folder", "zooscale-parquet"
+RECORD, SNAPSHOTS, WEIGHTS, DATA = "zoo.json", "snapshots.parquet", "weights", "data"
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportedShard:
+    """A shard of the zoo that was exported.
+
+    Attributes:
+        first: First member.
+        end: One past the last member.
+        architecture: Index into the architectures.
+        content_sha256: Hash over ids, specs and weights.
+        environment: What it was computed with.
+    """
+
+    first: int
+    end: int
+    architecture: int
+    content_sha256: str
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedZoo:
+    """An exported zoo, opened.
+
+    Attributes:
+        path: Its folder.
+        format: ``FOLDER`` or ``PARQUET``.
+        name: Full name of the zoo.
+        recipe: What stands behind it.
+        digest: Its identity.
+        dataset_sha256: Content hash of the data set.
+        content_sha256: Hash over everything.
+        architectures: Its distinct architectures.
+        shards: Its shards.
+    """
+
+    path: Path
+    format: str
+    name: str
+    recipe: RecipeLike
+    digest: str
+    dataset_sha256: str
+    content_sha256: str
+    architectures: tuple[Architecture, ...]
+    shards: tuple[ExportedShard, ...]
+
+    @property
+    def members(self) -> int:
+        """How many members."""
+        return self.shards[-1].end
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """Epochs of the snapshots."""
+        return self.recipe.snapshot_epochs
+
+
+def snapshot_file(member: int, epoch: int) -> str:
+    """Path of a snapshot in an exported folder."""
+    return f"{WEIGHTS}/{member:07d}/epoch-{epoch:04d}.safetensors"
+
+
+def record(zoo: Zoo, layout: str, shards: list[ExportedShard]) -> str:
+    """``zoo.json`` of a zoo."""
+    manifest = zoo.manifest
+    value = {
+        "format": layout,
+        "version": VERSION,
+        "name": zoo.name,
+        "recipe": manifest.recipe,
+        "digest": manifest.digest,
+        "dataset_sha256": manifest.dataset_sha256,
+        "content_sha256": manifest.content_sha256,
+        "architectures": manifest.architectures,
+        "shards": shards,
+    }
+    return json.dumps(to_json(value), indent=1) + "\n"
+
+
+def matches(path: Path) -> bool:
+    """Whether a folder holds an exported zoo."""
+    return path.is_dir() and (path / RECORD).exists()
+
+
+def format_of(path: Path) -> str:
+    """``FOLDER`` or ``PARQUET``."""
+    return open_exported(path).format
+
+
+def open_exported(path: Path) -> ExportedZoo:
+    """Reads the record of an exported zoo.
+
+    Raises:
+        ValueError: It is damaged, or of another release.
+    """
+    where = path / RECORD
+    try:
+        value = json.loads(where.read_text())
+        if value["version"] != VERSION or value["format"] not in (FOLDER, PARQUET):
+            raise ValueError(
+                f"it is of format {value['format']!r}, version {value['version']!r}; this release reads {FOLDER} and "
+                f"{PARQUET}, version {VERSION}"
+            )
+        recipe = recipe_from_json(value["recipe"])
+        exported = ExportedZoo(
+            path=path,
+            format=value["format"],
+            name=value["name"],
+            recipe=recipe,
+            digest=value["digest"],
+            dataset_sha256=value["dataset_sha256"],
+            content_sha256=value["content_sha256"],
+            architectures=tuple(Architecture.from_json(entry) for entry in value["architectures"]),
+            shards=tuple(ExportedShard(**entry) for entry in value["shards"]),
+        )
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise ValueError(f"{where} is damaged or of another release ({error}); export the zoo again") from error
+    if recipe.digest(exported.dataset_sha256) != exported.digest or exported.name != zoo_name(recipe, exported.digest):
+        raise ValueError(f"{where} is of another recipe than its digest says; export the zoo again")
+    return exported

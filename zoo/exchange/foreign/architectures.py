@@ -1,0 +1,63 @@
+"""Architectures as the user gives them for an import: a JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.architecture import Architecture
+from zoo.config import lookup
+
+EXAMPLE = '{"builder": "cnn-2464", "input_shape": [1, 28, 28], "classes": 10, "activation": "tanh"}'
+
+
+@dataclass(frozen=True, slots=True)
+class GivenArchitecture:
+    """An architecture, and where the user says so the names that its tensors have in the files.
+
+    Attributes:
+        architecture: The architecture.
+        names: Names in the architecture's layout to names in the files, or ``None``.
+    """
+
+    architecture: Architecture
+    names: Mapping[str, str] | None
+
+
+def read_architecture(path: Path) -> GivenArchitecture:
+    """Reads an architecture from a JSON file.
+
+    Either whole, as ``Architecture.to_json`` writes it (``input_shape``, ``layers``), or by a builder: ``builder`` (a
+    name in ``ARCHITECTURES``), ``input_shape``, ``classes``, and whatever else the builder takes (``hidden``,
+    ``activation``, ``bias``). Beside it, ``names`` may say what the tensors are called in the files.
+
+    Raises:
+        ValueError: It cannot be read, or is no architecture.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no architecture file {path}; write one such as {EXAMPLE}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"architecture file {path} cannot be read: {error}") from error
+    try:
+        names = value.pop("names", None)
+        return GivenArchitecture(_build(value), names)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"architecture file {path}: {reason}; an example is {EXAMPLE}") from error
+
+
+def _build(value: dict[str, Any]) -> Architecture:
+    if "layers" in value:
+        return Architecture.from_json(value)
+    from zoo.architecture import ARCHITECTURES
+
+    options = dict(value)
+    build = lookup(ARCHITECTURES, options.pop("builder"), "architecture builder")
+    shape, classes = tuple(options.pop("input_shape")), options.pop("classes")
+    architecture: Architecture = build(shape, tuple(options.pop("hidden", ())), classes, **options)
+    return architecture

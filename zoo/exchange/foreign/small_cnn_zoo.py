@@ -1,0 +1,242 @@
+"""The Small CNN Zoo of Unterthiner et al., "Predicting Neural Network Accuracy from Weights" (2020).
+
+    weights.npy       [snapshots, 4970], every network flattened as Keras holds it
+    metrics.csv.gz    a row a snapshot: config.*, modeldir (the network), step (the epoch), accuracies and losses
+    layout.csv        varname, start_idx, end_idx, shape: where each variable lies in a row of weights
+
+Described in github.com/google-research/google-research/tree/master/dnn_predict_accuracy (data CC-BY 4.0). Keras keeps
+convolution kernels as height, width, inputs, outputs and dense kernels as inputs, outputs. Pixels were scaled to
+[-1, 1] and averaged to one channel (``train_network.py`` there); the first layer of the architecture does the former.
+
+Shape letters: M networks, E epochs, P parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.architecture import Architecture, cnn_4970
+from zoo.exchange.foreign.names import ForeignTensor, MismatchError, gather_tensors, match_tensors
+from zoo.exchange.foreign.published_fields import keras_fields, rescaled, with_activation
+from zoo.exchange.foreign.reader import ImportOptions
+from zoo.exchange.foreign.source import (
+    ForeignNetwork,
+    ForeignSnapshots,
+    ForeignZoo,
+    common_epochs,
+    no_metrics,
+    plain_json,
+)
+
+WEIGHTS, LAYOUT = "weights.npy", "layout.csv"
+METRICS_FILES = ("metrics.csv.gz", "metrics.csv")
+METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+LAYOUT_COLUMNS = ("varname", "start_idx", "end_idx", "shape")
+# Data sets as tensorflow_datasets names them; images were averaged to one channel.
+INPUT_SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (1, 32, 32), "svhn_cropped": (1, 32, 32)}
+# Axes of a Keras kernel in the order of PyTorch, by their number.
+KERNEL_AXES = {4: (3, 2, 0, 1), 2: (1, 0)}
+
+
+@dataclass(frozen=True, slots=True)
+class KerasVariable:
+    """A line of the layout.
+
+    Attributes:
+        name: ``sequential/conv2d/kernel:0``.
+        start: First column.
+        shape: Shape in Keras.
+    """
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+
+    def from_row(self, row_P: np.ndarray) -> np.ndarray:
+        """This variable of a flattened network, its axes in the order of PyTorch."""
+        tensor = row_P[self.start : self.start + int(np.prod(self.shape))].reshape(self.shape)
+        if self.name.rpartition("/")[2].startswith("kernel"):
+            return tensor.transpose(KERNEL_AXES[len(self.shape)])
+        return tensor
+
+
+@dataclass(kw_only=True)
+class SmallCnnZoo(ForeignZoo):
+    """The files of one data set.
+
+    Attributes:
+        weights: All snapshots, not in memory.
+        metrics: The table beside them.
+        row_of: For each network and epoch, the row of both.
+        gather_P: For each entry of the architecture's flat vector, its column in ``weights``.
+    """
+
+    format = "small-cnn-zoo"
+
+    weights: np.ndarray
+    metrics: pd.DataFrame
+    row_of: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    gather_P: np.ndarray
+
+    def read(self, chosen: Sequence[int]) -> ForeignSnapshots:
+        rows_ME = np.array(
+            [[self.row_of[self.networks[index].origin][epoch] for epoch in self.epochs] for index in chosen]
+        )
+        metrics = no_metrics(*rows_ME.shape)
+        for name in METRICS:
+            metrics[name] = self.metrics[name].to_numpy(dtype=np.float64)[rows_ME]
+        flat = np.asarray(self.weights[rows_ME.reshape(-1)], dtype=np.float32)[:, self.gather_P]
+        return ForeignSnapshots(weights_MEP=flat.reshape(*rows_ME.shape, -1), metrics=metrics)
+
+
+def matches(path: Path) -> bool:
+    """Whether a folder holds the files of the Small CNN Zoo."""
+    return path.is_dir() and (path / WEIGHTS).exists() and (path / LAYOUT).exists()
+
+
+def open_small_cnn_zoo(path: Path, options: ImportOptions) -> SmallCnnZoo:
+    """Reads the tables; weights are read later.
+
+    Raises:
+        ValueError: A file is missing or damaged, or they do not fit each other; the message names it.
+    """
+    metrics = _read_metrics(path)
+    weights = _read_weights(path / WEIGHTS)
+    variables = _read_layout(path / LAYOUT)
+    columns = max(variable.start + int(np.prod(variable.shape)) for variable in variables)
+    if weights.ndim != 2 or weights.shape != (len(metrics), columns):
+        raise ValueError(
+            f"{path / WEIGHTS} has shape {weights.shape}; the metrics have {len(metrics)} rows and the layout "
+            f"{columns} columns. All three files must be of one data set: fetch them again"
+        )
+    rows_of: dict[str, dict[int, int]] = {}
+    for row, (network, epoch) in enumerate(zip(metrics["modeldir"], metrics["step"], strict=True)):
+        if rows_of.setdefault(str(network), {}).setdefault(int(epoch), row) != row:
+            raise ValueError(f"{path}: network {network} has two rows of metrics for epoch {epoch}; remove one")
+    epochs, kept, left_out = common_epochs(rows_of, options.epochs)
+    datasets = list(dict.fromkeys(metrics["config.dataset"]))
+    if len(datasets) != 1:
+        raise ValueError(f"{path}: config.dataset names {', '.join(map(str, datasets))}; import each data set apart")
+    configs = {
+        origin: {name: _plain(value) for name, value in metrics.iloc[rows_of[origin][epochs[0]]].items()}
+        for origin in kept
+    }
+    base = _base_architecture(path, str(datasets[0]), options)
+    architectures: dict[str, Architecture] = {}
+    networks = []
+    for origin in kept:
+        told = {name: value for name, value in configs[origin].items() if name not in (*METRICS, "step")}
+        activation = str(told.get("config.activation"))
+        if activation not in architectures:
+            architectures[activation] = _with_activation(path, base, activation, origin)
+        networks.append(
+            ForeignNetwork(
+                origin=origin,
+                architecture=architectures[activation],
+                known=keras_fields(told),
+                original=plain_json(told),
+            )
+        )
+    return SmallCnnZoo(
+        name=options.name,
+        networks=networks,
+        epochs=epochs,
+        dataset=str(datasets[0]),
+        left_out=left_out,
+        weights=weights,
+        metrics=metrics,
+        row_of=rows_of,
+        gather_P=_gather(path, variables, base, options),
+    )
+
+
+def _read_metrics(path: Path) -> pd.DataFrame:
+    file = next((path / name for name in METRICS_FILES if (path / name).exists()), None)
+    if file is None:
+        raise ValueError(f"{path / METRICS_FILES[0]} is missing; fetch all files of the data set")
+    try:
+        metrics = pd.read_csv(file)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read ({error}); fetch it again") from error
+    lacking = [name for name in ("modeldir", "step", "config.dataset", *METRICS) if name not in metrics.columns]
+    if lacking:
+        raise ValueError(f"{file} lacks the column {lacking[0]}; it has {', '.join(metrics.columns)}")
+    return metrics.drop(columns=[name for name in metrics.columns if name.startswith("Unnamed")])
+
+
+def _read_weights(path: Path) -> np.ndarray:
+    try:
+        weights: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); fetch it again") from error
+    if not np.issubdtype(weights.dtype, np.floating):
+        raise ValueError(f"{path} holds {weights.dtype}; expected floating-point numbers")
+    return weights
+
+
+def _read_layout(path: Path) -> list[KerasVariable]:
+    try:
+        table = pd.read_csv(path)
+        lacking = [name for name in LAYOUT_COLUMNS if name not in table.columns]
+        if lacking:
+            raise ValueError(f"it lacks the column {lacking[0]}")
+        variables = []
+        for line in table.sort_values("start_idx").to_dict("records"):
+            shape = tuple(int(number) for number in re.findall(r"\d+", str(line["shape"])))
+            variables.append(KerasVariable(str(line["varname"]), int(line["start_idx"]), shape))
+            if int(line["end_idx"]) - int(line["start_idx"]) != np.prod(shape):
+                raise ValueError(f"{line['varname']} has shape {shape} but {line['end_idx']} as its end")
+            if "kernel" in variables[-1].name and len(shape) not in KERNEL_AXES:
+                raise ValueError(f"kernel {line['varname']} has {len(shape)} axes; known are 2 and 4")
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no layout of the Small CNN Zoo: {error}; fetch it again") from error
+    return variables
+
+
+def _base_architecture(path: Path, dataset: str, options: ImportOptions) -> Architecture:
+    if options.given is not None:
+        return options.given.architecture
+    shape = options.input_shape or INPUT_SHAPES.get(dataset)
+    if shape is None:
+        raise ValueError(
+            f"{path}: config.dataset is {dataset!r}; known are {', '.join(INPUT_SHAPES)}. Give the architecture with "
+            "--architecture FILE.json"
+        )
+    return rescaled(cnn_4970(shape, (), 10), 2.0, -1.0)
+
+
+def _with_activation(path: Path, base: Architecture, activation: str, origin: str) -> Architecture:
+    try:
+        return with_activation(base, activation)
+    except ValueError as error:
+        raise ValueError(f"{path}: network {origin}: {error}") from error
+
+
+def _gather(path: Path, variables: Sequence[KerasVariable], base: Architecture, options: ImportOptions) -> np.ndarray:
+    """Where in a row of weights each entry of the architecture's flat vector is: the mapping applied to numbers."""
+    columns_P = np.arange(sum(int(np.prod(variable.shape)) for variable in variables), dtype=np.float64)
+    if columns_P.size >= 1 << 24:
+        raise ValueError(f"{path / LAYOUT} describes {columns_P.size} parameters; fewer than {1 << 24} can be mapped")
+    tensors = {variable.name: variable.from_row(columns_P) for variable in variables}
+    try:
+        matched = match_tensors(
+            [ForeignTensor(name, tensor.shape) for name, tensor in tensors.items()],
+            base,
+            ordered=True,
+            names=options.given.names if options.given else None,
+        )
+        return gather_tensors(tensors, base, matched, str(path / LAYOUT)).astype(np.int64)
+    except MismatchError as error:
+        raise MismatchError(f"{path / LAYOUT}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """A pandas value as a Python one."""
+    return value.item() if isinstance(value, np.generic) else value

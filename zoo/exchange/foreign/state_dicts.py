@@ -1,0 +1,173 @@
+"""A plain folder of ``state_dict`` files of one architecture.
+
+    <root>/<anything>.safetensors or .pt, .pth     a network, or a network at one epoch
+    <root>/architecture.json                       or --architecture; see ``zoo.exchange.foreign.architectures``
+    <root>/networks.csv                            optional, a line a file
+
+The table has the column ``file`` and any of: ``network`` (files of equal network are its snapshots), ``epoch``, fields
+of ``zoo.population.Member``, metrics of ``zoo.storage.rows.METRIC_COLUMNS``; other columns are kept as they are.
+Without it every file is a network, and ``--epochs`` says at which epoch.
+
+Shape letters: M networks, E epochs, P parameters.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.exchange.foreign.architectures import EXAMPLE, GivenArchitecture, read_architecture
+from zoo.exchange.foreign.reader import ImportOptions
+from zoo.exchange.foreign.source import (
+    ForeignNetwork,
+    ForeignSnapshots,
+    ForeignZoo,
+    common_epochs,
+    known_fields,
+    no_metrics,
+)
+from zoo.exchange.foreign.tensor_files import StateReader
+from zoo.population import Member
+from zoo.storage.rows import METRIC_COLUMNS
+
+SUFFIXES = (".safetensors", ".pt", ".pth")
+ARCHITECTURE, TABLE = "architecture.json", "networks.csv"
+PLACES = ("file", "network", "epoch")
+MEMBER_TYPES = {field.name: str(field.type) for field in dataclasses.fields(Member) if field.name != "id"}
+
+
+@dataclass(kw_only=True)
+class StateDicts(ForeignZoo):
+    """A folder of files.
+
+    Attributes:
+        reader: Reads the files.
+        files: For each network and epoch, its file.
+        lines: For each file, its line of the table.
+    """
+
+    format = "state-dicts"
+
+    reader: StateReader
+    files: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
+    lines: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
+
+    def read(self, chosen: Sequence[int]) -> ForeignSnapshots:
+        networks = [self.networks[index] for index in chosen]
+        weights_MEP = np.empty((len(networks), len(self.epochs), networks[0].architecture.parameters), np.float32)
+        metrics = no_metrics(len(networks), len(self.epochs))
+        for row, network in enumerate(networks):
+            for place, epoch in enumerate(self.epochs):
+                path = self.files[network.origin][epoch]
+                weights_MEP[row, place] = self.reader.read(path, network.architecture)
+                for name in METRIC_COLUMNS:
+                    metrics[name][row, place] = _number(self.lines.get(path, {}).get(name, ""), name, path)
+        return ForeignSnapshots(weights_MEP=weights_MEP, metrics=metrics)
+
+
+def matches(path: Path) -> bool:
+    """Whether a folder holds files of weights."""
+    return path.is_dir() and any(entry.suffix in SUFFIXES for entry in path.iterdir())
+
+
+def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
+    """Recognises the networks of a folder; weights are read later.
+
+    Raises:
+        ValueError: There is no architecture, or no epoch is known, or the table does not fit the files.
+    """
+    given = options.given or _own_architecture(path)
+    present = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
+    lines = _read_table(path / TABLE, present) if (path / TABLE).exists() else {}
+    wanted = options.epochs
+    files: dict[str, dict[int, Path]] = {}
+    for file in lines or present:
+        line = lines.get(file, {})
+        origin = line.get("network") or file.stem
+        epoch = _epoch(file, line, wanted)
+        if epoch in files.setdefault(origin, {}):
+            raise ValueError(
+                f"{file} and {files[origin][epoch]} are both network {origin} at epoch {epoch}; correct {path / TABLE}"
+            )
+        files[origin][epoch] = file
+    epochs, kept, left_out = common_epochs(files, wanted)
+    unlisted = [file.name for file in present if lines and file not in lines]
+    if unlisted:
+        left_out.append(f"{len(unlisted)} files that {TABLE} does not list: {', '.join(unlisted[:8])}")
+    return StateDicts(
+        name=options.name,
+        networks=[_network(origin, files[origin][epochs[0]], lines, given) for origin in kept],
+        epochs=epochs,
+        left_out=left_out,
+        reader=StateReader(given.names),
+        files=files,
+        lines=lines,
+    )
+
+
+def _own_architecture(path: Path) -> GivenArchitecture:
+    if not (path / ARCHITECTURE).exists():
+        raise ValueError(
+            f"{path} does not say what the networks are: give --architecture FILE.json, or put {ARCHITECTURE} there, "
+            f"for example {EXAMPLE}"
+        )
+    return read_architecture(path / ARCHITECTURE)
+
+
+def _read_table(path: Path, present: Sequence[Path]) -> dict[Path, Mapping[str, str]]:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if "file" not in (reader.fieldnames or ()):
+            raise ValueError(f"{path} has no column 'file'; it has {', '.join(reader.fieldnames or ())}")
+        lines: dict[Path, Mapping[str, str]] = {path.parent / str(line["file"]): line for line in reader}
+    lacking = [entry for entry in lines if entry not in set(present)]
+    if lacking:
+        raise ValueError(f"{lacking[0]} is missing, though {path} lists it; put it there, or remove the line")
+    return lines
+
+
+def _epoch(file: Path, line: Mapping[str, str], wanted: tuple[int, ...] | None) -> int:
+    text = line.get("epoch")
+    if text:
+        if not text.isdecimal():
+            raise ValueError(f"{file} is at epoch {text!r} in {TABLE}; allowed: a whole number, 0 or more")
+        return int(text)
+    if wanted is not None and len(wanted) == 1:
+        return wanted[0]
+    raise ValueError(
+        f"nothing says at which epoch {file} is: give one number with --epochs, or {TABLE} with the columns file and "
+        "epoch"
+    )
+
+
+def _network(
+    origin: str, file: Path, lines: Mapping[Path, Mapping[str, str]], given: GivenArchitecture
+) -> ForeignNetwork:
+    line = lines.get(file, {})
+    told = {name: _value(text, MEMBER_TYPES[name]) for name, text in line.items() if name in MEMBER_TYPES and text}
+    known = known_fields(told)
+    if refused := sorted(set(told) - set(known)):
+        raise ValueError(f"{file}: {refused[0]} is {line[refused[0]]!r} in {TABLE}, which no member can have")
+    original = {name: text for name, text in line.items() if name not in (*PLACES, *METRIC_COLUMNS) and text}
+    return ForeignNetwork(origin=origin, architecture=given.architecture, known=known, original=original)
+
+
+def _value(text: str, kind: str) -> Any:
+    try:
+        return {"int": int, "float": float, "str": str}[kind](text)
+    except ValueError:
+        return text
+
+
+def _number(text: str, name: str, path: Path) -> float:
+    try:
+        return float(text) if text else math.nan
+    except ValueError as error:
+        raise ValueError(f"{path}: {name} is {text!r} in {TABLE}; allowed: a number, or nothing") from error

@@ -1,0 +1,187 @@
+"""Import: finds out what a path holds and makes a zoo of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.data import ImageData, load_dataset
+from zoo.exchange import exported
+from zoo.exchange.committing import Progress
+from zoo.exchange.foreign import checkpoint_tree, published_dataset, small_cnn_zoo, state_dicts
+from zoo.exchange.foreign.architectures import read_architecture
+from zoo.exchange.foreign.reader import ImportOptions
+from zoo.exchange.foreign.source import ForeignZoo
+from zoo.exchange.restoring import restore
+from zoo.exchange.storing import store_zoo
+from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A foreign format.
+
+    Attributes:
+        matches: Whether a path looks like it.
+        open: Recognises its networks.
+        what: What it looks like, for errors.
+    """
+
+    matches: Callable[[Path], bool]
+    open: Callable[[Path, ImportOptions], ForeignZoo]
+    what: str
+
+
+# In the order in which a path is tried.
+FORMATS: dict[str, Format] = {
+    "small-cnn-zoo": Format(
+        small_cnn_zoo.matches, small_cnn_zoo.open_small_cnn_zoo, "weights.npy, metrics.csv.gz and layout.csv"
+    ),
+    "checkpoints": Format(
+        checkpoint_tree.matches,
+        checkpoint_tree.open_tree,
+        "a folder a network with params.json, result.json and checkpoint_*/checkpoints",
+    ),
+    "published-dataset": Format(
+        published_dataset.matches, published_dataset.open_published, "a file dataset*.pt of pickled datasets"
+    ),
+    "state-dicts": Format(
+        state_dicts.matches, state_dicts.open_state_dicts, "a folder of .safetensors, .pt or .pth files"
+    ),
+}
+# What `zooscale export` writes.
+OWN_FORMATS = (exported.FOLDER, exported.PARQUET)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """What a path holds, before it is stored.
+
+    Attributes:
+        format: Name of its format.
+        zoo: The networks of a foreign format, or an exported zoo.
+        dataset: Name of the data set that the user gives, empty for none.
+        data: That data set.
+    """
+
+    format: str
+    zoo: ForeignZoo | exported.ExportedZoo
+    dataset: str = ""
+    data: ImageData | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the zoo."""
+        return self.zoo.name
+
+    @property
+    def members(self) -> int:
+        """How many networks."""
+        return self.zoo.members if isinstance(self.zoo, exported.ExportedZoo) else len(self.zoo.networks)
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """Epochs of the snapshots."""
+        return self.zoo.epochs
+
+    @property
+    def parameters(self) -> tuple[int, ...]:
+        """Numbers of parameters that occur."""
+        architectures = (
+            self.zoo.architectures
+            if isinstance(self.zoo, exported.ExportedZoo)
+            else [network.architecture for network in self.zoo.networks]
+        )
+        return tuple(dict.fromkeys(architecture.parameters for architecture in architectures))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What is there but is not imported, in words."""
+        return () if isinstance(self.zoo, exported.ExportedZoo) else tuple(self.zoo.left_out)
+
+
+def open_source(
+    path: Path,
+    *,
+    format_name: str | None = None,
+    name: str | None = None,
+    dataset: str | None = None,
+    architecture: Path | None = None,
+    epochs: tuple[int, ...] | None = None,
+    store: Store | None = None,
+) -> Source:
+    """Recognises what a path holds. Weights are read when it is stored.
+
+    Args:
+        path: A folder, or a file.
+        format_name: A name in ``FORMATS`` or ``OWN_FORMATS``; by default the first that fits.
+        name: A name for the zoo; that of the path by default. An exported zoo keeps its own.
+        dataset: The data set of the networks as it is known here.
+        architecture: A JSON file of the architecture, where the source does not tell it.
+        epochs: Which epochs to import; by default those that most networks have.
+        store: Where the data set may be staged.
+
+    Raises:
+        ValueError: There is nothing, nothing known, or something that does not fit; the message names the file.
+    """
+    if not path.exists():
+        raise ValueError(f"there is no {path}; give the folder or file to import")
+    found = format_name or _detect(path)
+    if found in OWN_FORMATS:
+        given = {"--name": name, "--dataset": dataset, "--architecture": architecture, "--epochs": epochs}
+        if odd := [option for option, value in given.items() if value is not None]:
+            raise ValueError(f"{path} is an exported zoo, which is imported as it was; leave {odd[0]} away")
+        return Source(format=found, zoo=exported.open_exported(path))
+    if found not in FORMATS:
+        raise ValueError(f"unknown format {found!r}; known: {', '.join([*FORMATS, *OWN_FORMATS])}")
+    if format_name is not None and not FORMATS[found].matches(path):
+        raise ValueError(f"{path} is not of format {found}: expected {FORMATS[found].what}")
+    data = load_dataset(dataset, store) if dataset else None
+    options = ImportOptions(
+        name=_name(name, path),
+        epochs=epochs,
+        given=read_architecture(architecture) if architecture else None,
+        dataset=dataset,
+        input_shape=data.input_shape if data else None,
+    )
+    return Source(format=found, zoo=FORMATS[found].open(path, options), dataset=dataset or "", data=data)
+
+
+def store_source(
+    source: Source, store: Store, *, include_diverged: bool = False, progress: Progress | None = None
+) -> Zoo:
+    """Makes a zoo of a source; see :func:`zoo.exchange.storing.store_zoo`."""
+    if isinstance(source.zoo, exported.ExportedZoo):
+        return restore(source.zoo, store, progress)
+    return store_zoo(
+        source.zoo,
+        store,
+        dataset=source.dataset,
+        data=source.data,
+        include_diverged=include_diverged,
+        progress=progress,
+    )
+
+
+def _detect(path: Path) -> str:
+    if exported.matches(path):
+        return exported.format_of(path)
+    for name, known in FORMATS.items():
+        if known.matches(path):
+            return name
+    expected = "; ".join(f"{name}: {known.what}" for name, known in FORMATS.items())
+    raise ValueError(
+        f"{path} is of no format that can be imported. Known are: {expected}; and what `zooscale export` writes. "
+        "Unpack archives first, and give the folder that holds the files"
+    )
+
+
+def _name(name: str | None, path: Path) -> str:
+    """The name for a zoo, from the path where none is given."""
+    if name is not None:
+        return name
+    text = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name.removesuffix(path.suffix)).strip("-._")
+    return text.lower() or "imported"

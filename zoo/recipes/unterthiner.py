@@ -1,0 +1,58 @@
+"""The Small CNN Zoo of Unterthiner, Keysers, Gelly, Bousquet and Tolstikhin.
+
+"Predicting Neural Network Accuracy from Weights" (2020, arXiv 2002.11448); Schürholt et al. (2021) call its parts
+MNIST-HYP, F-MNIST-HYP, SVHN-HYP and CIFAR-10-HYP.
+
+30 000 CNNs a data set, 86 epochs, nine snapshots. Its networks of 4 970 parameters take images of one channel
+(README of google-research/dnn_predict_accuracy), so its SVHN and CIFAR-10 are in shades of grey; set encoders and other
+functionals of weights are measured on these as SVHN-GS and CIFAR10-GS. Ranges: learning rate 5e-4 to 5e-2 and l2 1e-8
+to 1e-2 log-uniform, dropout 0 to 0.7 uniform, the standard deviation of the two plain initial distributions 1e-3 to 0.5
+log-uniform, everything else equally likely. A penalty l2·|w|² has the gradient 2·l2·w, so weight decays are twice that;
+theirs is on kernels alone, ours on biases too. Optimizer, training fraction and minibatch order are shared by blocks of
+16 members here.
+
+The full zoos are days of two cores. Any number of members has the same distribution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from zoo.recipes.recipe import Recipe
+
+MNIST = Recipe(
+    name="unterthiner-mnist",
+    dataset="mnist",
+    members=30_000,
+    architecture="cnn-4970",
+    hidden=(),
+    activations=("relu", "tanh"),
+    initialisations=("xavier_normal", "kaiming_normal", "orthogonal", "normal", "truncated_normal"),
+    init_scales=(0.01, 5.0),  # of the standard deviation 0.1 that the plain distributions have
+    scaled_initialisations=("normal", "truncated_normal"),
+    optimizers=("adam", "sgd", "rmsprop"),
+    learning_rates=(5e-4, 5e-2),
+    scale_learning_rates=False,
+    weight_decay_range=(2e-8, 2e-2),
+    dropout_range=(0.0, 0.7),
+    training_fractions=(0.1, 0.25, 0.5, 1.0),
+    batch_size=512,
+    epochs=86,
+    snapshot_epochs=(0, 1, 2, 3, 20, 40, 60, 80, 86),
+)
+"""MNIST-HYP. MEASURE"""
+
+F_MNIST = replace(MNIST, name="unterthiner-f-mnist", dataset="fashion_mnist")
+"""F-MNIST-HYP. MEASURE"""
+
+SVHN_GRAY = replace(MNIST, name="unterthiner-svhn-gray", dataset="svhn_gray")
+"""SVHN-HYP as published, in shades of grey. Not run here: SVHN is not at hand."""
+
+CIFAR10_GRAY = replace(MNIST, name="unterthiner-cifar10-gray", dataset="cifar10_gray")
+"""CIFAR-10-HYP as published, in shades of grey. Not run here: CIFAR-10 is not at hand."""
+
+SVHN = replace(MNIST, name="unterthiner-svhn", dataset="svhn")
+"""The same in colour, 5 258 parameters; not among the published ones. Not run here: SVHN is not at hand."""
+
+CIFAR10 = replace(MNIST, name="unterthiner-cifar10", dataset="cifar10")
+"""The same in colour, 5 258 parameters; not among the published ones. Not run here: CIFAR-10 is not at hand."""

@@ -1,0 +1,59 @@
+"""Files that appear on local disk whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+# A file being written; never listed, so that a crash leaves nothing that looks finished.
+PARTIAL_SUFFIX = ".partial"
+# What link() answers on file systems that have no hard links.
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+
+
+def replace_file(target: Path, data: bytes) -> None:
+    """Writes a file, in place of one of that name."""
+    _write_partial(target, data).replace(target)
+
+
+def create_file(target: Path, data: bytes) -> bool:
+    """Creates a file with its whole content in one step; False where it exists already."""
+    if target.exists():
+        return False
+    partial = _write_partial(target, data)
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if target.exists():
+            return False
+        partial.rename(target)  # whole, though not exclusive: equal names hold equal content
+        return True
+    finally:
+        partial.unlink(missing_ok=True)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return True
+
+
+def _write_partial(target: Path, data: bytes) -> Path:
+    """Writes beside ``target``, down to the disk, under a name that is never listed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
