@@ -17,6 +17,7 @@ from torch import Tensor
 
 from analysis.behaviour import Reference
 from analysis.bootstrap import Bootstrap
+from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.headlines import TARGET_AGREEMENT, Headline, headlines, pareto
 from analysis.measurement import BLOCK, CodecResult
@@ -26,8 +27,8 @@ from zoo.config import to_json
 from zoo.data.images import ImageData
 from zoo.evaluation import agreement_matrix, predictions
 from zoo.population import Population
-from zoo.storage.build import one_thread
 from zoo.storage.errors import ZooError
+from zoo.storage.shard_training import one_thread
 from zoo.storage.zoo import Epochs, Zoo
 from zoo.training.initialisation import initial_weights
 from zoo.views import align, without_dead_inputs
@@ -98,8 +99,8 @@ def analyze(
     Args:
         zoo: The zoo.
         study: A study on this zoo.
-        codecs: Names in ``analysis.codecs.CODECS`` or ``module:attribute``; all by default. The zero-rate
-            controls are always measured.
+        codecs: Names in ``analysis.codecs.CODECS`` or ``module:attribute``; by default all that know the zoo's
+            architecture. The zero-rate controls are always measured.
         members: At most so many test members; ``None`` for all.
         training_snapshots: At most so many snapshots of training members for fitting.
         images: At most so many test images; ``None`` for all.
@@ -108,16 +109,17 @@ def analyze(
 
     Raises:
         ZooError: The study is of another zoo, or a part of the zoo is missing or damaged.
-        ValueError: A codec is unknown.
+        ValueError: A codec is unknown, or the members' tasks are parts of the data set.
     """
-    families = chosen_families(codecs)
     if study is not None and study.zoo_digest != zoo.digest:
         raise ZooError(
             f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
             f"{zoo.digest[:8]}. Analyze the study with its own zoo"
         )
+    families = chosen_families(codecs, zoo.architectures[0])
     data = zoo.dataset()
     training, raw = zoo.population("train"), zoo.population("test", epochs="one", limit=members)
+    training.require_whole_data_set("the analysis")
     like_P = training.weights_MP[0]
     training = _canonical(_evenly(training, training_snapshots), data, like_P)
     reference = Reference(_canonical(raw, data, like_P), data.test.first(images))
@@ -198,6 +200,7 @@ def _summary(
     accuracy_M = reference.correct_MN.mean(1, dtype=np.float64)
     agreement_MM = agreement_matrix(predictions(reference.population, reference.images)).numpy()
     others = ~np.eye(len(agreement_MM), dtype=bool)
+    mlp = training.architecture.is_mlp
     canonicalised = Reference(raw, reference.images).behaviour(reference.population.weights_MP, "the population")
     return {
         "zoo": zoo.name,
@@ -213,6 +216,7 @@ def _summary(
         "test_members_diverged": _diverged(zoo, "test", epochs="one"),
         "test_members": len(reference.population),
         "test_images": len(reference.images),
+        "codecs_left_out": [name for name, family in CODECS.items() if family.mlp_only and not mlp],
         "block": BLOCK,
         "accuracy_mean": float(accuracy_M.mean()),
         "accuracy_sd": float(accuracy_M.std()),

@@ -30,11 +30,13 @@ class CodecFamily:
         fit: ``fit(training, images, **setting) -> Codec``: training members and training images.
         settings: Keyword arguments of ``fit``, by increasing rate.
         family: "classical" or "control".
+        mlp_only: Whether it knows nothing but multilayer perceptrons.
     """
 
     fit: Callable[..., Codec]
     settings: tuple[Setting, ...] = ({},)
     family: str = "classical"
+    mlp_only: bool = False
 
     def codec(self, training: Population, images: Images | None, setting: Setting) -> Codec:
         """Fits the codec at one setting."""
@@ -47,7 +49,7 @@ def _grid(name: str, *values: float) -> tuple[Setting, ...]:
 
 CODECS: dict[str, CodecFamily] = {
     "function-metric": CodecFamily(
-        fit=MetricCodec.fit, settings=_grid("step", 0.1, 0.065, 0.04, 0.025, 0.015, 0.009, 0.004)
+        fit=MetricCodec.fit, settings=_grid("step", 0.1, 0.065, 0.04, 0.025, 0.015, 0.009, 0.004), mlp_only=True
     ),
     "uniform": CodecFamily(fit=Uniform.fit, settings=_grid("step", 5.0, 3.5, 2.5, 1.7, 1.1, 0.6, 0.3, 0.12, 0.03)),
     "kmeans": CodecFamily(fit=KMeans.fit, settings=_grid("clusters", 2, 3, 4, 6, 10, 24, 64, 256)),

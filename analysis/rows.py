@@ -20,6 +20,7 @@ from analysis.measurement import CodecResult, measure
 from analysis.study import StudyRecord
 from trainables.codec import Codec
 from trainables.learned_codec import LearnedCodec
+from zoo.architecture import Architecture
 from zoo.data.images import ImageData
 from zoo.population import Population
 from zoo.storage.errors import ZooError
@@ -52,13 +53,18 @@ class Row:
         )
 
 
-def chosen_families(codecs: Sequence[str] | None) -> dict[str, CodecFamily]:
+def chosen_families(codecs: Sequence[str] | None, architecture: Architecture) -> dict[str, CodecFamily]:
     """The codecs asked for, and the zero-rate controls whether asked for or not.
+
+    Args:
+        codecs: Their names; ``None`` for all that know the architecture.
+        architecture: What they are to compress.
 
     Raises:
         ValueError: None is asked for, or one is unknown.
     """
-    names = list(CODECS) if codecs is None else list(codecs)
+    fitting = [name for name, family in CODECS.items() if architecture.is_mlp or not family.mlp_only]
+    names = fitting if codecs is None else list(codecs)
     if not names:
         raise ValueError(f"codecs is empty; name at least one of {', '.join(CODECS)}")
     return {name: find_codec(name) for name in [*names, *(name for name in ZERO_RATE if name in CODECS)]}

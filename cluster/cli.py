@@ -144,6 +144,25 @@ def analyze(
 
 
 @app.command()
+def card(
+    zoo: Annotated[str, typer.Argument(help="A zoo of the store or its URI.")],
+    store: Store = "./store",
+    members: Annotated[
+        int | None, typer.Option(min=2, help="Networks sampled for what needs weights. (default: 400)")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Test images that they are applied to, at most. (default: 2000)")
+    ] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Write a zoo's data sheet: card.html and card.json beside it in the store."""
+    from cluster.card import run_card
+
+    _show(run_card(zoo, store, members=members, images=images, seed=seed), as_json)
+
+
+@app.command()
 def verify(
     zoo: Annotated[str, typer.Argument(help="A zoo of the store or its URI.")],
     store: Store = "./store",
@@ -168,6 +187,89 @@ def list_store(store: Store = "./store", as_json: Json = False) -> None:
     from cluster.inventory import run_list
 
     _show(run_list(store), as_json)
+
+
+@app.command(name="import")
+def import_zoo(
+    path: Annotated[str, typer.Argument(help="A folder or file of a known format; it is found out which.")],
+    store: Store = "./store",
+    format_name: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="checkpoints, small-cnn-zoo, published-dataset, state-dicts, or what export writes."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A name for the zoo. (default: the folder's)")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="The networks' data set as it is named here: metrics that are missing are computed on it."),
+    ] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="JSON file of the architecture, where the source does not tell it.")
+    ] = None,
+    epochs: Annotated[
+        str | None, typer.Option(help="Epochs to import, with commas. (default: those that most networks have)")
+    ] = None,
+    include_diverged: Annotated[
+        bool, typer.Option("--include-diverged", help="Keep weights that are not finite, marked as diverged.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Make a zoo of networks that others trained, or of an exported zoo."""
+    from cluster.exchange import run_import
+
+    _show(
+        run_import(
+            path,
+            store,
+            format_name=format_name,
+            name=name,
+            dataset=dataset,
+            architecture=architecture,
+            epochs=epochs,
+            include_diverged=include_diverged,
+            dry_run=dry_run,
+        ),
+        as_json,
+    )
+
+
+@app.command(name="export")
+def export_zoo(
+    zoo: Annotated[str, typer.Argument(help="A zoo of the store or its URI.")],
+    to: Annotated[str, typer.Option(help="The folder to write, or with --member the file; it must not exist yet.")],
+    store: Store = "./store",
+    format_name: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="folder (default) or parquet; of a member safetensors, state-dict or onnx (default: by the suffix).",
+        ),
+    ] = None,
+    member: Annotated[int | None, typer.Option(min=0, help="Only this member.")] = None,
+    epoch: Annotated[int | None, typer.Option(min=0, help="Its snapshot. (default: the last)")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a zoo, or one member, in a format that other tools read."""
+    from cluster.exchange import run_export
+
+    _show(run_export(zoo, store, to, format_name=format_name, member=member, epoch=epoch), as_json)
+
+
+@app.command()
+def data(
+    dataset: Annotated[str, typer.Argument(help="A data set's name, or module:attribute of your own.")],
+    store: Store = "./store",
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Put it into the store, where workers and other machines find it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a data set is and where its files are; with --stage, put it into the store."""
+    from cluster.data import run_data
+
+    _show(run_data(dataset, store, staging=stage), as_json)
 
 
 @app.command()

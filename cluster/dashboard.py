@@ -37,7 +37,7 @@ def run_dashboard(store_uri: str, study: str | None, *, host: str, port: int) ->
     with tempfile.TemporaryDirectory(prefix="zooscale-dashboard-") as scratch:
         copy = Path(scratch, "journal.log")
         copy_journal(folder, copy)
-        folder.tensorboard.mkdir(parents=True, exist_ok=True)
+        folder.fetch_logs()
         commands = {
             "optuna-dashboard": [
                 str(Path(sys.executable).with_name("optuna-dashboard")), str(copy), "--host", host, "--port", str(port)
@@ -109,4 +109,8 @@ def copy_journal(folder: StudyFolder, target: Path) -> None:
 
 
 def _changed(folder: StudyFolder) -> float:
-    return folder.journal.stat().st_mtime if folder.journal.exists() else 0.0
+    """When a journal was written last: that on this disk, else the newest one in the store."""
+    if folder.journal.exists():
+        return folder.journal.stat().st_mtime
+    taken = folder.snapshots()
+    return folder.store.modified(taken[-1]) if taken else 0.0

@@ -13,7 +13,8 @@ from cluster.display import human_bytes, human_seconds, live, say
 from cluster.runtime import quieten, runtime
 from cluster.settings import changed, parse_assignments
 from zoo.recipes import Recipe, find_recipe
-from zoo.storage.build import GenerationPlan, commit, one_thread, plan_generation
+from zoo.storage.build import GenerationPlan, commit, plan_generation
+from zoo.storage.shard_training import one_thread
 from zoo.storage.shards import ShardRange
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -95,7 +96,8 @@ def describe(zoo: Zoo) -> dict[str, Any]:
 def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) -> Zoo:
     """Trains what is missing and commits the zoo; without anything missing, Ray is not started.
 
-    The zoo is the same, bit by bit, as from ``zoo.storage.build.generate_zoo``.
+    The zoo is the same, bit by bit, as from ``zoo.storage.build.generate_zoo``, and each worker takes as much memory as
+    that does.
 
     Args:
         plan: From ``plan_generation``.
@@ -108,9 +110,7 @@ def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) 
     """
     if plan.missing:
         # Found out before Ray starts rather than by a worker.
-        probe = f"zoos/{plan.name}/.writable"
-        store.put(probe, b"")
-        store.delete(probe)
+        store.check_writable(f"zoos/{plan.name}")
         quieten()
         from cluster.training_workers import train_shards
 

@@ -15,7 +15,7 @@ from zoo.storage.verify import remove_unfinished, verify
 from zoo.storage.zoo import Zoo, locate
 
 STUDIES, REPORTS = "studies", "reports"
-STUDY_FILE, REPORT_FILE = "study.json", "report.html"
+STUDY_FILE, REPORT_FILE, CARD_FILE = "study.json", "report.html", "card.html"
 
 
 def existing_store(uri: str) -> Store:
@@ -92,11 +92,12 @@ def run_list(store_uri: str) -> dict[str, Any]:
     reports = [
         {
             "report": name,
-            "uri": store.join(REPORTS, name, REPORT_FILE),
-            "line": store.join(REPORTS, name, REPORT_FILE),
+            "uri": store.join(REPORTS, name, file),
+            "line": store.join(REPORTS, name, file),
         }
         for name in store.folders(REPORTS)
-        if store.exists(f"{REPORTS}/{name}/{REPORT_FILE}")
+        for file in (REPORT_FILE, CARD_FILE)
+        if store.exists(f"{REPORTS}/{name}/{file}")
     ]
     lines = [f"store {store.uri}"]
     for title, entries in (("zoos", zoos), ("studies", studies), ("reports", reports)):

@@ -53,7 +53,7 @@ def run_analyze(
     store = existing_store(store_uri)
     study = None if study_name is None else StudyRecord.open(store, study_name)
     names = None if codecs is None else [name.strip() for name in codecs.split(",") if name.strip()]
-    chosen_families(names)
+    chosen_families(names, zoo.architectures[0])
     if dry_run:
         return _estimate(zoo, study, store, _options(members, names, seed))
     return write_report(zoo, study, store, members=members, codecs=names, seed=seed)
@@ -177,7 +177,7 @@ def _rate(value: float | None) -> str:
 
 
 def _estimate(zoo: Zoo, study: StudyRecord | None, store: Store, options: Mapping[str, Any]) -> dict[str, Any]:
-    families = chosen_families(options["codecs"])
+    families = chosen_families(options["codecs"], zoo.architectures[0])
     trials = [] if study is None else measured_trials(study)
     settings = sum(len(family.settings) for family in families.values())
     # The best mean latent is a control of its own, and some codecs are measured again on untrained networks.

@@ -28,7 +28,7 @@ from trainables.config import AutoencoderConfig
 from zoo.config import digest, from_json, to_json
 from zoo.data.images import Images
 from zoo.population import Population
-from zoo.storage.build import one_thread
+from zoo.storage.shard_training import one_thread
 from zoo.storage.zoo import Zoo
 from zoo.views import without_dead_inputs
 
@@ -144,6 +144,7 @@ def search(plan: SearchPlan, *, workers: int | None = None) -> dict[str, Any]:
         finally:
             # Also after Ctrl-C: what is finished is in the store, and another machine can go on from it.
             folder.save_journal()
+            folder.save_logs()
             if len(finished(record)) != _exported_trials(folder):
                 export(plan, record)
     facts = json.loads(folder.store.read(folder.path(STUDY_FILE)))

@@ -18,49 +18,64 @@ class Progress:
         shards: Shards on storage.
         handed_out: Shards handed out so far, those of dead workers counted again.
         workers: Process numbers of the workers that have asked for a shard.
+        failure: What stopped a worker that was not killed, where there was such a thing.
     """
 
     members: int
     shards: int
     handed_out: int
     workers: tuple[int, ...]
+    failure: str | None = None
 
 
 class ShardQueue:
     """The missing shards of a zoo.
 
-    A worker that asks for a shard holds none: what its rank still held belonged to a worker that died, and is
-    handed out anew. The same goes for ranks that no longer exist, after Ray Train went on with fewer workers.
+    A worker holds the shard that it trains and the one that it is storing meanwhile. What the worker before it of
+    the same rank still held belonged to one that died, and is handed out anew. The same goes for ranks that no longer
+    exist, after Ray Train went on with fewer workers.
     """
 
     def __init__(self, ranges: Sequence[ShardRange]) -> None:
         self._pending = deque(ranges)
-        self._held: dict[int, ShardRange] = {}
+        self._held: dict[int, tuple[str, list[ShardRange]]] = {}
         self._finished: set[ShardRange] = set()
         self._handed_out = 0
         self._workers: dict[int, None] = {}
+        self._failure: str | None = None
 
-    def take(self, rank: int, world_size: int, process: int) -> ShardRange | None:
-        """The next shard for a worker, or ``None`` when all are handed out.
+    def take(self, rank: int, world_size: int, worker: str, process: int) -> ShardRange | None:
+        """The next shard for a worker, or ``None`` when all are handed out or a worker has failed.
 
         Args:
             rank: The worker's rank.
             world_size: Number of workers now.
+            worker: A word that no other worker has, neither now nor before.
             process: The worker's process number, for those who watch.
         """
         self._workers[process] = None
-        lost = [held for held in self._held if held == rank or held >= world_size]
-        self._pending.extendleft(self._held.pop(held) for held in lost)
-        if not self._pending:
+        lost = [
+            held for held, (name, _) in self._held.items() if held >= world_size or (held == rank and name != worker)
+        ]
+        for held in lost:
+            self._pending.extendleft(reversed(self._held.pop(held)[1]))
+        if not self._pending or self._failure is not None:
             return None
-        self._held[rank] = self._pending.popleft()
+        shard = self._pending.popleft()
+        self._held.setdefault(rank, (worker, []))[1].append(shard)
         self._handed_out += 1
-        return self._held[rank]
+        return shard
 
-    def finish(self, rank: int, shard: ShardRange) -> None:
+    def finish(self, rank: int, worker: str, shard: ShardRange) -> None:
         """A shard is on storage; ignored from a worker that does not hold it, such as one of a group that is gone."""
-        if self._held.get(rank) == shard:
-            self._finished.add(self._held.pop(rank))
+        name, shards = self._held.get(rank, ("", []))
+        if name == worker and shard in shards:
+            shards.remove(shard)
+            self._finished.add(shard)
+
+    def fail(self, failure: str) -> None:
+        """A worker cannot go on for a reason that another would meet as well: nothing more is handed out."""
+        self._failure = self._failure or failure
 
     def progress(self) -> Progress:
         """How far the workers are."""
@@ -69,4 +84,5 @@ class ShardQueue:
             shards=len(self._finished),
             handed_out=self._handed_out,
             workers=tuple(self._workers),
+            failure=self._failure,
         )

@@ -22,7 +22,7 @@ from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 SNAPSHOT = re.compile(r"journal-(\d{4})\.log")
-LIVE = "live"
+LIVE, TENSORBOARD = "live", "tensorboard"
 # User attributes of a trial in the journal.
 CONFIG, METRICS, SECONDS, FAILURE = "config", "metrics", "seconds", "failure"
 INTERRUPTED = "interrupted"
@@ -55,7 +55,7 @@ class StudyFolder:
     @property
     def tensorboard(self) -> Path:
         """TensorBoard's logs, one folder a trial."""
-        return self.live / "tensorboard"
+        return self.live / TENSORBOARD
 
     def path(self, *parts: str) -> str:
         """A path of the study in its store."""
@@ -67,8 +67,7 @@ class StudyFolder:
 
     def snapshots(self) -> list[str]:
         """Paths of the copies of the journal in the store, oldest first."""
-        paths = self.store.list(self.path())
-        return [path for path in paths if SNAPSHOT.fullmatch(path.removeprefix(self.path() + "/"))]
+        return [self.path(file) for file in self.store.files(self.path()) if SNAPSHOT.fullmatch(file)]
 
     def save_journal(self) -> None:
         """Copies the journal to the store under the next free number, if it has anything new.
@@ -83,6 +82,25 @@ class StudyFolder:
         number = len(self.snapshots()) + 1
         while not self.store.put_new(self.path(f"journal-{number:04d}.log"), content):
             number += 1
+
+    def save_logs(self) -> None:
+        """Copies TensorBoard's logs to a store that is not on this disk, so that dashboards elsewhere have them."""
+        if self.store.is_local or not self.tensorboard.is_dir():
+            return
+        for file in sorted(path for path in self.tensorboard.rglob("*") if path.is_file()):
+            stored = self.path(TENSORBOARD, *file.relative_to(self.tensorboard).parts)
+            if not self.store.exists(stored) or self.store.size(stored) < file.stat().st_size:
+                self.store.put(stored, file.read_bytes())
+
+    def fetch_logs(self) -> None:
+        """Copies from the store what this disk lacks of TensorBoard's logs."""
+        self.tensorboard.mkdir(parents=True, exist_ok=True)
+        for stored in [] if self.store.is_local else self.store.list(self.path(TENSORBOARD)):
+            content = self.store.read(stored)
+            target = self.tensorboard / stored.removeprefix(self.path(TENSORBOARD) + "/")
+            if not target.exists() or target.stat().st_size < len(content):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
 
     def _newest_snapshot(self) -> bytes:
         taken = self.snapshots()

@@ -6,6 +6,7 @@ Imported when there is something to train, after :func:`cluster.runtime.quieten`
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 import threading
 from collections.abc import Callable
@@ -19,8 +20,15 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from cluster.runtime import Cluster, ClusterError
 from cluster.shard_queue import Progress, ShardQueue
-from zoo.storage.build import GenerationPlan, store_shard
+from zoo.data.images import ImageData
+from zoo.data.staging import load_staged, stage
+from zoo.recipes import Recipe
+from zoo.storage.build import GenerationPlan
+from zoo.storage.errors import ZooError
+from zoo.storage.shard_training import train_shard
+from zoo.storage.shards import ShardRange
 from zoo.storage.store import Store
+from zoo.storage.writer import ShardWriter
 
 # Every restart of the group is one failure; a zoo of thousands of shards on spot machines sees a few.
 MAX_FAILURES = 20
@@ -37,18 +45,32 @@ class Independent(TorchConfig):
 
 
 def work(settings: dict[str, Any]) -> None:
-    """What each worker does: take a shard, train it, put it on storage, until none is left.
+    """What each worker does: take a shard and train it, until none is left, while the last one goes to storage.
 
+    An exception, such as that of a store that stays away, goes to the queue: Ray would take it for a death, and start
+    the workers again and again.
     Progress goes to the queue: ``ray.train.report`` would wait for all workers at every call.
     """
-    plan: GenerationPlan = ray.get(settings["plan"])
+    recipe: Recipe = settings["recipe"]
     store: Store = settings["store"]
-    queue = settings["queue"]
+    images, queue = settings["images"], settings["queue"]
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    while (shard := ray.get(queue.take.remote(rank, world_size, os.getpid()))) is not None:
-        store_shard(plan, store, shard)
-        ray.get(queue.finish.remote(rank, shard))
+    worker, process = secrets.token_hex(8), os.getpid()
+
+    def stored(shard: ShardRange) -> None:
+        ray.get(queue.finish.remote(rank, worker, shard))
+
+    try:
+        data: ImageData = load_staged(store, images) if isinstance(images, str) else ray.get(images)
+        with ShardWriter(store, settings["zoo"], stored) as writer:
+            while (shard := ray.get(queue.take.remote(rank, world_size, worker, process))) is not None:
+                writer.write(train_shard(recipe, data, shard))
+    except ray.exceptions.RayError:
+        raise
+    except Exception as error:
+        words = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
+        ray.get(queue.fail.remote(words))
 
 
 def train_shards(
@@ -57,22 +79,30 @@ def train_shards(
     """Trains the missing shards of a zoo on a running Ray cluster.
 
     Args:
-        plan: What to train; it goes to the workers through Ray's object store, images and all.
-        store: Where shards go.
+        plan: What to train.
+        store: Where shards go. The images are staged there for the workers; from a local store, whose workers are
+            on this machine, they get them through Ray's shared memory.
         workers: How many processes.
         cluster: The cluster; on several nodes the number of workers follows that of nodes that are alive.
         watch: Called several times a second.
 
     Raises:
-        ClusterError: Workers died again and again, or an exception in one of them.
+        ClusterError: Workers died again and again, or one of them could not go on.
     """
+    images: Any = ray.put(plan.data) if store.is_local else stage(store, plan.recipe.dataset, plan.data)[0]
     queue: Any = ray.remote(ShardQueue).options(num_cpus=0).remote(plan.missing)
     # With a range, Ray Train goes on with fewer workers when a node is lost.
     number: Any = (1, workers) if cluster.nodes > 1 and workers > 1 else workers
     with tempfile.TemporaryDirectory(prefix="zooscale-train-") as scratch:
         trainer = TorchTrainer(
             work,
-            train_loop_config={"plan": ray.put(plan), "store": store, "queue": queue},
+            train_loop_config={
+                "recipe": plan.recipe,
+                "zoo": plan.name,
+                "images": images,
+                "store": store,
+                "queue": queue,
+            },
             torch_config=Independent(),
             scaling_config=ScalingConfig(num_workers=number, resources_per_worker={"CPU": 1}),
             run_config=RunConfig(
@@ -88,7 +118,10 @@ def train_shards(
         while thread.is_alive():
             watch(ray.get(queue.progress.remote()))
             thread.join(POLL_S)
-        watch(ray.get(queue.progress.remote()))
+        last: Progress = ray.get(queue.progress.remote())
+        watch(last)
+    if last.failure is not None:
+        raise ClusterError(f"training stopped: {last.failure}")
     if errors:
         raise ClusterError(f"training stopped: {_cause(errors[0])}") from errors[0]
 

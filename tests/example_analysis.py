@@ -160,6 +160,7 @@ def make_analysis(results=None, *, study=True, **changes):
             "training_snapshots": 5600,
             "training_snapshots_diverged": 3,
             "test_members_diverged": 2,
+            "codecs_left_out": [],
             "test_members": 120,
             "test_images": 360,
             "block": 64,

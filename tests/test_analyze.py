@@ -20,8 +20,12 @@ from analysis.report.tables import break_even_cell
 from analysis.rows import LEARNED
 from analysis.study import StudyRecord
 from analysis.tables import write_tables
+from trainables.config import AutoencoderConfig
+from trainables.fit import AutoencoderFit
 from zoo.evaluation import evaluate
-from zoo.storage import build
+from zoo.recipes import RECIPES
+from zoo.recipes.tasks import one_vs_one
+from zoo.storage import shard_training
 from zoo.storage.build import generate_zoo
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
@@ -149,7 +153,7 @@ def test_diverged_networks_are_counted(small_recipe, tmp_path, monkeypatch):
                 snapshot.weights_MP[:3] = float("nan")
             yield snapshot
 
-    monkeypatch.setattr(build, "train_population", with_divergence)
+    monkeypatch.setattr(shard_training, "train_population", with_divergence)
     zoo = generate_zoo(dataclasses.replace(small_recipe, name="diverging"), Store(tmp_path))
     analysis = analyze(zoo, codecs=["float16"], members=4, images=50, bootstrap=Bootstrap(replicates=5))
     lost = zoo.members[zoo.members.diverged]
@@ -273,3 +277,36 @@ def test_without_a_rival_nothing_is_beaten(rivals, told):
     assert break_even_cell(found[0]).text == told
     assert not any("N* =" in sentence for sentence in sentences(results, found))
     assert any("there is no N*" in sentence for sentence in sentences(results, found)) == bool(rivals)
+
+
+CONVOLUTIONAL = dataclasses.replace(
+    RECIPES["digits-mlp-seeds"],
+    name="convolutional",
+    architecture="cnn",
+    hidden=(3,),
+    members=32,
+    epochs=1,
+    snapshot_epochs=(0, 1),
+    block_members=2,
+    shard_members=16,
+)
+
+
+def test_a_zoo_of_cnns_is_analyzed_by_the_codecs_that_know_it(tmp_path):
+    zoo = generate_zoo(CONVOLUTIONAL, Store(tmp_path))
+    analysis = analyze(zoo, members=4, images=50, bootstrap=Bootstrap(replicates=20))
+    measured = {result.codec for result in analysis.results}
+    assert "function-metric" not in measured
+    assert {"uniform", "pca", "index", "mean weights", "constant member"} <= measured
+    assert analysis.summary["codecs_left_out"] == ["function-metric"]
+    with pytest.raises(ValueError, match="'function-metric' is for multilayer perceptrons only"):
+        analyze(zoo, codecs=["function-metric"], members=4)
+
+
+def test_a_zoo_of_tasks_is_refused(tmp_path):
+    recipe = dataclasses.replace(CONVOLUTIONAL, name="pairs", architecture="mlp", tasks=one_vs_one(10), members=90)
+    zoo = generate_zoo(recipe, Store(tmp_path))
+    with pytest.raises(ValueError, match="the analysis measures networks on the whole data set, but some"):
+        analyze(zoo, members=4)
+    with pytest.raises(ValueError, match="a weight autoencoder measures networks on the whole data set"):
+        AutoencoderFit(AutoencoderConfig(), zoo.population(), zoo.dataset().train)

@@ -38,7 +38,7 @@ def everything(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-VERBS = ["demo", "generate", "search", "analyze", "verify", "list", "dashboard"]
+VERBS = ["demo", "generate", "search", "analyze", "card", "verify", "list", "dashboard", "data"]
 
 
 def test_help_names_every_verb(capsys):
@@ -86,7 +86,7 @@ def test_module_and_console_script_are_the_same():
         (["generate", "digits-mlp-diverse", "--members", "0"], "greater than or equal to 1"),
         (["generate", "digits-mlp-diverse", "--set", "members=0"], "Recipe.members is 0"),
         (["generate", "digits-mlp-diverse", "--workers", "0"], "greater than or equal to 1"),
-        (["generate", "mnist"], "known: digits-mlp-diverse"),
+        (["generate", "mnist"], "known: cs236-deep"),
         (["generate", "no_such_module:recipe"], "no_such_module"),
         (["generate", "digits-mlp-diverse", "--set", "colour=red"], "there is no field 'colour'; those of Recipe are"),
         (["generate", "digits-mlp-diverse", "--set", "colour"], "field=value"),

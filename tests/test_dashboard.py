@@ -50,6 +50,31 @@ def test_journal_comes_from_the_store_where_it_is_not_here(store, tmp_path):
     assert (tmp_path / "copy.log").read_bytes() == content
 
 
+def test_another_machine_has_studies_and_logs_from_the_object_store(tmp_path, monkeypatch):
+    store = Store(f"memory://{tmp_path.name}/store")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    for name in ("older-11111111", "newer-22222222"):
+        folder = StudyFolder(store, name)
+        with folder.open_journal() as storage:
+            load_study(storage, name, ("min",), ("rate",))
+            folder.save_journal()
+        log = folder.tensorboard / "trial-0000" / "events"
+        log.parent.mkdir(parents=True)
+        for content in (b"first epoch", b"first epoch, second epoch"):
+            log.write_bytes(content)
+            folder.save_logs()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    folder = find_folder(store, None)
+    assert folder.name == "newer-22222222"
+    folder.fetch_logs()
+    copied = folder.tensorboard / "trial-0000" / "events"
+    assert copied.read_bytes() == b"first epoch, second epoch"
+    assert tmp_path / "elsewhere" in copied.parents
+    copied.write_bytes(b"first epoch, second epoch, third epoch here")
+    folder.fetch_logs()
+    assert copied.read_bytes().endswith(b"third epoch here"), "what goes further here is kept"
+
+
 def free_pair():
     """A port that is free, as is the next."""
     while True:

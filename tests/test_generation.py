@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from object_storage import BUCKET, SECRET, Rclone, credentials, needs_rclone
 from ray_environment import environment
 
 from cluster.generation import chosen_recipe, estimate, generate
@@ -24,9 +25,10 @@ OPTIONS = ["--members", str(MEMBERS), "--epochs", "20", "--set", f"shard_members
 RECIPE = chosen_recipe("digits-mlp-diverse", {"members": MEMBERS, "epochs": 20}, [f"shard_members={SHARD_MEMBERS}"])
 # Ray's processes outlive a killed driver for a moment.
 PATIENCE_S = 120
+KILLS = 10
 
-KILL_A_WORKER = """
-import json, os, signal, sys
+KILL_WORKERS = """
+import contextlib, json, os, random, signal, sys, time
 from cluster.generation import chosen_recipe
 from cluster.runtime import quieten, runtime
 from zoo.storage.build import commit, plan_generation
@@ -34,19 +36,28 @@ from zoo.storage.store import Store
 quieten()
 from cluster.training_workers import train_shards
 
-store, members, shard_members = Store(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+store, members, shard_members, kills = Store(sys.argv[1]), *map(int, sys.argv[2:])
 recipe = chosen_recipe("digits-mlp-diverse", {"members": members, "epochs": 20}, [f"shard_members={shard_members}"])
 plan = plan_generation(recipe, store)
+chance = random.Random(9)
 seen, killed = [], []
+before, due = [()], [0.0]  # the workers at the last kill; when the next one is due
 
 def watch(progress):
     seen.append(progress)
-    if progress.shards >= 2 and not killed:
-        killed.append(progress.workers[0])
-        os.kill(killed[0], signal.SIGKILL)
+    fresh = [process for process in progress.workers if process not in before[0]]
+    if len(killed) == kills or not fresh:
+        return  # enough, or the group has not been started anew yet
+    due[0] = due[0] or time.monotonic() + chance.uniform(0, 0.8)
+    if time.monotonic() >= due[0]:
+        victim = chance.choice(fresh)
+        with contextlib.suppress(ProcessLookupError):  # it is ending with its group
+            os.kill(victim, signal.SIGKILL)
+            killed.append(victim)
+        before[0], due[0] = progress.workers, 0.0
 
-with runtime(store, workers=3) as cluster:
-    train_shards(plan, store, workers=3, cluster=cluster, watch=watch)
+with runtime(store, workers=2) as cluster:
+    train_shards(plan, store, workers=2, cluster=cluster, watch=watch)
 zoo = commit(plan, store)
 last = seen[-1]
 print(json.dumps({"killed": killed, "workers": last.workers, "finished": last.shards, "handed_out": last.handed_out,
@@ -98,22 +109,89 @@ def test_nothing_missing_starts_no_ray(small_recipe, zoo_copy, monkeypatch):
 
 
 @pytest.mark.slow
-def test_killed_worker_loses_and_duplicates_nothing(serial, tmp_path):
+def test_workers_killed_ten_times_lose_and_duplicate_nothing(serial, tmp_path):
     store = tmp_path / "store"
     done = subprocess.run(
-        [sys.executable, "-c", KILL_A_WORKER, str(store), str(MEMBERS), str(SHARD_MEMBERS)],
-        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S * 2,
+        [sys.executable, "-c", KILL_WORKERS, str(store), str(MEMBERS), str(SHARD_MEMBERS), str(KILLS)],
+        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S * 5,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert len(result["killed"]) == 1
-    assert len(result["workers"]) == 6, "the group was started anew"
+    assert len(set(result["killed"])) == KILLS
+    assert len(result["workers"]) > KILLS, "the group was started anew each time"
     assert result["finished"] == len(serial.manifest.shards)
-    assert result["handed_out"] > result["finished"], "what the dead worker held was handed out again"
+    assert result["handed_out"] > result["finished"], "what the dead workers held was handed out again"
     assert result["content_sha256"] == serial.content_sha256
     zoo = Zoo.open(serial.name, store=Store(store))
     assert zoo.manifest.shards == serial.manifest.shards
     assert verify(zoo) == []
+
+
+@pytest.mark.slow
+@needs_rclone
+def test_command_on_object_storage_that_is_away_for_a_moment(serial, tmp_path):
+    """Generation, its resumption and every look at its zoo, with a server that is killed during the first run."""
+    server = Rclone(tmp_path / "data")
+    uri = f"s3://{BUCKET}/deep/store"
+    shards = server.folder / BUCKET / "deep" / "store" / "zoos" / serial.name / "shards"
+    environ = {**environment(tmp_path), **credentials(server.url)}
+    driver = subprocess.Popen(
+        command(uri, "--json"), env=environ, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while len(list(shards.glob("*.parquet"))) < 2 and time.monotonic() < deadline:
+            assert driver.poll() is None, driver.stderr.read()
+            time.sleep(0.02)
+        server.kill()
+        time.sleep(3)
+        assert len(list(shards.glob("*.parquet"))) < len(serial.manifest.shards), "the zoo was finished before the kill"
+        server.start()
+        out, words = driver.communicate(timeout=PATIENCE_S)
+        assert driver.returncode == 0, words
+        assert json.loads(out)["content_sha256"] == serial.content_sha256
+        assert words.count("let one `zooscale generate` at a time") == 1
+        assert f"s3://{BUCKET}" not in words.replace(uri, ""), words
+        for verb, wanted in (("list", f'"zoo": "{serial.name}"'), ("verify", '"findings": []')):
+            arguments = [serial.name] if verb == "verify" else []
+            done = subprocess.run(
+                [sys.executable, "-m", "cluster", verb, *arguments, "--store", uri, "--json"],
+                env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert wanted in done.stdout
+        (staged,) = (server.folder / BUCKET / "deep" / "store" / "data").iterdir()
+        assert staged.name.startswith("digits-")
+    finally:
+        driver.kill()
+        server.kill()
+
+
+@pytest.mark.slow
+@needs_rclone
+def test_object_storage_that_stays_away_is_one_clear_error(tmp_path):
+    server = Rclone(tmp_path / "data")
+    shards = server.folder / BUCKET / "store" / "zoos"
+    environ = {**environment(tmp_path), **credentials(server.url), "ZOOSCALE_PATIENCE_S": "2"}
+    driver = subprocess.Popen(
+        command(f"s3://{BUCKET}/store"), env=environ, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not list(shards.rglob("*.parquet")) and time.monotonic() < deadline:
+            assert driver.poll() is None, driver.stderr.read()
+            time.sleep(0.02)
+        server.kill()
+        _, words = driver.communicate(timeout=PATIENCE_S)
+    finally:
+        driver.kill()
+        server.kill()
+    assert driver.returncode == 2
+    last = words.splitlines()[-1]
+    assert last.startswith("zooscale: training stopped: cannot write s3://")
+    assert f"{server.url} does not answer" in last
+    assert "Traceback" not in words
+    assert SECRET not in words
 
 
 @pytest.mark.slow

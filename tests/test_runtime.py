@@ -140,6 +140,16 @@ def test_more_workers_than_cpus_are_refused(two_nodes):
         runtime._checked(Store("memory://store"), 5, local=False)
 
 
+def test_workers_are_told_of_the_object_store_but_no_secrets(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://storage:9000")
+    monkeypatch.setenv("AWS_PROFILE", "keeper")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "secret")
+    told = runtime._worker_environment()
+    assert (told["AWS_ENDPOINT_URL"], told["AWS_PROFILE"]) == ("http://storage:9000", "keeper")
+    assert "secret" not in told.values()
+
+
 def test_workers_find_the_packages_and_the_callers_modules(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
@@ -207,39 +217,64 @@ SHARDS = tuple(ShardRange(first, first + 4) for first in range(0, 20, 4))
 def test_queue_hands_out_every_shard_once():
     queue = ShardQueue(SHARDS)
     taken = []
-    while (shard := queue.take(0, 1, 100)) is not None:
+    while (shard := queue.take(0, 1, "a", 100)) is not None:
         taken.append(shard)
-        queue.finish(0, shard)
+        queue.finish(0, "a", shard)
     assert tuple(taken) == SHARDS
     assert queue.progress().members == 20
 
 
-def test_queue_hands_out_anew_what_a_dead_worker_held():
+def test_worker_may_take_the_next_shard_before_the_last_one_is_stored():
     queue = ShardQueue(SHARDS[:2])
-    lost = queue.take(0, 2, 100)
-    queue.finish(1, queue.take(1, 2, 101))
-    assert queue.take(1, 2, 101) is None  # what rank 0 holds is not known to be lost
-    assert queue.take(0, 2, 102) == lost
-    queue.finish(0, lost)
+    first, second = queue.take(0, 1, "a", 100), queue.take(0, 1, "a", 100)
+    assert (first, second) == SHARDS[:2]
+    assert queue.take(0, 1, "a", 100) is None
+    queue.finish(0, "a", first)
+    assert queue.progress().shards == 1
+    queue.finish(0, "a", second)
     assert queue.progress().shards == 2
-    assert queue.progress().workers == (100, 101, 102)
+
+
+def test_queue_hands_out_anew_what_a_dead_worker_held():
+    queue = ShardQueue(SHARDS[:3])
+    stored, training = queue.take(0, 2, "a", 100), queue.take(0, 2, "a", 100)
+    queue.finish(1, "b", queue.take(1, 2, "b", 101))
+    assert queue.take(1, 2, "b", 101) is None, "what rank 0 holds is not known to be lost"
+    assert queue.take(0, 2, "c", 100) == stored, "another worker, though its process has the number of the last one"
+    assert queue.take(0, 2, "c", 100) == training
+    queue.finish(0, "c", stored)
+    queue.finish(0, "c", training)
+    assert queue.progress().shards == 3
+    assert queue.progress().handed_out == 5
+    assert queue.progress().workers == (100, 101)
 
 
 def test_queue_hands_out_anew_what_a_vanished_rank_held():
-    queue = ShardQueue(SHARDS[:2])
-    first = queue.take(0, 2, 100)
-    lost = queue.take(1, 2, 101)
-    queue.finish(0, first)
-    assert queue.take(0, 1, 102) == lost
+    queue = ShardQueue(SHARDS[:3])
+    first = queue.take(0, 2, "a", 100)
+    lost = [queue.take(1, 2, "b", 101), queue.take(1, 2, "b", 101)]
+    queue.finish(0, "a", first)
+    assert [queue.take(0, 1, "c", 102), queue.take(0, 1, "c", 102)] == lost
 
 
 def test_queue_ignores_a_late_word_of_a_dead_worker():
     queue = ShardQueue(SHARDS[:3])
-    first, second = queue.take(0, 2, 100), queue.take(1, 2, 101)
-    assert queue.take(1, 2, 103) == second  # the group was started anew, in another order
-    assert queue.take(0, 2, 102) == first
-    queue.finish(0, second)
+    first, second = queue.take(0, 2, "a", 100), queue.take(1, 2, "b", 101)
+    assert queue.take(1, 2, "c", 103) == second  # the group was started anew, in another order
+    assert queue.take(0, 2, "d", 102) == first
+    queue.finish(0, "d", second)
+    queue.finish(0, "a", first)
     assert queue.progress().shards == 0
-    queue.finish(0, first)
-    queue.finish(0, first)
+    queue.finish(0, "d", first)
+    queue.finish(0, "d", first)
     assert queue.progress().members == 4
+
+
+def test_queue_hands_out_nothing_after_a_failure():
+    queue = ShardQueue(SHARDS)
+    shard = queue.take(0, 2, "a", 100)
+    queue.fail("the store is gone")
+    queue.fail("what follows from that")
+    assert queue.take(1, 2, "b", 101) is None
+    queue.finish(0, "a", shard)
+    assert (queue.progress().shards, queue.progress().failure) == (1, "the store is gone")

@@ -93,8 +93,10 @@ class MetricCodec:
             bit_price: Distortion that a bit is worth, in squared steps; 0 rounds to the nearest.
 
         Raises:
-            ValueError: A setting is out of range, or no training member is finite.
+            ValueError: A setting is out of range, no training member is finite, or the networks are not multilayer
+                perceptrons.
         """
+        training.architecture.require_mlp("the codec 'function-metric'", "use the other codecs")
         if not 0 < step <= 10:
             raise ValueError(f"step is {step!r}; allowed: more than 0, at most 10")
         if not 0 <= bit_price <= 10:

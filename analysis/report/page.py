@@ -5,17 +5,13 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import plotly.io
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from analysis.analyze import Analysis
 from analysis.report import figures, rate_figures
+from analysis.report.document import document, installed_versions
 from analysis.report.fidelity_panels import fidelity_data, option_groups, panels
 from analysis.report.findings import cards, sentences
 from analysis.report.glossary import DERIVED, METRICS, count
@@ -29,7 +25,6 @@ from analysis.report.tables import (
     untrained_table,
 )
 
-ASSETS = Path(__file__).with_name("assets")
 SLIDER_DECADES = 6
 # Five a decade are different whole numbers from 1 on: 1, 2, 3, 4, 6, 10.
 STEPS_PER_DECADE = 5
@@ -67,15 +62,19 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
     """
     if not analysis.results:
         raise ValueError("the analysis has no results; measure at least one codec before writing a report")
-    environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
-    environment.filters["breakable"] = _breakable
     made_on = made_on or datetime.datetime.now(datetime.UTC).date()
-    return environment.get_template("report.html.j2").render(_context(analysis, made_on))
+    style = figures.styles(analysis.results)
+    return document(
+        "report.html.j2",
+        _context(analysis, made_on, style),
+        _data(analysis, style),
+        styles=("page.css",),
+        scripts=("page.js", "report.js"),
+    )
 
 
-def _context(analysis: Analysis, made_on: datetime.date) -> dict[str, Any]:
-    results, summary = analysis.results, analysis.summary
-    style = figures.styles(results)
+def _data(analysis: Analysis, style: Mapping[str, figures.Style]) -> dict[str, Any]:
+    results = analysis.results
     charts = {
         "agreement": rate_figures.rate_agreement(results),
         "accuracy": rate_figures.rate_accuracy(results),
@@ -84,11 +83,15 @@ def _context(analysis: Analysis, made_on: datetime.date) -> dict[str, Any]:
     }
     if analysis.importances:
         charts["importances"] = figures.importances(analysis.importances)
-    data = {
+    return {
         "figures": {name: json.loads(plotly.io.to_json(chart)) for name, chart in charts.items()},
         "fidelity": fidelity_data(results, style),
         "steps_per_decade": STEPS_PER_DECADE,
     }
+
+
+def _context(analysis: Analysis, made_on: datetime.date, style: Mapping[str, figures.Style]) -> dict[str, Any]:
+    results, summary = analysis.results, analysis.summary
     trials, constants = (None, ()) if analysis.trials is None else trials_table(analysis.trials)
     linked = frozenset(row.number for row in trials.rows if row.number is not None) if trials else frozenset()
     return {
@@ -105,7 +108,7 @@ def _context(analysis: Analysis, made_on: datetime.date) -> dict[str, Any]:
         "trials": trials,
         "trials_note": _trials_note(analysis),
         "constants": constants,
-        "importances": "importances" in charts,
+        "importances": bool(analysis.importances),
         "option_groups": option_groups(results),
         "panels": panels(results),
         "results": results_table(results, style, linked),
@@ -116,29 +119,10 @@ def _context(analysis: Analysis, made_on: datetime.date) -> dict[str, Any]:
             *((m.name, m.unit, m.meaning) for m in METRICS.values()),
             *((name, "", meaning) for name, meaning in DERIVED.items()),
         ],
-        "limits": [*LIMITS, *_canonicalisation(summary), *_diverged(summary)],
+        "limits": [*LIMITS, *_canonicalisation(summary), *_left_out(summary), *_diverged(summary)],
         "commands": commands(summary),
-        "versions": _versions(),
-        # Our own text, not data: it must not be escaped.
-        "css": Markup(_asset("report.css")),  # noqa: S704
-        "javascript": Markup(_asset("report.js")),  # noqa: S704
-        "plotly": Markup(get_plotlyjs()),  # noqa: S704
-        "data": Markup(_embedded(data)),  # noqa: S704
+        "versions": installed_versions(LIBRARIES),
     }
-
-
-def _breakable(name: str) -> Markup:
-    """A metric's name that may be broken after its underscores."""
-    return Markup("_<wbr>").join(name.split("_"))
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
-
-
-def _embedded(value: Any) -> str:
-    """JSON that can stand inside a script element whatever text it holds."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _lead(summary: Mapping[str, Any], made_on: datetime.date) -> str:
@@ -223,14 +207,10 @@ def _diverged(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _versions() -> str:
-    installed = []
-    for library in LIBRARIES:
-        try:
-            installed.append(f"{library} {metadata.version(library)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return ", ".join(installed)
+def _left_out(summary: Mapping[str, Any]) -> list[str]:
+    """What is said of codecs that do not know the architecture."""
+    names = summary["codecs_left_out"]
+    return [f"Not measured, for it knows multilayer perceptrons only: {', '.join(names)}."] if names else []
 
 
 def _slider_ticks() -> list[tuple[float, str]]:

@@ -21,7 +21,7 @@ def commands(summary: Mapping[str, Any]) -> str:
         summary: An analysis's summary. Of a recipe, what differs from the built-in one of its name is set; of a
             study, everything that it has on record.
     """
-    lines = [*_generate(summary["recipe"], summary["zoo_members"])]
+    lines = [*generate_commands(summary["recipe"], summary["zoo_members"])]
     analyze = f"zooscale analyze --zoo {summary['zoo']} --members {summary['test_members']}"
     if summary["study"]:
         lines.append(_search(summary))
@@ -29,7 +29,7 @@ def commands(summary: Mapping[str, Any]) -> str:
     return "\n".join([*lines, analyze])
 
 
-def _generate(recipe: Mapping[str, Any], members: int) -> list[str]:
+def generate_commands(recipe: Mapping[str, Any], members: int) -> list[str]:
     name = recipe["name"]
     if name not in RECIPES:
         return [

@@ -1,22 +1,7 @@
 "use strict";
 (() => {
-  const report = JSON.parse(document.getElementById("report-data").textContent);
+  const report = page.data;
   const byId = (id) => document.getElementById(id);
-  const config = {
-    responsive: true,
-    displaylogo: false,
-    /* plotly.js would offer to upload a chart's data to its maker. */
-    showSendToCloud: false,
-    plotlyServerURL: "",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-    toImageButtonOptions: { format: "svg", filename: "zooscale" },
-  };
-
-  const drawn = [...document.querySelectorAll("[data-figure]")].map((element) => {
-    /* Two charts may show the same figure, and plotly.js keeps and changes what it is given. */
-    const figure = structuredClone(report.figures[element.dataset.figure]);
-    return Plotly.newPlot(element, figure.data, figure.layout, config);
-  });
 
   /* Amortisation: total_bits_per_weight(N) = code + shared / N, both in bits per weight. */
   const spaced = (n) => Math.round(n).toLocaleString("en-US").replace(/,/g, "\u202f");
@@ -96,30 +81,7 @@
     byId(select.dataset.summary).textContent = result.summary;
   }
 
-  /* Tables: a click on a header sorts by it; absent values always come last. */
-  function sortable(table) {
-    const body = table.tBodies[0];
-    const headers = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
-    headers.forEach((header, column) => {
-      const button = header.querySelector("button");
-      if (!button) return;
-      button.addEventListener("click", () => {
-        const sign = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-        headers.forEach((other) => other.hasAttribute("aria-sort") && other.setAttribute("aria-sort", "none"));
-        header.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
-        const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
-        const compare = (a, b) => {
-          const [x, y] = [key(a), key(b)];
-          if (x === "" || y === "") return (x === "") - (y === "");
-          const [n, m] = [Number(x), Number(y)];
-          return sign * (Number.isNaN(n) || Number.isNaN(m) ? x.localeCompare(y) : n - m);
-        };
-        body.append(...[...body.rows].sort(compare));
-      });
-    });
-  }
-
-  Promise.all(drawn).then(() => {
+  page.draw().then(() => {
     const slider = byId("copies");
     if (slider) {
       const chart = document.querySelector('[data-figure="amortised"]');
@@ -131,10 +93,6 @@
       select.addEventListener("change", () => showFidelity(chart, select));
       showFidelity(chart, select);
     });
-    document.querySelectorAll("table.sortable").forEach(sortable);
-    const resize = () => document.querySelectorAll("[data-figure]").forEach((chart) => Plotly.Plots.resize(chart));
-    window.addEventListener("beforeprint", resize);
-    window.addEventListener("afterprint", resize);
-    document.body.dataset.ready = "true";
+    page.ready();
   });
 })();

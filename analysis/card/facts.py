@@ -1,0 +1,242 @@
+"""The card of a zoo: computed from its table and from a sample of its weights.
+
+Shape letters: M members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from analysis.card.behaviour import BehaviourFacts, behaviour
+from analysis.card.distributions import distribution, even_edges, histogram
+from analysis.card.hyperparameters import hyper_parameters, imported_columns
+from analysis.card.layouts import SECTIONS, sampled_layouts
+from analysis.card.record import (
+    SCHEMA_VERSION,
+    Card,
+    FinalFacts,
+    Identity,
+    Provenance,
+    RecipeField,
+    SampleFacts,
+    TrainedFacts,
+)
+from analysis.card.splits import memorisation_facts, shared_facts, split_facts, task_facts
+from analysis.card.table import ZooTable
+from analysis.card.verdicts import Evidence, limits, uses
+from analysis.card.weights import in_words
+from analysis.card.words import attribute_words, object_words
+from zoo.config import canonical_json, to_json
+from zoo.data import ImageData
+from zoo.storage.errors import ZooError
+from zoo.storage.manifest import shard_path
+from zoo.storage.rows import SPLITS
+from zoo.storage.shards import open_shard, read_header
+from zoo.storage.zoo import Zoo
+from zoo.tasks import parse_task
+
+MEMBERS, IMAGES = 400, 2000
+ACCURACIES, GAP = tuple(f"{split}_accuracy" for split in SPLITS), "generalisation_gap"
+ACCURACY_BINS = 50
+# Where recipes and what is said of them stand.
+RECIPE_PACKAGE = "zoo.recipes"
+# How far above guessing a member must be: two standard errors of an accuracy on the test images.
+CHANCE_ERRORS = 2.0
+# Shards that are asked what they were trained with.
+SHARDS_ASKED = 12
+
+
+def make_card(
+    zoo: Zoo,
+    *,
+    members: int = MEMBERS,
+    images: int = IMAGES,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Card:
+    """Computes the card of a zoo.
+
+    What stands in the zoo's table is computed over all of it; what needs weights over a random sample of members.
+
+    Args:
+        zoo: The zoo.
+        members: Members of the sample.
+        images: Test images that it is applied to, at most.
+        seed: Of the sample.
+        progress: Told what comes next.
+
+    Raises:
+        ValueError: ``members`` or ``images`` is too small.
+        ZooError: A shard is missing or damaged.
+    """
+    if members < 2:
+        raise ValueError(f"members is {members}; allowed: 2 or more, as they are compared with each other")
+    if images < 1:
+        raise ValueError(f"images is {images}; allowed: 1 or more")
+    progress("read the table")
+    table = ZooTable.of(zoo)
+    data, unmeasured = _dataset(zoo)
+    sample = np.sort(np.random.default_rng(seed).choice(len(zoo), min(members, len(zoo)), replace=False))
+    progress(f"read {len(sample)} of {len(zoo)} members")
+    sampled = sampled_layouts(zoo, table, sample)
+    found: BehaviourFacts | None = None
+    if data is not None and sampled.last:
+        progress("apply them to test images")
+        found = behaviour(sampled.last, sampled.one, data.test, data.classes, images)
+    elif data is not None:
+        unmeasured = "all members of the sample have diverged."
+    varying, constant = hyper_parameters(table.last, _extra(zoo, table))
+    final = _final(table, data)
+    card = Card(
+        schema_version=SCHEMA_VERSION,
+        identity=_identity(zoo, table),
+        provenance=_provenance(zoo, data),
+        sample=SampleFacts(
+            members=len(sample), of=len(zoo), seed=seed, images=images, sections=SECTIONS, layouts=len(sampled.layouts)
+        ),
+        varying=varying,
+        constant=constant,
+        epochs=table.epochs(),
+        final=final,
+        splits=split_facts(table.last),
+        shared=shared_facts(table.last),
+        tasks=task_facts(table.last),
+        memorisation=memorisation_facts(table.last),
+        behaviour=found,
+        unmeasured=unmeasured,
+        layouts=sampled.layouts,
+        uses=(),
+        limits=(),
+    )
+    evidence = _evidence(card, table)
+    return replace(card, uses=uses(evidence), limits=limits(evidence))
+
+
+def _dataset(zoo: Zoo) -> tuple[ImageData | None, str]:
+    """The data set, or why it is not to be had: then the card goes without what is measured on images."""
+    try:
+        return zoo.dataset(), ""
+    except (ZooError, ValueError, OSError) as error:
+        return None, " ".join(str(error).split())
+
+
+def _extra(zoo: Zoo, table: ZooTable) -> dict[str, Sequence[object]]:
+    """What members may differ in that is no field of a member."""
+    labels = [in_words(architecture) for architecture in zoo.architectures]
+    of_member = [
+        label for entry in zoo.manifest.shards for label in [labels[entry.architecture]] * (entry.end - entry.first)
+    ]
+    extra: dict[str, Sequence[object]] = {"architecture": of_member}
+    if "imported" in table.last:
+        extra |= imported_columns(table.last["imported"].tolist())
+    return extra
+
+
+def _identity(zoo: Zoo, table: ZooTable) -> Identity:
+    manifest = zoo.manifest
+    return Identity(
+        name=zoo.name,
+        address=f"zoos/{zoo.name}" if zoo.store.is_local else zoo.uri,
+        digest=zoo.digest,
+        content_sha256=zoo.content_sha256,
+        created=manifest.created,
+        members=len(zoo),
+        snapshots=len(table.member_R),
+        shards=len(manifest.shards),
+        size_bytes=sum(entry.size_bytes for entry in manifest.shards),
+        parameters=tuple(dict.fromkeys(architecture.parameters for architecture in zoo.architectures)),
+    )
+
+
+def _provenance(zoo: Zoo, data: ImageData | None) -> Provenance:
+    recipe = zoo.recipe
+    value = to_json(recipe)
+    meanings = attribute_words(type(recipe))
+    first = zoo.architectures[0]
+    return Provenance(
+        recipe=recipe.name,
+        kind=str(value.get("kind", "recipe")),
+        words=object_words(recipe, RECIPE_PACKAGE),
+        fields=tuple(RecipeField(name=n, value=v, meaning=meanings.get(n, "")) for n, v in value.items()),
+        dataset=recipe.dataset,
+        dataset_sha256=zoo.manifest.dataset_sha256,
+        images={split: len(getattr(data, split)) for split in SPLITS} if data else {},
+        classes=data.classes if data else first.classes,
+        input_shape=tuple(first.input_shape),
+        environment=zoo.manifest.environment,
+        trained=_trained(zoo),
+    )
+
+
+def _trained(zoo: Zoo) -> tuple[TrainedFacts, ...]:
+    """The environments that some shards, evenly spaced, say they were trained in."""
+    entries = zoo.manifest.shards
+    chosen = np.unique(np.linspace(0, len(entries) - 1, min(SHARDS_ASKED, len(entries))).round().astype(int))
+    found: dict[str, tuple[Mapping[str, Any], int]] = {}
+    for place in chosen:
+        path = shard_path(zoo.name, entries[place].name)
+        where = zoo.store.join(path)
+        with zoo.store.open(path) as raw, open_shard(raw, where) as file:
+            environment = read_header(file.schema_arrow, where).environment
+        key = canonical_json(environment)
+        found[key] = (environment, found[key][1] + 1 if key in found else 1)
+    return tuple(TrainedFacts(environment=environment, shards=shards) for environment, shards in found.values())
+
+
+def _final(table: ZooTable, data: ImageData | None) -> FinalFacts:
+    accuracy_M = table.last["test_accuracy"].to_numpy(dtype=np.float64)
+    histograms = {}
+    accuracies = even_edges(table.last[list(ACCURACIES)].to_numpy(dtype=np.float64), ACCURACY_BINS)
+    for name in (*ACCURACIES, GAP):
+        values = table.last[name].to_numpy(dtype=np.float64)
+        histograms[name] = histogram(values, even_edges(values, ACCURACY_BINS) if name == GAP else accuracies)
+    guess = _guessing(table, data)
+    finite_M = accuracy_M[np.isfinite(accuracy_M)]
+    return FinalFacts(
+        members=int((~table.diverged_R[table.last_M]).sum()),
+        histograms=histograms,
+        chance_accuracy=guess,
+        chance_share=float((finite_M <= guess).mean()) if guess is not None and len(finite_M) else None,
+    )
+
+
+def _guessing(table: ZooTable, data: ImageData | None) -> float | None:
+    """Test accuracy that always naming the commonest class reaches, plus two standard errors."""
+    if data is None:
+        return None
+    tasks = table.last["task"].fillna("").unique().tolist() if "task" in table.last else [""]
+    images = len(data.test)
+    if tasks == [""]:
+        share = float(torch.bincount(data.test.labels, minlength=data.classes).max()) / images
+    else:
+        classes = min(len(parse_task(task)) or data.classes for task in tasks)
+        share, images = 1 / classes, images * classes // data.classes
+    return share + CHANCE_ERRORS * float(np.sqrt(share * (1 - share) / images))
+
+
+def _evidence(card: Card, table: ZooTable) -> Evidence:
+    trained = (table.epoch_R > 0) & ~table.diverged_R
+    accuracies = table.metrics["test_accuracy"][trained]
+    return Evidence(
+        members=card.identity.members,
+        imported=card.provenance.kind == "imported",
+        epochs=tuple(facts.epoch for facts in card.epochs),
+        diverged=sum(facts.diverged for facts in card.epochs),
+        snapshots=card.identity.snapshots,
+        chance_accuracy=card.final.chance_accuracy,
+        chance_share=card.final.chance_share,
+        accuracy_sd=distribution(accuracies).sd,
+        varying=card.varying,
+        splits=card.splits,
+        shared=card.shared,
+        tasks=card.tasks,
+        memorisation=card.memorisation,
+        behaviour=card.behaviour,
+        unmeasured=card.unmeasured,
+        layouts=card.layouts,
+    )
