@@ -27,12 +27,13 @@ def blocks():
 
 @pytest.mark.slow
 def test_python_blocks_run(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("duckdb")
     recipe = replace(DIGITS_MLP_DIVERSE, members=192, epochs=2, snapshot_epochs=(0, 1, 2))
     generate_zoo(recipe, str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
     names = {}
     runnable = [block for block in blocks() if not block.startswith("# mine.py") and "class " not in block]
-    assert len(runnable) == 3
+    assert len(runnable) == 4
     for block in runnable:
         for old, new in SHORTER:
             block = block.replace(old, new)
@@ -40,6 +41,8 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "adamw" in out
     assert out.count("bits per weight") == 2
+    assert "avg(test_accuracy)" in out
+    assert "(1210,)" in out
 
 
 @pytest.mark.slow
