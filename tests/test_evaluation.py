@@ -163,6 +163,7 @@ def test_the_widest_layer_says_how_many_images_go_at_once():
 def test_no_piece_makes_larger_outputs_than_allowed(monkeypatch):
     """Members are taken a few at a time, so that many members leave room for images."""
     monkeypatch.setattr(evaluation, "OUTPUTS_AT_ONCE", 20_000)
+    monkeypatch.setenv("ZOOSCALE_KERNEL", "torch")
     many = population(150)
     seen = []
     original = type(many.architecture).logits
@@ -176,3 +177,11 @@ def test_no_piece_makes_larger_outputs_than_allowed(monkeypatch):
     assert {members for members, _ in seen} == {64, 11}
     assert all(members * images * 10 <= 20_000 for members, images in seen)
     assert sum(members * images for members, images in seen) == 150 * len(DIGITS)
+
+
+def test_of_several_largest_logits_the_first_counts():
+    same = population(2)
+    same = same.with_weights(torch.zeros_like(same.weights_MP))
+    result = evaluate(same, DIGITS)
+    assert result.class_accuracy_MC.tolist() == [[1.0] + [0.0] * 9] * 2
+    assert set(predictions(same, DIGITS).unique().tolist()) == {0}

@@ -59,15 +59,17 @@ def evaluate(population: Population, images: Images) -> Evaluation:
     if int(images.labels.max()) >= classes:
         raise ValueError(f"labels go up to {int(images.labels.max())}; the members have {classes} logits")
     onehot = torch.eye(classes)
+    first_C = torch.arange(classes, 0, -1, dtype=torch.int16)  # of several largest logits, the first counts
     finite_M = torch.ones(members, dtype=torch.bool)
     loss_M = torch.zeros(members, dtype=torch.float64)
     correct_MC = torch.zeros(members, classes, dtype=torch.float64)
     gap_MB = torch.zeros(members, CALIBRATION_BINS, dtype=torch.float64)
     for rows, span, logits_MNC in _applied(population, images):
         labels = images.labels[span]
-        right_MN = (logits_MNC.argmax(-1) == labels).float()
-        # With examples last, reductions over classes are vectorised.
+        # With examples last, reductions over classes are vectorised, other than torch's argmax.
         logits_MCN = logits_MNC.transpose(1, 2).contiguous()
+        is_largest_MCN = logits_MCN == logits_MCN.amax(1, keepdim=True)
+        right_MN = ((is_largest_MCN * first_C[:, None]).amax(1) == first_C[labels]).float()
         finite_M[rows] &= torch.isfinite(logits_MCN.amax((1, 2))) & torch.isfinite(logits_MCN.amin((1, 2)))
         log_MCN = F.log_softmax(logits_MCN, 1)
         loss_M[rows] -= log_MCN.gather(1, labels.expand(len(rows), 1, -1)).double().sum((1, 2))
@@ -88,7 +90,7 @@ def evaluate(population: Population, images: Images) -> Evaluation:
 
 @torch.no_grad()
 def predictions(population: Population, images: Images) -> Tensor:
-    """The class that each member predicts for each image: ``predicted_MN`` int64."""
+    """The class that each member predicts for each image: ``predicted_MN`` int64, of no meaning for one that diverged."""
     predicted_MN = torch.empty(len(population), len(images), dtype=torch.int64)
     for rows, span, logits_MNC in _applied(population, images):
         predicted_MN[rows, span] = logits_MNC.argmax(-1)
@@ -121,11 +123,12 @@ def _examples_at_once(architecture: Architecture, members: int) -> int:
 def _applied(population: Population, images: Images) -> Iterator[tuple[Tensor, slice, Tensor]]:
     """Applies all members to all images, some at a time: yields (rows int64, which images, ``logits_MNC``).
 
-    Convolutions run several times faster in the kernel of ``zoo.training.lanes``, where it can run; linear layers,
-    which members share the input of, in torch.
+    The kernel of ``zoo.training.lanes`` is several times faster than torch on convolutions, and on MLPs where it has
+    members for all its lanes.
     """
     for architecture, every in population.groups():
-        in_lanes = not architecture.is_mlp and LanesBackend.obstacle(architecture, torch.device("cpu")) is None
+        wanted = not architecture.is_mlp or len(every) >= LANES
+        in_lanes = wanted and LanesBackend.obstacle(architecture, torch.device("cpu")) is None
         for rows in every.split(MEMBERS_AT_ONCE):
             weights_MP = population.weights_MP[rows]
             size = _examples_at_once(architecture, LANES if in_lanes else len(rows))
