@@ -10,7 +10,7 @@ from cluster.inventory import open_zoo
 from zoo.exchange.exported import FOLDER, PARQUET
 from zoo.exchange.exporting import export_zoo
 from zoo.exchange.importing import open_source, store_source
-from zoo.exchange.members import MEMBER_FORMATS, export_member
+from zoo.exchange.members import MEMBER_FORMATS, export_member, format_of_suffix
 from zoo.storage.store import Store
 
 # Names of the command line for the layouts of whole zoos.
@@ -123,8 +123,8 @@ def run_export(
             export_zoo(zoo, path, ZOO_FORMATS[layout], lambda done, _: task.update(done))
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     else:
-        layout = format_name or path.suffix.removeprefix(".")
-        export_member(zoo, member, path, epoch=epoch, layout=format_name)
+        layout = format_name or format_of_suffix(path)
+        export_member(zoo, member, path, epoch=epoch, layout=layout)
         size = path.stat().st_size
     what = f"{len(zoo):,} members" if member is None else f"member {member}"
     return {

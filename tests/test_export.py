@@ -14,9 +14,7 @@ from published_layouts import tune_config, write_checkpoint_tree
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from zoo.architecture import (
-    Architecture,
-)
+from zoo.architecture import Architecture
 from zoo.exchange.exported import FOLDER, PARQUET, open_exported
 from zoo.exchange.exporting import export_zoo
 from zoo.exchange.importing import open_source, store_source
@@ -131,6 +129,21 @@ def change_cell(root: Path) -> None:
     rewrite(root, lambda table: table.assign(learning_rate=table.learning_rate * 2))
 
 
+def change_metric(root: Path) -> None:
+    rewrite(root, lambda table: table.assign(test_accuracy=1.0))
+
+
+def drop_column(root: Path) -> None:
+    for path in [*root.glob("snapshots.parquet"), *root.glob("data/*")]:
+        pq.write_table(pq.read_table(path).drop_columns(["step"]), path)
+
+
+def change_shard(root: Path, **changes: object) -> None:
+    value = json.loads((root / "zoo.json").read_text())
+    value["shards"][0] |= changes
+    (root / "zoo.json").write_text(json.dumps(value))
+
+
 def drop_row(root: Path) -> None:
     rewrite(root, lambda table: table.iloc[1:])
 
@@ -151,12 +164,19 @@ def change_record(root: Path, **changes: object) -> None:
     [
         (change_weight, "not those that were exported"),
         (change_cell, "not those that were exported"),
+        (change_metric, "metrics, steps or subsets of members 0 to"),
         (drop_row, "Rows are missing or repeated"),
         (lambda root: change_record(root, version=9), "version 9"),
         (lambda root: change_record(root, format="tar"), "format 'tar'"),
         (lambda root: change_record(root, digest="0" * 64), "of another recipe"),
         (lambda root: change_record(root, name="../../small-cb75be8d"), "of another recipe"),
         (lambda root: change_record(root, recipe={"kind": "dream"}), "'dream'"),
+        (lambda root: change_record(root, recipe=[]), "damaged"),
+        (lambda root: change_record(root, shards=[]), "do not follow one another"),
+        (lambda root: change_shard(root, first=1), "do not follow one another"),
+        (lambda root: change_shard(root, architecture=99), "another architecture than the"),
+        (lambda root: change_shard(root, content_sha256="0" * 64), "not that of its shards"),
+        (drop_column, "lacks the column step"),
         (lambda root: (root / "zoo.json").write_text("{"), "damaged"),
     ],
 )

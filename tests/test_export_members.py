@@ -163,6 +163,8 @@ def test_verbs(small_zoo, tmp_path, capsys):
     file = str(tmp_path / "one.safetensors")
     told = succeeds(capsys, ["export", small_zoo.uri, "--to", file, "--member", "1", "--epoch", "2"])
     assert told["bytes"] == Path(file).stat().st_size
+    told = succeeds(capsys, ["export", small_zoo.uri, "--to", str(tmp_path / "one.pt"), "--member", "1"])
+    assert told["format"] == "state-dict"
     write_checkpoint_tree(tmp_path / "tree", [tune_config(seed) for seed in range(3)], [0, 1, 4])
     arguments = ["import", str(tmp_path / "tree"), "--store", str(tmp_path / "store"), "--name", "cnns"]
     told = succeeds(capsys, [*arguments, "--epochs", "1,4"])

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,9 @@ def test_a_bad_checkpoint_is_refused_with_its_name_and_nothing_is_stored(tmp_pat
         ("params.json", "[]", "holds a list"),
         ("result.json", None, "result.json is missing"),
         ("result.json", '{"test_acc": 1}\n', "line 1 is no result"),
+        ("result.json", "\xff", "is no text"),
+        ("params.json", json.dumps(tune_config(1) | {"model::type": {}}), r"model::type is \{\}"),
+        ("params.json", json.dumps(tune_config(1) | {"model::nlin": ["relu"]}), "unknown activation"),
         ("params.json", json.dumps(tune_config(1) | {"model::type": "Resnet18"}), "'Resnet18'.*--architecture"),
         ("params.json", json.dumps(tune_config(1) | {"model::nlin": "selu"}), "unknown activation 'selu'"),
     ],
@@ -214,10 +218,26 @@ def test_a_bad_checkpoint_is_refused_with_its_name_and_nothing_is_stored(tmp_pat
 def test_bad_tables_are_refused(tmp_path, name, text, words):
     root = tree_of(tmp_path)
     path = trial(root, 1) / name
-    path.unlink() if text is None else path.write_text(text)
+    path.unlink() if text is None else path.write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=words) as caught:
         open_source(root)
     assert str(path) in str(caught.value)
+
+
+def test_two_checkpoints_of_one_epoch_are_refused(tmp_path):
+    root = tree_of(tmp_path)
+    folder = checkpoint(root, 1, 5).parent
+    shutil.copytree(folder, folder.with_name("checkpoint_5"))
+    with pytest.raises(ValueError, match=r"checkpoint_5 and .*checkpoint_000005 are both of epoch 5; remove one"):
+        open_source(root)
+
+
+def test_hyper_parameters_of_odd_kinds_are_unknown(tmp_path):
+    odd = {"optim::optimizer": "sgd", "optim::momentum": [1], "optim::lr": "fast", "model::init_type": {}}
+    write_checkpoint_tree(tmp_path / "tree", [tune_config(1, **odd)], [1])
+    (network,) = open_source(tmp_path / "tree").zoo.networks
+    assert not {"optimizer", "learning_rate", "initialisation", "init_scale"} & set(network.known)
+    assert network.original["optim::lr"] == "fast"
 
 
 def test_diverged_snapshots_are_stored_where_wanted(tmp_path):

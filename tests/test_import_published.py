@@ -57,8 +57,11 @@ def test_networks_and_what_is_known_of_them(tmp_path, cnn, same_process, mode, c
 
 
 def test_without_properties_the_given_activation_counts(tmp_path, cnn, same_process):
-    write_published_dataset(tmp_path / "seeds.pt", properties=False)
-    zoo = store_source(open_source(tmp_path / "seeds.pt", architecture=cnn), Store(tmp_path / "store"))
+    (tmp_path / "folder").mkdir()
+    write_published_dataset(tmp_path / "folder/dataset_seeds.pt", properties=False)
+    source = open_source(tmp_path / "folder", architecture=cnn)
+    assert (source.format, source.name) == ("published-dataset", "folder")
+    zoo = store_source(source, Store(tmp_path / "store"))
     assert set(zoo.members.activation) == {"sigmoid"}
     assert zoo.members.test_accuracy.isna().all()
 
@@ -142,9 +145,55 @@ def test_a_truncated_file_is_refused(tmp_path):
         convert(tmp_path / "dataset.pt", tmp_path)
 
 
-def test_the_converter_sees_neither_environment_nor_working_folder(tmp_path, cnn, monkeypatch):
-    (tmp_path / "torch.py").write_text("raise SystemExit('imported from the working folder')")
+SPY = """
+import json, os, sys
+from pathlib import Path
+seen = {"isolated": sys.flags.isolated, "path": sys.path, "folder": os.getcwd(), "environment": dict(os.environ)}
+Path(sys.argv[2], "seen.json").write_text(json.dumps(seen))
+"""
+
+
+def test_the_converter_sees_neither_environment_nor_working_folder(tmp_path, monkeypatch):
+    """A converter that writes what it sees: importing torch takes seconds."""
+    (tmp_path / "spy.py").write_text(SPY)
+    (tmp_path / "json.py").write_text("raise SystemExit('imported from the working folder')")
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(published_dataset, "CONVERTER", tmp_path / "spy.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("SECRET", "value")
+    published_dataset._convert(tmp_path / "dataset.pt", tmp_path / "out")
+    seen = json.loads((tmp_path / "out/seen.json").read_text())
+    assert seen["isolated"] == 1
+    assert seen["folder"] == str(tmp_path / "out")
+    assert not {"SECRET", "PYTHONPATH", "PATH"} & set(seen["environment"])
+    assert not {"", str(tmp_path), str(published_dataset.CONVERTER.parent)} & set(seen["path"])
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [("sys.exit(3)", "is refused: reason.*raw zoo"), ("sys.exit(1)", r"the process ended with 1 \(reason\)"),
+     ("os.kill(os.getpid(), 9)", r"the process ended with -9 \(reason\)")],
+)  # fmt: skip
+def test_an_end_of_the_converter_is_told_from_a_refusal(tmp_path, monkeypatch, end, words):
+    (tmp_path / "ends.py").write_text(f"import os, sys\nprint('reason', file=sys.stderr, flush=True)\n{end}")
+    monkeypatch.setattr(published_dataset, "CONVERTER", tmp_path / "ends.py")
+    with pytest.raises(ValueError, match=words):
+        published_dataset._convert(tmp_path / "dataset.pt", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_dataset_is_converted_in_a_process_of_its_own(tmp_path, cnn):
     write_published_dataset(tmp_path / "dataset.pt")
-    assert open_source(tmp_path / "dataset.pt", architecture=cnn).members == 6
+    assert open_source(tmp_path, architecture=cnn).members == 6
+
+
+def test_numbers_in_tensors_are_numbers(tmp_path):
+    properties = {"test_acc": [torch.tensor(0.5)], "note": [torch.zeros(2)]}
+    path = write_datasets(
+        tmp_path / "dataset.pt", data_in=[torch.zeros(4)], paths=["a"], epochs=[1], properties=properties
+    )
+    convert(path, tmp_path)
+    (sample,) = json.loads((tmp_path / "dataset.json").read_text())["samples"]
+    assert sample["properties"]["test_acc"] == 0.5
+    assert sample["properties"]["note"] == "tensor([0., 0.])"

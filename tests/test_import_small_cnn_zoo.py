@@ -121,6 +121,15 @@ def change_metrics(path: Path, old: str, new: str) -> None:
             lambda root: np.save(root / "weights.npy", np.array([{"a": 1}]), allow_pickle=True),
             "weights.npy cannot be read",
         ),
+        (
+            lambda root: change_line(root / "layout.csv", "conv2d/kernel:0,16,160", "conv2d/kernel:0,15,159"),
+            "kernel:0 starts at 15, the one before ends at 16",
+        ),
+        (
+            lambda root: (root / "layout.csv").write_text("varname,start_idx,end_idx,shape\n"),
+            "describes no variables",
+        ),
+        (lambda root: change_metrics(root / "metrics.csv.gz", ",0.236,", ",high,"), r"no number.*high"),
         (lambda root: change_line(root / "layout.csv", "varname", "name"), "lacks the column varname"),
         (lambda root: change_line(root / "layout.csv", '"(3, 3, 1, 16)"', '"(3, 3, 1, 15)"'), "layout.csv.*its end"),
         (lambda root: change_line(root / "layout.csv", '"(3, 3, 1, 16)"', '"(3, 3, 16)"'), "has 3 axes"),

@@ -16,6 +16,7 @@ from zoo.exchange.foreign.names import ForeignTensor, MismatchError, match_tenso
 from zoo.exchange.importing import FORMATS, OWN_FORMATS, open_source, store_source
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
+from zoo.tasks import select
 
 MLP = {"builder": "mlp", "input_shape": [1, 8, 8], "hidden": [16], "classes": 10, "activation": "relu"}
 
@@ -84,6 +85,18 @@ def test_a_data_set_that_does_not_give_the_stated_accuracies_is_refused(folder, 
     assert not Store(tmp_path / "store").list()
 
 
+def test_metrics_are_those_of_the_task_of_a_network(folder, tmp_path):
+    table(folder, [{"file": "a.safetensors", "epoch": 1, "task": "3-8"}, {"file": "b.safetensors", "epoch": 1}])
+    members = store_source(open_source(folder, dataset="digits"), Store(tmp_path / "store")).members
+    test = load_dataset("digits").test
+    chosen = select("3-8", test)
+    for accuracy, images, seed in zip(members.test_accuracy, (chosen, test), range(2), strict=True):
+        assert accuracy == pytest.approx((network(seed)(images.inputs).argmax(1) == images.labels).double().mean())
+    table(folder, [{"file": "a.safetensors", "epoch": 1, "task": "3-8", "test_accuracy": 0.97}])
+    with pytest.raises(ValueError, match=r"accuracy of 0\.\d+, the source says 0.970"):
+        store_source(open_source(folder, dataset="digits"), Store(tmp_path / "store"))
+
+
 def test_a_table_says_networks_epochs_hyper_parameters_and_metrics(folder, tmp_path):
     line = {"network": "one", "learning_rate": 0.01, "task": "3-8", "test_accuracy": 0.25, "lab": "ours"}
     table(
@@ -121,6 +134,10 @@ def test_a_table_says_networks_epochs_hyper_parameters_and_metrics(folder, tmp_p
         ([{"file": "c.pt", "epoch": 1, "dropout": "1.5"}], "dropout is '1.5'"),
         ([{"file": n, "network": "n", "epoch": 1} for n in ("c.pt", "d.pth")], "both network n at epoch 1"),
         ([{"file": "c.pt", "epoch": 1, "test_loss": "low"}], "test_loss is 'low'"),
+        ([{"file": "c.pt", "epoch": epoch} for epoch in (1, 2)], "c.pt is listed twice"),
+        ([{"file": "c.pt,2", "epoch": 1}], "c.pt,2 is missing"),
+        ([{"file": "c.pt", "epoch": 0}], "last epoch is 0; allowed: 1 to"),
+        ([{"file": "c.pt", "epoch": 10**20}], f"last epoch is {10**20}"),
     ],
 )
 def test_bad_tables_are_refused(folder, tmp_path, lines, words):
@@ -130,12 +147,45 @@ def test_bad_tables_are_refused(folder, tmp_path, lines, words):
 
 
 @pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"\xff\xfe\x00", "networks.csv is no table of text"), (b"file,epoch\nc.pt,1,2\n", "more entries than there are")],
+)
+def test_files_that_are_no_tables_are_refused(folder, content, words):
+    (folder / "networks.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        open_source(folder)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({0: torch.zeros(2)}, "0 is no name; expected a state_dict"),
+        ({"a": 1.5}, "'a' is a float"),
+        ({"a": torch.zeros(2, 2).to_sparse()}, "'a' is a torch.sparse_coo tensor"),
+        (
+            {"Dense_0.kernel": torch.zeros(4, 4)},
+            "Dense_0.kernel is a kernel of Keras or Flax, whose axes lie otherwise",
+        ),
+        ({"a": torch.zeros(2, dtype=torch.int64)}, "no tensors of floating-point"),
+        ([torch.zeros(2)], "holds a list"),
+    ],
+)
+def test_what_is_no_state_dict_is_refused(folder, tmp_path, state, words):
+    torch.save(state, folder / "c.pt")
+    with pytest.raises(ValueError, match=words):
+        store_source(open_source(folder, epochs=(1,)), Store(tmp_path / "store"))
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         (None, "architecture.json there, for example"),
         ("{", "cannot be read"),
-        ("[1]", "an example is"),
-        (json.dumps(MLP | {"builder": "vgg"}), "unknown architecture builder 'vgg'"),
+        ("[1]", "it holds a list"),
+        (json.dumps(MLP | {"builder": "vgg"}), "builder is 'vgg'; allowed: mlp, cnn"),
+        (json.dumps(MLP | {"builder": ["mlp"]}), r"builder is \['mlp'\]; allowed"),
+        (json.dumps(MLP | {"hidden": 16}), "hidden is 16; allowed: a list"),
+        (json.dumps(MLP | {"names": ["1.weight"]}), r"names is \['1.weight'\]; allowed"),
         (json.dumps({"builder": "mlp"}), "it lacks 'input_shape'"),
         (json.dumps(MLP | {"depth": 3}), "depth"),
         (json.dumps(MLP | {"hidden": [17]}), r"hidden\.weight \(16, 64\).*1\.weight \(17, 64\)"),
@@ -149,6 +199,16 @@ def test_bad_architectures_are_refused(folder, tmp_path, text, words):
     with pytest.raises(ValueError, match=words):
         store_source(open_source(folder, epochs=(1,)), Store(tmp_path / "store"))
     assert not Store(tmp_path / "store").list()
+
+
+def test_a_folder_does_not_choose_what_is_called(folder, tmp_path):
+    ran = tmp_path / "ran"
+    (folder / "architecture.json").write_text(
+        json.dumps({"builder": "pty:spawn", "input_shape": ["touch", str(ran)], "classes": 1})
+    )
+    with pytest.raises(ValueError, match="builder is 'pty:spawn'; allowed"):
+        open_source(folder, epochs=(1,))
+    assert not ran.exists()
 
 
 def test_names_can_be_given(folder, tmp_path):
@@ -165,7 +225,7 @@ def test_no_epoch_is_made_up(folder):
         open_source(folder)
 
 
-def test_what_nothing_knows_is_refused(tmp_path):
+def test_what_nothing_knows_is_refused(folder, tmp_path):
     (tmp_path / "readme.txt").write_text("hello")
     with pytest.raises(ValueError, match=r"of no format.*checkpoints: a folder a network") as caught:
         open_source(tmp_path)
@@ -175,7 +235,10 @@ def test_what_nothing_knows_is_refused(tmp_path):
     assert all(name in str(caught.value) for name in OWN_FORMATS)
     with pytest.raises(ValueError, match="there is no"):
         open_source(tmp_path / "nowhere")
-    for name in FORMATS:
+    for name in ("../mine", "", "-x"):
+        with pytest.raises(ValueError, match=f"--name is '{name}'; allowed: letters"):
+            open_source(folder, epochs=(1,), name=name)
+    for name in (*FORMATS, *OWN_FORMATS):
         with pytest.raises(ValueError, match=f"not of format {name}: expected"):
             open_source(tmp_path, format_name=name)
 

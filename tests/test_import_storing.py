@@ -54,6 +54,14 @@ def test_an_interrupted_import_is_no_zoo_and_the_same_command_finishes_it(tree, 
     assert verify(zoo) == []
 
 
+def test_a_store_that_cannot_be_written_is_found_out_before_anything_is_read(tree, tmp_path, monkeypatch):
+    source = open_source(tree)
+    monkeypatch.setattr(type(source.zoo), "read", lambda *_: pytest.fail("the source was read"))
+    (tmp_path / "file").touch()
+    with pytest.raises(ZooError, match="cannot write"):
+        store_source(source, Store(tmp_path / "file"))
+
+
 def test_a_foreign_shard_under_the_name_of_ours_is_not_taken(tree, tmp_path):
     zoo = store_source(open_source(tree), Store(tmp_path / "store"))
     first, second = (Path(zoo.uri) / "shards" / entry.name for entry in zoo.manifest.shards[:2])

@@ -71,7 +71,7 @@ def test_five_epochs_equal_the_reference_in_the_median(optimizer, activation):
     assert_parity(architecture, members, DIGITS, epochs=5, worst=None)
 
 
-def assert_parity_of_one_hundred(optimizer, activation, own_order):
+def assert_parity_of_one_hundred(optimizer, activation, own_order, *, longer=False):
     architecture = mlp((1, 8, 8), (16,), 10, activation=activation)
     members = [
         Member(
@@ -85,8 +85,9 @@ def assert_parity_of_one_hundred(optimizer, activation, own_order):
         )
         for i in range(100)
     ]
-    assert_parity(architecture, members, subset(10 * 64), epochs=2, checked=[1, 98])  # 20 steps
-    assert_parity(architecture, members, DIGITS, epochs=5, checked=[0, 50, 99], worst=None)
+    assert_parity(architecture, members, subset(10 * 64), epochs=2, checked=[0, 1, 50, 98, 99])  # 20 steps
+    if longer:
+        assert_parity(architecture, members, DIGITS, epochs=5, checked=[0, 50, 99], worst=None)
 
 
 # Every activation and every optimizer, in both orders.
@@ -102,11 +103,9 @@ def test_a_group_of_one_hundred_equals_the_reference(optimizer, activation, own_
 
 @pytest.mark.slow
 @ORDERS
-@pytest.mark.parametrize(
-    ("optimizer", "activation"), [pair for pair in itertools.product(OPTIMIZERS, ACTIVATIONS) if pair not in PAIRS]
-)
-def test_a_group_of_one_hundred_equals_the_reference_in_every_other_pair(optimizer, activation, own_order):
-    assert_parity_of_one_hundred(optimizer, activation, own_order)
+@pytest.mark.parametrize(("optimizer", "activation"), list(itertools.product(OPTIMIZERS, ACTIVATIONS)))
+def test_a_group_of_one_hundred_equals_the_reference_in_every_pair_and_for_longer(optimizer, activation, own_order):
+    assert_parity_of_one_hundred(optimizer, activation, own_order, longer=True)
 
 
 @pytest.mark.parametrize("hidden", [(), (12, 7), (9, 8, 6)])
@@ -327,7 +326,7 @@ def test_the_first_backend_that_can_is_chosen_and_others_can_be_named():
         assert kind.obstacle(plain, cpu) is None
     with pytest.raises(ValueError, match=f"backend is 'fast'; allowed: auto, {', '.join(BACKENDS)}"):
         choose_backend(plain, cpu, "fast")
-    with pytest.raises(ValueError, match=r"no backend can train this architecture on cpu: closed-form: it trains only"):
+    with pytest.raises(ValueError, match=r"backend closed-form cannot train .* on cpu: it trains only.*take 'auto'"):
         choose_backend(deep, cpu, "closed-form")
 
 
@@ -362,8 +361,9 @@ def test_backends_agree():
                 "architecture": Architecture((1, 8, 8), (Flatten(), Linear(features=5), Linear(features=10))),
                 "backend": "closed-form",
             },
-            "no backend can train this architecture on cpu: closed-form",
+            "backend closed-form cannot train this architecture on cpu",
         ),
+        ({"device": "gpu"}, "device is 'gpu'; allowed: cpu, cuda"),
         ({"backend": "quick"}, "backend is 'quick'"),
         ({"members": [Member(id=0, seed=0, task="0-10")]}, "no training images of class 10"),
         (

@@ -90,7 +90,7 @@ def evaluate(population: Population, images: Images) -> Evaluation:
 
 @torch.no_grad()
 def predictions(population: Population, images: Images) -> Tensor:
-    """The class that each member predicts for each image: ``predicted_MN`` int64, of no meaning for one that diverged."""
+    """The class that each member predicts for each image: ``predicted_MN`` int64; of one that diverged, any."""
     predicted_MN = torch.empty(len(population), len(images), dtype=torch.int64)
     for rows, span, logits_MNC in _applied(population, images):
         predicted_MN[rows, span] = logits_MNC.argmax(-1)

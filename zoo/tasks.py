@@ -6,10 +6,15 @@ of class 8 label 1. ``"8-3"`` has the same images with reversed labels.
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor
 
 from zoo.data.images import Images
+
+# One way to write each number, so that a task has one name.
+CLASS = re.compile(r"0|[1-9][0-9]*")
 
 
 def parse_task(task: str) -> tuple[int, ...]:
@@ -21,7 +26,7 @@ def parse_task(task: str) -> tuple[int, ...]:
     if not task:
         return ()
     parts = task.split("-")
-    if len(parts) < 2 or len(set(parts)) != len(parts) or not all(part.isascii() and part.isdigit() for part in parts):
+    if len(parts) < 2 or len(set(parts)) != len(parts) or not all(CLASS.fullmatch(part) for part in parts):
         raise ValueError(
             f"task is {task!r}; allowed: '' for the whole data set, or different classes joined by hyphens, "
             "such as '3-8'"

@@ -14,8 +14,8 @@ SIZES = (
     (100_000, "10K<n<100K"),
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
 )
-
 
 EXAMPLE = """```python
 import pandas, duckdb
@@ -33,7 +33,7 @@ def dataset_card(zoo: Zoo, rows: Mapping[str, int]) -> str:
         rows: Snapshots of each split.
     """
     snapshots = sum(rows.values())
-    size = next((name for bound, name in SIZES if snapshots < bound), "n>10M")
+    size = next((name for bound, name in SIZES if snapshots < bound), "100M<n<1B")
     files = "".join(
         f"      - split: {split}\n        path: data/{split}-*.parquet\n" for split, count in rows.items() if count
     )

@@ -12,16 +12,20 @@ and a Parquet set, which Hugging Face ``datasets`` reads as it is,
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from zoo.architecture import Architecture
 from zoo.config import to_json
 from zoo.recipes import RecipeLike, recipe_from_json
 from zoo.storage.build import zoo_name
+from zoo.storage.rows import METRIC_COLUMNS, sum_hashes
 from zoo.storage.zoo import Zoo
 
 FOLDER, PARQUET = "zooscale-folder", "zooscale-parquet"
@@ -38,6 +42,7 @@ class ExportedShard:
         end: One past the last member.
         architecture: Index into the architectures.
         content_sha256: Hash over ids, specs and weights.
+        measured_sha256: Hash over the rest, from :func:`measured_hash`.
         environment: What it was computed with.
     """
 
@@ -45,6 +50,7 @@ class ExportedShard:
     end: int
     architecture: int
     content_sha256: str
+    measured_sha256: str
     environment: Mapping[str, Any]
 
 
@@ -88,6 +94,12 @@ class ExportedZoo:
 def snapshot_file(member: int, epoch: int) -> str:
     """Path of a snapshot in an exported folder."""
     return f"{WEIGHTS}/{member:07d}/epoch-{epoch:04d}.safetensors"
+
+
+def measured_hash(table: pa.Table) -> str:
+    """Hash over what the content hash of a shard leaves out: metrics, steps and subsets of its rows in their order."""
+    rows = table.select([*METRIC_COLUMNS, "step", "subset"]).to_pylist()
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
 
 def record(zoo: Zoo, layout: str, shards: list[ExportedShard]) -> str:
@@ -143,8 +155,20 @@ def open_exported(path: Path) -> ExportedZoo:
             architectures=tuple(Architecture.from_json(entry) for entry in value["architectures"]),
             shards=tuple(ExportedShard(**entry) for entry in value["shards"]),
         )
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        _check_shards(exported)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"{where} is damaged or of another release ({error}); export the zoo again") from error
     if recipe.digest(exported.dataset_sha256) != exported.digest or exported.name != zoo_name(recipe, exported.digest):
         raise ValueError(f"{where} is of another recipe than its digest says; export the zoo again")
     return exported
+
+
+def _check_shards(exported: ExportedZoo) -> None:
+    """Raises where the shards do not follow one another, or are not those of the zoo's hash."""
+    ends = [shard.end for shard in exported.shards]
+    if not ends or [shard.first for shard in exported.shards] != [0, *ends[:-1]]:
+        raise ValueError("its shards do not follow one another")
+    if any(shard.architecture not in range(len(exported.architectures)) for shard in exported.shards):
+        raise ValueError(f"a shard has another architecture than the {len(exported.architectures)} there are")
+    if sum_hashes([shard.content_sha256 for shard in exported.shards]) != exported.content_sha256:
+        raise ValueError("its content hash is not that of its shards")

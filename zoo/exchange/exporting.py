@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
@@ -25,6 +26,7 @@ from zoo.exchange.exported import (
     SNAPSHOTS,
     WEIGHTS,
     ExportedShard,
+    measured_hash,
     record,
     snapshot_file,
 )
@@ -57,27 +59,26 @@ def export_zoo(zoo: Zoo, target: Path, layout: str = FOLDER, progress: Progress 
         raise ValueError(f"unknown layout {layout!r}; known: {', '.join(WRITERS)}")
     with new_path(target) as partial:
         partial.mkdir()
-        headers: list[ShardHeader] = []
+        exported: list[ExportedShard] = []
 
         def shards() -> Iterator[tuple[int, pa.Table]]:
             for done, entry in enumerate(zoo.manifest.shards, start=1):
                 header, table = _read(zoo, done - 1)
-                headers.append(header)
+                exported.append(
+                    ExportedShard(
+                        first=entry.first,
+                        end=entry.end,
+                        architecture=entry.architecture,
+                        content_sha256=entry.content_sha256,
+                        measured_sha256=measured_hash(table),
+                        environment=header.environment,
+                    )
+                )
                 yield entry.architecture, table
                 if progress is not None:
                     progress(done, len(zoo.manifest.shards))
 
         WRITERS[layout](zoo, partial, shards())
-        exported = [
-            ExportedShard(
-                first=entry.first,
-                end=entry.end,
-                architecture=entry.architecture,
-                content_sha256=entry.content_sha256,
-                environment=header.environment,
-            )
-            for entry, header in zip(zoo.manifest.shards, headers, strict=True)
-        ]
         (partial / RECORD).write_text(record(zoo, layout, exported))
     return target
 
@@ -152,7 +153,7 @@ def _write_parquet(zoo: Zoo, target: Path, shards: Iterator[tuple[int, pa.Table]
         for architecture, table in shards:
             table = _with_lists(table, architecture)
             for split in SPLITS:
-                chosen = table.filter(pa.compute.equal(table["split"], split))
+                chosen = table.filter(pc.equal(table["split"], split))
                 if not len(chosen):
                     continue
                 if room[split] <= 0:

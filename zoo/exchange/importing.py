@@ -16,6 +16,7 @@ from zoo.exchange.foreign.reader import ImportOptions
 from zoo.exchange.foreign.source import ForeignZoo
 from zoo.exchange.restoring import restore
 from zoo.exchange.storing import store_zoo
+from zoo.storage.manifest import ZOOS
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -46,12 +47,14 @@ FORMATS: dict[str, Format] = {
         "a folder a network with params.json, result.json and checkpoint_*/checkpoints",
     ),
     "published-dataset": Format(
-        published_dataset.matches, published_dataset.open_published, "a file dataset*.pt of pickled datasets"
+        published_dataset.matches, published_dataset.open_published, "dataset*.pt, a file of pickled datasets"
     ),
     "state-dicts": Format(
         state_dicts.matches, state_dicts.open_state_dicts, "a folder of .safetensors, .pt or .pth files"
     ),
 }
+# Of a zoo: a part of its path.
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 # What `zooscale export` writes.
 OWN_FORMATS = (exported.FOLDER, exported.PARQUET)
 
@@ -134,7 +137,10 @@ def open_source(
         given = {"--name": name, "--dataset": dataset, "--architecture": architecture, "--epochs": epochs}
         if odd := [option for option, value in given.items() if value is not None]:
             raise ValueError(f"{path} is an exported zoo, which is imported as it was; leave {odd[0]} away")
-        return Source(format=found, zoo=exported.open_exported(path))
+        opened = exported.open_exported(path) if exported.matches(path) else None
+        if opened is None or opened.format != found:
+            raise ValueError(f"{path} is not of format {found}: expected the folder that `zooscale export` writes")
+        return Source(format=found, zoo=opened)
     if found not in FORMATS:
         raise ValueError(f"unknown format {found!r}; known: {', '.join([*FORMATS, *OWN_FORMATS])}")
     if format_name is not None and not FORMATS[found].matches(path):
@@ -154,6 +160,7 @@ def store_source(
     source: Source, store: Store, *, include_diverged: bool = False, progress: Progress | None = None
 ) -> Zoo:
     """Makes a zoo of a source; see :func:`zoo.exchange.storing.store_zoo`."""
+    store.check_writable(ZOOS)  # before hours of reading
     if isinstance(source.zoo, exported.ExportedZoo):
         return restore(source.zoo, store, progress)
     return store_zoo(
@@ -182,6 +189,8 @@ def _detect(path: Path) -> str:
 def _name(name: str | None, path: Path) -> str:
     """The name for a zoo, from the path where none is given."""
     if name is not None:
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"--name is {name!r}; allowed: letters, digits, dots, hyphens, underscores")
         return name
     text = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name.removesuffix(path.suffix)).strip("-._")
     return text.lower() or "imported"

@@ -31,11 +31,10 @@ def export_member(zoo: Zoo, member: int, target: Path, *, epoch: int | None = No
         ValueError: The target exists, the format is unknown, or there is no such member or epoch.
         ZooError: The zoo is damaged.
     """
-    known = ", ".join(f"{name} ({suffix})" for name, (suffix, _) in MEMBER_FORMATS.items())
     if layout is None:
-        layout = next((name for name, (suffix, _) in MEMBER_FORMATS.items() if suffix == target.suffix), None)
+        layout = format_of_suffix(target)
     if layout not in MEMBER_FORMATS:
-        raise ValueError(f"{target} names no format for a member; known: {known}")
+        raise ValueError(f"unknown format {layout!r}; known: {', '.join(MEMBER_FORMATS)}")
     if epoch is None:
         epoch = zoo.recipe.snapshot_epochs[-1]
     architecture, weights_P, trained = read_member(zoo, member, epoch)
@@ -48,6 +47,19 @@ def export_member(zoo: Zoo, member: int, target: Path, *, epoch: int | None = No
     with new_path(target) as partial:
         MEMBER_FORMATS[layout][1](partial, architecture, weights_P, told)
     return target
+
+
+def format_of_suffix(target: Path) -> str:
+    """The name in ``MEMBER_FORMATS`` that a file's suffix stands for.
+
+    Raises:
+        ValueError: It stands for none.
+    """
+    for name, (suffix, _) in MEMBER_FORMATS.items():
+        if suffix == target.suffix:
+            return name
+    known = ", ".join(f"{name} ({suffix})" for name, (suffix, _) in MEMBER_FORMATS.items())
+    raise ValueError(f"{target} names no format for a member; known: {known}")
 
 
 def read_member(zoo: Zoo, member: int, epoch: int) -> tuple[Architecture, torch.Tensor, Member]:

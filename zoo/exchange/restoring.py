@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from zoo.architecture import Architecture
 from zoo.config import to_json
 from zoo.exchange.committing import Progress, store_shards
-from zoo.exchange.exported import DATA, FOLDER, SNAPSHOTS, ExportedShard, ExportedZoo, snapshot_file
+from zoo.exchange.exported import DATA, FOLDER, SNAPSHOTS, ExportedShard, ExportedZoo, measured_hash, snapshot_file
 from zoo.population import single_architecture
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import read_manifest
@@ -26,6 +26,9 @@ from zoo.storage.rows import MEMBER_COLUMNS, METRIC_COLUMNS, members_of
 from zoo.storage.shards import ShardContents, ShardRange, encode_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
+
+# Columns that are neither of a member nor metrics.
+REST = ("epoch", "step", "subset", "imported")
 
 
 def restore(exported: ExportedZoo, store: Store, progress: Progress | None = None) -> Zoo:
@@ -66,14 +69,25 @@ def restore(exported: ExportedZoo, store: Store, progress: Progress | None = Non
 
 def _shards(exported: ExportedZoo) -> Iterator[ShardContents]:
     rows = _open_rows(exported)
+    columns = [*REST, *MEMBER_COLUMNS, *METRIC_COLUMNS, *([] if exported.format == FOLDER else ["weights"])]
+    if lacking := [name for name in columns if name not in rows.schema.names]:
+        raise ValueError(f"{exported.path} lacks the column {lacking[0]}; export the zoo again")
     for shard in exported.shards:
         inside = (pc.field("member") >= shard.first) & (pc.field("member") < shard.end)
-        table = rows.to_table(filter=inside).sort_by([("member", "ascending"), ("epoch", "ascending")])
+        try:
+            table = rows.to_table(filter=inside).sort_by([("member", "ascending"), ("epoch", "ascending")])
+        except (OSError, pa.ArrowException) as error:
+            raise ValueError(f"{exported.path} cannot be read ({error}); export the zoo again") from error
         expected = (shard.end - shard.first) * len(exported.epochs)
         if len(table) != expected:
             raise ValueError(
                 f"{exported.path} has {len(table)} snapshots of members {shard.first} to {shard.end - 1}; expected "
                 f"{expected}. Rows are missing or repeated: export the zoo again"
+            )
+        if measured_hash(table) != shard.measured_sha256:
+            raise ValueError(
+                f"metrics, steps or subsets of members {shard.first} to {shard.end - 1} in {exported.path} are not "
+                "those that were exported; export the zoo again"
             )
         yield _contents(exported, shard, table)
 
@@ -94,9 +108,6 @@ def _open_rows(exported: ExportedZoo) -> pads.Dataset:
 def _contents(exported: ExportedZoo, shard: ExportedShard, table: pa.Table) -> ShardContents:
     """A shard as it was before it was exported."""
     architecture = exported.architectures[shard.architecture]
-    lacking = [name for name in (*MEMBER_COLUMNS, *METRIC_COLUMNS) if name not in table.column_names]
-    if lacking:
-        raise ValueError(f"{exported.path} lacks the column {lacking[0]}; export the zoo again")
     known = {name: table[name].is_valid().to_pylist() for name in MEMBER_COLUMNS}
     weights_MP = (_weights_of_files if exported.format == FOLDER else _weights_of_lists)(exported, architecture, table)
     return ShardContents(

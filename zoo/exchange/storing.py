@@ -22,10 +22,12 @@ from zoo.population import Member, Population, single_architecture
 from zoo.recipes.imported import Imported
 from zoo.storage.build import zoo_name
 from zoo.storage.manifest import read_manifest
-from zoo.storage.rows import MEMBER_COLUMNS, SPLITS
+from zoo.storage.rows import MEMBER_COLUMNS
+from zoo.storage.shard_training import measure
 from zoo.storage.shards import ShardContents, ShardRange
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
+from zoo.tasks import parse_task, select
 
 SHARD_BYTES = 32 << 20
 MOST_MEMBERS = 4096
@@ -136,15 +138,20 @@ def _check_data(
 ) -> None:
     """Raises where the data set does not fit the networks, or gives other test accuracies than the source says."""
     architecture = networks[0].architecture
-    if data.input_shape != tuple(architecture.input_shape) or data.classes > architecture.classes:
+    tasks = [str(network.known.get("task", "")) for network in networks]
+    classes = max(len(parse_task(task)) if task else data.classes for task in tasks)
+    if data.input_shape != tuple(architecture.input_shape) or classes > architecture.classes:
         raise ValueError(
-            f"data set {data.name!r} has images {data.input_shape} in {data.classes} classes; the networks take "
+            f"data set {data.name!r} has images {data.input_shape} in {classes} classes; the networks take "
             f"{tuple(architecture.input_shape)} and have {architecture.classes} outputs. Give the data set that they "
             "were trained on, or none"
         )
     stated = snapshots.metrics["test_accuracy"][:COMPARED_NETWORKS, -1]
     population = _population(networks[:COMPARED_NETWORKS], [epochs[-1]], snapshots.weights_MEP[:COMPARED_NETWORKS, -1:])
-    measured = evaluate(population, data.test).accuracy_M.numpy()
+    measured = np.empty(len(population))
+    for task in dict.fromkeys(tasks[:COMPARED_NETWORKS]):
+        rows = [row for row, member in enumerate(population.members) if member.task == task]
+        measured[rows] = evaluate(population.select(rows), select(task, data.test)).accuracy_M.numpy()
     both = np.isfinite(stated) & np.isfinite(measured)
     difference = float(np.abs(stated[both] - measured[both]).mean()) if both.any() else 0.0
     if difference > TOLERATED_DIFFERENCE:
@@ -220,15 +227,8 @@ def _population(
 
 def _complete(metrics: dict[str, np.ndarray], population: Population, data: ImageData) -> None:
     """Computes the metrics that the source does not tell."""
-    for split in SPLITS:
-        lacking = np.isnan(metrics[f"{split}_loss"]) | np.isnan(metrics[f"{split}_accuracy"])
-        rows = np.flatnonzero(lacking)
-        if not len(rows):
-            continue
-        images = getattr(data, split)
-        evaluation = evaluate(
-            population.select(torch.from_numpy(rows)), images.first(EVALUATION_EXAMPLES) if split == "train" else images
-        )
-        for name, values in (("loss", evaluation.loss_M), ("accuracy", evaluation.accuracy_M)):
-            column = metrics[f"{split}_{name}"]
-            column[rows] = np.where(np.isnan(column[rows]), values.numpy(), column[rows])
+    rows = np.flatnonzero(np.any([np.isnan(column) for column in metrics.values()], axis=0))
+    if len(rows):
+        measured = measure(population.select(torch.from_numpy(rows)), data, EVALUATION_EXAMPLES)
+        for name, column in metrics.items():
+            column[rows] = np.where(np.isnan(column[rows]), measured[name], column[rows])

@@ -113,4 +113,6 @@ def choose_backend(architecture: Architecture, device: torch.device, name: str =
         if obstacle is None:
             return candidate, kind
         obstacles.append(f"{candidate}: {obstacle}")
+    if name != "auto":
+        raise ValueError(f"backend {name} cannot train this architecture on {device}: {obstacle}; take 'auto'")
     raise ValueError(f"no backend can train this architecture on {device}: {'; '.join(obstacles)}")

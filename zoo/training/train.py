@@ -97,7 +97,10 @@ def train_population(
             f"initial weights have shape {tuple(initial_MP.shape)}; "
             f"expected ({len(members)}, {architecture.parameters})"
         )
-    place = torch.device(device)
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device is {str(device)!r}; allowed: cpu, cuda, cuda:0 and so on") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {str(device)!r}; torch sees no GPU here; allowed: cpu")
     _, kind = choose_backend(architecture, place, backend)

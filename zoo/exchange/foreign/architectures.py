@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.architecture import Architecture
-from zoo.config import lookup
+from zoo.architecture import ARCHITECTURES, Architecture
 
 EXAMPLE = '{"builder": "cnn-2464", "input_shape": [1, 28, 28], "classes": 10, "activation": "tanh"}'
 
@@ -44,7 +43,11 @@ def read_architecture(path: Path) -> GivenArchitecture:
     except (OSError, ValueError) as error:
         raise ValueError(f"architecture file {path} cannot be read: {error}") from error
     try:
+        if not isinstance(value, dict):
+            raise TypeError(f"it holds a {type(value).__name__}, and not settings by name")
         names = value.pop("names", None)
+        if names is not None and not (isinstance(names, dict) and all(isinstance(n, str) for n in names.values())):
+            raise TypeError(f"names is {names!r}; allowed: names of the architecture's tensors with those in the files")
         return GivenArchitecture(_build(value), names)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
@@ -54,10 +57,14 @@ def read_architecture(path: Path) -> GivenArchitecture:
 def _build(value: dict[str, Any]) -> Architecture:
     if "layers" in value:
         return Architecture.from_json(value)
-    from zoo.architecture import ARCHITECTURES
-
     options = dict(value)
-    build = lookup(ARCHITECTURES, options.pop("builder"), "architecture builder")
-    shape, classes = tuple(options.pop("input_shape")), options.pop("classes")
-    architecture: Architecture = build(shape, tuple(options.pop("hidden", ())), classes, **options)
+    builder, shape, classes = (options.pop(name) for name in ("builder", "input_shape", "classes"))
+    hidden = options.pop("hidden", [])
+    # No module:attribute here: the file may have come with the networks, and must not choose what is called.
+    if builder not in list(ARCHITECTURES):
+        raise ValueError(f"builder is {builder!r}; allowed: {', '.join(ARCHITECTURES)}, or layers instead")
+    for name, entry in (("input_shape", shape), ("hidden", hidden)):
+        if not isinstance(entry, list):
+            raise TypeError(f"{name} is {entry!r}; allowed: a list of positive integers")
+    architecture: Architecture = ARCHITECTURES[builder](tuple(shape), tuple(hidden), classes, **options)
     return architecture

@@ -141,11 +141,13 @@ def _architecture(where: Path, config: Mapping[str, Any], options: ImportOptions
 
 def _checkpoints(folder: Path) -> dict[int, Path]:
     """The checkpoint files of a network by their epochs."""
-    found = {}
+    found: dict[int, Path] = {}
     for entry in sorted(folder.iterdir()):
         match = CHECKPOINT.fullmatch(entry.name)
         if match and entry.is_dir():
-            found[int(match[1])] = entry / WEIGHTS
+            other = found.setdefault(int(match[1]), entry / WEIGHTS)
+            if other != entry / WEIGHTS:
+                raise ValueError(f"{entry} and {other.parent} are both of epoch {int(match[1])}; remove one")
     return found
 
 
@@ -168,6 +170,8 @@ def _results(folder: Path) -> dict[int, Mapping[str, Any]]:
         lines = path.read_text().splitlines()
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing; put it back, or remove the folder from the tree") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text ({error}); fetch it again, or remove the folder from the tree") from error
     results = {}
     for number, line in enumerate(lines, start=1):
         try:

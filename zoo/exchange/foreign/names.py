@@ -115,7 +115,8 @@ def gather_tensors(
                 "architecture must have the same tensors: remove this one, or import it apart"
             )
         weights_P[spec.span] = tensor.reshape(-1)
-    extra = [name for name in tensors if name not in set(matched.values()) and not name.endswith(IGNORED)]
+    placed = set(matched.values())
+    extra = [name for name in tensors if name not in placed and not name.endswith(IGNORED)]
     if extra:
         raise MismatchError(f"{where}: tensor {extra[0]} has no place in the architecture; remove the file")
     return weights_P

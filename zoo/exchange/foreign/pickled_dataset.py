@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import resource
 import sys
 from pathlib import Path, PurePosixPath
@@ -56,7 +57,7 @@ def convert(source: Path, folder: Path) -> None:
     if isinstance(value, PublishedDataset):
         value = {"dataset": value}
     if not isinstance(value, dict) or not any(isinstance(part, PublishedDataset) for part in value.values()):
-        raise RefusedError(f"it holds no dataset; expected {', '.join(SPLITS)}")
+        raise RefusedError(f"it holds no dataset ({', '.join(SPLITS)}); for a state_dict give the folder it is in")
     rows: list[np.ndarray] = []
     signatures: list[list[tuple[str, list[int]]]] = []
     samples: list[dict[str, Any]] = []
@@ -77,8 +78,10 @@ def _load(source: Path) -> Any:
         with torch.serialization.safe_globals(allowed):
             return torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        line = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), str(error).splitlines()[0])
-        raise RefusedError(f"it needs more than the classes of the published datasets: {line}") from error
+        needs = re.search(r"GLOBAL (\S+)", str(error))
+        if needs is None:
+            raise RefusedError(f"it is damaged: {error}") from error
+        raise RefusedError(f"it needs more than the classes of the published datasets: {needs[1]}") from error
     except (EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise RefusedError(f"it is damaged or no file that torch.save wrote: {error}") from error
 
@@ -126,6 +129,8 @@ def _tensors(split: str, state: Any) -> dict[str, torch.Tensor]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        value = value.item()
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from zoo.architecture import Architecture
 from zoo.exchange.foreign.architectures import EXAMPLE, GivenArchitecture
 from zoo.exchange.foreign.names import ForeignTensor, MismatchError, gather_tensors, match_tensors
+from zoo.exchange.foreign.pickled_dataset import REFUSED
 from zoo.exchange.foreign.published_fields import given_architecture, tune_fields
 from zoo.exchange.foreign.reader import ImportOptions
 from zoo.exchange.foreign.source import (
@@ -40,6 +41,7 @@ from zoo.exchange.foreign.source import (
 )
 
 CONVERTER = Path(__file__).with_name("pickled_dataset.py")
+SUFFIXES = (".pt", ".pth")
 LONGEST_S = 3600
 GAP, ACCURACY, ITERATION = "ggap", "test_acc", "training_iteration"
 RESULTS = (ACCURACY, "train_acc", "test_loss", "train_loss", GAP, ITERATION)
@@ -82,16 +84,25 @@ class PublishedZoo(ForeignZoo):
 
 
 def matches(path: Path) -> bool:
-    """Whether a file may be a pickled dataset."""
-    return path.is_file() and path.suffix in (".pt", ".pth")
+    """Whether a file may be a pickled dataset, or a folder holds one and no other weights."""
+    if path.is_dir():
+        files = [entry.name for entry in path.iterdir() if entry.suffix in SUFFIXES]
+        return len(files) == 1 and files[0].startswith("dataset")
+    return path.is_file() and path.suffix in SUFFIXES
 
 
 def open_published(path: Path, options: ImportOptions) -> PublishedZoo:
     """Converts a file in a process of its own, and recognises the networks.
 
+    Args:
+        path: The file, or the folder that holds it.
+        options: With the architecture.
+
     Raises:
         ValueError: It needs code to be read, holds something else, or its networks do not fit the architecture.
     """
+    if path.is_dir():
+        (path,) = (entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
     if options.given is None:
         raise ValueError(
             f"{path} holds weights without their architecture: give --architecture FILE.json, for example {EXAMPLE}. "
@@ -143,10 +154,15 @@ def _convert(path: Path, folder: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ValueError(f"{path} was not read within {LONGEST_S} s; import the raw checkpoints instead") from error
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or [f"the converter ended with {done.returncode}"]
+    (reason,) = done.stderr.strip().splitlines()[-1:] or ["without a word"]
+    if done.returncode not in (0, REFUSED):
         raise ValueError(
-            f"{path} is refused: {reason[0]}. A pickle can run any code, so only the published classes "
+            f"{path} cannot be converted: the process ended with {done.returncode} ({reason}). Import the raw "
+            "checkpoints instead"
+        )
+    if done.returncode:
+        raise ValueError(
+            f"{path} is refused: {reason}. A pickle can run any code, so only the published classes "
             "ModelDatasetBase and SimCLRDataset are read. Import the raw zoo instead: the folders with params.json "
             "(--format checkpoints), or weights.npy with its tables (--format small-cnn-zoo)"
         )

@@ -48,10 +48,11 @@ def tune_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     optimizer = config.get("optim::optimizer")
     if optimizer == "sgd":
-        optimizer = {0: "sgd", MOMENTUM: "momentum"}.get(config.get("optim::momentum", 0))
+        momentum = config.get("optim::momentum", 0)
+        optimizer = "sgd" if momentum == 0 else "momentum" if momentum == MOMENTUM else None
     elif optimizer == "rms_prop":
         optimizer = "rmsprop" if not config.get("optim::momentum", 0) else None
-    initialisation = TUNE_INITIALISATIONS.get(config.get("model::init_type", ""))
+    initialisation = TUNE_INITIALISATIONS.get(str(config.get("model::init_type")))
     candidates = {
         "seed": config.get("seed"),
         "initialisation": initialisation,
@@ -68,7 +69,7 @@ def tune_fields(config: Mapping[str, Any]) -> dict[str, Any]:
 def tune_activation(config: Mapping[str, Any]) -> str | None:
     """The activation by its name here, ``None`` where the source does not say."""
     name = config.get("model::nlin")
-    return None if name is None else ACTIVATION_NAMES.get(name, name)
+    return None if name is None else ACTIVATION_NAMES.get(str(name), str(name))
 
 
 def tune_architecture(
@@ -86,7 +87,7 @@ def tune_architecture(
         ValueError: It describes none that is known here.
     """
     kind, activation = config.get("model::type"), tune_activation(config)
-    if kind not in TUNE_ARCHITECTURES or activation is None:
+    if kind not in list(TUNE_ARCHITECTURES) or activation is None:
         raise ValueError(
             f"model::type is {kind!r} and model::nlin {activation!r}; known are the types "
             f"{', '.join(TUNE_ARCHITECTURES)}. Give the architecture with --architecture FILE.json"

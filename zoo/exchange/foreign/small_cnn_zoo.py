@@ -168,6 +168,10 @@ def _read_metrics(path: Path) -> pd.DataFrame:
     lacking = [name for name in ("modeldir", "step", "config.dataset", *METRICS) if name not in metrics.columns]
     if lacking:
         raise ValueError(f"{file} lacks the column {lacking[0]}; it has {', '.join(metrics.columns)}")
+    try:
+        metrics = metrics.astype({"step": np.int64, **dict.fromkeys(METRICS, np.float64)})
+    except ValueError as error:
+        raise ValueError(f"{file} has a step or metric that is no number ({error}); fetch it again") from error
     return metrics.drop(columns=[name for name in metrics.columns if name.startswith("Unnamed")])
 
 
@@ -187,16 +191,22 @@ def _read_layout(path: Path) -> list[KerasVariable]:
         lacking = [name for name in LAYOUT_COLUMNS if name not in table.columns]
         if lacking:
             raise ValueError(f"it lacks the column {lacking[0]}")
-        variables = []
+        variables: list[KerasVariable] = []
+        end = 0
         for line in table.sort_values("start_idx").to_dict("records"):
             shape = tuple(int(number) for number in re.findall(r"\d+", str(line["shape"])))
             variables.append(KerasVariable(str(line["varname"]), int(line["start_idx"]), shape))
             if int(line["end_idx"]) - int(line["start_idx"]) != np.prod(shape):
                 raise ValueError(f"{line['varname']} has shape {shape} but {line['end_idx']} as its end")
+            if int(line["start_idx"]) != end:
+                raise ValueError(f"{line['varname']} starts at {line['start_idx']}, the one before ends at {end}")
+            end = int(line["end_idx"])
             if "kernel" in variables[-1].name and len(shape) not in KERNEL_AXES:
                 raise ValueError(f"kernel {line['varname']} has {len(shape)} axes; known are 2 and 4")
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no layout of the Small CNN Zoo: {error}; fetch it again") from error
+    if not variables:
+        raise ValueError(f"{path} describes no variables; fetch it again")
     return variables
 
 

@@ -18,6 +18,8 @@ from zoo.architecture import Architecture
 from zoo.population import Member
 from zoo.storage.rows import METRIC_COLUMNS
 
+LAST_EPOCH = 2**31 - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignNetwork:
@@ -104,7 +106,8 @@ def common_epochs(
         The epochs, the networks that have them all, and what is left out, in words.
 
     Raises:
-        ValueError: No network has the epochs wanted, or without a wish fewer than half have the same.
+        ValueError: No network has the epochs wanted, without a wish fewer than half have the same, or none is after
+            the initialisation.
     """
     sets = {origin: frozenset(epochs) for origin, epochs in epochs_of.items()}
     if wanted is not None:
@@ -120,6 +123,8 @@ def common_epochs(
             f"of {len(sets)} networks {len(kept)} have the epochs {_few(sorted(chosen))}; epochs and how many networks "
             f"have them: {frequent}. Choose with --epochs those to import; networks that lack one are left out"
         )
+    if not 0 < max(chosen) <= LAST_EPOCH:
+        raise ValueError(f"the last epoch is {max(chosen)}; allowed: 1 to {LAST_EPOCH}, since 0 is before any training")
     left_out = []
     if lacking := [origin for origin in sets if origin not in set(kept)]:
         left_out.append(f"{len(lacking)} networks that lack one of the epochs: {_few(lacking)}")

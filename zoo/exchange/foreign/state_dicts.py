@@ -122,11 +122,21 @@ def _own_architecture(path: Path) -> GivenArchitecture:
 
 
 def _read_table(path: Path, present: Sequence[Path]) -> dict[Path, Mapping[str, str]]:
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        if "file" not in (reader.fieldnames or ()):
-            raise ValueError(f"{path} has no column 'file'; it has {', '.join(reader.fieldnames or ())}")
-        lines: dict[Path, Mapping[str, str]] = {path.parent / str(line["file"]): line for line in reader}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = reader.fieldnames or (), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no table of text: {error}; save it as UTF-8 with commas") from error
+    if "file" not in columns:
+        raise ValueError(f"{path} has no column 'file'; it has {', '.join(columns) or 'none'}")
+    lines: dict[Path, Mapping[str, str]] = {}
+    for row in rows:
+        # What is beyond the columns has no name.
+        if None in row or path.parent / str(row["file"]) in lines:
+            what = "has more entries than there are columns" if None in row else "is listed twice"
+            raise ValueError(f"{path}: file {row['file']} {what}; correct the line")
+        lines[path.parent / str(row["file"])] = row
     lacking = [entry for entry in lines if entry not in set(present)]
     if lacking:
         raise ValueError(f"{lacking[0]} is missing, though {path} lists it; put it there, or remove the line")

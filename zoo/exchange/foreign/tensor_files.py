@@ -6,6 +6,7 @@ Shape letters: P parameters.
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,18 +90,18 @@ def load_tensors(path: Path) -> Any:
             warnings.simplefilter("ignore", UserWarning)  # of other pickle protocols: it either works or raises
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        needs = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), "")
-        reason = f"needs code to be read ({needs})" if needs else "is damaged"
+        needs = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"needs code to be read ({needs[1]})" if needs else "is damaged"
         raise ValueError(
             f"{path} {reason}. Only tensors and plain values are read, since a pickle can run any code: where you "
             "trust its source, load it there and save it again as a state_dict or as safetensors"
         ) from error
-    except (EOFError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except (EOFError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(repr(error).split())[:200]
         raise ValueError(f"{path} is no file that torch.save wrote, or damaged ({reason}); fetch it again") from error
 
 
-def _state_dict(value: Any, path: Path) -> Mapping[str, Any]:
+def _state_dict(value: Any, path: Path) -> Mapping[Any, Any]:
     if isinstance(value, Mapping):
         for key in NESTED:
             if isinstance(value.get(key), Mapping):
@@ -109,11 +110,19 @@ def _state_dict(value: Any, path: Path) -> Mapping[str, Any]:
     raise ValueError(f"{path} holds a {type(value).__name__}; expected a state_dict: tensors by their names")
 
 
-def _floats(tensors: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
+def _floats(tensors: Mapping[Any, Any], path: Path) -> dict[str, np.ndarray]:
     floats = {}
     for name, tensor in tensors.items():
-        if not isinstance(tensor, torch.Tensor):
-            raise ValueError(f"{path}: {name} is a {type(tensor).__name__}; expected a state_dict: tensors by name")
+        if not isinstance(name, str):
+            raise ValueError(f"{path}: {name!r} is no name; expected a state_dict: dense tensors by their names")
+        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+            kind = f"{tensor.layout} tensor" if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+            raise ValueError(f"{path}: {name!r} is a {kind}; expected a state_dict: dense tensors by their names")
+        if re.search(r"(^|[./])kernel(:\d+)?$", name):
+            raise ValueError(
+                f"{path}: {name} is a kernel of Keras or Flax, whose axes lie otherwise; save the networks as "
+                "state_dicts of PyTorch"
+            )
         if tensor.is_floating_point():
             floats[name] = tensor.detach().to(torch.float32).numpy()
     if not floats:

@@ -22,8 +22,8 @@ from zoo.data.images import Images
 from zoo.population import Member
 from zoo.training.dropout import require_counters
 from zoo.training.lanes import program as programs
-from zoo.training.lanes.packing import LANES, Lanes
-from zoo.training.lanes.program import OPTIMIZERS, Program
+from zoo.training.lanes.packing import Lanes
+from zoo.training.lanes.program import LANES, OPTIMIZERS, Program
 
 logger = logging.getLogger(__name__)
 
@@ -186,9 +186,11 @@ def kernel_code(kernel: ModuleType, program: Program) -> Any:
         program.tables,
         program.zeros,
         program.places,
+        bool(np.array_equal(program.places, np.arange(program.image_size))),
         program.image_size,
         program.classes,
         program.at_once,
+        program.own_at_once,
     )
 
 
@@ -203,7 +205,7 @@ def kernel_work(kernel: ModuleType, program: Program) -> Any:
     examples = program.at_once
     return kernel.Work(
         numbers=np.zeros(examples * program.image_size, dtype=np.float32),
-        vectors=kernel.aligned_vectors(examples * program.image_size),
+        vectors=kernel.aligned_vectors(program.own_at_once * program.image_size),
         values=kernel.aligned_vectors(examples * program.values),
         slopes=kernel.aligned_vectors(examples * program.values),
         gradient=kernel.aligned_vectors(len(program.order)),

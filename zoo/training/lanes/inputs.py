@@ -9,10 +9,10 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
+from zoo.training.lanes.program import LANES
 from zoo.training.lanes.vectors import (
     FLOATS,
     INTS,
-    LANES,
     Number,
     Pointer,
     element_address,
@@ -72,9 +72,31 @@ def _sixteen_pixels(typing: Any, images: Any, begins: Any, places: Any, scale: A
     return types.void(images, begins, places, types.float32, out), emit
 
 
+@primitive
+def _sixteen_numbers(typing: Any, image: Any, scale: Any, out: Any) -> Any:
+    """Sixteen neighbouring pixels of one image as sixteen numbers."""
+
+    def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+        pixels, scale, out = arguments
+        row = builder.load(builder.bitcast(pixels, BYTES.as_pointer()), align=1)
+        value = builder.fmul(builder.uitofp(builder.zext(row, INTS), FLOATS), repeated(builder, scale))
+        builder.store(value, builder.bitcast(out, FLOATS.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(image, types.float32, out), emit
+
+
 @kernel_function
 def shared_inputs(
-    images: Pointer, size: int, rows: Pointer, count: int, places: Pointer, scale: Number, out: Pointer, out_size: int
+    images: Pointer,
+    size: int,
+    rows: Pointer,
+    count: int,
+    places: Pointer,
+    in_order: bool,
+    scale: Number,
+    out: Pointer,
+    out_size: int,
 ) -> None:
     """Inputs of one minibatch as numbers.
 
@@ -84,13 +106,19 @@ def shared_inputs(
         rows: Which images, int64.
         count: How many.
         places: Where each input of an image goes.
+        in_order: Whether that is where it comes from.
         scale: What one step of a pixel is worth, float32.
         out: Numbers.
         out_size: From one image to the next.
     """
     for example in range(count):
         image, target = images + load(rows, example) * size, out + example * out_size
-        for i in range(size):
+        done = 0
+        if in_order:
+            done = size // LANES * LANES
+            for i in range(0, done, LANES):
+                _sixteen_numbers(image + i, scale, target + i)
+        for i in range(done, size):
             store(target, load(places, i), load(image, i) * scale)
 
 

@@ -22,9 +22,9 @@ from zoo.training.lanes.layers import (
     loss_slopes,
 )
 from zoo.training.lanes.pooling import backward_maximum, backward_mean, forward_maximum, forward_mean
-from zoo.training.lanes.program import ACTIVATION, MAXIMUM, PRODUCT
+from zoo.training.lanes.program import ACTIVATION, LANES, MAXIMUM, PRODUCT
 from zoo.training.lanes.updates import update
-from zoo.training.lanes.vectors import LANES, aligned_vectors, kernel_function, numbers_of, vectors_of, words_of
+from zoo.training.lanes.vectors import aligned_vectors, kernel_function, numbers_of, vectors_of, words_of
 
 __all__ = ["Code", "Data", "Schedule", "State", "Work", "aligned_vectors", "apply", "train_epoch"]
 
@@ -36,9 +36,11 @@ class Code(NamedTuple):
     tables: np.ndarray
     zeros: int
     places: np.ndarray
+    in_order: bool
     image_size: int
     classes: int
     at_once: int
+    own_at_once: int
 
 
 class Data(NamedTuple):
@@ -160,9 +162,10 @@ def train_epoch(
             tables, tables + code.zeros, numbers_of(work.one), vectors_of(work.nothing), numbers_of(work.numbers),
             vectors_of(work.vectors), shared, vectors_of(work.values), vectors_of(work.slopes), weights, gradient,
         )  # fmt: skip
+        at_once = code.at_once if shared else code.own_at_once
         for s in range(steps):
-            for begin in range(0, batch, code.at_once):
-                count = min(code.at_once, batch - begin)
+            for begin in range(0, batch, at_once):
+                count = min(at_once, batch - begin)
                 if shared:
                     for e in range(count):
                         work.begins[e] = examples_GSB[block, s, begin + e]
@@ -170,7 +173,15 @@ def train_epoch(
                         for lane in range(LANES):
                             work.labels[e, lane] = label
                     shared_inputs(
-                        images, size, numbers_of(work.begins), count, places, scale, room.numbers, code.image_size
+                        images,
+                        size,
+                        numbers_of(work.begins),
+                        count,
+                        places,
+                        code.in_order,
+                        scale,
+                        room.numbers,
+                        code.image_size,
                     )
                 else:
                     for e in range(count):
@@ -222,7 +233,15 @@ def apply(code: Code, data: Data, weights_VPL: np.ndarray, work: Work, logits_VN
             )  # fmt: skip
             if v == 0:
                 shared_inputs(
-                    images, size, numbers_of(work.begins), count, places, scale, room.numbers, code.image_size
+                    images,
+                    size,
+                    numbers_of(work.begins),
+                    count,
+                    places,
+                    code.in_order,
+                    scale,
+                    room.numbers,
+                    code.image_size,
                 )
             _forward(code.steps, room, dropout, count)
             for e in range(count):

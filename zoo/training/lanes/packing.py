@@ -11,8 +11,9 @@ import numpy as np
 
 from zoo.population import Member
 from zoo.training.dropout import drop_thresholds, dropout_keys, keep_factors
+from zoo.training.lanes.program import LANES
 
-LANES = 16
+__all__ = ["LANES", "Lanes", "lane_members"]
 
 
 def lane_members(members: int, block: int) -> np.ndarray:

@@ -26,11 +26,11 @@ from numba import types
 from numba.core import cgutils
 
 from zoo.training.lanes.cpu import register_lanes, registers
+from zoo.training.lanes.program import LANES
 from zoo.training.lanes.vectors import (
     FLOAT,
     INDEX,
     INT,
-    LANES,
     called,
     kernel_function,
     primitive,

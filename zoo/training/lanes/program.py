@@ -35,6 +35,7 @@ RELU, LEAKY_RELU, TANH, SIGMOID, GELU, SILU = range(len(FUNCTIONS))
 # Functions whose derivative is had from their value; for the others the argument is kept.
 KEEPS_VALUE = (RELU, LEAKY_RELU, TANH, SIGMOID)
 
+LANES = 16
 # Inputs, values and gradients of the examples worked on at once stay in a core's second-level cache: 1 MiB.
 WORK_VECTORS = 16_384
 # Products are fastest for a multiple of as many rows.
@@ -83,7 +84,8 @@ class Program:
         places: For each input in torch's order, its place in the kernel's image, int32.
         image_size: Size of that image with its border.
         values: Vectors of values of one example.
-        at_once: Examples worked on at once.
+        at_once: Examples worked on at once where members share them.
+        own_at_once: The same where each member has its own: no more than the others.
         units: Units that dropout acts on.
         classes: Logits.
     """
@@ -96,6 +98,7 @@ class Program:
     image_size: int
     values: int
     at_once: int
+    own_at_once: int
     units: int
     classes: int
 
@@ -123,12 +126,19 @@ def compiled(architecture: Architecture, batch: int) -> Program:
         architecture: One without :func:`obstacle`.
         batch: Examples a step. As many of them are worked on at once as the cache holds, in pieces of equal size.
     """
-    single = _Compiler(architecture, 1).program()
-    pieces = -(-batch // max(1, WORK_VECTORS // (single.image_size + 2 * single.values)))
+    single = _Compiler(architecture, 1, 1).program()
+    values = 2 * single.values
+    shared = _pieces(batch, values + single.image_size // LANES)
+    return _Compiler(architecture, shared, _pieces(batch, values + single.image_size)).program()
+
+
+def _pieces(batch: int, vectors: int) -> int:
+    """How many examples are worked on at once, if each takes so many vectors."""
+    pieces = -(-batch // max(1, WORK_VECTORS // max(1, vectors)))
     at_once = -(-batch // pieces)
     if pieces > 1 and at_once > ROWS_TOGETHER:
         at_once = -(-at_once // ROWS_TOGETHER) * ROWS_TOGETHER
-    return _Compiler(architecture, at_once).program()
+    return at_once
 
 
 @dataclass
@@ -169,6 +179,7 @@ class _Compiler:
 
     architecture: Architecture
     at_once: int
+    own_at_once: int
     steps: list[np.ndarray] = field(default_factory=list)
     order: list[np.ndarray] = field(default_factory=list)
     tables: list[np.ndarray] = field(default_factory=list)
@@ -211,6 +222,7 @@ class _Compiler:
             image_size=first.size,
             values=sum(image.size for image in images[1:]),
             at_once=self.at_once,
+            own_at_once=self.own_at_once,
             units=units,
             classes=architecture.classes,
         )
@@ -218,7 +230,9 @@ class _Compiler:
     def _images(self) -> tuple[list[_Image], list[tuple[int, _Image, _Image]]]:
         """The images between layers, the input first, and for each layer that computes its source and target."""
         shapes = self.architecture.shapes
-        images, plan = [_image(shapes[0])], []
+        computing = [layer for layer in self.architecture.layers if not isinstance(layer, Flatten)]
+        flat = isinstance(computing[0], Linear)  # then inputs may stay in torch's order
+        images, plan = [_image((math.prod(shapes[0]),) if flat else shapes[0])], []
         kept = True  # whether the last image must stay as it is
         for index, layer in enumerate(self.architecture.layers):
             if isinstance(layer, Flatten):

@@ -25,7 +25,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
-LANES = 16
+from zoo.training.lanes.program import LANES
 
 # What stands for the compiler's types in annotations: Python never sees their values.
 Vector = Any
