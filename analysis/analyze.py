@@ -28,8 +28,9 @@ from zoo.data.images import ImageData
 from zoo.evaluation import agreement_matrix, predictions
 from zoo.population import Population
 from zoo.storage.errors import ZooError
+from zoo.storage.selection import Epochs
 from zoo.storage.shard_training import one_thread
-from zoo.storage.zoo import Epochs, Zoo
+from zoo.storage.zoo import Zoo
 from zoo.training.initialisation import initial_weights
 from zoo.views import align, without_dead_inputs
 

@@ -1,7 +1,13 @@
-"""Slow, direct figures that the tests of the card compare with."""
+"""What the tests of the card compare with: slow, direct figures, and the charts of a small zoo's page."""
 
 import numpy as np
 import pytest
+
+# Of ``small_zoo``.
+CHARTS = [
+    "accuracy", "final", "loss", "gap", "frequencies", "explained", "effects", "classes", "calibration", "agreement",
+    "matrix", "values-0", "norms-0", "histograms-0", "distances-0",
+]  # fmt: skip
 
 
 def slow(values):

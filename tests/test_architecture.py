@@ -22,6 +22,7 @@ from zoo.architecture import (
     GlobalAveragePool,
     Linear,
     MaxPool,
+    Rescale,
     Residual,
     cnn_2464,
     mlp,
@@ -198,6 +199,24 @@ def test_modules_load_what_torch_saves_and_count_no_batches():
     torch.testing.assert_close(restored.eval()(x), ordinary.eval()(x))
 
 
+@pytest.mark.parametrize("name", ["resnet", "norms of vectors and of images"])
+def test_a_running_variance_below_zero_counts_as_zero(name):
+    architecture = CASES[name]
+    weights, x = random_weights(architecture), random_examples(architecture, 5)
+    variances = torch.cat([torch.full((s.size,), s.name.endswith("running_var")) for s in architecture.layout])
+    below = torch.where(variances & (torch.arange(architecture.parameters) % 2 == 0), -0.01, weights)
+    zero = torch.where(below == -0.01, 0.0, below)
+    assert not torch.equal(below, zero)
+    logits = architecture.logits(below, x)
+    assert bool(torch.isfinite(logits).all())
+    assert torch.equal(logits, architecture.logits(zero, x))
+    module = architecture.to_module(below[1]).eval()
+    torch.testing.assert_close(module(x), logits[1], rtol=1e-4, atol=1e-4)
+    assert torch.equal(architecture.from_module(module), zero[1])
+    missing = architecture.logits(torch.where(variances, torch.nan, weights), x)
+    assert bool(torch.isnan(missing).all())
+
+
 def test_layers_inside_residuals_have_places_and_activations_numbers():
     architecture = CASES["a residual on the input and one in a residual"]
     names = [place.name for place in architecture.placed]
@@ -305,6 +324,9 @@ def conv(**changed):
         (lambda: conv(kernel=2.5), "Conv.kernel is 2.5; allowed: a positive integer"),
         (lambda: conv(padding=-1), "Conv.padding is -1; allowed: an integer, 0 or more"),
         (lambda: MaxPool(size=2, stride=0), "MaxPool.stride is 0"),
+        (lambda: Rescale(scale=0), "Rescale.scale is 0; allowed: any other finite number"),
+        (lambda: Rescale(offset=float("nan")), "Rescale.offset is nan; allowed: a finite number"),
+        (lambda: Rescale(scale="2"), "Rescale.scale is '2'; allowed: a finite number"),
         (lambda: built(Linear(features=3)), r"layer 0: .*\(3, 8, 8\); put a Flatten before it"),
         (lambda: built(conv(), Linear(features=3)), r"layer 1: .*\(4, 6, 6\); put a Flatten before it"),
         (lambda: built(Flatten(), conv()), r"layer 1: a conv layer needs images .* got shape \(192,\)"),
@@ -327,6 +349,9 @@ def conv(**changed):
         (lambda: resnet((1, 8, 8), (), 10), "one number of channels or more"),
         (lambda: Architecture.from_json({"input_shape": [4], "layers": [{"kind": "magic"}]}), "unknown layer kind"),
         (lambda: Architecture.from_json({"input_shape": [4], "layers": [{"kind": "linear", "size": 2}]}), "size"),
+        (lambda: Architecture.from_json({"input_shape": [4]}), "an input_shape and layers, each a list"),
+        (lambda: Architecture.from_json({"input_shape": [4], "layers": ["linear"]}), "a kind; 'linear' is not"),
+        (lambda: Architecture.from_json({"input_shape": [4], "layers": [{"kind": {}}]}), "unknown layer kind {}"),
         (
             lambda: Architecture.from_json(
                 {"input_shape": [4], "layers": [{"kind": "residual", "body": [{"kind": "magic"}], "shortcut": []}]}

@@ -6,19 +6,21 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from card_checks import matches
 
 from analysis.card.behaviour import multiplications
-from analysis.card.distributions import distribution, even_edges, histogram
+from analysis.card.distributions import distribution, even_edges, evenly_spaced, histogram
 from analysis.card.facts import make_card
-from analysis.card.hyperparameters import explained_variance, imported_columns
+from analysis.card.hyperparameters import explained_variance, hyper_parameters, imported_columns
+from analysis.card.panels import hyper_parameter_table
 from analysis.card.record import SCHEMA_VERSION
-from analysis.card.weights import in_words
+from analysis.card.weights import in_words, tensor_facts
 from analysis.card.words import attribute_words, object_words
 from zoo.architecture import cnn, mlp
-from zoo.population import Member
+from zoo.population import Member, single_architecture
 from zoo.recipes import DIGITS_MLP_DIVERSE, Recipe
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
@@ -198,6 +200,38 @@ def test_tensors_against_the_weights_themselves(card, small_zoo, sample):
             matches(entry.norm, population.weights_MP[rows][:, spec.span].double().norm(dim=1).numpy(), 1e-5)
 
 
+def test_of_many_entries_some_are_drawn_from_all_places(monkeypatch):
+    """Every second one would always be of the same rows of the tensor."""
+    monkeypatch.setattr("analysis.card.weights.MOST_ENTRIES", 2000)
+    architecture = mlp((2,), (), 2, bias=False)
+    weights_MP = torch.tensor([[0.0, 1, 0, 1]]).repeat(1000, 1)
+    population = single_architecture(architecture, weights_MP, [Member(id=i, seed=i) for i in range(1000)], [1] * 1000)
+    (facts,) = tensor_facts(population, np.ones(1000, dtype=bool))
+    assert facts.values.count == 2000
+    assert facts.values.mean == pytest.approx(0.5, abs=0.05)
+
+
+def test_says_how_many_of_the_sample_were_read(small_zoo, monkeypatch):
+    monkeypatch.setattr("analysis.card.layouts.WEIGHT_BYTES", 5 * 4 * 1210 * 3)
+    card = make_card(small_zoo, members=MEMBERS, images=10)
+    assert (card.sample.members, card.sample.read, card.behaviour.members) == (MEMBERS, 5, 5)
+    assert card.layouts[0].measured == 5
+
+
+def test_wide_layers_are_aligned_in_fewer_members(small_zoo, monkeypatch):
+    monkeypatch.setattr("analysis.card.weights.MOST_ALIGNMENT_WORK", 2 * 3 * 16**3)
+    distances = make_card(small_zoo, members=MEMBERS, images=10).layouts[0].distances
+    assert (distances.members, distances.pairs) == (3, 3)
+
+
+def test_shares_of_values_are_of_all_members():
+    frame = pd.DataFrame({"test_accuracy": np.linspace(0, 1, 40)})
+    varying, _ = hyper_parameters(frame, {"letter": [chr(97 + i // 2) for i in range(40)]})
+    (row,) = hyper_parameter_table(varying, 40).rows
+    assert row.cells[3].text.startswith("a (5 %)")
+    assert row.cells[3].text.endswith("12 more")
+
+
 def test_splits_and_what_keeps_to_them(card, small_zoo):
     frame = small_zoo.members
     last = frame[frame["epoch"] == 2]
@@ -251,7 +285,7 @@ def test_json_has_a_stable_shape(card):
         "provenance": words(
             "recipe kind words fields dataset dataset_sha256 images classes input_shape environment trained"
         ),
-        "sample": words("members of seed images sections layouts"),
+        "sample": words("members read of seed images sections layouts"),
         "constant": sorted(card.constant),
         "final": words("members histograms chance_accuracy chance_share"),
         "behaviour": words("members images classes calibration_error calibration_histogram agreement"),
@@ -291,6 +325,12 @@ def test_distribution_of_nothing_and_of_what_is_not_finite():
     assert distribution(np.array([1.0, np.nan, 3.0])).mean == 2
     flat = histogram(np.ones(5), even_edges(np.ones(5), 4))
     assert sum(flat.counts) == 5
+
+
+def test_evenly_spaced_numbers():
+    assert evenly_spaced(100, 5).tolist() == [0, 25, 50, 74, 99]
+    assert evenly_spaced(3, 5).tolist() == [0, 1, 2]
+    assert evenly_spaced(0, 5).tolist() == []
 
 
 def test_words_of_source_are_found():

@@ -12,11 +12,12 @@ from published_layouts import tune_config, write_checkpoint_tree
 
 from analysis.card.facts import make_card
 from analysis.card.page import render
-from analysis.card.usage import regenerate_snippet
+from analysis.card.usage import citation, regenerate_snippet
 from zoo.exchange.importing import open_source, store_source
 from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
 from zoo.storage.build import generate_zoo
 from zoo.storage.store import Store
+from zoo.tasks import select
 
 
 def test_distances_before_and_after_the_best_permutation(tmp_path):
@@ -127,13 +128,21 @@ def test_tasks_are_compared_within_themselves(tmp_path):
     assert {facts.task: facts.members for facts in card.tasks} == last["task"].value_counts().to_dict()
     for facts in card.tasks:
         matches(facts.test_accuracy, last[last["task"] == facts.task]["test_accuracy"].to_numpy())
+    assert any(use.reason == "Members differ in their seeds and tasks alone." for use in card.uses)
     (agreement,) = card.behaviour.agreement
     assert agreement.pairs == sum(n * (n - 1) // 2 for n in last["task"].value_counts())
     assert agreement.matrix == ()
     matches(agreement.accuracy, last["test_accuracy"].to_numpy())
     by_label = {facts.label: facts.members for facts in card.behaviour.classes}
     assert by_label[3] == sum("3" in task.split("-") for task in last["task"])
-    assert card.final.chance_accuracy > 0.5
+    guesses = {}
+    for task in last["task"].unique():
+        labels = select(task, zoo.dataset().test).labels.numpy()
+        share = max((labels == 0).mean(), (labels == 1).mean())
+        guesses[task] = share + 2 * math.sqrt(share * (1 - share) / len(labels))
+    assert len(set(guesses.values())) > 1
+    assert card.final.chance_accuracy == pytest.approx(max(guesses.values()))
+    assert card.final.chance_share == pytest.approx((last["test_accuracy"] <= last["task"].map(guesses)).mean())
 
 
 def test_memorised_accuracy_stands_beside_held_out(tmp_path):
@@ -177,6 +186,7 @@ def test_imported_zoos_say_what_their_source_says(tmp_path):
     spec = population.architecture.layout[0]
     matches(card.layouts[0].tensors[0].values, population.weights_MP[:, spec.span].double().flatten().numpy())
     assert "import the same source again" in regenerate_snippet(card)
+    assert "imported with zooscale" in citation(card)
     assert "Where it was imported from" in render(card)
     json.dumps(card.to_json(), allow_nan=False)
 

@@ -1,4 +1,4 @@
-"""The card's page and verb: self-contained, legible on light and dark ground, its snippets run."""
+"""The card's page and verb: one file, complete; its snippets run."""
 
 import dataclasses
 import datetime
@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 import torch
+from card_checks import CHARTS
 
 from analysis.card.distributions import Distribution
 from analysis.card.facts import make_card
@@ -19,13 +20,8 @@ from cluster.cli import run
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
-CHROMIUM = shutil.which("chromium")
 MADE_ON = datetime.date(2026, 11, 20)
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-CHARTS = [
-    "accuracy", "final", "loss", "gap", "frequencies", "explained", "effects", "classes", "calibration", "agreement",
-    "matrix", "values-0", "norms-0", "histograms-0", "distances-0",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +66,12 @@ def test_says_where_the_zoo_is_from_and_what_was_sampled(page, small_zoo):
         "measured on 24 members drawn at random (seed 0)", "at most 100 test images", "Epochs at whose end",
     ):  # fmt: skip
         assert fact in text
+
+
+def test_says_so_where_only_some_shards_were_looked_at(page, small_zoo, monkeypatch):
+    assert ">Trained with<" in page
+    monkeypatch.setattr("analysis.card.facts.SHARDS_ASKED", 2)
+    assert ">2 of 2 shards looked at trained with<" in render(make_card(small_zoo, members=4, images=10))
 
 
 def test_text_is_shown_and_never_run(card):
@@ -150,7 +152,7 @@ def test_verb_writes_page_and_json_and_list_shows_it(capsys, in_store, small_zoo
     folder = f"reports/card-{small_zoo.name}"
     assert result["card"] == store.join(folder, "card.html")
     value = json.loads(store.read(f"{folder}/card.json"))
-    assert value["sample"] == {"members": 4, "of": 64, "seed": 0, "images": 20, "sections": 8, "layouts": 1}
+    assert value["sample"] == {"members": 4, "read": 4, "of": 64, "seed": 0, "images": 20, "sections": 8, "layouts": 1}
     assert value["uses"] == result["uses"]
     assert store.read(f"{folder}/card.html").startswith(b"<!DOCTYPE html>")
     assert run(["list"]) == 0
@@ -188,95 +190,3 @@ def test_a_damaged_shard_is_named(zoo_copy):
     with pytest.raises(Exception, match="is missing"):
         run_card(zoo_copy.name, zoo_copy.store.uri, members=4, images=10)
     assert not zoo_copy.store.exists("reports")
-
-
-@pytest.fixture(scope="module")
-def shown(page, tmp_path_factory):
-    """The page in a browser on a light desktop; what it asked for and complained about is in its ``noted``."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium on PATH: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    file = tmp_path_factory.mktemp("card") / "card.html"
-    file.write_text(page, encoding="utf-8")
-    with sync_api.sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        shown = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
-        shown.noted = []
-        shown.on("request", lambda r: r.url.startswith(("file:", "data:")) or shown.noted.append(r.url))
-        shown.on("console", lambda message: shown.noted.append(message.text))
-        shown.on("pageerror", lambda error: shown.noted.append(str(error)))
-        shown.goto(file.as_uri())
-        shown.wait_for_selector("body[data-ready=true]", timeout=30_000)
-        yield shown
-        browser.close()
-
-
-def until(shown, condition):
-    """Waits for what is drawn after some time (the page's policy forbids ``wait_for_function``)."""
-    for _ in range(100):
-        if shown.evaluate(condition):
-            return
-        shown.wait_for_timeout(100)
-    raise AssertionError(condition)
-
-
-def grounds(shown):
-    """Brightness, 0 to 255, of the page and of the text in its charts."""
-    paper, *inks = shown.evaluate(
-        "() => [getComputedStyle(document.body).backgroundColor,"
-        " ...[...document.querySelectorAll('.xtick text, .ytick text')].map((text) => getComputedStyle(text).fill)]"
-    )
-    return [sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in (paper, *dict.fromkeys(inks))]
-
-
-def test_every_chart_is_drawn_in_silence(shown):
-    drawn = (
-        "(all) => all.filter((chart) => chart.querySelector('svg .trace, svg .heatmaplayer image'))"
-        ".map((chart) => chart.dataset.figure)"
-    )
-    assert sorted(shown.locator("[data-figure]").evaluate_all(drawn)) == sorted(CHARTS)
-    assert shown.evaluate("document.documentElement.scrollWidth") <= 1280
-    assert shown.noted == []
-
-
-def test_labels_do_not_lie_on_each_other(shown):
-    overlaps = shown.evaluate(
-        """() => {
-            const found = [];
-            for (const chart of document.querySelectorAll("[data-figure]")) {
-                for (const kind of [".yaxislayer-above text", ".legendtext", ".annotation-text"]) {
-                    const boxes = [...chart.querySelectorAll(kind)].map((text) => text.getBoundingClientRect());
-                    /* A line's box is taller than its letters. */
-                    const lie = (a, b) =>
-                        a.left < b.right && b.left < a.right && a.top < b.bottom - 3 && b.top < a.bottom - 3;
-                    if (boxes.some((a, i) => boxes.slice(0, i).some((b) => lie(a, b)))) {
-                        found.push([chart.dataset.figure, kind]);
-                    }
-                }
-            }
-            return found;
-        }"""
-    )
-    assert overlaps == []
-
-
-def test_is_legible_on_light_and_dark_ground_and_on_paper(shown, tmp_path):
-    paper, ink = grounds(shown)
-    assert paper == 255
-    assert ink < 60
-    shown.emulate_media(color_scheme="dark")
-    until(shown, "() => getComputedStyle(document.querySelector('.xtick text')).fill !== 'rgb(27, 36, 48)'")
-    paper, ink = grounds(shown)
-    assert paper < 40
-    assert ink > 200
-    assert shown.pdf(format="A4").startswith(b"%PDF")
-    shown.emulate_media(color_scheme="light")
-    until(shown, "() => getComputedStyle(document.querySelector('.xtick text')).fill === 'rgb(27, 36, 48)'")
-    assert grounds(shown)[0] == 255
-
-
-def test_fits_a_narrow_window(shown):
-    shown.set_viewport_size({"width": 420, "height": 800})
-    until(shown, "document.documentElement.scrollWidth <= 420")
-    shown.set_viewport_size({"width": 1280, "height": 800})

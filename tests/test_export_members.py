@@ -120,6 +120,22 @@ def test_onnx_computes_the_same(name):
     assert session.get_modelmeta().custom_metadata_map == {"zoo": "test"}
 
 
+def test_onnx_counts_a_negative_variance_as_zero():
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    from zoo.exchange.onnx_graph import onnx_model
+
+    architecture = Architecture((1, 3, 3), (Conv(channels=2, kernel=2), BatchNorm(), Flatten(), Linear(features=2)))
+    weights_P = torch.full((architecture.parameters,), 0.1)
+    for spec in architecture.layout:
+        if spec.name.endswith("running_var"):
+            weights_P[spec.span] = -0.1  # as a lossy codec may make it
+    x = torch.rand(2, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    session = runtime.InferenceSession(onnx_model(architecture, weights_P, {}), providers=["CPUExecutionProvider"])
+    (logits,) = session.run(["logits"], {"images": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), architecture.logits(weights_P[None], x)[0], rtol=1e-4, atol=0)
+
+
 def test_a_member_as_onnx(small_zoo, tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")

@@ -9,7 +9,6 @@ import torch
 from published_layouts import PublishedCnn, keras_forward, tune_config, write_checkpoint_tree, write_small_cnn_zoo
 from torch import nn
 
-from zoo.architecture import Architecture, Linear, Rescale
 from zoo.data import DATASETS
 from zoo.data.images import ImageData, Images
 from zoo.exchange import storing
@@ -137,20 +136,6 @@ def test_the_small_cnn_zoo_reads_pixels_from_0_to_1(tmp_path):
     expected = keras_forward(variables["/some/where/0/workdir", 1], 2 * images - 1, "relu")
     logits = zoo.population(members=[0]).logits(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
     np.testing.assert_allclose(logits[0], expected, rtol=1e-4, atol=1e-4)
-
-
-def test_rescale():
-    architecture = Architecture((3,), (Rescale(scale=2, offset=-1), Linear(features=2)))
-    assert Architecture.from_json(json.loads(json.dumps(architecture.to_json()))) == architecture
-    assert [spec.name for spec in architecture.layout] == ["1.weight", "1.bias"]
-    weights_MP, x = torch.randn(4, 8), torch.rand(5, 3)
-    plain = Architecture((3,), (Linear(features=2),))
-    torch.testing.assert_close(architecture.logits(weights_MP, x), plain.logits(weights_MP, 2 * x - 1))
-    torch.testing.assert_close(architecture.to_module(weights_MP[1])(x), architecture.logits(weights_MP, x)[1])
-    assert architecture.symmetry == {}
-    for wrong in ({"scale": 0}, {"scale": float("nan")}, {"offset": "1"}, {"offset": True}):
-        with pytest.raises(ValueError, match=r"Rescale\.(scale|offset)"):
-            Rescale(**wrong)
 
 
 def test_imported_networks_with_rescaled_inputs_can_be_trained_on(tmp_path):

@@ -1,33 +1,18 @@
 import math
-import shutil
 
 import pytest
+from browser_pages import browser as open_browser
+from browser_pages import resize
 from example_analysis import PARAMETERS, TRIALS, make_analysis, make_result
 
 from analysis.rates import total_bits_per_weight
 from analysis.report.page import SLIDER_END, STEPS_PER_DECADE, render
 
-CHROMIUM = shutil.which("chromium")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield browser
-        browser.close()
+    with open_browser() as opened:
+        yield opened
 
 
 class Watched:
@@ -242,13 +227,11 @@ def test_text_is_shown_and_never_run(show):
 
 def test_stays_within_a_narrow_window_and_on_paper(page, tmp_path):
     page.locator("#fidelity-0-select").select_option("0")
-    page.set_viewport_size({"width": 760, "height": 900})
-    page.wait_for_timeout(300)
+    resize(page, 760)
     assert page.evaluate("document.documentElement.scrollWidth") <= 760
     paper = tmp_path / "report.pdf"
     page.pdf(path=paper, format="A4")
-    page.set_viewport_size({"width": 1280, "height": 800})
-    page.wait_for_timeout(300)
+    resize(page, 1280)
     shown = page.evaluate(
         "() => ['fidelity-0', 'fidelity-1'].map((id) => document.querySelector(`#${id} .point`).style.fill)"
     )

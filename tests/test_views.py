@@ -26,7 +26,9 @@ def digits():
 def trained(data, hidden=(6,), bias=True, activation="relu", members=12) -> Population:
     architecture = mlp(data.input_shape, hidden, data.classes, activation=activation, bias=bias)
     specs = [Member(id=i, seed=i, init_scale=0.5 + i / 8, weight_decay=1e-3 * (i % 2)) for i in range(members)]
-    snapshots = train_population(architecture, specs, data.train, epochs=2, snapshot_epochs=(0, 2))
+    snapshots = train_population(
+        architecture, specs, data.train, epochs=2, snapshot_epochs=(0, 2), backend="closed-form"
+    )
     parts = [(snapshot.weights_MP, snapshot.rows) for snapshot in snapshots]
     rows = [row for _, chosen in parts for row in chosen]
     return single_architecture(architecture, torch.cat([w for w, _ in parts]), [specs[row] for row in rows])
@@ -54,7 +56,9 @@ def diverse(request, data) -> Population:
     architecture = recipe.shard_architecture(shard, data)
     members = [recipe.member(index) for index in range(64 * shard, 64 * shard + 32)]
     weights_MP = torch.empty(32, architecture.parameters)
-    for snapshot in train_population(architecture, members, data.train, epochs=60, snapshot_epochs=[60]):
+    for snapshot in train_population(
+        architecture, members, data.train, epochs=60, snapshot_epochs=[60], backend="closed-form"
+    ):
         weights_MP[list(snapshot.rows)] = snapshot.weights_MP
     finite = torch.nonzero(torch.isfinite(weights_MP).all(dim=1)).flatten()
     return single_architecture(architecture, weights_MP, members).select(finite)
@@ -292,8 +296,12 @@ def test_dead_kernel_entries_can_be_zeroed_without_a_change_of_function(padding)
     )
 
 
-def test_nothing_is_dead_behind_a_pool_or_a_norm(data):
-    for name in ("norms of vectors and of images", "a residual on the input and one in a residual"):
+def test_nothing_is_dead_behind_what_changes_pixels(data):
+    for name in (
+        "norms of vectors and of images",
+        "a residual on the input and one in a residual",
+        "every pool on rescaled pixels",
+    ):
         population = convolutional(name)
         blank = Images(
             torch.zeros(5, *population.architecture.input_shape, dtype=torch.uint8),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from analysis.card.distributions import Distribution, Histogram, distribution, even_edges, histogram
+from analysis.card.distributions import Distribution, Histogram, distribution, even_edges, evenly_spaced, histogram
 from zoo.architecture import Architecture
 from zoo.data.images import Images
 from zoo.evaluation import agreement_matrix, evaluate, predictions
@@ -98,7 +98,7 @@ def behaviour(
         images: Use at most so many images, for each task; fewer where the networks take long, see ``MOST_WORK``.
     """
     work = sum(multiplications(architecture) * len(rows) for part in last for architecture, rows in part.groups())
-    images = min(images, max(LEAST_IMAGES, MOST_WORK // work))
+    images = min(images, max(LEAST_IMAGES, MOST_WORK // max(work, 1)))
     by_class: dict[int, list[np.ndarray]] = {label: [] for label in range(classes)}
     calibration = []
     for population in last:
@@ -154,8 +154,7 @@ def agreement(populations: Sequence[Population], test: Images, images: int, snap
         accuracy_M = (predicted_MN == labels).double().mean(1).numpy()
         accuracies.append(accuracy_M)
         if len(predicted) == 1:
-            spread = np.linspace(0, len(accuracy_M) - 1, min(MATRIX_MEMBERS, len(accuracy_M))).round().astype(int)
-            rows_K = np.argsort(accuracy_M, kind="stable")[np.unique(spread)]
+            rows_K = np.argsort(accuracy_M, kind="stable")[evenly_spaced(len(accuracy_M), MATRIX_MEMBERS)]
             matrix_members = tuple(ids[task][row] for row in rows_K)
             matrix = tuple(map(tuple, agreement_MM[np.ix_(rows_K, rows_K)].round(4).tolist()))
     values, accuracy = np.concatenate(pairs), np.concatenate(accuracies)

@@ -20,6 +20,7 @@ from analysis.card.traces import (
     GREEN,
     GREY,
     ORANGE,
+    PERCENT,
     PURPLE,
     add_band,
     add_boxes,
@@ -32,6 +33,7 @@ from analysis.card.traces import (
     whole_epochs,
     write_labels,
 )
+from analysis.card.verdicts import DIVERSE_AGREEMENT
 from analysis.card.weights import LayoutFacts
 from analysis.report.figures import base_layout
 
@@ -40,13 +42,12 @@ SPLIT_COLOURS = {"train": ORANGE, "validation": GREEN, "test": BLUE}
 HEAT = [[0, "#20406b"], [0.35, "#2f78a8"], [0.65, "#59b39a"], [0.85, "#c8d96f"], [1, "#fff3a6"]]
 
 
-def over_epochs(epochs: Sequence[EpochFacts], metric: str, *, logarithmic: bool = False) -> go.Figure:
+def over_epochs(epochs: Sequence[EpochFacts], metric: str) -> go.Figure:
     """A metric on training, validation and test images over epochs: median, and the range of 90 % of the members.
 
     Args:
         epochs: The epochs.
         metric: "accuracy" or "loss".
-        logarithmic: Whether the axis is logarithmic.
     """
     figure = go.Figure()
     for split, colour in SPLIT_COLOURS.items():
@@ -62,9 +63,9 @@ def over_epochs(epochs: Sequence[EpochFacts], metric: str, *, logarithmic: bool 
     figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
     figure.update_xaxes(title_text="epoch", **whole_epochs(epochs[-1].epoch))
     if metric == "accuracy":
-        figure.update_yaxes(title_text="accuracy", tickformat=".0%")
+        figure.update_yaxes(title_text="accuracy", tickformat=PERCENT)
     else:
-        figure.update_yaxes(title_text="loss (nats)", type="log" if logarithmic else "linear")
+        figure.update_yaxes(title_text="loss (nats)")
     return figure
 
 
@@ -75,30 +76,29 @@ def final_accuracy(final: FinalFacts) -> go.Figure:
         add_outline(figure, final.histograms[f"{split}_accuracy"], colour, f"{split} images", filled=split == "test")
     figure.update_layout(base_layout(340), hovermode="x")
     figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
-    if final.chance_accuracy is not None:
+    # Below all members it would press them to the edge. All accuracies have the same edges.
+    if final.chance_accuracy is not None and final.chance_accuracy >= final.histograms["test_accuracy"].edges[0]:
         figure.add_vline(x=final.chance_accuracy, line={"color": GREY, "width": 1, "dash": "dot"})
-    figure.update_xaxes(title_text="accuracy of last snapshots", tickformat=".0%")
+    figure.update_xaxes(title_text="accuracy of last snapshots", tickformat=PERCENT)
     figure.update_yaxes(title_text="members", rangemode="tozero")
     return figure
 
 
-def single_histogram(histogram: Histogram, title: str, what: str, *, percent: bool, zero: bool = False) -> go.Figure:
-    """One histogram.
+def members_by(histogram: Histogram, title: str, *, zero: bool = False) -> go.Figure:
+    """Members by a share.
 
     Args:
         histogram: The counts.
         title: Title of the axis.
-        what: What is counted.
-        percent: Whether values are shares.
         zero: Whether a line marks zero.
     """
     figure = go.Figure()
-    add_outline(figure, histogram, BLUE, what, filled=True)
+    add_outline(figure, histogram, BLUE, "members", filled=True)
     figure.update_layout(base_layout(300), hovermode="x", showlegend=False)
     if zero:
         figure.add_vline(x=0, line={"color": GREY, "width": 1, "dash": "dot"})
-    figure.update_xaxes(title_text=title, tickformat=".0%" if percent else None)
-    figure.update_yaxes(title_text=what, rangemode="tozero")
+    figure.update_xaxes(title_text=title, tickformat=PERCENT)
+    figure.update_yaxes(title_text="members", rangemode="tozero")
     return figure
 
 
@@ -117,7 +117,7 @@ def explained(varying: Sequence[HyperParameter]) -> go.Figure:
         hovertemplate="%{y}: %{x:.1%}<extra></extra>",
     )
     figure.update_layout(base_layout(90 + 26 * len(shown)), bargap=0.35, margin={"r": 60})
-    figure.update_xaxes(title_text="share of the variance of test accuracy", tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(title_text="share of the variance of test accuracy", tickformat=PERCENT, rangemode="tozero")
     figure.update_yaxes(gridcolor="rgba(0,0,0,0)", autorange="reversed")
     return figure
 
@@ -153,7 +153,7 @@ def effects(varying: Sequence[HyperParameter]) -> go.Figure:
         row, column = divmod(place, COLUMNS)
         levels = [level for level in entry.levels if level.test_accuracy.count]
         add_boxes(figure, {level.value: level.test_accuracy for level in levels}, BLUE, row + 1, column + 1)
-    figure.update_yaxes(tickformat=".0%")
+    figure.update_yaxes(tickformat=PERCENT)
     return figure
 
 
@@ -163,7 +163,7 @@ def class_accuracy(behaviour: BehaviourFacts) -> go.Figure:
     add_boxes(figure, {str(facts.label): facts.accuracy for facts in behaviour.classes}, BLUE, 1, 1)
     figure.update_layout(base_layout(300), showlegend=False)
     figure.update_xaxes(title_text="class")
-    figure.update_yaxes(title_text="accuracy on its images", tickformat=".0%")
+    figure.update_yaxes(title_text="accuracy on its images", tickformat=PERCENT)
     return figure
 
 
@@ -173,11 +173,11 @@ def agreement(facts: Sequence[AgreementFacts]) -> go.Figure:
     figure = go.Figure()
     for entry, colour in zip(facts, (BLUE, ORANGE), strict=False):
         add_outline(figure, entry.histogram, colour, names[entry.snapshots], filled=True, share=True)
-    figure.add_vline(x=0.85, line={"color": GREY, "width": 1, "dash": "dot"})
+    figure.add_vline(x=DIVERSE_AGREEMENT, line={"color": GREY, "width": 1, "dash": "dot"})
     figure.update_layout(base_layout(380), hovermode="x")
     figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
-    figure.update_xaxes(title_text="agreement of two members", tickformat=".0%")
-    figure.update_yaxes(title_text="share of pairs", tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(title_text="agreement of two members", tickformat=PERCENT)
+    figure.update_yaxes(title_text="share of pairs", tickformat=PERCENT, rangemode="tozero")
     return figure
 
 
@@ -191,7 +191,7 @@ def agreement_matrix(facts: AgreementFacts) -> go.Figure:
             y=names,
             colorscale=HEAT,
             zmax=1,
-            colorbar={"tickformat": ".0%", "thickness": 12, "len": 0.9, "outlinewidth": 0},
+            colorbar={"tickformat": PERCENT, "thickness": 12, "len": 0.9, "outlinewidth": 0},
             hovertemplate="%{x}<br>%{y}<br>agree on %{z:.1%}<extra></extra>",
         )
     )
@@ -237,7 +237,7 @@ def tensor_histograms(layout: LayoutFacts) -> go.Figure:
         add_outline(part, facts.histogram, BLUE if facts.trainable else GREY, "entries", filled=True, share=True)
         figure.add_traces(part.data, rows=[row + 1], cols=[column + 1])
     set_style(figure, 40 + 190 * rows)
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=4)
+    figure.update_yaxes(tickformat=PERCENT, rangemode="tozero", nticks=4)
     return figure
 
 
@@ -267,7 +267,7 @@ def distances(layout: LayoutFacts) -> go.Figure:
     figure.update_layout(base_layout(320), hovermode="x")
     figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
     figure.update_xaxes(title_text="relative distance of two members")
-    figure.update_yaxes(title_text="share of pairs", tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title_text="share of pairs", tickformat=PERCENT, rangemode="tozero")
     return figure
 
 
@@ -284,7 +284,7 @@ def task_accuracy(tasks: Sequence[TaskFacts]) -> go.Figure:
                 y=labels,
                 colorscale=HEAT,
                 zmax=1,
-                colorbar={"tickformat": ".1%", "thickness": 12, "outlinewidth": 0},
+                colorbar={"tickformat": PERCENT, "thickness": 12, "outlinewidth": 0},
                 hovertemplate="task %{y}-%{x}: %{z:.1%}<extra></extra>",
                 hoverongaps=False,
             )
@@ -299,5 +299,5 @@ def task_accuracy(tasks: Sequence[TaskFacts]) -> go.Figure:
     add_boxes(figure, {facts.task or "all classes": facts.test_accuracy for facts in tasks}, BLUE, 1, 1)
     figure.update_layout(base_layout(340), showlegend=False)
     figure.update_xaxes(title_text="task")
-    figure.update_yaxes(title_text="test accuracy", tickformat=".0%")
+    figure.update_yaxes(title_text="test accuracy", tickformat=PERCENT)
     return figure

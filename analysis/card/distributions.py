@@ -1,4 +1,4 @@
-"""Distributions as numbers: quantiles, moments and histograms of a set of values."""
+"""Distributions as numbers: quantiles, moments and histograms of a set of values; and which of many to measure."""
 
 from __future__ import annotations
 
@@ -99,6 +99,11 @@ def core_edges(values: np.ndarray, bins: int) -> tuple[float, ...]:
     flat = flat[np.isfinite(flat)]
     low, high = np.quantile(flat, HISTOGRAM_QUANTILES).tolist() if len(flat) else (0.0, 1.0)
     return _spread(low, high, bins)
+
+
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """At most ``most`` of the numbers from 0 to below ``count``, the first and the last among them, increasing."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
 def _spread(low: float, high: float, bins: int) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ Shape letters: M members.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from analysis.card.behaviour import BehaviourFacts, behaviour
-from analysis.card.distributions import distribution, even_edges, histogram
+from analysis.card.distributions import distribution, even_edges, evenly_spaced, histogram
 from analysis.card.hyperparameters import hyper_parameters, imported_columns
 from analysis.card.layouts import SECTIONS, sampled_layouts
 from analysis.card.record import (
@@ -38,7 +39,7 @@ from zoo.storage.manifest import shard_path
 from zoo.storage.rows import SPLITS
 from zoo.storage.shards import open_shard, read_header
 from zoo.storage.zoo import Zoo
-from zoo.tasks import parse_task
+from zoo.tasks import task_labels
 
 MEMBERS, IMAGES = 400, 2000
 ACCURACIES, GAP = tuple(f"{split}_accuracy" for split in SPLITS), "generalisation_gap"
@@ -97,7 +98,13 @@ def make_card(
         identity=_identity(zoo, table),
         provenance=_provenance(zoo, data),
         sample=SampleFacts(
-            members=len(sample), of=len(zoo), seed=seed, images=images, sections=SECTIONS, layouts=len(sampled.layouts)
+            members=len(sample),
+            read=sampled.members,
+            of=len(zoo),
+            seed=seed,
+            images=images,
+            sections=SECTIONS,
+            layouts=len(sampled.layouts),
         ),
         varying=varying,
         constant=constant,
@@ -176,9 +183,8 @@ def _provenance(zoo: Zoo, data: ImageData | None) -> Provenance:
 def _trained(zoo: Zoo) -> tuple[TrainedFacts, ...]:
     """The environments that some shards, evenly spaced, say they were trained in."""
     entries = zoo.manifest.shards
-    chosen = np.unique(np.linspace(0, len(entries) - 1, min(SHARDS_ASKED, len(entries))).round().astype(int))
     found: dict[str, tuple[Mapping[str, Any], int]] = {}
-    for place in chosen:
+    for place in evenly_spaced(len(entries), SHARDS_ASKED):
         path = shard_path(zoo.name, entries[place].name)
         where = zoo.store.join(path)
         with zoo.store.open(path) as raw, open_shard(raw, where) as file:
@@ -195,28 +201,30 @@ def _final(table: ZooTable, data: ImageData | None) -> FinalFacts:
     for name in (*ACCURACIES, GAP):
         values = table.last[name].to_numpy(dtype=np.float64)
         histograms[name] = histogram(values, even_edges(values, ACCURACY_BINS) if name == GAP else accuracies)
-    guess = _guessing(table, data)
-    finite_M = accuracy_M[np.isfinite(accuracy_M)]
+    guess_M = _guessing(table, data)
+    finite_M = np.isfinite(accuracy_M)
     return FinalFacts(
         members=int((~table.diverged_R[table.last_M]).sum()),
         histograms=histograms,
-        chance_accuracy=guess,
-        chance_share=float((finite_M <= guess).mean()) if guess is not None and len(finite_M) else None,
+        chance_accuracy=None if guess_M is None else float(guess_M.max()),
+        chance_share=float((accuracy_M <= guess_M)[finite_M].mean())
+        if guess_M is not None and finite_M.any()
+        else None,
     )
 
 
-def _guessing(table: ZooTable, data: ImageData | None) -> float | None:
-    """Test accuracy that always naming the commonest class reaches, plus two standard errors."""
+def _guessing(table: ZooTable, data: ImageData | None) -> np.ndarray | None:
+    """Test accuracy that always naming the commonest class of a member's task reaches, plus two standard errors."""
     if data is None:
         return None
-    tasks = table.last["task"].fillna("").unique().tolist() if "task" in table.last else [""]
-    images = len(data.test)
-    if tasks == [""]:
-        share = float(torch.bincount(data.test.labels, minlength=data.classes).max()) / images
-    else:
-        classes = min(len(parse_task(task)) or data.classes for task in tasks)
-        share, images = 1 / classes, images * classes // data.classes
-    return share + CHANCE_ERRORS * float(np.sqrt(share * (1 - share) / images))
+    tasks = table.last["task"].fillna("").tolist() if "task" in table.last else [""] * len(table.last)
+    guesses = {}
+    for task in dict.fromkeys(tasks):
+        labels = task_labels(task, data.test.labels)
+        labels = labels[labels >= 0]
+        share = float(torch.bincount(labels).max()) / len(labels)
+        guesses[task] = share + CHANCE_ERRORS * math.sqrt(share * (1 - share) / len(labels))
+    return np.array([guesses[task] for task in tasks])
 
 
 def _evidence(card: Card, table: ZooTable) -> Evidence:

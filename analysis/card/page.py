@@ -25,10 +25,13 @@ from analysis.card.panels import (
 )
 from analysis.card.record import Card
 from analysis.card.usage import citation, duckdb_snippet, pandas_snippet, python_snippet, regenerate_snippet
+from analysis.card.verdicts import DIVERSE_AGREEMENT
+from analysis.card.weights import MOST_ENTRIES
 from analysis.report.document import document, installed_versions
 from analysis.report.glossary import count
 
 ASSETS = Path(__file__).with_name("assets")
+SNAPSHOTS = {"last": "Last snapshots", "one": "One snapshot a member, its epoch drawn"}
 LIBRARIES = ("zooscale", "torch", "numpy", "plotly")
 
 
@@ -66,12 +69,8 @@ def _figures(card: Card) -> dict[str, go.Figure]:
         "final": (known, lambda: charts.final_accuracy(card.final)),
         "gap": (
             sum(card.final.histograms["generalisation_gap"].counts) > 0,
-            lambda: charts.single_histogram(
-                card.final.histograms["generalisation_gap"],
-                "generalisation gap (training − test accuracy)",
-                "members",
-                percent=True,
-                zero=True,
+            lambda: charts.members_by(
+                card.final.histograms["generalisation_gap"], "generalisation gap (training − test accuracy)", zero=True
             ),
         ),
         "frequencies": (_chosen(card), lambda: charts.frequencies(card.varying)),
@@ -86,9 +85,7 @@ def _figures(card: Card) -> dict[str, go.Figure]:
     if card.behaviour is not None:
         facts = card.behaviour
         figures["classes"] = charts.class_accuracy(facts)
-        figures["calibration"] = charts.single_histogram(
-            facts.calibration_histogram, "expected calibration error", "members", percent=True
-        )
+        figures["calibration"] = charts.members_by(facts.calibration_histogram, "expected calibration error")
         if facts.agreement and facts.agreement[0].pairs:
             figures["agreement"] = charts.agreement(facts.agreement)
             if facts.agreement[-1].matrix:
@@ -114,14 +111,17 @@ def _context(card: Card, made_on: datetime.date, shown: set[str]) -> dict[str, A
         "uses": card.uses,
         "limits": card.limits,
         "sample": _how_measured(card),
-        "varying": hyper_parameter_table(card.varying),
-        "constant": {name: _text(value) for name, value in card.constant.items() if value is not None},
+        "varying": hyper_parameter_table(card.varying, card.identity.members),
+        "constant": {name: _text(value) for name, value in card.constant.items()},
         "epochs": epoch_table(card.epochs),
         "several_epochs": len(card.epochs) > 1,
         "behaviour": card.behaviour,
         "agreement_words": _agreement_words(card),
+        "matrix_words": _matrix_words(card),
+        "diverse": f"{100 * DIVERSE_AGREEMENT:.0f} %",
         "unmeasured": card.unmeasured,
         "layouts": measured,
+        "most_entries": count(MOST_ENTRIES),
         "layout_table": layout_table(card.layouts) if len(card.layouts) > 1 else None,
         "splits": split_table(card.splits),
         "shared": shared_sentences(card.shared),
@@ -155,9 +155,10 @@ def _how_measured(card: Card) -> str:
 
 def _sampled(card: Card) -> str:
     sample = card.sample
-    if sample.members == sample.of:
-        return f"all {count(sample.of)} members"
-    return f"{count(sample.members)} members drawn at random (seed {sample.seed})"
+    drawn = f"{count(sample.members)} members drawn at random (seed {sample.seed})"
+    if sample.read < sample.members:
+        return f"{count(sample.read)} of {drawn}, for their weights are large,"
+    return drawn if sample.members < sample.of else f"all {count(sample.of)} members"
 
 
 def _chosen(card: Card) -> bool:
@@ -192,27 +193,34 @@ def _contents(card: Card) -> list[tuple[str, str]]:
 
 def _agreement_words(card: Card) -> list[str]:
     """A sentence on each measure of agreement."""
-    names = {"last": "Last snapshots", "one": "One snapshot a member, its epoch drawn"}
     found = []
     for facts in card.behaviour.agreement if card.behaviour else ():
         mean, sd = facts.agreement.mean, facts.accuracy.sd
         if mean is None or sd is None or facts.accuracy.mean is None:
             continue
         found.append(
-            f"{names[facts.snapshots]}: two of {count(facts.members)} members agree on {100 * mean:.1f} % of the images"
-            f" on average over {count(facts.pairs)} pairs; their accuracy is {100 * facts.accuracy.mean:.1f} ±"
+            f"{SNAPSHOTS[facts.snapshots]}: two of {count(facts.members)} members agree on {100 * mean:.1f} % of the"
+            f" images on average over {count(facts.pairs)} pairs; their accuracy is {100 * facts.accuracy.mean:.1f} ±"
             f" {100 * sd:.1f} %."
         )
     return found
 
 
+def _matrix_words(card: Card) -> str:
+    facts = card.behaviour.agreement[-1] if card.behaviour and card.behaviour.agreement else None
+    if facts is None:
+        return ""
+    return f"{SNAPSHOTS[facts.snapshots]}, of {count(len(facts.matrix_members))} members by rising accuracy."
+
+
 def _environments(card: Card) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What shards were trained with, or by what the zoo was committed, as names and values."""
+    """What the shards that were looked at were trained with, as names and values."""
     trained = card.provenance.trained
     asked = sum(facts.shards for facts in trained)
+    looked_at = f"{asked} shards" if asked == card.identity.shards else f"{asked} shards looked at"
     return [
         (
-            "Trained with" if len(trained) == 1 else f"{facts.shards} of {asked} shards trained with",
+            "Trained with" if facts.shards == card.identity.shards else f"{facts.shards} of {looked_at} trained with",
             [(name.replace("_", " "), _text(value)) for name, value in facts.environment.items() if value],
         )
         for facts in trained

@@ -67,15 +67,15 @@ def header_facts(card: Card) -> list[dict[str, str]]:
     return [{"name": name, "value": value, "detail": detail} for name, value, detail in facts]
 
 
-def hyper_parameter_table(varying: Sequence[HyperParameter]) -> Table:
-    """What varies, and how."""
+def hyper_parameter_table(varying: Sequence[HyperParameter], members: int) -> Table:
+    """What varies among so many members, and how."""
     rows = [
         Row(
             cells=(
                 Cell(text=entry.name),
                 Cell(text=entry.meaning or "–"),
-                Cell(text=count(entry.distinct), sort=entry.distinct),
-                Cell(text=_values(entry)),
+                _count_cell(entry.distinct),
+                Cell(text=_values(entry, members)),
                 absent()
                 if entry.explained is None
                 else Cell(text=f"{100 * entry.explained:.1f}", sort=entry.explained),
@@ -112,9 +112,9 @@ def epoch_table(epochs: Sequence[EpochFacts]) -> Table:
         rows=tuple(
             Row(
                 cells=(
-                    Cell(text=count(facts.epoch), sort=facts.epoch),
-                    Cell(text=count(facts.snapshots), sort=facts.snapshots),
-                    Cell(text=count(facts.diverged), sort=facts.diverged),
+                    _count_cell(facts.epoch),
+                    _count_cell(facts.snapshots),
+                    _count_cell(facts.diverged),
                     *(_percent_cell(facts.metrics[name]) for name in columns),
                     *(_median_cell(facts.metrics[name]) for name in losses),
                 )
@@ -184,7 +184,7 @@ def task_table(tasks: Sequence[TaskFacts]) -> Table:
                 cells=(
                     Cell(text=facts.task or "all classes"),
                     Cell(text=facts.split),
-                    Cell(text=count(facts.members), sort=facts.members),
+                    _count_cell(facts.members),
                     _percent_cell(facts.train_accuracy),
                     _percent_cell(facts.test_accuracy),
                 )
@@ -210,9 +210,9 @@ def layout_table(layouts: Sequence[LayoutFacts]) -> Table:
                 cells=(
                     Cell(text=layout.label),
                     Cell(text=activations(layout)),
-                    Cell(text=count(layout.parameters), sort=layout.parameters),
-                    Cell(text=count(layout.members), sort=layout.members),
-                    Cell(text=count(layout.measured), sort=layout.measured),
+                    _count_cell(layout.parameters),
+                    _count_cell(layout.members),
+                    _count_cell(layout.measured),
                 )
             )
             for layout in layouts
@@ -272,7 +272,7 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
-def _values(entry: HyperParameter) -> str:
+def _values(entry: HyperParameter, members: int) -> str:
     """The values of a hyper-parameter in a line."""
     unknown = f"; {count(entry.unknown)} unknown" if entry.unknown else ""
     if entry.kind == "seed":
@@ -285,10 +285,13 @@ def _values(entry: HyperParameter) -> str:
         ]
         scale = ", spread over decades" if entry.logarithmic else ""
         return f"from {spread[0]} to {spread[2]}, median {spread[1]}{scale}{unknown}"
-    total = sum(level.members for level in entry.levels) or 1
-    shown = [f"{level.value} ({100 * level.members / total:.0f} %)" for level in entry.levels[:MOST_VALUES]]
+    shown = [f"{level.value} ({100 * level.members / members:.0f} %)" for level in entry.levels[:MOST_VALUES]]
     more = len(entry.levels) - len(shown) + entry.other_levels
     return " · ".join(shown) + (f" · {more} more" if more else "")
+
+
+def _count_cell(number: int) -> Cell:
+    return Cell(text=count(number), sort=number)
 
 
 def _percent_cell(values: Distribution) -> Cell:

@@ -111,8 +111,8 @@ class FinalFacts:
     Attributes:
         members: How many.
         histograms: Of each accuracy, and of the generalisation gap.
-        chance_accuracy: What guessing reaches, with two standard errors.
-        chance_share: Share of members that reach no more.
+        chance_accuracy: What guessing reaches, with two standard errors; of several tasks, the highest.
+        chance_share: Share of members that reach no more, each in its own task.
     """
 
     members: int
@@ -127,6 +127,7 @@ class SampleFacts:
 
     Attributes:
         members: Members drawn.
+        read: How many of them were read; fewer where their weights are large.
         of: Members of the zoo.
         seed: Of the draw.
         images: Test images, at most.
@@ -135,6 +136,7 @@ class SampleFacts:
     """
 
     members: int
+    read: int
     of: int
     seed: int
     images: int

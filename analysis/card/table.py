@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from analysis.card.distributions import distribution
 from analysis.card.record import EpochFacts
-from zoo.storage.rows import METRIC_COLUMNS, hash_number
+from zoo.storage.rows import METRIC_COLUMNS
 from zoo.storage.zoo import Zoo
 
 METRICS = (*METRIC_COLUMNS, "generalisation_gap")
@@ -68,9 +68,3 @@ class ZooTable:
                 )
             )
         return tuple(found)
-
-    def single_row(self, member: int) -> int:
-        """The one of a member's rows that ``epochs="one"`` chooses: a trained one, by a hash of its number."""
-        first, end = np.searchsorted(self.member_R, (member, member + 1))
-        trained = np.arange(first, end)[self.epoch_R[first:end] > 0]
-        return int(trained[hash_number("epoch", member) % len(trained)]) if len(trained) else int(end - 1)

@@ -22,8 +22,10 @@ COLUMNS = 3
 # Characters of a label on an axis.
 LONGEST_LABEL = 22
 # Characters of all labels on one axis beyond which they are set smaller and steeper.
-CROWDED = 80
+CROWDED = 120
 FEW_EPOCHS = 10
+# Ticks in percent, with a decimal where whole ones would repeat.
+PERCENT = ".1~%"
 
 
 def add_band(
@@ -138,10 +140,10 @@ def panels(shown: Sequence[HyperParameter], unit: str) -> go.Figure:
         rows,
         COLUMNS,
         subplot_titles=[escape(cut(entry.name)) for entry in shown],
-        vertical_spacing=row_gap(rows, 0.42),
+        vertical_spacing=row_gap(rows, 0.48),
         horizontal_spacing=0.08,
     )
-    set_style(figure, 40 + 250 * rows)
+    set_style(figure, 40 + 265 * rows)
     figure.update_xaxes(tickangle=-35, tickfont={"size": 11})
     figure.update_yaxes(nticks=5)
     for row in range(rows):

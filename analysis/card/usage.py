@@ -92,12 +92,13 @@ def citation(card: Card) -> str:
     """A BibTeX entry that names the very weights by their hash."""
     identity = card.identity
     version = card.provenance.environment.get("libraries", {}).get("zooscale", "")
+    made = "imported" if card.provenance.kind == "imported" else "generated"
     return "\n".join(
         [
             f"@misc{{{identity.name},",
             f"  title = {{Model zoo {identity.name}: {identity.members} networks}},",
             f"  year = {{{identity.created[:4]}}},",
-            f"  howpublished = {{generated with zooscale {version}}},".replace(" }", "}"),
+            f"  howpublished = {{{made} with zooscale {version}}},".replace(" }", "}"),
             f"  note = {{content sha256 {identity.content_sha256}}}",
             "}",
         ]

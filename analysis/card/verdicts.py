@@ -150,7 +150,7 @@ def _compression(facts: Evidence) -> Use:
 
 def _accuracy(facts: Evidence) -> Use:
     purpose = "Predicting accuracy from weights"
-    held_out = next((split.members for split in facts.splits if split.split == "test"), 0)
+    held_out = _held_out(facts)
     if facts.accuracy_sd is None:
         return Use(purpose=purpose, verdict=UNKNOWN, reason="No test accuracies are on record.")
     measured = (
@@ -166,12 +166,18 @@ def _accuracy(facts: Evidence) -> Use:
 
 def _hyper_parameters(facts: Evidence) -> Use:
     purpose = "Predicting hyper-parameters from weights"
+    held_out = _held_out(facts)
     names = [entry.name for entry in facts.varying if entry.kind != "seed" and entry.name != "task"]
     if not names:
-        return Use(purpose=purpose, verdict=UNSUITED, reason="Members differ in their seeds alone.")
+        what = "seeds and tasks" if facts.tasks else "seeds"
+        return Use(purpose=purpose, verdict=UNSUITED, reason=f"Members differ in their {what} alone.")
     strong = [entry.name for entry in facts.varying if (entry.explained or 0) >= MATTERS]
     matter = f" Test accuracy depends most on {', '.join(strong[:3])}." if strong else ""
-    return Use(purpose=purpose, verdict=SUITED, reason=f"{len(names)} vary: {', '.join(names)}.{matter}")
+    reason = f"{len(names)} {'vary' if len(names) > 1 else 'varies'}: {', '.join(names)}.{matter}"
+    if held_out < FEW_HELD_OUT:
+        few = f"{count(held_out)} members are held out for testing, fewer than {FEW_HELD_OUT}."
+        return Use(purpose=purpose, verdict=CARE, reason=f"{reason} {few}")
+    return Use(purpose=purpose, verdict=SUITED, reason=reason)
 
 
 def _generation(facts: Evidence) -> Use:
@@ -217,6 +223,10 @@ def _tasks(facts: Sequence[TaskFacts]) -> Use:
     )
     good = len(facts) >= MANY_TASKS and not mixed
     return Use(purpose="Learning across tasks", verdict=SUITED if good else CARE, reason=reason)
+
+
+def _held_out(facts: Evidence) -> int:
+    return next((split.members for split in facts.splits if split.split == "test"), 0)
 
 
 def _percent(share: float | None) -> str:

@@ -13,15 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.card.distributions import Distribution, Histogram, core_edges, distribution, even_edges, histogram
+from analysis.card.distributions import (
+    Distribution,
+    Histogram,
+    core_edges,
+    distribution,
+    even_edges,
+    evenly_spaced,
+    histogram,
+)
 from zoo.architecture import Architecture
 from zoo.population import Population
 from zoo.views.align import align
+from zoo.views.canonical import widths
 
 # Between layers in words.
 ARROW = " → "
 WEIGHT_BINS, DISTANCE_BINS = 60, 40
-# Entries of one tensor that quantiles are taken of; of more, as many are taken at even steps.
+# Entries of one tensor that quantiles are taken of; of more, as many are drawn at random. (Even steps would meet the
+# same places of the tensor in every member.)
 MOST_ENTRIES = 4_000_000
 # Members compared by distance, and how many of them all others are aligned to.
 DISTANCE_MEMBERS, REFERENCES = 64, 16
@@ -45,7 +55,7 @@ class TensorFacts:
         name: Its name in the ``state_dict``.
         shape: Its shape.
         trainable: Whether it is trained; if not, it is a buffer such as a running mean.
-        values: Its entries in all members' last snapshots.
+        values: Its entries in all members' last snapshots, or ``MOST_ENTRIES`` of them drawn at random.
         histogram: The same.
         norms: Its norm at each epoch.
     """
@@ -115,11 +125,13 @@ def tensor_facts(population: Population, last_M: np.ndarray) -> tuple[TensorFact
         last_M: Which rows are last snapshots.
     """
     epoch_M = np.asarray(population.epochs)
+    generator = np.random.default_rng(0)
     facts = []
     for spec in population.architecture.layout:
         entries_MS = population.weights_MP[:, spec.span].numpy()
         values = entries_MS[last_M].ravel()
-        values = values[:: max(1, -(-len(values) // MOST_ENTRIES))]
+        if len(values) > MOST_ENTRIES:
+            values = generator.choice(values, MOST_ENTRIES)
         norm_M = np.linalg.norm(entries_MS.astype(np.float64), axis=1)
         facts.append(
             TensorFacts(
@@ -138,19 +150,19 @@ def tensor_facts(population: Population, last_M: np.ndarray) -> tuple[TensorFact
 
 
 def distance_facts(last: Population) -> DistanceFacts | None:
-    """Compares members with each other, at most ``DISTANCE_MEMBERS`` evenly spaced ones.
+    """Compares members with each other, at most ``DISTANCE_MEMBERS`` evenly spaced ones; fewer where layers are wide.
 
     Args:
         last: Last snapshots, none of them diverged.
     """
     if len(last) < 2:
         return None
-    rows = np.unique(np.linspace(0, len(last) - 1, min(DISTANCE_MEMBERS, len(last))).round().astype(int))
-    architecture, weights_MP = last.architecture, last.weights_MP[torch.from_numpy(rows)]
-    trained_P = architecture.trainable
-    references = np.unique(np.linspace(0, len(rows) - 1, min(REFERENCES, len(rows))).round().astype(int)).tolist()
-    work = len(rows) * _assignment_work(architecture)
-    references = references[: max(2, MOST_ALIGNMENT_WORK // max(work, 1))]
+    architecture = last.architecture
+    assignment = max(1, sum(width**3 for width in widths(architecture).values()))
+    rows = evenly_spaced(len(last), max(2, min(DISTANCE_MEMBERS, MOST_ALIGNMENT_WORK // (2 * assignment))))
+    weights_MP, trained_P = last.weights_MP[torch.from_numpy(rows)], architecture.trainable
+    references = evenly_spaced(len(rows), REFERENCES).tolist()
+    references = references[: max(2, MOST_ALIGNMENT_WORK // (len(rows) * assignment))]
     raw, aligned = [], []
     unaligned = "" if architecture.symmetry else "there are no hidden units to permute"
     for number, reference in enumerate(references):
@@ -205,9 +217,3 @@ def _distances(others_MP: Tensor, reference_P: Tensor) -> np.ndarray:
     others_MP, reference_P = others_MP.double(), reference_P.double()
     scale_M = ((others_MP.square().sum(1) + reference_P.square().sum()) / 2).sqrt()
     return ((others_MP - reference_P).norm(dim=1) / scale_M.clamp_min(1e-300)).numpy()
-
-
-def _assignment_work(architecture: Architecture) -> int:
-    """Σ H³ over hidden layers: what aligning one member to one other costs, up to a factor."""
-    shapes = {spec.name: spec.shape for spec in architecture.layout}
-    return sum((shapes[axes[0].tensor][axes[0].axis] // axes[0].block) ** 3 for axes in architecture.symmetry.values())

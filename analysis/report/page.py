@@ -210,7 +210,8 @@ def _diverged(summary: Mapping[str, Any]) -> list[str]:
 def _left_out(summary: Mapping[str, Any]) -> list[str]:
     """What is said of codecs that do not know the architecture."""
     names = summary["codecs_left_out"]
-    return [f"Not measured, for it knows multilayer perceptrons only: {', '.join(names)}."] if names else []
+    know = "it knows" if len(names) == 1 else "they know"
+    return [f"Not measured, for {know} multilayer perceptrons only: {', '.join(names)}."] if names else []
 
 
 def _slider_ticks() -> list[tuple[float, str]]:

@@ -30,6 +30,7 @@ def commands(summary: Mapping[str, Any]) -> str:
 
 
 def generate_commands(recipe: Mapping[str, Any], members: int) -> list[str]:
+    """The command that makes a zoo again, set where the recipe differs from the built-in one of its name."""
     name = recipe["name"]
     if name not in RECIPES:
         return [

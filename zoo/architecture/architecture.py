@@ -119,7 +119,7 @@ class Architecture:
         Raises:
             ValueError: There are layers of other kinds.
         """
-        self.require_mlp("what is asked for", "use layout, placed or symmetry")
+        self.require_mlp("linear_layers", "use layout, placed or symmetry")
         by_name = {spec.name: spec for spec in self.layout}
         return tuple(
             (by_name[f"{index}.weight"], by_name.get(f"{index}.bias"))
@@ -191,7 +191,10 @@ class Architecture:
         return x
 
     def to_module(self, weights_P: Tensor) -> nn.Sequential:
-        """Builds an ordinary ``torch.nn.Sequential`` with a copy of one member's weights."""
+        """Builds an ordinary ``torch.nn.Sequential`` with a copy of one member's weights.
+
+        Bit for bit, but for batch norms' variances below zero: see :class:`zoo.architecture.BatchNorm`.
+        """
         with torch.device("meta"):  # no random initialisation that would be thrown away
             module = nn.Sequential(
                 *(layer.module(shape) for layer, shape in zip(self.layers, self.shapes, strict=False))
@@ -217,6 +220,9 @@ class Architecture:
         """The inverse of :meth:`to_json`.
 
         Raises:
-            ValueError: A layer kind or a field is unknown, or the layers do not fit together.
+            ValueError: Something is missing or unknown, or the layers do not fit together.
         """
+        lists = [value.get(name) for name in ("input_shape", "layers")]
+        if not all(isinstance(entry, list | tuple) for entry in lists):
+            raise ValueError(f"an architecture is an input_shape and layers, each a list; {value!r} is not")
         return cls(tuple(value["input_shape"]), tuple(from_description(entry) for entry in value["layers"]))

@@ -39,12 +39,14 @@ def from_description(entry: Mapping[str, Any]) -> Layer:
     Raises:
         ValueError: The kind or a field is unknown.
     """
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"a layer is settings by name with a kind; {entry!r} is not")
     values = {
         name: tuple(from_description(part) for part in value) if isinstance(value, list) else value
         for name, value in entry.items()
     }
     kind = values.pop("kind", None)
-    if kind not in LAYERS:
+    if kind not in list(LAYERS):
         raise ValueError(f"unknown layer kind {kind!r}; known: {', '.join(LAYERS)}")
     try:
         return LAYERS[kind](**values)

@@ -44,7 +44,10 @@ class BatchStatistics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchNorm(Layer):
-    """Normalises each channel, then scales and shifts it; running statistics are buffers."""
+    """Normalises each channel, then scales and shifts it; running statistics are buffers.
+
+    A running variance below zero, which a lossy codec may make of a small one, counts as zero; modules hold it as zero.
+    """
 
     kind: ClassVar[str] = "batch_norm"
 
@@ -67,7 +70,8 @@ class BatchNorm(Layer):
         return entries
 
     def forward(self, run: Forward, name: str, x: Tensor, shape: Shape) -> Tensor:
-        mean_MC, variance_MC = run.tensors[f"{name}.running_mean"], run.tensors[f"{name}.running_var"]
+        mean_MC = run.tensors[f"{name}.running_mean"]
+        variance_MC = run.tensors[f"{name}.running_var"].clamp_min(0)
         if run.batch_statistics is not None:
             mean_MC, variance_MC = self._batch_moments(run.batch_statistics, name, x, shape, mean_MC, variance_MC)
         scale_MC = run.tensors[f"{name}.weight"] * torch.rsqrt(variance_MC + EPSILON)
@@ -97,13 +101,16 @@ class BatchNorm(Layer):
         module = kind(shape[0], eps=EPSILON, momentum=MOMENTUM)
         # With a fixed momentum the count of batches has no effect; without it names are those of the layout.
         module.num_batches_tracked = None
-        module.register_load_state_dict_pre_hook(_without_count)
+        module.register_load_state_dict_pre_hook(_prepared)
         return module
 
 
-def _without_count(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
-    """Lets a batch norm load a ``state_dict`` that has the count of batches."""
+def _prepared(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Lets a batch norm load a ``state_dict`` that has the count of batches, or variances below zero."""
     state.pop(f"{prefix}num_batches_tracked", None)
+    variance = f"{prefix}running_var"
+    if variance in state:
+        state[variance] = state[variance].clamp_min(0)
 
 
 def without_counts(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

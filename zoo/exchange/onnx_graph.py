@@ -48,9 +48,9 @@ class Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 
-    def tensor(self, name: str) -> str:
-        """Adds one of the network's tensors under its name in the ``state_dict``."""
-        self.constants.append(numpy_helper.from_array(self._tensors[name], name))
+    def tensor(self, name: str, lowest: float = -np.inf) -> str:
+        """Adds one of the network's tensors under its name in the ``state_dict``, no entry below ``lowest``."""
+        self.constants.append(numpy_helper.from_array(np.maximum(self._tensors[name], np.float32(lowest)), name))
         return name
 
     def number(self, name: str, value: float) -> str:
@@ -144,7 +144,8 @@ def _rescale(graph: Graph, layer: Any, shape: Shape, name: str, value: str) -> s
 
 
 def _batch_norm(graph: Graph, layer: Any, shape: Shape, name: str, value: str) -> str:  # noqa: ARG001
-    parts = [graph.tensor(f"{name}.{part}") for part in ("weight", "bias", "running_mean", "running_var")]
+    parts = [graph.tensor(f"{name}.{part}") for part in ("weight", "bias", "running_mean")]
+    parts.append(graph.tensor(f"{name}.running_var", lowest=0))  # as in Architecture.logits
     return graph.add("BatchNormalization", [value, *parts], epsilon=EPSILON)
 
 
