@@ -9,22 +9,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from cluster.display import human_bytes, human_seconds, live, say
 from cluster.runtime import quieten, runtime
 from cluster.settings import changed, parse_assignments
+from zoo.data.images import ImageData
 from zoo.recipes import Recipe, find_recipe
 from zoo.storage.build import GenerationPlan, commit, plan_generation
 from zoo.storage.shard_training import one_thread
-from zoo.storage.shards import ShardRange
+from zoo.storage.shards import ShardFile, ShardRange
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
+from zoo.training.backend import choose_backend
 from zoo.training.train import train_population
 
 # Compressed weights take 0.85 of their size, and the other columns about 130 bytes a row.
 WEIGHTS_SHARE, ROW_BYTES = 0.85, 130
 # Starting Ray and its workers, and ending them; and what evaluation adds to training.
 START_S, EVALUATION_SHARE = 20.0, 1.15
-CALIBRATION_IMAGES = 6400
+# Training is tried on so many images; those are divided among so many shards where layouts differ.
+CALIBRATION_IMAGES, CALIBRATION_SHARDS = 6400, 4
 
 
 def chosen_recipe(name: str, named: Mapping[str, Any], settings: Sequence[str]) -> Recipe:
@@ -72,16 +77,18 @@ def run_generate(
     seconds = time.monotonic() - started
     trained = count_members(plan.missing)
     result = {**describe(zoo), "trained_members": trained, "seconds": round(seconds, 2)}
+    counts = sorted(zoo.parameter_counts)
+    several = f" to {counts[-1]:,} (in {len(counts)} layouts)" if len(counts) > 1 else ""
     did = f"{trained:,} members trained in {human_seconds(seconds)}" if trained else "nothing was missing"
     return {
         **result,
         "text": f"zoo {zoo.name}: {result['members']:,} members, {result['snapshots']:,} snapshots of "
-        f"{zoo.parameters:,} parameters; {did}\n{zoo.uri}\ncontent {zoo.content_sha256}",
+        f"{counts[0]:,}{several} parameters; {did}\n{zoo.uri}\ncontent {zoo.content_sha256}",
     }
 
 
 def describe(zoo: Zoo) -> dict[str, Any]:
-    """The facts of a zoo that identify it, as JSON values."""
+    """The facts of a zoo that identify it, as JSON values; "parameters" is a list where there are several layouts."""
     return {
         "zoo": zoo.name,
         "uri": zoo.uri,
@@ -89,7 +96,7 @@ def describe(zoo: Zoo) -> dict[str, Any]:
         "content_sha256": zoo.content_sha256,
         "members": zoo.recipe.members,
         "snapshots": zoo.recipe.members * len(zoo.recipe.snapshot_epochs),
-        "parameters": zoo.parameters,
+        "parameters": zoo.parameters if len(zoo.layouts) == 1 else list(zoo.parameter_counts),
     }
 
 
@@ -108,6 +115,7 @@ def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) 
         ClusterError: There is no cluster to run on, or workers kept failing.
         ZooError: The store cannot be written, or a shard is damaged.
     """
+    written: list[ShardFile] = []
     if plan.missing:
         # Found out before Ray starts rather than by a worker.
         store.check_writable(f"zoos/{plan.name}")
@@ -118,14 +126,14 @@ def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) 
         present = total - count_members(plan.missing)
         say(f"generate {plan.name}: {total - present:,} of {total:,} members to train")
         with live("generate", total, "members", present) as task, runtime(store, workers=workers) as cluster:
-            train_shards(
+            written = train_shards(
                 plan,
                 store,
                 workers=min(workers or max(cluster.cpus, 1), len(plan.missing)),
                 cluster=cluster,
                 watch=lambda progress: task.update(present + progress.members),
             )
-    return commit(plan, store)
+    return commit(plan, store, written)
 
 
 def count_members(shards: Sequence[ShardRange]) -> int:
@@ -137,19 +145,18 @@ def estimate(plan: GenerationPlan, store: Store, workers: int | None = None) -> 
     """What ``generate`` would do, how large and how long it is, from a few training steps made here and now."""
     recipe, data = plan.recipe, plan.data
     missing = count_members(plan.missing)
-    architecture = recipe.shard_architecture(0, data)
     snapshots = missing * len(recipe.snapshot_epochs)
-    size = int(snapshots * (architecture.parameters * 4 * WEIGHTS_SHARE + ROW_BYTES))
+    shards = plan.missing or plan.shards
+    of_shard = [recipe.shard_architecture(shard.first // recipe.shard_members, data) for shard in shards]
+    counts = list({architecture.layout: architecture.parameters for architecture in of_shard}.values())
+    size, seconds = 0.0, 0.0
     processes = min(workers or os.cpu_count() or 1, max(len(plan.missing), 1))
-    seconds = 0.0
     if missing:
-        images = data.train.first(CALIBRATION_IMAGES)
-        members = [recipe.member(index) for index in range(min(recipe.shard_members, missing))]
-        started = time.perf_counter()
-        with one_thread():  # as in a worker
-            for _ in train_population(architecture, members, images, epochs=1, snapshot_epochs=(1,)):
-                pass
-        each = (time.perf_counter() - started) / len(members) * len(data.train) / len(images)
+        for shard, architecture in zip(shards, of_shard, strict=True):
+            row = architecture.parameters * 4 * WEIGHTS_SHARE + ROW_BYTES
+            size += (shard.end - shard.first) * len(recipe.snapshot_epochs) * row
+        tried = min(CALIBRATION_SHARDS, len(counts))
+        each = _seconds_a_member(recipe, data, shards[:: math.ceil(len(shards) / tried)])
         rounds = math.ceil(len(plan.missing) / processes) / len(plan.missing) * processes
         seconds = START_S + EVALUATION_SHARE * each * recipe.epochs * missing / processes * rounds
     return {
@@ -159,8 +166,8 @@ def estimate(plan: GenerationPlan, store: Store, workers: int | None = None) -> 
         "missing_members": missing,
         "missing_shards": len(plan.missing),
         "snapshots": snapshots,
-        "parameters": architecture.parameters,
-        "bytes": size,
+        "parameters": counts[0] if len(counts) == 1 else counts,
+        "bytes": int(size),
         "seconds": round(seconds, 1),
         "workers": processes,
         "recipe": {**recipe.identity(), "members": recipe.members},
@@ -170,3 +177,23 @@ def estimate(plan: GenerationPlan, store: Store, workers: int | None = None) -> 
         if missing
         else f"zoo {plan.name} is complete; nothing would be trained",
     }
+
+
+def _seconds_a_member(recipe: Recipe, data: ImageData, shards: Sequence[ShardRange]) -> float:
+    """What an epoch of a member takes on one CPU: a mean over the members of some shards."""
+    choose_backend(recipe.shard_architecture(0, data), torch.device("cpu"))  # compiles where that was never done here
+    images, share = data.train, 1.0
+    if not recipe.subset_size:  # a member with a subset sees no more images than those, wherever they lie
+        images = data.train.first(CALIBRATION_IMAGES // len(shards))
+        share = len(images) / len(data.train)
+    seconds, count = 0.0, 0
+    with one_thread():  # as in a worker
+        for shard in shards:
+            architecture = recipe.shard_architecture(shard.first // recipe.shard_members, data)
+            members = [recipe.member(index) for index in range(shard.first, shard.end)]
+            started = time.perf_counter()
+            for _ in train_population(architecture, members, images, epochs=1, snapshot_epochs=(1,)):
+                pass
+            seconds += time.perf_counter() - started
+            count += len(members)
+    return seconds / count / share

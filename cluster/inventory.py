@@ -121,7 +121,7 @@ def _zoo_entry(store: Store, name: str, shards: int) -> dict[str, Any]:
         return {
             "complete": False,
             "shards": shards,
-            "line": f"{name}  unfinished, {shards} shards; `zooscale generate` continues it",
+            "line": f"{name}  unfinished, {shards} shards; `zooscale generate` or `zooscale import` continues it",
         }
     size = sum(entry.size_bytes for entry in manifest.shards)
     return {

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zoo.storage.shards import ShardRange
+from zoo.storage.shards import ShardFile, ShardRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ShardQueue:
     def __init__(self, ranges: Sequence[ShardRange]) -> None:
         self._pending = deque(ranges)
         self._held: dict[int, tuple[str, list[ShardRange]]] = {}
-        self._finished: set[ShardRange] = set()
+        self._finished: dict[ShardRange, ShardFile | None] = {}
         self._handed_out = 0
         self._workers: dict[int, None] = {}
         self._failure: str | None = None
@@ -66,16 +66,27 @@ class ShardQueue:
         self._handed_out += 1
         return shard
 
-    def finish(self, rank: int, worker: str, shard: ShardRange) -> None:
-        """A shard is on storage; ignored from a worker that does not hold it, such as one of a group that is gone."""
+    def finish(self, rank: int, worker: str, shard: ShardRange, file: ShardFile | None = None) -> None:
+        """A shard is on storage; ignored from a worker that does not hold it, such as one of a group that is gone.
+
+        Args:
+            rank: The worker's rank.
+            worker: As in :meth:`take`.
+            shard: Which one.
+            file: What it is, where the worker created it.
+        """
         name, shards = self._held.get(rank, ("", []))
         if name == worker and shard in shards:
             shards.remove(shard)
-            self._finished.add(shard)
+            self._finished[shard] = file
 
     def fail(self, failure: str) -> None:
         """A worker cannot go on for a reason that another would meet as well: nothing more is handed out."""
         self._failure = self._failure or failure
+
+    def written(self) -> list[ShardFile]:
+        """The finished shards that workers created and told of."""
+        return [file for file in self._finished.values() if file is not None]
 
     def progress(self) -> Progress:
         """How far the workers are."""

@@ -17,6 +17,7 @@ import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.runtime import Cluster, ClusterError
 from cluster.shard_queue import Progress, ShardQueue
@@ -26,7 +27,7 @@ from zoo.recipes import Recipe
 from zoo.storage.build import GenerationPlan
 from zoo.storage.errors import ZooError
 from zoo.storage.shard_training import train_shard
-from zoo.storage.shards import ShardRange
+from zoo.storage.shards import ShardFile, ShardRange
 from zoo.storage.store import Store
 from zoo.storage.writer import ShardWriter
 
@@ -58,8 +59,8 @@ def work(settings: dict[str, Any]) -> None:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     worker, process = secrets.token_hex(8), os.getpid()
 
-    def stored(shard: ShardRange) -> None:
-        ray.get(queue.finish.remote(rank, worker, shard))
+    def stored(shard: ShardRange, file: ShardFile | None) -> None:
+        ray.get(queue.finish.remote(rank, worker, shard, file))
 
     try:
         data: ImageData = load_staged(store, images) if isinstance(images, str) else ray.get(images)
@@ -75,7 +76,7 @@ def work(settings: dict[str, Any]) -> None:
 
 def train_shards(
     plan: GenerationPlan, store: Store, *, workers: int, cluster: Cluster, watch: Callable[[Progress], None]
-) -> None:
+) -> list[ShardFile]:
     """Trains the missing shards of a zoo on a running Ray cluster.
 
     Args:
@@ -86,11 +87,16 @@ def train_shards(
         cluster: The cluster; on several nodes the number of workers follows that of nodes that are alive.
         watch: Called several times a second.
 
+    Returns:
+        The shards that the workers created, as far as they could tell of them before they died.
+
     Raises:
         ClusterError: Workers died again and again, or one of them could not go on.
     """
     images: Any = ray.put(plan.data) if store.is_local else stage(store, plan.recipe.dataset, plan.data)[0]
-    queue: Any = ray.remote(ShardQueue).options(num_cpus=0).remote(plan.missing)
+    # With the driver: it must not be lost with another node.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    queue: Any = ray.remote(ShardQueue).options(num_cpus=0, scheduling_strategy=here).remote(plan.missing)
     # With a range, Ray Train goes on with fewer workers when a node is lost.
     number: Any = (1, workers) if cluster.nodes > 1 and workers > 1 else workers
     with tempfile.TemporaryDirectory(prefix="zooscale-train-") as scratch:
@@ -124,6 +130,8 @@ def train_shards(
         raise ClusterError(f"training stopped: {last.failure}")
     if errors:
         raise ClusterError(f"training stopped: {_cause(errors[0])}") from errors[0]
+    written: list[ShardFile] = ray.get(queue.written.remote())
+    return written
 
 
 def _fit(trainer: TorchTrainer, errors: list[BaseException]) -> None:

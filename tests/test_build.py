@@ -7,10 +7,11 @@ import torch
 
 import zoo.storage.build as build
 import zoo.storage.shard_training as shard_training
-from zoo.storage.build import commit, generate_zoo, plan_generation, plan_shards, store_shard, zoo_name
+from zoo.storage.build import commit, generate_zoo, plan_generation, plan_shards, zoo_name
 from zoo.storage.errors import ZooError
+from zoo.storage.manifest import shard_path
 from zoo.storage.shard_training import build_shard
-from zoo.storage.shards import ShardRange
+from zoo.storage.shards import ShardRange, describe_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 from zoo.training.train import train_population
@@ -18,6 +19,10 @@ from zoo.training.train import train_population
 
 def shard_files(zoo):
     return [Path(zoo.uri, "shards", entry.name) for entry in zoo.manifest.shards]
+
+
+def store_shard(plan, store, members):
+    store.put_new(shard_path(plan.name, members.name), build_shard(plan.recipe, plan.data, members))
 
 
 # ---- planning ----
@@ -72,6 +77,30 @@ def test_shards_may_be_made_in_any_order_by_anyone(small_zoo, small_recipe, tmp_
         store_shard(plan, Store(tmp_path), shard)
     store_shard(plan, Store(tmp_path), plan.missing[0])
     assert commit(plan, Store(tmp_path)).content_sha256 == small_zoo.content_sha256
+
+
+def test_what_this_run_wrote_is_not_read_back_and_all_else_is(small_zoo, small_recipe, tmp_path, monkeypatch):
+    read, original = [], Store.read
+    monkeypatch.setattr(Store, "read", lambda self, path: read.append(path) or original(self, path))
+
+    def shards_read():
+        return [path.rpartition("/")[2] for path in read if path.endswith(".parquet")]
+
+    store = Store(tmp_path)
+    plan = plan_generation(small_recipe, store)
+    store_shard(plan, store, plan.missing[1])
+    assert generate_zoo(small_recipe, store).manifest.shards == small_zoo.manifest.shards
+    assert shards_read() == [plan.missing[1].name]
+
+
+def test_shard_that_is_gone_before_the_commit_is_missed(small_zoo, small_recipe, tmp_path):
+    store = Store(tmp_path)
+    plan = plan_generation(small_recipe, store, members=16)
+    data = Path(small_zoo.uri, "shards", plan.missing[0].name).read_bytes()
+    with pytest.raises(ZooError, match="is missing"):
+        commit(plan, store, [describe_shard(data, "")])
+    store.put_new(f"zoos/{plan.name}/shards/{plan.missing[0].name}", data)
+    assert len(commit(plan, store, [describe_shard(data, "")])) == 16
 
 
 def test_interrupted_generation_continues(small_zoo, small_recipe, tmp_path, monkeypatch):

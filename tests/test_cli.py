@@ -38,7 +38,7 @@ def everything(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-VERBS = ["demo", "generate", "search", "analyze", "card", "verify", "list", "dashboard", "data"]
+VERBS = ["demo", "generate", "search", "analyze", "card", "verify", "list", "import", "export", "dashboard", "data"]
 
 
 def test_help_names_every_verb(capsys):

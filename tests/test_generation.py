@@ -12,13 +12,16 @@ import pytest
 from object_storage import BUCKET, SECRET, Rclone, credentials, needs_rclone
 from ray_environment import environment
 
+from cluster import generation
 from cluster.generation import chosen_recipe, estimate, generate
-from zoo.recipes import DIGITS_MLP_DIVERSE
+from zoo.data import load_dataset
+from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
 from zoo.storage.build import generate_zoo, plan_generation
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
 from zoo.storage.zoo import Zoo
+from zoo.training.grouping import minibatches, training_examples
 
 MEMBERS, SHARD_MEMBERS = 320, 32
 OPTIONS = ["--members", str(MEMBERS), "--epochs", "20", "--set", f"shard_members={SHARD_MEMBERS}"]
@@ -57,8 +60,8 @@ def watch(progress):
         before[0], due[0] = progress.workers, 0.0
 
 with runtime(store, workers=2) as cluster:
-    train_shards(plan, store, workers=2, cluster=cluster, watch=watch)
-zoo = commit(plan, store)
+    written = train_shards(plan, store, workers=2, cluster=cluster, watch=watch)
+zoo = commit(plan, store, written)
 last = seen[-1]
 print(json.dumps({"killed": killed, "workers": last.workers, "finished": last.shards, "handed_out": last.handed_out,
                   "content_sha256": zoo.content_sha256}))
@@ -95,6 +98,36 @@ def test_estimate_counts_what_is_missing(small_recipe, tmp_path):
     assert 0.7 < result["bytes"] / size < 1.4
     again = estimate(plan_generation(small_recipe, store), store)
     assert (again["missing_members"], again["bytes"], again["seconds"]) == (0, 0, 0.0)
+
+
+def test_estimate_of_several_layouts_counts_each(tmp_path):
+    recipe = replace(find_recipe("digits-mlp-mixed"), members=96, epochs=2, snapshot_epochs=(1, 2))
+    store = Store(tmp_path)
+    told = estimate(plan_generation(recipe, store), store, workers=1)
+    zoo = generate_zoo(recipe, store)
+    assert sorted(told["parameters"]) == sorted(zoo.parameter_counts)
+    assert 0.7 < told["bytes"] / sum(entry.size_bytes for entry in zoo.manifest.shards) < 1.4
+
+
+@pytest.mark.parametrize("changes", [{}, {"subset_size": 50, "training_fractions": (1.0,)}, {"tasks": ("0-1", "3-8")}])
+def test_estimate_of_the_time_is_that_of_training(changes, small_recipe, tmp_path, monkeypatch):
+    """As on a machine where a step takes a second for each member, whatever else it takes."""
+    clock, data = [0.0], load_dataset("digits").train
+
+    def train(architecture, members, images, **_):
+        steps = (len(minibatches(member, training_examples(member, images), 1)) for member in members)
+        clock[0] += sum(steps)
+        return iter(())
+
+    monkeypatch.setattr(generation, "CALIBRATION_IMAGES", 200)
+    monkeypatch.setattr(generation, "train_population", train)
+    monkeypatch.setattr(generation.time, "perf_counter", lambda: clock[0])
+    recipe = replace(small_recipe, batch_size=10, members=16, **changes)
+    members = [recipe.member(index) for index in range(16)]
+    steps = sum(len(minibatches(member, training_examples(member, data), 1)) for member in members)
+    told = estimate(plan_generation(recipe, Store(tmp_path)), Store(tmp_path), workers=1)
+    trained = (told["seconds"] - generation.START_S) / generation.EVALUATION_SHARE
+    assert trained == pytest.approx(steps * recipe.epochs, rel=0.1)
 
 
 def test_nothing_missing_starts_no_ray(small_recipe, zoo_copy, monkeypatch):

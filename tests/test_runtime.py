@@ -13,7 +13,7 @@ from cluster.shard_queue import ShardQueue
 from search_spaces.studies import Study
 from trainables.config import AutoencoderConfig
 from zoo.recipes import RECIPES, Recipe
-from zoo.storage.shards import ShardRange
+from zoo.storage.shards import ShardFile, ShardRange
 from zoo.storage.store import Store
 
 
@@ -222,6 +222,15 @@ def test_queue_hands_out_every_shard_once():
         queue.finish(0, "a", shard)
     assert tuple(taken) == SHARDS
     assert queue.progress().members == 20
+
+
+def test_queue_keeps_what_workers_tell_of_the_shards_that_they_created():
+    queue = ShardQueue(SHARDS[:3])
+    file = ShardFile(members=SHARDS[1], architecture={}, rows=4, size_bytes=1, sha256="", content_sha256="")
+    for told in (None, file):
+        queue.finish(0, "a", queue.take(0, 1, "a", 100), told)
+    queue.finish(0, "another", SHARDS[2], file)
+    assert queue.written() == [file]
 
 
 def test_worker_may_take_the_next_shard_before_the_last_one_is_stored():

@@ -80,7 +80,7 @@ def every_nth(number, what):
 @needs_rclone
 @pytest.mark.parametrize("what", [BUSY, CUT_UPLOAD, CUT_DOWNLOAD])
 def test_zoo_is_that_of_the_disk_however_the_network_is(small_recipe, small_zoo, proxy, what):
-    proxy.disturb = every_nth(4, what)
+    proxy.disturb = every_nth(7, what)
     store = Store(f"{URI}/{what.replace(' ', '-')}")
     zoo = generate_zoo(small_recipe, store, members=32)
     zoo = generate_zoo(small_recipe, store)  # goes on

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from cluster.generation import describe, run_generate
 from zoo.architecture import mlp
 from zoo.data import load_dataset
 from zoo.evaluation import evaluate
@@ -244,3 +245,13 @@ def test_any_reader_sees_tasks_and_subsets(task_zoo, memoriser_zoo):
     assert {len(subset) for subset in frame.subset} == {0}
     metadata = pq.read_schema(Path(task_zoo.uri, "shards", task_zoo.manifest.shards[0].name)).metadata
     assert json.loads(metadata[b"zooscale.recipe"])["tasks"] == list(FEW_TASKS)
+
+
+def test_the_verb_describes_a_zoo_of_several_layouts(mixed_zoo, task_zoo):
+    assert describe(mixed_zoo)["parameters"] == list(mixed_zoo.parameter_counts)
+    assert describe(task_zoo)["parameters"] == 538
+    named = {"members": 96}
+    told = run_generate("test_special_zoos:MIXED", mixed_zoo.store.uri, named=named)
+    assert "nothing was missing" in told["text"]
+    low, high = min(mixed_zoo.parameter_counts), max(mixed_zoo.parameter_counts)
+    assert f"snapshots of {low:,} to {high:,} (in {len(mixed_zoo.layouts)} layouts) parameters" in told["text"]

@@ -137,6 +137,33 @@ def test_crash_while_writing_leaves_nothing_that_looks_finished(tmp_path, monkey
     assert os.listdir(tmp_path / "zoo") == ["shard"]
 
 
+def test_folder_that_another_process_finds_empty_and_removes(tmp_path, monkeypatch):
+    original, removals = Path.mkdir, []
+
+    def mkdir(self, *arguments, **options):
+        original(self, *arguments, **options)
+        if len(removals) < 3 and self.name == "zoo":
+            removals.append(self.rmdir())
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert Store(tmp_path).put_new("zoo/shard", b"data")
+    assert len(removals) == 3
+    assert Store(tmp_path).read("zoo/shard") == b"data"
+
+
+def test_two_find_out_at_once_whether_they_may_write(tmp_path, monkeypatch):
+    original = Store.delete
+
+    def late(self, path):
+        monkeypatch.setattr(Store, "delete", original)
+        self.check_writable("zoos/one")  # the other one, from beginning to end
+        original(self, path)
+
+    monkeypatch.setattr(Store, "delete", late)
+    Store(tmp_path).check_writable("zoos/one")
+    assert os.listdir(tmp_path) == [], "nothing is left of it"
+
+
 def test_file_systems_without_hard_links(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EPERM, "no links here")

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 
 from zoo.config import canonical_json
-from zoo.storage.build import build_shard, generate_zoo
+from zoo.storage.build import generate_zoo
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import content_hash, sum_hashes, weights_of
+from zoo.storage.shard_training import build_shard
 from zoo.storage.shards import ShardRange, _serialise, read_shard
 from zoo.storage.store import Store
 from zoo.storage.verify import remove_unfinished, verify

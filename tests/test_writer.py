@@ -10,7 +10,7 @@ from zoo.storage import writer as writing
 from zoo.storage.build import generate_zoo
 from zoo.storage.errors import ZooError
 from zoo.storage.shard_training import train_shard
-from zoo.storage.shards import ShardRange, read_shard
+from zoo.storage.shards import ShardRange, describe_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
 from zoo.storage.writer import ShardWriter
@@ -30,13 +30,27 @@ def paths(store):
 
 def test_shards_are_stored_and_told_of(contents, small_zoo, tmp_path):
     store, told = Store(tmp_path), []
-    with ShardWriter(store, "zoo", told.append) as writer:
-        for shard in contents:
+    with ShardWriter(store, "zoo", lambda *what: told.append(what)) as writer:
+        for shard in [*contents, contents[0]]:
             writer.write(shard)
-    assert told == [shard.members for shard in contents]
-    for shard, entry in zip(contents, small_zoo.manifest.shards, strict=False):
-        header, _ = read_shard(store.read(f"zoos/zoo/shards/{shard.members.name}"), "")
+    assert [members for members, _ in told] == [shard.members for shard in [*contents, contents[0]]]
+    for shard, (_, file), entry in zip(contents, told, small_zoo.manifest.shards, strict=False):
+        data = store.read(f"zoos/zoo/shards/{shard.members.name}")
+        header, _ = read_shard(data, "")
         assert header.content_sha256 == entry.content_sha256
+        assert file == describe_shard(data, "")
+        assert {name: getattr(entry, name) for name in ("rows", "size_bytes", "sha256", "content_sha256")} == {
+            name: getattr(file, name) for name in ("rows", "size_bytes", "sha256", "content_sha256")
+        }
+    assert told[-1][1] is None, "nothing is known of a shard that was there already"
+
+
+def test_nothing_is_known_of_a_shard_where_another_writer_may_replace_it(contents, tmp_path, monkeypatch):
+    monkeypatch.setattr(Store, "exclusive", False)
+    told = []
+    with ShardWriter(Store(tmp_path), "zoo", lambda *what: told.append(what)) as writer:
+        writer.write(contents[0])
+    assert told == [(contents[0].members, None)]
 
 
 def test_training_goes_on_while_a_shard_is_stored(contents, tmp_path, monkeypatch):

@@ -165,6 +165,12 @@ def test_epochs(small_zoo):
     assert small_zoo.population(epochs="one", members=[5, 40]).epochs == (one.epochs[5], one.epochs[40])
 
 
+def test_members_and_epochs_may_be_arrays(small_zoo):
+    population = small_zoo.population(members=np.array([3, 5]), epochs=np.array([0, 2]))
+    assert [member.id for member in population.members] == [3, 3, 5, 5]
+    assert population.epochs == (0, 2, 0, 2)
+
+
 def test_limit_takes_the_first_members_of_the_split(small_zoo):
     every = sorted({m.id for m in small_zoo.population("train").members})
     some = small_zoo.population("train", limit=7)
@@ -346,7 +352,7 @@ def test_damaged_shards_name_the_file(zoo_copy):
     with pytest.raises(ZooError, match=where):
         _ = Zoo.open(zoo_copy.uri).members
     file.unlink()
-    with pytest.raises(ZooError, match=f"{file.name} is missing; run `zooscale generate` again"):
+    with pytest.raises(ZooError, match=f"{file.name} is missing; run the `zooscale generate` or `zooscale import`"):
         _ = Zoo.open(zoo_copy.uri).members
 
 

@@ -75,10 +75,14 @@ MNIST_SEED = Recipe(
     epochs=25,
     snapshot_epochs=tuple(range(1, 26)),
 )
-"""MNIST-SEED: 1 000 CNNs of 2 464 parameters that differ in their seed; tanh, Adam 3e-4, 25 epochs. MEASURE"""
+"""MNIST-SEED: 1 000 CNNs of 2 464 parameters that differ in their seed; tanh, Adam 3e-4, 25 epochs.
+
+A cut of 16 members for 5 of the epochs: test accuracy 95.8 % with a standard deviation of 0.4 points (88.6 % after the
+first), 0.9 s a member and epoch with evaluation. The whole zoo, not run here, takes about 6 hours of one core.
+"""
 
 F_MNIST_SEED = replace(MNIST_SEED, name="hr-f-mnist-seed", dataset="fashion_mnist")
-"""F-MNIST-SEED: the same on Fashion-MNIST. MEASURE"""
+"""F-MNIST-SEED: the same on Fashion-MNIST. Not run here."""
 
 MNIST_HYP_5_RAND_SEED = replace(
     MNIST_SEED,
@@ -96,10 +100,14 @@ MNIST_HYP_5_RAND_SEED = replace(
     shard_members=32,
 )
 """MNIST-HYP-5-RAND-SEED: 256 combinations of activation, initialisation, optimizer, learning rate, weight decay and
-dropout, five members each, every one with a seed of its own. Published: about 1 280. MEASURE"""
+dropout, five members each, every one with a seed of its own. Published: about 1 280.
+
+A cut of 128 members for the first epoch: test accuracy 39 % with a standard deviation of 33 points, 62 % with Adam and
+16 % with SGD at these learning rates. Not run further here: about 8 hours of one core.
+"""
 
 MNIST_HYP_5_FIX_SEED = replace(MNIST_HYP_5_RAND_SEED, name="hr-mnist-hyp-5-fix-seed", fixed_seeds=5)
-"""MNIST-HYP-5-FIX-SEED: the same combinations, each with the same five seeds. Published: about 1 280. MEASURE"""
+"""MNIST-HYP-5-FIX-SEED: the same combinations, each with the same five seeds. Published: about 1 280. Not run."""
 
 MNIST_HYP_1_RAND_SEED = replace(
     MNIST_HYP_5_RAND_SEED,
@@ -110,7 +118,7 @@ MNIST_HYP_1_RAND_SEED = replace(
     dropouts=(0.0, 0.25, 0.5),
 )
 """MNIST-HYP-1-RAND-SEED: 1 152 combinations, one member each with a seed of its own. Published: about 1 152; the finer
-steps of learning rate, weight decay and dropout that give as many combinations are ours. MEASURE"""
+steps of learning rate, weight decay and dropout that give as many combinations are ours. Not run here."""
 
 MNIST_HYP_1_FIX_SEED = replace(MNIST_HYP_1_RAND_SEED, name="hr-mnist-hyp-1-fix-seed", fixed_seeds=1)
-"""MNIST-HYP-1-FIX-SEED: the same 1 152 combinations, all with one seed. Published: about 1 152. MEASURE"""
+"""MNIST-HYP-1-FIX-SEED: the same 1 152 combinations, all with one seed. Published: about 1 152. Not run."""

@@ -11,7 +11,7 @@ log-uniform, everything else equally likely. A penalty l2·|w|² has the gradien
 theirs is on kernels alone, ours on biases too. Optimizer, training fraction and minibatch order are shared by blocks of
 16 members here.
 
-The full zoos are days of two cores. Any number of members has the same distribution.
+Any number of members has the same distribution.
 """
 
 from __future__ import annotations
@@ -40,10 +40,14 @@ MNIST = Recipe(
     epochs=86,
     snapshot_epochs=(0, 1, 2, 3, 20, 40, 60, 80, 86),
 )
-"""MNIST-HYP. MEASURE"""
+"""MNIST-HYP.
+
+A cut of 32 members for 2 of the 86 epochs: test accuracy 28 % with a standard deviation of 20 points, 0.5 s a member
+and epoch on one core. Not run further here: the whole zoo would take about two weeks of one core.
+"""
 
 F_MNIST = replace(MNIST, name="unterthiner-f-mnist", dataset="fashion_mnist")
-"""F-MNIST-HYP. MEASURE"""
+"""F-MNIST-HYP. Not run here."""
 
 SVHN_GRAY = replace(MNIST, name="unterthiner-svhn-gray", dataset="svhn_gray")
 """SVHN-HYP as published, in shades of grey. Not run here: SVHN is not at hand."""

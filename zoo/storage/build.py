@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -25,8 +24,8 @@ from zoo.storage.manifest import (
     write_manifest,
 )
 from zoo.storage.rows import sum_hashes
-from zoo.storage.shard_training import build_shard, train_shard
-from zoo.storage.shards import ShardHeader, ShardRange, read_shard
+from zoo.storage.shard_training import train_shard
+from zoo.storage.shards import ShardFile, ShardHeader, ShardRange, describe_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.writer import ShardWriter
 from zoo.storage.zoo import Zoo
@@ -116,13 +115,14 @@ def plan_generation(recipe: Recipe, store: Store, members: int | None = None) ->
     )
 
 
-def store_shard(plan: GenerationPlan, store: Store, members: ShardRange) -> None:
-    """Builds one shard and stores it; where it is in the store by then, that one stays."""
-    store.put_new(shard_path(plan.name, members.name), build_shard(plan.recipe, plan.data, members))
+def commit(plan: GenerationPlan, store: Store, written: Collection[ShardFile] = ()) -> Zoo:
+    """Checks what is new in the store, and writes the manifest that makes a zoo of it.
 
-
-def commit(plan: GenerationPlan, store: Store) -> Zoo:
-    """Reads and checks what is new in the store, and writes the manifest that makes a zoo of it.
+    Args:
+        plan: What the zoo consists of.
+        store: Where it lies.
+        written: Shards that this run has created, as :class:`zoo.storage.writer.ShardWriter` tells of them: they need
+            only be there still. All others that are new are read.
 
     Raises:
         ZooError: A shard is missing, damaged or of another recipe.
@@ -130,11 +130,13 @@ def commit(plan: GenerationPlan, store: Store) -> Zoo:
     known = {entry.name: entry for entry in plan.previous.shards} if plan.previous else {}
     architectures = list(plan.previous.architectures) if plan.previous else []
     remade = {shard.name for shard in plan.missing}
+    present = set(store.list(shard_path(plan.name, ""))) if written else set()
+    ours = {file.members: file for file in written if shard_path(plan.name, file.members.name) in present}
     entries = []
     for shard in plan.shards:
         entry = known.get(shard.name)
         if entry is None or shard.name in remade:
-            fresh = _read_entry(plan, store, shard, architectures)
+            fresh = _entry(ours.get(shard) or _checked(plan, store, shard), architectures)
             if entry is not None and fresh.content_sha256 != entry.content_sha256:
                 raise ZooError(
                     f"{store.join(shard_path(plan.name, shard.name))} was missing and has been made anew, but with "
@@ -184,16 +186,18 @@ def generate_zoo(
     done = plan.recipe.members - sum(shard.end - shard.first for shard in plan.missing)
     report = progress or (lambda _done, _total: None)
     report(done, plan.recipe.members)
+    written: list[ShardFile] = []
 
-    def stored(shard: ShardRange) -> None:
+    def stored(shard: ShardRange, file: ShardFile | None) -> None:
         nonlocal done
         done += shard.end - shard.first
+        written.extend([file] if file else [])
         report(done, plan.recipe.members)
 
     with ShardWriter(store, plan.name, stored) as writer:
         for shard in plan.missing:
             writer.write(train_shard(plan.recipe, plan.data, shard))
-    return commit(plan, store)
+    return commit(plan, store, written)
 
 
 def check_header(header: ShardHeader, digest: str, members: ShardRange, where: str) -> None:
@@ -214,10 +218,8 @@ def check_header(header: ShardHeader, digest: str, members: ShardRange, where: s
         )
 
 
-def _read_entry(
-    plan: GenerationPlan, store: Store, members: ShardRange, architectures: list[Mapping[str, object]]
-) -> ShardEntry:
-    """Checks a stored shard and describes it; adds its architecture to the list if it is new."""
+def _checked(plan: GenerationPlan, store: Store, members: ShardRange) -> ShardFile:
+    """Reads the whole of a stored shard, checks it and describes it."""
     path = shard_path(plan.name, members.name)
     where = store.join(path)
     try:
@@ -229,16 +231,20 @@ def _read_entry(
     rows = (members.end - members.first) * len(plan.recipe.snapshot_epochs)
     if len(table) != rows:
         raise ZooError(f"{where} has {len(table)} rows, expected {rows}; delete it and run `zooscale generate` again")
-    architecture = header.architecture.to_json()
-    if architecture not in architectures:
-        architectures.append(architecture)
+    return describe_shard(data, where)
+
+
+def _entry(file: ShardFile, architectures: list[Mapping[str, object]]) -> ShardEntry:
+    """The manifest's entry of a shard, whose architecture is added to the list if it is new."""
+    if file.architecture not in architectures:
+        architectures.append(file.architecture)
     return ShardEntry(
-        name=members.name,
-        first=members.first,
-        end=members.end,
-        architecture=architectures.index(architecture),
-        rows=rows,
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        content_sha256=header.content_sha256,
+        name=file.members.name,
+        first=file.members.first,
+        end=file.members.end,
+        architecture=architectures.index(file.architecture),
+        rows=file.rows,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        content_sha256=file.content_sha256,
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
 from pathlib import Path
+from typing import BinaryIO
 
 # A file being written; never listed, so that a crash leaves nothing that looks finished.
 PARTIAL_SUFFIX = ".partial"
 # What link() answers on file systems that have no hard links.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+# So often a folder is made again that another process finds empty and removes before there is a file in it.
+FOLDER_ATTEMPTS = 20
 
 
 def replace_file(target: Path, data: bytes) -> None:
@@ -46,10 +50,9 @@ def create_file(target: Path, data: bytes) -> bool:
 
 def _write_partial(target: Path, data: bytes) -> Path:
     """Writes beside ``target``, down to the disk, under a name that is never listed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
     try:
-        with partial.open("xb") as file:
+        with _create(partial) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -57,3 +60,12 @@ def _write_partial(target: Path, data: bytes) -> Path:
         partial.unlink(missing_ok=True)
         raise
     return partial
+
+
+def _create(path: Path) -> BinaryIO:
+    """A new file, in a folder that is made where there is none."""
+    for _ in range(FOLDER_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("xb")
+    return path.open("xb")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.config import from_json, to_json
-from zoo.storage.errors import ZooError
+from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.store import Store
 
 MANIFEST_VERSION = 1
@@ -101,8 +101,8 @@ class Manifest:
                 return from_json(cls, value | {"shards": [from_json(ShardEntry, entry) for entry in value["shards"]]})
         except (KeyError, TypeError, ValueError) as error:
             raise ZooError(
-                f"{where} is damaged ({error}). Delete it: the manifest before it then counts, or "
-                "`zooscale generate` writes it anew from the shards"
+                f"{where} is damaged ({error}). Delete it, and {REMAKE}: the manifest is written anew from the "
+                "shards, or the one before it counts"
             ) from error
         raise ZooError(f"{where} has schema version {version}; this release reads {MANIFEST_VERSION}")
 
@@ -208,7 +208,8 @@ def require_manifest(store: Store, name: str) -> Manifest:
         recipe = name.rpartition("-")[0] or name
         raise ZooError(
             f"zoo {name} in {store.uri} is unfinished: {shards} shard{'s' * (shards != 1)} but no manifest. "
-            f"`zooscale generate {recipe}` with the same options continues where it stopped; "
+            f"`zooscale generate {recipe}`, or the `zooscale import` that it comes from, continues where it stopped if "
+            "given the same options; "
             f"`zooscale verify {name} --remove-unfinished` deletes it"
         )
     return manifest

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
+
+from zoo.storage.remote_file import SeekableFile
 
 Range = tuple[int, int]
 # Ranges so close together are fetched as one: a request costs more than some bytes too many.
@@ -48,7 +49,7 @@ def joined(ranges: Iterable[Range]) -> list[Range]:
     return found
 
 
-class PartialFile(io.RawIOBase):
+class PartialFile(SeekableFile):
     """A file of which some parts are at hand; reading outside of them is an error.
 
     Args:
@@ -57,21 +58,8 @@ class PartialFile(io.RawIOBase):
     """
 
     def __init__(self, size: int, parts: dict[int, bytes]) -> None:
-        self._size, self._at = size, 0
+        super().__init__(size)
         self._parts = sorted(parts.items())
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
 
     def read(self, size: int | None = -1) -> Any:
         """As ``io.RawIOBase.read``; a view of what is at hand, not a copy.

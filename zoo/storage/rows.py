@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from zoo.architecture import Architecture
-from zoo.config import canonical_json, digest
+from zoo.config import digest, to_json
 from zoo.population import Member
 from zoo.tasks import parse_task
 
@@ -77,11 +78,16 @@ def weights_of(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def members_of(table: pa.Table) -> Iterator[Member]:
-    """How each row was trained; what is not known of an imported member has its default (seed 0)."""
-    names = list(MEMBER_COLUMNS)
-    for row in table.select(names).to_pylist():
-        known = {field.name: row[name] for name, field in MEMBER_COLUMNS.items() if row[name] is not None}
-        yield Member(**{"seed": 0} | known)
+    """How each row was trained; what is not known of an imported member has its default (seed 0).
+
+    Rows that follow one another and are trained alike, as the snapshots of a member are, get the same object.
+    """
+    before: dict[str, object] = {}
+    for row in table.select(list(MEMBER_COLUMNS)).to_pylist():
+        if row != before:
+            known = {field.name: row[name] for name, field in MEMBER_COLUMNS.items() if row[name] is not None}
+            before, member = row, Member(**{"seed": 0} | known)
+        yield member
 
 
 def content_hash(table: pa.Table, architecture: Architecture) -> str:
@@ -96,9 +102,13 @@ def content_hash(table: pa.Table, architecture: Architecture) -> str:
     of_architecture = digest(architecture)
     weights_MP = weights_of(table["weights"]).astype("<f4", copy=False)
     rest = table.select(["dataset", "epoch", "step", "imported"]).to_pylist()
-    total = 0
+    total, before = 0, None
     for member, row, weights_P in zip(members_of(table), rest, weights_MP, strict=True):
-        state = hashlib.sha256(canonical_json({"architecture": of_architecture, "member": member, **row}).encode())
+        if member is not before:
+            before, spec = member, to_json(member)
+        # As canonical_json does, for values that are plain already.
+        told = {"architecture": of_architecture, "member": spec, **row}
+        state = hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
         state.update(weights_P.tobytes())
         total += int.from_bytes(state.digest(), "big")
     return f"{total % 2**256:064x}"

@@ -6,7 +6,6 @@ Shape letters: M rows, P parameters.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zoo.storage.errors import ZooError
+from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.ranges import PartialFile, Range, column_ranges
 from zoo.storage.rows import weights_of
 from zoo.storage.shards import damage_of, open_shard, read_header
@@ -31,7 +30,7 @@ CACHED_FOOTERS = 256
 FOOTER_BYTES, FOOTER_SHARE, FOOTER_END = 1 << 16, 128, 8
 # Shards of object storage that are waited for at the same time.
 REMOTE_SHARDS = 8
-REMEDY = "`zooscale verify` lists all damage of a zoo; delete the file and run `zooscale generate` again"
+REMEDY = f"`zooscale verify` lists all damage of a zoo; delete the file and {REMAKE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,18 +195,16 @@ class ShardReader:
         try:
             raw = self._local_file(source) if self.store.is_local else self._fetched(source, ranges)
         except FileNotFoundError as error:
-            raise ZooError(f"{where} is missing; run `zooscale generate` again to make it anew") from error
+            raise ZooError(f"{where} is missing; {REMAKE}") from error
         with raw, open_shard(raw, where, footer) as file:
             yield file
 
     def _local_file(self, source: ShardSource) -> BinaryIO:
-        """A shard on local disk, opened."""
-        raw = self.store.open(source.path)
-        size = os.fstat(raw.fileno()).st_size
+        """A shard on local disk, mapped into memory: what is read is not copied first."""
+        size = self.store.size(source.path)
         if size != source.size_bytes:
-            raw.close()
             raise self._truncated(source, f"it has {size} bytes, not {source.size_bytes}")
-        return raw
+        return cast(BinaryIO, pa.memory_map(self.store.join(source.path)))
 
     def _fetched(self, source: ShardSource, ranges: Sequence[Range] | None) -> BinaryIO:
         """A shard on object storage of which some parts are at hand, all asked for at once; by default its footer."""

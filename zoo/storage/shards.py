@@ -6,6 +6,7 @@ A row is one snapshot; rows are sorted by member, then epoch. Shape letters: M r
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from zoo.config import canonical_json
 from zoo.population import Population
 from zoo.recipes import RecipeLike
 from zoo.storage.environment import environment
-from zoo.storage.errors import ZooError
+from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.rows import MEMBER_COLUMNS, METRIC_COLUMNS, content_hash, finite_rows, shard_schema, split_of
 
 SCHEMA_VERSION = 3
@@ -99,6 +100,45 @@ class ShardContents:
     imported: Sequence[str] = ()
     unknown: Sequence[frozenset[str]] = ()
     environment: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardFile:
+    """What a manifest says of a stored shard.
+
+    Attributes:
+        members: Which members it holds.
+        architecture: Their architecture as JSON.
+        rows: Number of snapshots.
+        size_bytes: Size of the file.
+        sha256: Hash of the file.
+        content_sha256: Hash over ids, specs and weights.
+    """
+
+    members: ShardRange
+    architecture: Mapping[str, Any]
+    rows: int
+    size_bytes: int
+    sha256: str
+    content_sha256: str
+
+
+def describe_shard(data: bytes, where: str) -> ShardFile:
+    """What a shard's bytes are; the weights are not looked at.
+
+    Raises:
+        ZooError: It is damaged or no shard.
+    """
+    file = open_shard(io.BytesIO(data), where)
+    header = read_header(file.schema_arrow, where)
+    return ShardFile(
+        members=header.members,
+        architecture=header.architecture.to_json(),
+        rows=file.metadata.num_rows,
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        content_sha256=header.content_sha256,
+    )
 
 
 def encode_shard(contents: ShardContents) -> bytes:
@@ -233,7 +273,7 @@ def damage_of(where: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         raise ZooError(
             f"{where} is corrupted or truncated ({error}). `zooscale verify` lists all damage of a zoo; "
-            "delete the file and run `zooscale generate` again to make it anew"
+            f"delete the file and {REMAKE}"
         ) from error
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
@@ -18,6 +18,7 @@ from zoo.storage import s3
 from zoo.storage.backoff import patience_s, waits
 from zoo.storage.errors import ZooError
 from zoo.storage.local import PARTIAL_SUFFIX, create_file, replace_file
+from zoo.storage.remote_file import RemoteFile
 
 DEFAULT_STORE = "./store"
 # Attempts that fail before it is said that there will be more: a short disturbance is nobody's business.
@@ -92,7 +93,7 @@ class Store:
             attempts += 1
             try:
                 if self._is_s3:
-                    s3.create(self._fs, key, data, exclusive=self._creates_exclusively())
+                    s3.create(self._fs, key, data, exclusive=self.exclusive)
                 else:
                     self._fs.pipe_file(key, data, mode="create")
             except FileExistsError:
@@ -126,9 +127,9 @@ class Store:
             ZooError: The store cannot be written.
         """
         if self._is_s3:
-            self._do("write", folder, self._creates_exclusively)
+            self._do("write", folder, lambda: self.exclusive)
         else:
-            probe = f"{folder}/.writable"
+            probe = f"{folder}/.{secrets.token_hex(8)}{PARTIAL_SUFFIX}"  # of this process alone, and never listed
             self.put(probe, b"")
             self.delete(probe)
 
@@ -248,6 +249,22 @@ class Store:
         return left
 
     @property
+    def exclusive(self) -> bool:
+        """Whether an object that :meth:`put_new` has created stays as it was written, whoever else is writing.
+
+        A server on S3 is asked once whether it refuses to create an object that exists.
+        """
+        if self._exclusive is None:
+            self._exclusive = s3.honours_create(self._fs, self._root)
+            if not self._exclusive:
+                logger.warning(
+                    "%s does not check that an object is new (If-None-Match): two processes that write the same shard "
+                    "in the same instant both will; let one `zooscale generate` at a time work on a zoo there",
+                    s3.endpoint(self._fs),
+                )
+        return self._exclusive
+
+    @property
     def _fs(self) -> Any:
         """The file system; a forked process, such as a ``DataLoader``'s worker, needs connections of its own.
 
@@ -260,18 +277,6 @@ class Store:
     @property
     def _bucket(self) -> str:
         return self._root.partition("/")[0]
-
-    def _creates_exclusively(self) -> bool:
-        """Whether the server refuses to create an object that exists; asked once."""
-        if self._exclusive is None:
-            self._exclusive = s3.honours_create(self._fs, self._root)
-            if not self._exclusive:
-                logger.warning(
-                    "%s does not check that an object is new (If-None-Match): two processes that write the same shard "
-                    "in the same instant both will; let one `zooscale generate` at a time work on a zoo there",
-                    s3.endpoint(self._fs),
-                )
-        return self._exclusive
 
     def _find(self, prefix: str) -> Paths:
         """Paths of all objects in a folder, at any depth."""
@@ -372,41 +377,6 @@ class Store:
             return f"cannot {verb} {where}: {s3.explain(self._fs, self._bucket, failure)}"
         remedy = "make it writable or choose another store" if verb == "write" else "check the store's address"
         return f"cannot {verb} {where}: {failure}; {remedy}"
-
-
-class RemoteFile(io.RawIOBase):
-    """An object on object storage as a file: every read is one request for just those bytes, repeated if need be."""
-
-    def __init__(self, store: Store, path: str, size: int) -> None:
-        self._store, self._path, self._size = store, path, size
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = base + offset
-        return self._at
-
-    def read(self, size: int | None = -1) -> bytes:
-        end = self._size if size is None or size < 0 else min(self._at + size, self._size)
-        if end <= self._at:
-            return b""
-        (data,) = self._store.read_ranges(self._path, [(self._at, end)])
-        self._at += len(data)
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def _file_system(uri: str) -> tuple[Any, str]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from zoo.config import canonical_json
 from zoo.recipes import Recipe
-from zoo.storage.errors import ZooError
+from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.manifest import (
     Manifest,
     ShardEntry,
@@ -73,7 +73,7 @@ def verify(zoo: Zoo | str) -> list[Finding]:
     for path, entry in listed.items():
         where = zoo.store.join(path)
         if path not in present:
-            findings.append(Finding("missing shard", where, "the manifest lists it; generate the zoo again"))
+            findings.append(Finding("missing shard", where, f"the manifest lists it; {REMAKE}"))
         else:
             findings += [Finding(kind, where, detail) for kind, detail in _shard_faults(zoo, entry, path)]
     findings += [

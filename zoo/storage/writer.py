@@ -10,8 +10,12 @@ from collections.abc import Callable
 from types import TracebackType
 
 from zoo.storage.manifest import shard_path
-from zoo.storage.shards import ShardContents, ShardRange, encode_shard
+from zoo.storage.shards import ShardContents, ShardFile, ShardRange, describe_shard, encode_shard
 from zoo.storage.store import Store
+
+# What is called for each shard that is on storage: which one, and what it is where this process wrote it and nobody
+# can have replaced it since. Of another's shard nothing is known.
+Stored = Callable[[ShardRange, ShardFile | None], object]
 
 # What an upload under way is given when training has failed or was interrupted.
 GRACE_S = 5.0
@@ -31,7 +35,7 @@ class ShardWriter:
         stored: Called, in that thread, for each shard that is on storage.
     """
 
-    def __init__(self, store: Store, zoo: str, stored: Callable[[ShardRange], object] = lambda _members: None) -> None:
+    def __init__(self, store: Store, zoo: str, stored: Stored = lambda _members, _file: None) -> None:
         self._store, self._zoo, self._stored = store, zoo, stored
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -74,7 +78,8 @@ class ShardWriter:
 
     def _write(self, contents: ShardContents) -> None:
         try:
-            self._store.put_new(shard_path(self._zoo, contents.members.name), encode_shard(contents))
-            self._stored(contents.members)
+            path, data = shard_path(self._zoo, contents.members.name), encode_shard(contents)
+            known = self._store.put_new(path, data) and self._store.exclusive
+            self._stored(contents.members, describe_shard(data, path) if known else None)
         except BaseException as error:  # raised where the training thread waits
             self._failure = error

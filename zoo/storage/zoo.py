@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,10 @@ from zoo.architecture import Architecture, TensorSpec
 from zoo.data import ImageData, load_dataset
 from zoo.population import Population
 from zoo.recipes import Imported, RecipeLike, recipe_from_json
-from zoo.storage.errors import ZooError
+from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.manifest import ZOOS, Manifest, require_manifest, resolve_name, shard_path
-from zoo.storage.rows import SPLITS, hash_number, members_of
+from zoo.storage.rows import members_of
+from zoo.storage.selection import Epochs, Selection
 from zoo.storage.shard_reader import ShardReader, ShardSource
 from zoo.storage.store import DEFAULT_STORE, Store
 
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 # Below this share of all members (one in so many), rows are read of those members alone.
 FEW = 8
-
-Epochs = Literal["last", "one"] | Collection[int] | None
 
 
 def locate(zoo: str | os.PathLike[str], store: Store | str | None = None) -> tuple[Store, str]:
@@ -101,7 +100,7 @@ class Zoo:
             raise ZooError(
                 f"the manifest of {where} is of another recipe: it says digest {manifest.digest[:8]}, its recipe and "
                 f"data set have {recipe.digest(manifest.dataset_sha256)[:8]}. Restore the manifest of this zoo, or "
-                "delete it and run `zooscale generate` again"
+                f"delete it and {REMAKE}"
             )
         return cls(store, name, manifest)
 
@@ -243,25 +242,15 @@ class Zoo:
         architecture: Architecture | None = None,
     ) -> np.ndarray:
         """The rows of :attr:`snapshots` that :meth:`population` reads: increasing, int64, of any layouts."""
-        if split is not None and split not in SPLITS:
-            raise ValueError(f"split is {split!r}; allowed: {', '.join(SPLITS)}, or None for all")
-        if limit is not None and limit < 1:
-            raise ValueError(f"limit is {limit}; allowed: 1 or more, or None for all")
-        unknown = [member for member in members or () if not 0 <= member < len(self)]
-        if unknown:
-            raise ValueError(f"zoo {self.name} has no member {unknown[0]}; it has 0 to {len(self) - 1}")
+        wanted = Selection(zoo=self.name, recipe=self.recipe, split=split, members=members, epochs=epochs, limit=limit)
         table, number_M = self._table(members)
-        member_M = table["member"].to_numpy()
-        chosen_M = np.ones(len(table), dtype=bool)
-        if split is not None:
-            chosen_M &= np.asarray(table["split"].to_pylist()) == split
-            if not chosen_M.any() and members is None:
-                raise ZooError(
-                    f"zoo {self.name} has no {split} members: with {len(self)} members in blocks of "
-                    f"{self.recipe.block_members}, make it larger or set block_members lower"
-                )
-        if members is not None:
-            chosen_M &= np.isin(member_M, list(members))
+        chosen_M = wanted.of_split(table)
+        if not chosen_M.any() and members is None:
+            raise ZooError(
+                f"zoo {self.name} has no {split} members: with {len(self)} members in blocks of "
+                f"{self.recipe.block_members}, make it larger or set block_members lower"
+            )
+        chosen_M &= wanted.of_members(table)
         if architecture is not None:
             if architecture.layout not in self.layouts:
                 raise ValueError(
@@ -269,7 +258,7 @@ class Zoo:
                     f"parameters; {self._layout_summary(range(len(self.layouts)))}"
                 )
             chosen_M &= self._layout_of(number_M) == self.layouts.index(architecture.layout)
-        chosen_M &= self._in_epochs(member_M, table["epoch"].to_numpy(), epochs)
+        chosen_M &= wanted.of_epochs(table)
         if not include_diverged:
             finite_M = ~table["diverged"].to_numpy()
             if left_out := int((chosen_M & ~finite_M).sum()):
@@ -277,9 +266,7 @@ class Zoo:
                     "zoo %s: %d of %d chosen snapshots diverged and are left out", self.name, left_out, chosen_M.sum()
                 )
             chosen_M &= finite_M
-        if limit is not None:
-            chosen_M &= np.isin(member_M, np.unique(member_M[chosen_M])[:limit])
-        rows: np.ndarray = number_M[chosen_M]
+        rows: np.ndarray = number_M[wanted.within_limit(table, chosen_M)]
         if not len(rows):
             raise ZooError(
                 f"zoo {self.name} with {len(self)} members has no snapshots with split {split!r}, epochs {epochs!r}"
@@ -406,22 +393,3 @@ class Zoo:
         ]
         more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
         return f"there are {len(listed)} parameter layouts ({', '.join(listed[:4])}{more})"
-
-    def _in_epochs(self, member_M: np.ndarray, epoch_M: np.ndarray, epochs: Epochs) -> np.ndarray:
-        """Which snapshots are of the epochs asked for."""
-        trained = [epoch for epoch in self.recipe.snapshot_epochs if epoch > 0]
-        if epochs is None:
-            return epoch_M > 0
-        if epochs == "last":
-            return epoch_M == trained[-1]
-        if epochs == "one":
-            ids, place_M = np.unique(member_M, return_inverse=True)
-            epoch_of_id = np.array([trained[hash_number("epoch", int(i)) % len(trained)] for i in ids])
-            return epoch_M == epoch_of_id[place_M]
-        named = isinstance(epochs, Collection) and not isinstance(epochs, str)
-        if not named or any(epoch not in self.recipe.snapshot_epochs for epoch in epochs):
-            raise ValueError(
-                f"epochs is {epochs!r}; allowed: 'last', 'one', or a list of those that zoo {self.name} has: "
-                f"{', '.join(map(str, self.recipe.snapshot_epochs))}"
-            )
-        return np.isin(epoch_M, list(epochs))

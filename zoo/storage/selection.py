@@ -1,0 +1,89 @@
+"""Which snapshots of a zoo are wanted.
+
+Shape letters: M snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from zoo.recipes import RecipeLike
+from zoo.storage.rows import SPLITS, hash_number
+
+Epochs = Literal["last", "one"] | Collection[int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What is asked for, checked against what a zoo has; see ``Zoo.population`` for the words.
+
+    Attributes:
+        zoo: Name of the zoo, for errors.
+        recipe: Its recipe.
+        split: "train", "validation" or "test" members; all where ``None``.
+        members: Only these; all where ``None``.
+        epochs: Which epochs.
+        limit: At most so many members; all where ``None``.
+    """
+
+    zoo: str
+    recipe: RecipeLike
+    split: str | None
+    members: Collection[int] | None
+    epochs: Epochs
+    limit: int | None
+
+    def __post_init__(self) -> None:
+        if self.split is not None and self.split not in SPLITS:
+            raise ValueError(f"split is {self.split!r}; allowed: {', '.join(SPLITS)}, or None for all")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit is {self.limit}; allowed: 1 or more, or None for all")
+        for member in () if self.members is None else self.members:
+            if not 0 <= member < self.recipe.members:
+                raise ValueError(f"zoo {self.zoo} has no member {member}; it has 0 to {self.recipe.members - 1}")
+        if self.epochs is None or (isinstance(self.epochs, str) and self.epochs in ("last", "one")):
+            return
+        named = isinstance(self.epochs, Collection) and not isinstance(self.epochs, str)
+        if not named or any(epoch not in self.recipe.snapshot_epochs for epoch in self.epochs):
+            raise ValueError(
+                f"epochs is {self.epochs!r}; allowed: 'last', 'one', or a list of those that zoo {self.zoo} has: "
+                f"{', '.join(map(str, self.recipe.snapshot_epochs))}"
+            )
+
+    def of_split(self, table: pa.Table) -> np.ndarray:
+        """Which rows are of the split, bool ``[M]``."""
+        if self.split is None:
+            return np.ones(len(table), dtype=bool)
+        return np.asarray(table["split"].to_pylist()) == self.split
+
+    def of_members(self, table: pa.Table) -> np.ndarray:
+        """Which rows are of the members, bool ``[M]``."""
+        if self.members is None:
+            return np.ones(len(table), dtype=bool)
+        return np.isin(table["member"].to_numpy(), list(self.members))
+
+    def of_epochs(self, table: pa.Table) -> np.ndarray:
+        """Which rows are of the epochs, bool ``[M]``."""
+        member_M, epoch_M = table["member"].to_numpy(), table["epoch"].to_numpy()
+        trained = [epoch for epoch in self.recipe.snapshot_epochs if epoch > 0]
+        if self.epochs is None:
+            return np.asarray(epoch_M > 0)
+        if isinstance(self.epochs, str) and self.epochs == "last":
+            return np.asarray(epoch_M == trained[-1])
+        if isinstance(self.epochs, str):
+            ids, place_M = np.unique(member_M, return_inverse=True)
+            epoch_of_id = np.array([trained[hash_number("epoch", int(i)) % len(trained)] for i in ids])
+            return np.asarray(epoch_M == epoch_of_id[place_M])
+        return np.isin(epoch_M, list(self.epochs))
+
+    def within_limit(self, table: pa.Table, chosen_M: np.ndarray) -> np.ndarray:
+        """Which of the chosen rows are of the first members among them, bool ``[M]``."""
+        if self.limit is None:
+            return chosen_M
+        member_M = table["member"].to_numpy()
+        return chosen_M & np.isin(member_M, np.unique(member_M[chosen_M])[: self.limit])
