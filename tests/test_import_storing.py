@@ -53,6 +53,14 @@ def test_an_interrupted_import_is_no_zoo_and_the_same_command_finishes_it(tree, 
     assert verify(zoo) == []
 
 
+def test_the_same_import_brings_back_a_lost_shard(tree, tmp_path):
+    zoo = store_source(open_source(tree), Store(tmp_path / "store"))
+    (Path(zoo.uri) / "shards" / zoo.manifest.shards[1].name).unlink()
+    again = store_source(open_source(tree), zoo.store)
+    assert again.manifest == zoo.manifest
+    assert verify(again) == []
+
+
 def test_a_store_that_cannot_be_written_is_found_out_before_anything_is_read(tree, tmp_path, monkeypatch):
     source = open_source(tree)
     monkeypatch.setattr(type(source.zoo), "read", lambda *_: pytest.fail("the source was read"))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
+from zoo.storage.build import shard_entry
 from zoo.storage.environment import environment
 from zoo.storage.errors import ZooError
-from zoo.storage.manifest import MANIFEST_VERSION, Manifest, ShardEntry, shard_path, write_manifest
+from zoo.storage.manifest import MANIFEST_VERSION, Manifest, ShardEntry, read_manifest, shard_path, write_manifest
 from zoo.storage.rows import sum_hashes
-from zoo.storage.shards import ShardContents, ShardHeader, encode_shard, open_shard, read_header
+from zoo.storage.shards import ShardContents, ShardFile, describe_shard, encode_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -28,7 +27,7 @@ def store_shards(
     count: int,
     progress: Progress | None = None,
 ) -> Zoo:
-    """Stores shards, and the manifest that makes a zoo of them.
+    """Stores shards that are missing, and the manifest that makes a zoo of all of them.
 
     Raises:
         ZooError: The store cannot be written, or has a shard of that name with other content.
@@ -36,7 +35,7 @@ def store_shards(
     entries: list[ShardEntry] = []
     architectures: list[Mapping[str, object]] = []
     for done, contents in enumerate(shards, start=1):
-        entries.append(_store_shard(store, name, contents, architectures))
+        entries.append(shard_entry(_store_shard(store, name, contents), architectures))
         if progress is not None:
             progress(done, count)
     manifest = Manifest(
@@ -51,41 +50,32 @@ def store_shards(
         environment=environment(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    write_manifest(store, name, manifest)
+    before = read_manifest(store, name)
+    if before is None or before.shards != manifest.shards:
+        write_manifest(store, name, manifest)
     return Zoo.open(name, store=store)
 
 
-def _store_shard(
-    store: Store, zoo: str, contents: ShardContents, architectures: list[Mapping[str, object]]
-) -> ShardEntry:
+def is_whole(store: Store, name: str) -> bool:
+    """Whether there is such a zoo, and all shards that its manifest lists are there."""
+    manifest = read_manifest(store, name)
+    if manifest is None:
+        return False
+    present = set(store.list(shard_path(name, "")))
+    return all(shard_path(name, entry.name) in present for entry in manifest.shards)
+
+
+def _store_shard(store: Store, zoo: str, contents: ShardContents) -> ShardFile:
     """Stores one shard; what is there already stays, if it is the same."""
     data = encode_shard(contents)
     path = shard_path(zoo, contents.members.name)
-    header, rows = _header(data, path)
-    if not store.put_new(path, data):
-        data = store.read(path)
-        found, rows = _header(data, store.join(path))
-        if found.content_sha256 != header.content_sha256 or found.digest != header.digest:
-            raise ZooError(
-                f"{store.join(path)} is there already with other content; `zooscale verify {zoo} --remove-unfinished` "
-                "deletes it where no manifest lists it"
-            )
-    architecture = header.architecture.to_json()
-    if architecture not in architectures:
-        architectures.append(architecture)
-    return ShardEntry(
-        name=contents.members.name,
-        first=contents.members.first,
-        end=contents.members.end,
-        architecture=architectures.index(architecture),
-        rows=rows,
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        content_sha256=header.content_sha256,
-    )
-
-
-def _header(data: bytes, where: str) -> tuple[ShardHeader, int]:
-    """What a shard says about itself, and how many rows it has."""
-    file = open_shard(io.BytesIO(data), where)
-    return read_header(file.schema_arrow, where), file.metadata.num_rows
+    file = describe_shard(data, path)
+    if store.put_new(path, data):
+        return file
+    found = describe_shard(store.read(path), store.join(path))
+    if (found.members, found.content_sha256) != (file.members, file.content_sha256):
+        raise ZooError(
+            f"{store.join(path)} is there already with other content; `zooscale verify {zoo} --remove-unfinished` "
+            "deletes it where no manifest lists it"
+        )
+    return found

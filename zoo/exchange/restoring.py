@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from zoo.architecture import Architecture
 from zoo.config import to_json
-from zoo.exchange.committing import Progress, store_shards
+from zoo.exchange.committing import Progress, is_whole, store_shards
 from zoo.exchange.exported import DATA, FOLDER, SNAPSHOTS, ExportedShard, ExportedZoo, measured_hash, snapshot_file
 from zoo.population import single_architecture
 from zoo.storage.errors import ZooError
@@ -41,13 +41,13 @@ def restore(exported: ExportedZoo, store: Store, progress: Progress | None = Non
         ZooError: The store cannot be written, or has a zoo of that name with other members.
     """
     previous = read_manifest(store, exported.name)
-    if previous is not None:
-        if previous.content_sha256 == exported.content_sha256:
-            return Zoo.open(exported.name, store=store)
+    if previous is not None and previous.content_sha256 != exported.content_sha256:
         raise ZooError(
             f"{store.uri} has zoo {exported.name} already, with {previous.members} members and other content than the "
             f"{exported.members} of {exported.path}; import it into another store"
         )
+    if is_whole(store, exported.name):
+        return Zoo.open(exported.name, store=store)
     for shard, contents in zip(exported.shards, _shards(exported), strict=True):
         header, _ = read_shard(encode_shard(contents), str(exported.path))
         if header.content_sha256 != shard.content_sha256:

@@ -16,12 +16,11 @@ from zoo.architecture import Architecture
 from zoo.config import canonical_json
 from zoo.data.images import ImageData
 from zoo.evaluation import evaluate
-from zoo.exchange.committing import Progress, store_shards
+from zoo.exchange.committing import Progress, is_whole, store_shards
 from zoo.exchange.foreign.source import ForeignNetwork, ForeignSnapshots, ForeignZoo
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes.imported import Imported
 from zoo.storage.build import zoo_name
-from zoo.storage.manifest import read_manifest
 from zoo.storage.rows import MEMBER_COLUMNS
 from zoo.storage.shard_training import measure
 from zoo.storage.shards import ShardContents, ShardRange
@@ -95,7 +94,7 @@ def store_zoo(
     dataset_sha256 = data.sha256 if data else ""
     digest = recipe.digest(dataset_sha256)
     name = zoo_name(recipe, digest)
-    if read_manifest(store, name) is not None:
+    if is_whole(store, name):
         return Zoo.open(name, store=store)
 
     def shards() -> Iterator[ShardContents]:

@@ -136,7 +136,7 @@ def commit(plan: GenerationPlan, store: Store, written: Collection[ShardFile] = 
     for shard in plan.shards:
         entry = known.get(shard.name)
         if entry is None or shard.name in remade:
-            fresh = _entry(ours.get(shard) or _checked(plan, store, shard), architectures)
+            fresh = shard_entry(ours.get(shard) or _checked(plan, store, shard), architectures)
             if entry is not None and fresh.content_sha256 != entry.content_sha256:
                 raise ZooError(
                     f"{store.join(shard_path(plan.name, shard.name))} was missing and has been made anew, but with "
@@ -234,7 +234,7 @@ def _checked(plan: GenerationPlan, store: Store, members: ShardRange) -> ShardFi
     return describe_shard(data, where)
 
 
-def _entry(file: ShardFile, architectures: list[Mapping[str, object]]) -> ShardEntry:
+def shard_entry(file: ShardFile, architectures: list[Mapping[str, object]]) -> ShardEntry:
     """The manifest's entry of a shard, whose architecture is added to the list if it is new."""
     if file.architecture not in architectures:
         architectures.append(file.architecture)
