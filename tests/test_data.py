@@ -181,11 +181,15 @@ def test_real_mnist():
     assert (len(data.train), len(data.validation), len(data.test)) == (55_000, 5_000, 10_000)
 
 
+def no_images():
+    return {}
+
+
 def test_unknown_and_malformed_data_sets_are_refused():
     with pytest.raises(ValueError, match="unknown data set 'imagenet'; known: cifar10"):
         load_dataset("imagenet")
     with pytest.raises(ValueError, match=r"must return a zoo\.data\.ImageData"):
-        load_dataset("builtins:dict")
+        load_dataset("test_data:no_images")
     pixels = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     with pytest.raises(ValueError, match="expected uint8"):
         Images(pixels.float(), torch.zeros(3, dtype=torch.int64), 1.0)

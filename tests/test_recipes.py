@@ -208,3 +208,9 @@ def test_canonical_json_is_independent_of_order_and_strict():
 def test_lookup_of_an_unknown_name_lists_the_registry():
     with pytest.raises(ValueError, match="unknown fruit 'pear'; known: apple, fig"):
         lookup({"fig": 1, "apple": 2}, "pear", "fruit")
+
+
+@pytest.mark.parametrize("name", ["os:abort", "importlib.util:find_spec", "builtins:exit"])
+def test_lookup_takes_nothing_of_the_standard_library(name):
+    with pytest.raises(ValueError, match="is of Python's standard library; name a module of your own"):
+        lookup({}, name, "data set")

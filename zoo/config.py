@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -83,6 +84,8 @@ def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:
         name: A key of ``registry``, or ``module:attribute`` for an entry of the user's own.
         what: What the entries are, for the error message ("recipe", "data set").
 
+    Names also come with zoos that others made, so nothing of Python's standard library is taken: ``os:abort``.
+
     Raises:
         ValueError: There is no such entry; the message lists those there are.
     """
@@ -93,6 +96,8 @@ def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:
         raise ValueError(
             f"unknown {what} {name!r}; known: {', '.join(sorted(registry))}, or module:attribute for your own"
         )
+    if module_name.partition(".")[0] in sys.stdlib_module_names:
+        raise ValueError(f"{what} {name!r}: {module_name} is of Python's standard library; name a module of your own")
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except ModuleNotFoundError as error:

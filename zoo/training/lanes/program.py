@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -119,8 +120,9 @@ def obstacle(architecture: Architecture) -> str | None:
     return None
 
 
+@lru_cache(maxsize=64)
 def compiled(architecture: Architecture, batch: int) -> Program:
-    """The program of an architecture.
+    """The program of an architecture; nobody writes to its arrays, so that one is enough for all who ask.
 
     Args:
         architecture: One without :func:`obstacle`.
