@@ -77,7 +77,7 @@ class Recipe:
         dropout_range: Range in place of the choices, drawn uniformly.
         training_fractions: Choices of the share of training images.
         tasks: What members are to tell apart, as in ``zoo.tasks``; members of a task lie in one split.
-        subset_size: If not 0, each block is trained on exactly so many images that no other block has.
+        subset_size: If not 0, each block is trained on exactly so many images that no other block of its task has.
         fixed_seeds: If not 0, there are only so many seeds: each fixes initialisation, dropout, minibatch order and
             training subset of the blocks that have it. Otherwise each member and each block has its own.
         design: "random": choices are drawn independently. "grid": every combination of activation, optimizer,
