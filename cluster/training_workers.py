@@ -5,6 +5,7 @@ Imported when there is something to train, after :func:`cluster.runtime.quieten`
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import tempfile
@@ -34,6 +35,8 @@ from zoo.storage.writer import ShardWriter
 # Every restart of the group is one failure; a zoo of thousands of shards on spot machines sees a few.
 MAX_FAILURES = 20
 POLL_S = 0.25
+# How long workers have to end the shards that they are at when the driver is stopped.
+ENDING_S = 20.0
 
 
 class Independent(TorchConfig):
@@ -119,11 +122,19 @@ def train_shards(
         )
         # Outside the main thread, where Ray would take over Ctrl-C.
         errors: list[BaseException] = []
-        thread = threading.Thread(target=_fit, args=(trainer, errors), daemon=True)
-        thread.start()
-        while thread.is_alive():
-            watch(ray.get(queue.progress.remote()))
-            thread.join(POLL_S)
+        # An event: Python 3.11 takes a thread whose join Ctrl-C interrupts to have ended.
+        ended = threading.Event()
+        threading.Thread(target=_fit, args=(trainer, errors, ended), daemon=True).start()
+        try:
+            while not ended.is_set():
+                watch(ray.get(queue.progress.remote()))
+                ended.wait(POLL_S)
+        except BaseException:
+            # Ray ends the whole process, without a word, where a thread still calls it after its shutdown.
+            with contextlib.suppress(Exception):
+                queue.fail.remote("it was stopped")
+            ended.wait(ENDING_S)
+            raise
         last: Progress = ray.get(queue.progress.remote())
         watch(last)
     if last.failure is not None:
@@ -134,11 +145,13 @@ def train_shards(
     return written
 
 
-def _fit(trainer: TorchTrainer, errors: list[BaseException]) -> None:
+def _fit(trainer: TorchTrainer, errors: list[BaseException], ended: threading.Event) -> None:
     try:
         trainer.fit()
     except Exception as error:
         errors.append(error)
+    finally:
+        ended.set()
 
 
 def _cause(error: BaseException) -> str:
