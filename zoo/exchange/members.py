@@ -86,7 +86,7 @@ def _save_onnx(path: Path, architecture: Architecture, weights_P: torch.Tensor, 
     try:
         from zoo.exchange.onnx_graph import onnx_model
     except ModuleNotFoundError as error:
-        raise ValueError(f"ONNX needs the package {error.name}: pip install 'zooscale[onnx]'") from error
+        raise ValueError(f"ONNX needs the package {error.name}: pip install onnx") from error
     path.write_bytes(onnx_model(architecture, weights_P, told))
 
 
