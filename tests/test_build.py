@@ -10,8 +10,8 @@ import zoo.storage.shard_training as shard_training
 from zoo.storage.build import commit, generate_zoo, plan_generation, plan_shards, zoo_name
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import shard_path
-from zoo.storage.shard_training import build_shard
-from zoo.storage.shards import ShardRange, describe_shard
+from zoo.storage.shard_training import train_shard
+from zoo.storage.shards import ShardRange, describe_shard, encode_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 from zoo.training.train import train_population
@@ -22,7 +22,7 @@ def shard_files(zoo):
 
 
 def store_shard(plan, store, members):
-    store.put_new(shard_path(plan.name, members.name), build_shard(plan.recipe, plan.data, members))
+    store.put_new(shard_path(plan.name, members.name), encode_shard(train_shard(plan.recipe, plan.data, members)))
 
 
 # ---- planning ----
@@ -41,10 +41,10 @@ def test_plan_splits_at_multiples_of_the_shard_size(small_recipe):
     assert ShardRange(16, 20).name == "shard-0000016-0000020.parquet"
 
 
-def test_build_shard_refuses_a_range_over_two_shards(small_recipe, small_zoo):
+def test_train_shard_refuses_a_range_over_two_shards(small_recipe, small_zoo):
     for members in (ShardRange(8, 20), ShardRange(4, 4)):
         with pytest.raises(ValueError, match="not of one shard"):
-            build_shard(small_recipe, small_zoo.dataset(), members)
+            train_shard(small_recipe, small_zoo.dataset(), members)
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "my recipe"])
@@ -133,7 +133,7 @@ def test_leftover_shards_are_checked_before_they_are_listed(zoo_copy, small_reci
         "truncated": (lambda: file.read_bytes()[:-50], "is corrupted or truncated.*delete the file"),
         "empty": (lambda: b"", "is corrupted or truncated.*delete the file"),
         "other recipe": (
-            lambda: build_shard(replace(small_recipe, seed=9), zoo_copy.dataset(), ShardRange(32, 48)),
+            lambda: encode_shard(train_shard(replace(small_recipe, seed=9), zoo_copy.dataset(), ShardRange(32, 48))),
             "is of another recipe.*delete it",
         ),
         "other members": (shard_files(zoo_copy)[1].read_bytes, "holds members 16 to 31, not those of its name"),
@@ -243,7 +243,7 @@ def test_number_of_threads_is_restored_and_does_not_matter(small_recipe, small_z
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        data = build_shard(small_recipe, small_zoo.dataset(), ShardRange(0, 16))
+        data = encode_shard(train_shard(small_recipe, small_zoo.dataset(), ShardRange(0, 16)))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)

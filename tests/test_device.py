@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from zoo.architecture import mlp
 from zoo.data import load_dataset
 from zoo.population import Member
-from zoo.training import autograd, closed_form, device
+from zoo.training import device, torch_trainer
 from zoo.training.backend import BACKENDS
 from zoo.training.device import DeviceImages, EagerStepper, GraphStepper, Minibatches, stepper
 from zoo.training.dropout import dropout_factors
@@ -107,8 +107,7 @@ def test_a_captured_step_does_what_the_step_does(monkeypatch, backend, optimizer
         used.append(StandIn(place))
         return used[-1]
 
-    for module in (closed_form, autograd):
-        monkeypatch.setattr(module, "stepper", stand_in)
+    monkeypatch.setattr(torch_trainer, "stepper", stand_in)
     captured = snapshots(backend, members)
     assert [(one.captured, one.done, one.replayed) for one in used] == [(1, device.WARM_UP_STEPS, 3 * 6 - 3)]
     assert [(s.rows, s.epoch, s.steps) for s in captured] == [(s.rows, s.epoch, s.steps) for s in eager]
@@ -125,8 +124,7 @@ def test_all_state_is_on_the_device(monkeypatch, backend, optimizer):
         def begin_copy(self, source):
             return lambda: source
 
-    for module in (closed_form, autograd):
-        monkeypatch.setattr(module, "stepper", lambda place: Pretended())
+    monkeypatch.setattr(torch_trainer, "stepper", lambda place: Pretended())
     # Torch's engine asks for a real context to go backward.
     monkeypatch.setattr(torch.autograd, "grad", lambda loss, inputs: [loss * torch.zeros_like(one) for one in inputs])
     members = [Member(id=i, seed=i, optimizer=optimizer, dropout=0.1 * i, weight_decay=0.1 * i) for i in range(4)]

@@ -11,8 +11,8 @@ from zoo.config import canonical_json
 from zoo.storage.build import generate_zoo
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import content_hash, sum_hashes, weights_of
-from zoo.storage.shard_training import build_shard
-from zoo.storage.shards import ShardRange, _serialise, read_shard
+from zoo.storage.shard_training import train_shard
+from zoo.storage.shards import ShardRange, _serialise, encode_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.verify import remove_unfinished, verify
 from zoo.storage.zoo import Zoo
@@ -76,7 +76,7 @@ def test_sound_zoo_has_no_findings(small_zoo, zoo_copy):
 def test_missing_and_extra_shards(zoo_copy, small_recipe):
     shard_file(zoo_copy, 2).unlink()
     extra = Path(zoo_copy.uri, "shards", "shard-0000064-0000080.parquet")
-    extra.write_bytes(build_shard(small_recipe, zoo_copy.dataset(), ShardRange(64, 80)))
+    extra.write_bytes(encode_shard(train_shard(small_recipe, zoo_copy.dataset(), ShardRange(64, 80))))
     findings = verify(zoo_copy.uri)
     assert [(finding.kind, Path(finding.where).name) for finding in findings] == [
         ("missing shard", "shard-0000032-0000048.parquet"),

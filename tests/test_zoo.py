@@ -18,8 +18,8 @@ from zoo.storage.build import generate_zoo
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import list_zoos
 from zoo.storage.rows import split_of
-from zoo.storage.shard_training import build_shard
-from zoo.storage.shards import ShardRange
+from zoo.storage.shard_training import train_shard
+from zoo.storage.shards import ShardRange, encode_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 from zoo.training.train import train_population
@@ -358,7 +358,7 @@ def test_damaged_shards_name_the_file(zoo_copy):
 
 def test_shard_of_another_zoo_is_refused(zoo_copy, small_recipe):
     file = shard_files(zoo_copy)[1]
-    stranger = build_shard(replace(small_recipe, seed=9), zoo_copy.dataset(), ShardRange(16, 32))
+    stranger = encode_shard(train_shard(replace(small_recipe, seed=9), zoo_copy.dataset(), ShardRange(16, 32)))
     file.write_bytes(stranger)
     edit_manifest(zoo_copy, lambda value: value["shards"][1].update(size_bytes=len(stranger)))
     with pytest.raises(ZooError, match="is of another zoo"):

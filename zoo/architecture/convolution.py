@@ -111,18 +111,24 @@ class Conv(Layer):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MaxPool(Layer):
-    """The largest value of each window; ``stride`` is ``size`` unless given. What does not fill a window is dropped."""
+class Pool(Layer):
+    """One value of each window; ``stride`` is ``size`` unless given. What does not fill a window is dropped."""
 
     size: int
     stride: int | None = None
-    kind: ClassVar[str] = "max_pool"
 
     def __post_init__(self) -> None:
         positive(self, "size", *(() if self.stride is None else ("stride",)))
 
     def output_shape(self, shape: Shape) -> Shape:
         return windowed_shape(self, shape, self.size, self.stride or self.size)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaxPool(Pool):
+    """The largest value of each window."""
+
+    kind: ClassVar[str] = "max_pool"
 
     def forward(self, run: Forward, name: str, x: Tensor, shape: Shape) -> Tensor:  # noqa: ARG002
         return of_images(x, lambda images: F.max_pool2d(images, self.size, self.stride))
@@ -132,18 +138,10 @@ class MaxPool(Layer):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AveragePool(Layer):
-    """The mean of each window; ``stride`` is ``size`` unless given. What does not fill a window is dropped."""
+class AveragePool(Pool):
+    """The mean of each window."""
 
-    size: int
-    stride: int | None = None
     kind: ClassVar[str] = "average_pool"
-
-    def __post_init__(self) -> None:
-        positive(self, "size", *(() if self.stride is None else ("stride",)))
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return windowed_shape(self, shape, self.size, self.stride or self.size)
 
     def forward(self, run: Forward, name: str, x: Tensor, shape: Shape) -> Tensor:  # noqa: ARG002
         return of_images(x, lambda images: F.avg_pool2d(images, self.size, self.stride))

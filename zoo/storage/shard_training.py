@@ -17,16 +17,11 @@ from zoo.population import Member, Population, single_architecture
 from zoo.recipes import Recipe
 from zoo.storage.environment import environment
 from zoo.storage.rows import METRIC_COLUMNS, SPLITS
-from zoo.storage.shards import ShardContents, ShardRange, encode_shard
+from zoo.storage.shards import ShardContents, ShardRange
 from zoo.tasks import select
 from zoo.training.backend import choose_backend
 from zoo.training.grouping import training_examples
 from zoo.training.train import train_population
-
-
-def build_shard(recipe: Recipe, data: ImageData, members: ShardRange) -> bytes:
-    """Trains, evaluates and serialises the members of one shard."""
-    return encode_shard(train_shard(recipe, data, members))
 
 
 def train_shard(recipe: Recipe, data: ImageData, members: ShardRange) -> ShardContents:

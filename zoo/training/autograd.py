@@ -12,26 +12,18 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.architecture import Architecture, BatchStatistics
-from zoo.data.images import Images
 from zoo.population import Member
-from zoo.training.device import DeviceImages, Minibatches, exact_convolutions, members_within, stepper
-from zoo.training.masks import DeviceDropout
-from zoo.training.optimizers import OPTIMIZERS
+from zoo.training.device import members_within
+from zoo.training.torch_trainer import TorchBackend, TorchTrainer
 
 
-class AutogradBackend:
+class AutogradBackend(TorchBackend):
     """Trains every architecture with torch, on any device; see ``zoo.training.backend``."""
-
-    def __init__(self, architecture: Architecture, images: Images, device: torch.device) -> None:
-        self.architecture = architecture
-        self.images = DeviceImages(images, device)
-        self.device = device
 
     @staticmethod
     def obstacle(architecture: Architecture, device: torch.device) -> str | None:  # noqa: ARG004
@@ -46,7 +38,7 @@ class AutogradBackend:
         return AutogradTrainer(self, members, weights_MP, block, batch)
 
 
-class AutogradTrainer:
+class AutogradTrainer(TorchTrainer):
     """One group of members in training.
 
     Attributes:
@@ -77,27 +69,10 @@ class AutogradTrainer:
             values_M1 = torch.tensor(values, device=device)[:, None]
             return torch.cat([values_M1.expand(-1, size).flatten() for size in trained.values()])
 
-        self.optimizer = OPTIMIZERS[members[0].optimizer](
-            self.parameters,
-            expand([member.learning_rate for member in members]),
-            expand([member.weight_decay for member in members]) if any(m.weight_decay for m in members) else None,
-        )
         inputs = torch.empty(self.blocks * batch, math.prod(self.architecture.input_shape), device=device)
-        self.minibatches = Minibatches(backend.images, inputs)
         units = [math.prod(place.output_shape) for place in self.architecture.activations]
         self.first_unit = [0, *accumulate(units)]
-        self.dropout: DeviceDropout | None = None
-        if units and any(member.dropout for member in members):
-            self.dropout = DeviceDropout(members, self.first_unit[-1], batch, device)
-        self.stepper = stepper(device)
-
-    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
-        steps = examples_GSB.shape[1]
-        self.minibatches.begin_epoch(self.stepper, examples_GSB, labels_GSB)
-        if self.dropout is not None:
-            self.dropout.begin_epoch(self.stepper, epoch, steps)
-        with exact_convolutions():
-            self.stepper.run(self.step, steps)
+        super().__init__(backend, members, self.parameters, expand, inputs, self.first_unit[-1], batch)
 
     @torch.no_grad()
     def begin_copy(self) -> Callable[[], Tensor]:
@@ -105,7 +80,6 @@ class AutogradTrainer:
 
     @torch.enable_grad()
     def step(self) -> None:
-        """One step of every member; reads and writes tensors that stay in place."""
         with torch.no_grad():
             self.minibatches.gather()
         statistics = BatchStatistics()

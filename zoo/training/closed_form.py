@@ -13,26 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.activations import ACTIVATIONS
 from zoo.architecture import Activate, Architecture, Flatten, Linear
-from zoo.data.images import Images
 from zoo.population import Member
-from zoo.training.device import DeviceImages, Minibatches, members_within, stepper
-from zoo.training.masks import DeviceDropout
-from zoo.training.optimizers import OPTIMIZERS
+from zoo.training.device import members_within
+from zoo.training.torch_trainer import TorchBackend, TorchTrainer
 
 
-class ClosedFormBackend:
+class ClosedFormBackend(TorchBackend):
     """Trains MLPs with torch, on any device, their gradients in closed form; see ``zoo.training.backend``."""
-
-    def __init__(self, architecture: Architecture, images: Images, device: torch.device) -> None:
-        self.architecture = architecture
-        self.images = DeviceImages(images, device)
-        self.device = device
 
     @staticmethod
     def obstacle(architecture: Architecture, device: torch.device) -> str | None:  # noqa: ARG004
@@ -47,7 +39,7 @@ class ClosedFormBackend:
         return ClosedFormTrainer(self, members, weights_MP, block, batch)
 
 
-class ClosedFormTrainer:
+class ClosedFormTrainer(TorchTrainer):
     """One group of MLPs in training."""
 
     def __init__(
@@ -55,32 +47,15 @@ class ClosedFormTrainer:
     ) -> None:
         device = backend.device
         self.model = model = ClosedFormMlps(backend.architecture, weights_MP.to(device), block, batch)
-        self.optimizer = OPTIMIZERS[members[0].optimizer](
-            model.parameters,
-            model.expand([member.learning_rate for member in members]),
-            model.expand([m.weight_decay for m in members]) if any(m.weight_decay for m in members) else None,
-        )
-        self.minibatches = Minibatches(backend.images, model.inputs)
         self.hidden = [value.shape[1] for value in model.pre]
-        self.dropout: DeviceDropout | None = None
-        if self.hidden and any(member.dropout for member in members):
-            self.dropout = DeviceDropout(members, sum(self.hidden), batch, device)
+        super().__init__(backend, members, model.parameters, model.expand, model.inputs, sum(self.hidden), batch)
         self.onehot = torch.eye(backend.architecture.classes, device=device)
-        self.stepper = stepper(device)
-
-    @torch.no_grad()
-    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
-        steps = examples_GSB.shape[1]
-        self.minibatches.begin_epoch(self.stepper, examples_GSB, labels_GSB)
-        if self.dropout is not None:
-            self.dropout.begin_epoch(self.stepper, epoch, steps)
-        self.stepper.run(self.step, steps)
 
     def begin_copy(self) -> Callable[[], Tensor]:
         return self.stepper.begin_copy(self.model.flat())
 
+    @torch.no_grad()
     def step(self) -> None:
-        """One step of every member; reads and writes tensors that stay in place."""
         self.minibatches.gather()
         onehot_GBC = self.onehot.index_select(0, self.minibatches.labels).unflatten(0, (self.model.blocks, -1))
         masks = None

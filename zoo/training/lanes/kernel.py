@@ -93,6 +93,26 @@ class Work(NamedTuple):
 
 
 @kernel_function
+def _room(code: Code, work: Work, weights: Any, shared: bool) -> Room:
+    """Where the layers of one group of sixteen find everything; ``weights`` are its own."""
+    tables = numbers_of(code.tables)
+    return Room(
+        tables, tables + code.zeros, numbers_of(work.one), vectors_of(work.nothing), numbers_of(work.numbers),
+        vectors_of(work.vectors), shared, vectors_of(work.values), vectors_of(work.slopes), weights,
+        vectors_of(work.gradient),
+    )  # fmt: skip
+
+
+@kernel_function
+def _shared_minibatch(code: Code, data: Data, work: Work, count: int) -> None:
+    """Inputs of the images that ``work.begins`` names, which all members see."""
+    shared_inputs(
+        numbers_of(data.pixels), data.pixels.shape[1], numbers_of(work.begins), count, numbers_of(code.places),
+        code.in_order, data.scale[0], numbers_of(work.numbers), code.image_size,
+    )  # fmt: skip
+
+
+@kernel_function
 def _forward(steps: Any, room: Room, dropout: Dropout, count: int) -> None:
     """All layers in order."""
     for i in range(len(steps)):
@@ -150,7 +170,7 @@ def train_epoch(
     size = data.pixels.shape[1]
     last = code.steps[len(code.steps) - 1]
     images, places, scale = numbers_of(data.pixels), numbers_of(code.places), data.scale[0]
-    tables, labels = numbers_of(code.tables), words_of(work.labels)
+    labels = words_of(work.labels)
     for v in range(len(state.weights_VPL)):
         block = block_VL[v, 0]
         shared = True
@@ -158,10 +178,7 @@ def train_epoch(
             shared = shared and block_VL[v, lane] == block
         weights, gradient = vectors_of(state.weights_VPL[v]), vectors_of(work.gradient)
         settings = vectors_of(state.settings_VKL[v])
-        room = Room(
-            tables, tables + code.zeros, numbers_of(work.one), vectors_of(work.nothing), numbers_of(work.numbers),
-            vectors_of(work.vectors), shared, vectors_of(work.values), vectors_of(work.slopes), weights, gradient,
-        )  # fmt: skip
+        room = _room(code, work, weights, shared)
         at_once = code.at_once if shared else code.own_at_once
         for s in range(steps):
             for begin in range(0, batch, at_once):
@@ -172,17 +189,7 @@ def train_epoch(
                         label = np.int32(labels_GSB[block, s, begin + e])
                         for lane in range(LANES):
                             work.labels[e, lane] = label
-                    shared_inputs(
-                        images,
-                        size,
-                        numbers_of(work.begins),
-                        count,
-                        places,
-                        code.in_order,
-                        scale,
-                        room.numbers,
-                        code.image_size,
-                    )
+                    _shared_minibatch(code, data, work, count)
                 else:
                     for e in range(count):
                         for lane in range(LANES):
@@ -216,33 +223,17 @@ def apply(code: Code, data: Data, weights_VPL: np.ndarray, work: Work, logits_VN
         work: Memory.
         logits_VNCL: Written.
     """
-    count_all, size = data.pixels.shape
+    count_all = len(data.pixels)
     last = code.steps[len(code.steps) - 1]
-    images, places, scale = numbers_of(data.pixels), numbers_of(code.places), data.scale[0]
-    tables, nothing = numbers_of(code.tables), vectors_of(work.nothing)
-    dropout = Dropout(False, words_of(work.labels), words_of(work.labels), nothing, 0, 0)
+    dropout = Dropout(False, words_of(work.labels), words_of(work.labels), vectors_of(work.nothing), 0, 0)
     for begin in range(0, count_all, code.at_once):
         count = min(code.at_once, count_all - begin)
         for e in range(count):
             work.begins[e] = begin + e
         for v in range(len(weights_VPL)):
-            room = Room(
-                tables, tables + code.zeros, numbers_of(work.one), nothing, numbers_of(work.numbers),
-                vectors_of(work.vectors), True, vectors_of(work.values), vectors_of(work.slopes),
-                vectors_of(weights_VPL[v]), vectors_of(work.gradient),
-            )  # fmt: skip
+            room = _room(code, work, vectors_of(weights_VPL[v]), True)
             if v == 0:
-                shared_inputs(
-                    images,
-                    size,
-                    numbers_of(work.begins),
-                    count,
-                    places,
-                    code.in_order,
-                    scale,
-                    room.numbers,
-                    code.image_size,
-                )
+                _shared_minibatch(code, data, work, count)
             _forward(code.steps, room, dropout, count)
             for e in range(count):
                 for c in range(code.classes):
