@@ -53,7 +53,7 @@ def train_one(config: dict[str, int]) -> None:
     recipe, data = find_recipe(RECIPE), load_dataset("digits")
     member = recipe.member(config["member"])
     torch.manual_seed(member.seed % 2**63)
-    architecture = recipe.shard_architecture(member.id // recipe.shard_members, data)
+    architecture = recipe.member_architecture(member.id, data)
     module = architecture.to_module(torch.randn(architecture.parameters) * 0.1)
     kinds = {
         "sgd": torch.optim.SGD, "momentum": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW,

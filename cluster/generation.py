@@ -147,7 +147,7 @@ def estimate(plan: GenerationPlan, store: Store, workers: int | None = None) -> 
     missing = count_members(plan.missing)
     snapshots = missing * len(recipe.snapshot_epochs)
     shards = plan.missing or plan.shards
-    of_shard = [recipe.shard_architecture(shard.first // recipe.shard_members, data) for shard in shards]
+    of_shard = [recipe.member_architecture(shard.first, data) for shard in shards]
     counts = list({architecture.layout: architecture.parameters for architecture in of_shard}.values())
     size, seconds = 0.0, 0.0
     processes = min(workers or os.cpu_count() or 1, max(len(plan.missing), 1))
@@ -181,7 +181,7 @@ def estimate(plan: GenerationPlan, store: Store, workers: int | None = None) -> 
 
 def _seconds_a_member(recipe: Recipe, data: ImageData, shards: Sequence[ShardRange]) -> float:
     """What an epoch of a member takes on one CPU: a mean over the members of some shards."""
-    choose_backend(recipe.shard_architecture(0, data), torch.device("cpu"))  # compiles where that was never done here
+    choose_backend(recipe.member_architecture(0, data), torch.device("cpu"))  # compiles where that was never done here
     images, share = data.train, 1.0
     if not recipe.subset_size:  # a member with a subset sees no more images than those, wherever they lie
         images = data.train.first(CALIBRATION_IMAGES // len(shards))
@@ -189,7 +189,7 @@ def _seconds_a_member(recipe: Recipe, data: ImageData, shards: Sequence[ShardRan
     seconds, count = 0.0, 0
     with one_thread():  # as in a worker
         for shard in shards:
-            architecture = recipe.shard_architecture(shard.first // recipe.shard_members, data)
+            architecture = recipe.member_architecture(shard.first, data)
             members = [recipe.member(index) for index in range(shard.first, shard.end)]
             started = time.perf_counter()
             for _ in train_population(architecture, members, images, epochs=1, snapshot_epochs=(1,)):

@@ -2,16 +2,17 @@
 
 import collections
 import dataclasses
-import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from zoo.config import from_json, to_json
-from zoo.data import ImageData, Images, load_dataset
+from zoo.data import ImageData, Images
 from zoo.population import Member
 from zoo.recipes import RECIPES, Imported, Recipe, find_recipe, recipe_from_json
+from zoo.recipes.drawing import Shape
 from zoo.recipes.tasks import one_vs_one
 from zoo.tasks import parse_task
 
@@ -59,8 +60,7 @@ def fake_data(recipe):
 
 def combination(recipe, member, data):
     """What a grid varies, of one member."""
-    shard = member.id // recipe.shard_members
-    activation = recipe.shard_architecture(shard, data).activations[0].layer.function
+    activation = recipe.member_architecture(member.id, data).activations[0].layer.function
     seed = (member.seed,) if recipe.fixed_seeds else ()
     return (activation, *(getattr(member, field) for field in FACTORS), *seed)
 
@@ -77,7 +77,7 @@ def test_every_recipe_fits_its_data_set(name):
     recipe = find_recipe(name)
     data = fake_data(recipe)
     recipe.check_data(data)
-    counts = {recipe.shard_architecture(shard, data).parameters for shard in range(12)}
+    counts = {recipe.member_architecture(shard * recipe.shard_members, data).parameters for shard in range(12)}
     assert counts == PARAMETERS.get(name, counts)
     members = [recipe.member(index) for index in range(0, recipe.members, recipe.members // 7)]
     assert all(isinstance(member, Member) for member in members)
@@ -200,28 +200,76 @@ def test_every_block_of_memorisers_has_a_subset_of_its_own():
 # ---- several layouts ----
 
 
-def test_depths_come_in_rounds_and_widths_are_drawn():
-    recipe = find_recipe("digits-mlp-mixed")
-    data = load_dataset("digits")
-    shapes = []
-    for shard in range(60):
-        architecture = recipe.shard_architecture(shard, data)
-        shapes.append(tuple(spec.shape[0] for spec in architecture.layout if len(spec.shape) == 2)[:-1])
-    depths = [len(shape) for shape in shapes]
-    assert set(collections.Counter(depths).values()) == {20}
-    assert all(set(depths[start : start + 3]) == {1, 2, 3} for start in range(0, 60, 3))
-    assert set(itertools.chain(*shapes)) == {8, 16, 32}
-    assert any(len(set(shape)) > 1 for shape in shapes), "each layer has a width of its own"
+MIXED = find_recipe("digits-mlp-mixed")
 
 
-def test_kernels_differ_and_members_can_each_have_their_own_architecture():
-    own = {"shard_members": 1, "block_members": 1, "members": 40}
-    recipe = dataclasses.replace(find_recipe("mnist-cnn-mixed"), **own)
+def test_each_member_has_a_shape_of_its_own():
+    shapes = collections.Counter()
+    for shard in MIXED.shards(0, 20 * MIXED.window_members):
+        shapes[shard.shape] += shard.end - shard.first
+    depths, activations, first = collections.Counter(), collections.Counter(), collections.Counter()
+    for shape, count in shapes.items():
+        depths[len(shape.hidden)] += count
+        activations[shape.activation] += count
+        first[shape.hidden[0]] += count
+    # Of 20 480 independent draws of three, each occurs 6 827 times, with a standard deviation of 67.
+    for counts in (depths, activations, first):
+        assert len(counts) == 3
+        assert all(abs(count - 20_480 / 3) < 5 * 67 for count in counts.values()), counts
+    # Of three layers of equal widths and one activation: 20 480 / 243 = 84, with a standard deviation of 9.
+    each = [shapes[Shape("relu", (8, 16, 32), None)], shapes[Shape("tanh", (32, 32, 32), None)]]
+    assert all(abs(count - 84) < 5 * 9 for count in each), each
+
+
+def test_shards_of_several_shapes_divide_the_members():
+    end = 2 * MIXED.window_members
+    shards = list(MIXED.shards(0, end))
+    assert [shards[0].first, *(shard.end for shard in shards)] == [*(shard.first for shard in shards), end]
+    assert all(1 <= shard.end - shard.first <= MIXED.shard_members for shard in shards)
+    assert any(shard.end == MIXED.window_members for shard in shards), "no shard is of two windows"
+    assert {shard.end - shard.first for shard in shards} >= {1, 16}
+    for shard in shards[::7]:
+        assert MIXED.shard(shard.first) == MIXED.shard(shard.end - 1) == shard
+    assert list(MIXED.shards(shards[3].first + 1, shards[5].first + 1)) == shards[3:6]
+    one = dataclasses.replace(MIXED, members=5)
+    assert list(one.shards(0, end)) == shards, "whatever the number of members"
+
+
+def test_the_first_part_of_several_shapes_is_a_sample_of_all():
+    recipe = find_recipe("cs236-mixed-depths")
+    for members in (96, 200, 512):
+        depths = collections.Counter()
+        for shard in recipe.shards(0, members):
+            depths[len(shard.shape.hidden)] += min(shard.end, members) - shard.first
+        assert all(abs(depths[depth] - members / 3) <= 2 * recipe.shard_members for depth in (1, 2, 3)), depths
+
+
+def test_kernels_differ():
+    recipe = find_recipe("mnist-cnn-mixed")
     data = fake_data(recipe)
-    architectures = [recipe.shard_architecture(index, data) for index in range(40)]
-    kernels = {architecture.layout[0].shape[-1] for architecture in architectures}
-    assert kernels == {3, 5}
-    assert len({architecture.layout for architecture in architectures}) > 10
+    layouts = [recipe.member_architecture(shard.first, data).layout for shard in recipe.shards(0, 200)]
+    assert {layout[0].shape[-1] for layout in layouts} == {3, 5}
+    assert len(set(layouts)) > 10
+
+
+def test_networks_normalise_their_inputs_where_a_recipe_says_so():
+    recipe = find_recipe("hr-mnist-seed")
+    data = fake_data(recipe)
+    architecture = recipe.member_architecture(0, data)
+    bare = dataclasses.replace(recipe, normalise=()).member_architecture(0, data)
+    assert architecture.layers[1:] == bare.layers
+    weights_MP = torch.randn(2, bare.parameters)
+    images = data.train.inputs
+    expected = bare.logits(weights_MP, (images - 0.1307) / 0.3081)
+    assert torch.allclose(architecture.logits(weights_MP, images), expected, atol=1e-5)
+
+
+def test_what_came_later_leaves_the_identity_of_other_recipes_alone():
+    plain, normalised = find_recipe("digits-mlp-seeds"), find_recipe("hr-mnist-seed")
+    assert {"normalise", "window_members"}.isdisjoint(plain.identity())
+    assert normalised.identity()["normalise"] == [0.1307, 0.3081]
+    assert MIXED.identity()["window_members"] == 1024
+    assert from_json(Recipe, to_json(plain) | {"normalise": [], "window_members": 7}).digest("") == plain.digest("")
 
 
 # ---- refusals ----
@@ -234,7 +282,20 @@ def test_kernels_differ_and_members_can_each_have_their_own_architecture():
         ("digits-mlp-mixed", {"widths": ()}, r"Recipe\.widths is \(\); allowed: choices where depths is given"),
         ("digits-mlp-mixed", {"widths": (0,)}, r"Recipe\.widths is \(0,\); allowed: whole numbers, 1 or more"),
         ("digits-mlp-mixed", {"depths": (1.5,)}, r"Recipe\.depths is \(1\.5,\); allowed: whole numbers, 0 or more"),
+        ("digits-mlp-mixed", {"design": "grid"}, r"Recipe\.design is 'grid'; allowed: random with depths or kernels"),
+        ("digits-mlp-mixed", {"window_members": 0}, r"Recipe\.window_members is 0; allowed: a whole number, 1 or more"),
         ("digits-mlp-mixed", {"kernels": (3,)}, r"Recipe\.kernels is \(3,\); allowed: \(\) for architecture 'mlp'"),
+        (
+            "digits-mlp-seeds",
+            {"normalise": (0.5, 0)},
+            r"Recipe\.normalise is \(0\.5, 0\); allowed: \(mean, standard dev",
+        ),
+        (
+            "digits-mlp-seeds",
+            {"normalise": (0.5,)},
+            r"Recipe\.normalise is \(0\.5,\); allowed: \(mean, standard deviat",
+        ),
+        ("digits-mlp-seeds", {"normalise": (math.nan, 1.0)}, r"Recipe\.normalise is \(nan, 1\.0\); allowed: .*finite"),
         ("digits-mlp-seeds", {"depths": 2}, r"Recipe\.depths is 2; allowed: a tuple"),
         ("digits-tasks", {"tasks": ("0-1", "")}, r"Recipe\.tasks is .*allowed: tasks of equally many classes"),
         ("digits-tasks", {"tasks": ("3-3",)}, r"Recipe\.tasks is .*different classes"),

@@ -53,7 +53,7 @@ def test_pinned_members():
         0.00234434,
         1.03715,
     )
-    assert find_recipe("digits-mlp-diverse").shard_architecture(2, DIGITS).layers[2].function == "relu"
+    assert find_recipe("digits-mlp-diverse").member_architecture(2 * 64, DIGITS).layers[2].function == "relu"
 
 
 def test_members_of_a_diverse_recipe_take_every_choice_and_share_what_a_block_shares():
@@ -77,7 +77,7 @@ def test_members_of_a_diverse_recipe_take_every_choice_and_share_what_a_block_sh
 
 def test_every_activation_has_its_share_of_the_shards():
     recipe = find_recipe("digits-mlp-diverse")
-    shards = [recipe.shard_architecture(i, DIGITS).layers[2].function for i in range(60)]
+    shards = [recipe.member_architecture(i * recipe.shard_members, DIGITS).layers[2].function for i in range(60)]
     assert set(collections.Counter(shards).values()) == {10}
     assert set(shards[:6]) == set(recipe.activations)
 
@@ -88,7 +88,7 @@ def one_snapshot_a_member(recipe, shards):
     epochs = [epoch for epoch in recipe.snapshot_epochs if epoch]
     weights, members, architectures = [], [], []
     for shard in range(shards):
-        architecture = recipe.shard_architecture(shard, data)
+        architecture = recipe.member_architecture(shard * recipe.shard_members, data)
         first = shard * recipe.shard_members
         chosen = [recipe.member(index) for index in range(first, first + recipe.shard_members)]
         for snapshot in train_population(

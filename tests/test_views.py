@@ -53,7 +53,7 @@ def test_round_trip_is_exact_bit_for_bit(data, name, hidden, bias):
 def diverse(request, data) -> Population:
     """A shard of fully trained networks of every kind; those with weight decay have weights down to 1e-38."""
     recipe, shard = DIGITS_MLP_DIVERSE, request.param
-    architecture = recipe.shard_architecture(shard, data)
+    architecture = recipe.member_architecture(shard * recipe.shard_members, data)
     members = [recipe.member(index) for index in range(64 * shard, 64 * shard + 32)]
     weights_MP = torch.empty(32, architecture.parameters)
     for snapshot in train_population(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -27,19 +30,18 @@ class Draw(IntEnum):
     ACTIVATION = 0
     BLOCK = 1
     MEMBER = 2
-    DEPTH = 3
-    SHAPE = 4
     TASK = 5
     SEED_ORDER = 6
     SEEDS = 7
     SUBSETS = 8
     GRID_BLOCK = 9
     GRID_MEMBER = 10
+    WINDOW = 11
 
 
 @dataclass(frozen=True, slots=True)
-class ShardShape:
-    """What is chosen for a shard.
+class Shape:
+    """What is chosen of an architecture.
 
     Attributes:
         activation: Activation function.
@@ -52,20 +54,63 @@ class ShardShape:
     kernel: int | None
 
 
-def draw_shape(recipe: Recipe, shard: int) -> ShardShape:
-    """The shape of the networks of a shard.
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Members that lie in one shard, and are therefore of one shape.
 
-    Shards go through activations and depths in rounds, each round in its own random order, so that every one has
-    its share from the first few shards on.
+    Attributes:
+        first: First member.
+        end: One past the last.
+        shape: Their shape.
     """
-    activation = recipe.activations[_in_rounds(recipe, Draw.ACTIVATION, shard, len(recipe.activations))]
-    of_shard = stream(Purpose.RECIPE, recipe.seed, Draw.SHAPE, shard)
-    hidden = recipe.hidden
-    if recipe.depths:
-        depth = recipe.depths[_in_rounds(recipe, Draw.DEPTH, shard, len(recipe.depths))]
-        hidden = tuple(_choose(of_shard, recipe.widths) for _ in range(depth))
-    kernel = _choose(of_shard, recipe.kernels) if recipe.kernels else None
-    return ShardShape(activation, hidden, kernel)
+
+    first: int
+    end: int
+    shape: Shape
+
+
+def draw_shard(recipe: Recipe, member: int) -> Shard:
+    """The shard that a member lies in.
+
+    Shards go through activations in rounds, each round in its own random order, so that every one has its share from
+    the first few shards on. In a recipe of several shapes these are drawn for each member instead.
+    """
+    if recipe.has_shapes:
+        shards = _window(recipe, member // recipe.window_members)
+        return shards[bisect.bisect_right(shards, member, key=lambda shard: shard.first) - 1]
+    number = member // recipe.shard_members
+    activation = recipe.activations[_in_rounds(recipe, Draw.ACTIVATION, number, len(recipe.activations))]
+    first = number * recipe.shard_members
+    return Shard(first, first + recipe.shard_members, Shape(activation, recipe.hidden, None))
+
+
+@lru_cache(maxsize=8)
+def _window(recipe: Recipe, number: int) -> tuple[Shard, ...]:
+    """The shards of a window, within which a shape is drawn for each member.
+
+    Which numbers the members of a shape have means nothing, so those of one shape are neighbours and fill shards of
+    one architecture. Shards of one shape lie evenly apart, so that any first part of them is a sample of all.
+    """
+    drawn = stream(Purpose.RECIPE, recipe.seed, Draw.WINDOW, number)
+    counts: Counter[Shape] = Counter()
+    for _ in range(recipe.window_members):
+        activation = _choose(drawn, recipe.activations)
+        hidden = recipe.hidden
+        if recipe.depths:
+            hidden = tuple(_choose(drawn, recipe.widths) for _ in range(_choose(drawn, recipe.depths)))
+        counts[Shape(activation, hidden, _choose(drawn, recipe.kernels) if recipe.kernels else None)] += 1
+    sizes: list[tuple[float, int, Shape]] = []
+    for shape, count in counts.items():
+        offset, shards = drawn.random(), -(-count // recipe.shard_members)
+        sizes += [
+            ((part + offset) / shards, min(recipe.shard_members, count - part * recipe.shard_members), shape)
+            for part in range(shards)
+        ]
+    found, first = [], number * recipe.window_members
+    for _, size, shape in sorted(sizes, key=lambda each: each[0]):
+        found.append(Shard(first, first + size, shape))
+        first += size
+    return tuple(found)
 
 
 def draw_member(recipe: Recipe, index: int) -> Member:

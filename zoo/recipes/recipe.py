@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
 from zoo.activations import ACTIVATIONS
-from zoo.architecture import ARCHITECTURES, Architecture
+from zoo.architecture import ARCHITECTURES, Architecture, Rescale
 from zoo.config import digest, lookup, require, to_json
 from zoo.data.images import ImageData
 from zoo.population import Member
-from zoo.recipes.drawing import ShardShape, draw_member, draw_shape
+from zoo.recipes.drawing import Shape, Shard, draw_member, draw_shard
 from zoo.tasks import parse_task
 
 Design = Literal["random", "grid"]
@@ -35,7 +36,9 @@ INSTEAD_OF = {
     "dropout_range": ("dropouts", (0.0,)),
     "depths": ("hidden", ()),
 }
-COUNTS = ("members", "batch_size", "epochs", "block_members", "shard_members", "evaluation_examples")
+COUNTS = (
+    "members", "batch_size", "epochs", "block_members", "shard_members", "window_members", "evaluation_examples",
+)  # fmt: skip
 TUPLES = ("hidden", "depths", "widths", "kernels", "activations", "snapshot_epochs", "scaled_initialisations", *CHOICES)
 OPTIONAL = ("hidden", "depths", "widths", "kernels", "scaled_initialisations", "learning_rate_choices")
 POSITIVE = "(low, high), 0 < low <= high, finite"
@@ -46,11 +49,11 @@ class Recipe:
     """What generates a zoo; flat, stored as JSON, identified by its digest.
 
     A tuple of names or numbers is a set of equally likely choices. A range is (lowest, highest), drawn
-    log-uniformly where nothing else is said. The shape of the network and its activation are chosen for each
-    shard; optimizer, training fraction, task, fixed seed and minibatch order for each block of ``block_members``;
-    everything else for each member. Activations, depths, tasks and fixed seeds are gone through in rounds, each in
-    its own random order, so that any number of members has all of them alike. Member i is the same whatever the
-    number of members.
+    log-uniformly where nothing else is said. The activation is chosen for each shard, or with the shape of the
+    network for each member where there are several shapes; optimizer, training fraction, task, fixed seed and
+    minibatch order for each block of ``block_members``; everything else for each member. Activations of shards, tasks
+    and fixed seeds are gone through in rounds, each in its own random order, so that any number of members has all of
+    them alike. Member i is the same whatever the number of members.
 
     Attributes:
         name: Name of the recipe.
@@ -62,6 +65,11 @@ class Recipe:
         depths: Choices of the number of hidden layers, in place of ``hidden``: a zoo of several layouts.
         widths: Choices of the width of each of them.
         kernels: Choices of the size of the convolutions, for architectures that take a ``kernel``.
+        window_members: With ``depths`` or ``kernels``, shape and activation are drawn for each member on its own, and
+            the members of each window of so many are numbered so that those of one architecture fill shards. The
+            larger it is against the number of architectures, the fuller these are, and the faster is training.
+        normalise: Mean and standard deviation by which the network normalises its inputs, which are pixels from 0 to
+            1: a ``Rescale`` before its first layer. Empty for none.
         bias: Whether layers have biases.
         activations: Choices of activation.
         initialisations: Choices of initial distribution.
@@ -100,6 +108,8 @@ class Recipe:
     depths: tuple[int, ...] = ()
     widths: tuple[int, ...] = ()
     kernels: tuple[int, ...] = ()
+    window_members: int = 1024
+    normalise: tuple[float, float] | tuple[()] = ()
     bias: bool = True
     activations: tuple[str, ...] = ("relu",)
     initialisations: tuple[str, ...] = ("kaiming_uniform",)
@@ -138,6 +148,8 @@ class Recipe:
             build = lookup(ARCHITECTURES, self.architecture, "architecture")
             allowed = f"() for architecture {self.architecture!r}, which takes no kernel"
             require("kernel" in inspect.signature(build).parameters, self, "kernels", allowed)
+        random = "random with depths or kernels, which are drawn for each member"
+        require(not self.has_shapes or self.design == "random", self, "design", random)
         sizes = {len(parse_task(task)) for task in self.tasks}
         require(len(sizes) == 1, self, "tasks", "tasks of equally many classes")
         if self.subset_size:
@@ -179,6 +191,12 @@ class Recipe:
             require(type(getattr(self, field)) is bool, self, field, "true or false")
         require(type(self.seed) is int and 0 <= self.seed < 2**63, self, "seed", "a whole number, 0 to 2**63 - 1")
         require(self.design in get_args(Design), self, "design", ", ".join(get_args(Design)))
+        if self.normalise != ():
+            allowed = "(mean, standard deviation), finite, the second above 0; or nothing"
+            require(isinstance(self.normalise, tuple) and len(self.normalise) == 2, self, "normalise", allowed)
+            values = list(self.normalise)
+            numbers = all(type(value) in (int, float) and math.isfinite(value) for value in values)
+            require(numbers and values[1] > 0, self, "normalise", allowed)
         for field in ("init_scales", "learning_rates", "weight_decay_range", "dropout_range"):
             low_high = getattr(self, field)
             if low_high == () and field in INSTEAD_OF:
@@ -226,8 +244,7 @@ class Recipe:
                 f"Recipe.members is {self.members}; allowed: up to {limit}, since the training images of {data.name!r} "
                 f"have no more disjoint subsets of {self.subset_size} for blocks of {self.block_members}"
             )
-        shards = range(-(-self.members // self.shard_members))
-        for shape in dict.fromkeys(draw_shape(self, shard) for shard in shards):
+        for shape in dict.fromkeys(shard.shape for shard in self.shards(0, self.members)):
             self._architecture(shape, data)
 
     def members_limit(self, data: ImageData) -> int | None:
@@ -242,7 +259,17 @@ class Recipe:
         """The recipe as JSON without the number of members, which an extension changes."""
         value: dict[str, object] = to_json(self)
         del value["members"]
+        # These came later; zoos of recipes that do without them keep their identity.
+        if not self.has_shapes:
+            del value["window_members"]
+        if not self.normalise:
+            del value["normalise"]
         return value
+
+    @property
+    def has_shapes(self) -> bool:
+        """Whether members differ in more of their architecture than the activation."""
+        return bool(self.depths or self.kernels)
 
     def digest(self, dataset_sha256: str) -> str:
         """Identity of the zoo that the recipe makes of a data set with this content hash."""
@@ -260,15 +287,26 @@ class Recipe:
         rates = max(1, len(self.learning_rate_choices))
         return len(self.initialisations) * rates * len(self.weight_decays) * len(self.dropouts)
 
-    def shard_architecture(self, shard: int, data: ImageData) -> Architecture:
-        """The one architecture of a shard.
+    def shard(self, member: int) -> Shard:
+        """The shard that a member lies in, whole whatever the number of members."""
+        return draw_shard(self, member)
+
+    def shards(self, first: int, end: int) -> Iterator[Shard]:
+        """The shards that members ``first`` to ``end - 1`` lie in, each whole."""
+        while first < end:
+            shard = self.shard(first)
+            yield shard
+            first = shard.end
+
+    def member_architecture(self, member: int, data: ImageData) -> Architecture:
+        """The architecture of a member, and of all others in its shard.
 
         Raises:
             ValueError: The images do not fit it, or the architecture does not exist.
         """
-        return self._architecture(draw_shape(self, shard), data)
+        return self._architecture(self.shard(member).shape, data)
 
-    def _architecture(self, shape: ShardShape, data: ImageData) -> Architecture:
+    def _architecture(self, shape: Shape, data: ImageData) -> Architecture:
         """The architecture of a shape for images of a data set and the classes of the recipe's tasks."""
         build = lookup(ARCHITECTURES, self.architecture, "architecture")
         classes = len(parse_task(self.tasks[0])) or data.classes
@@ -280,7 +318,11 @@ class Recipe:
             bias=self.bias,
             **({} if shape.kernel is None else {"kernel": shape.kernel}),
         )
-        return architecture
+        if not self.normalise:
+            return architecture
+        mean, deviation = self.normalise
+        rescale = Rescale(scale=1 / deviation, offset=-mean / deviation)
+        return Architecture(architecture.input_shape, (rescale, *architecture.layers))
 
     def member(self, index: int) -> Member:
         """Member ``index``: a function of the recipe and the index alone."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -36,10 +35,8 @@ Progress = Callable[[int, int], None]
 
 
 def plan_shards(recipe: Recipe, first: int, end: int) -> tuple[ShardRange, ...]:
-    """Divides members ``first`` to ``end - 1`` at the multiples of ``recipe.shard_members``."""
-    size = recipe.shard_members
-    cuts = [first, *range((first // size + 1) * size, end, size), end]
-    return tuple(ShardRange(a, b) for a, b in itertools.pairwise(cuts) if a < b)
+    """Divides members ``first`` to ``end - 1`` into a recipe's shards; of the first and last it may be a part."""
+    return tuple(ShardRange(max(first, shard.first), min(shard.end, end)) for shard in recipe.shards(first, end))
 
 
 def zoo_name(recipe: RecipeLike, digest: str) -> str:

@@ -34,14 +34,14 @@ def train_shard(recipe: Recipe, data: ImageData, members: ShardRange) -> ShardCo
     Raises:
         ValueError: The members are not of one shard, or the recipe does not fit the data.
     """
-    shard = members.first // recipe.shard_members
-    if members.first >= members.end or (members.end - 1) // recipe.shard_members != shard:
+    shard = recipe.shard(members.first)
+    if not members.first < members.end <= shard.end:
         raise ValueError(
             f"members {members.first} to {members.end - 1} are not of one shard; "
-            f"allowed: at least one, and none beyond a multiple of {recipe.shard_members}"
+            f"allowed: at least one, and none beyond member {shard.end - 1}"
         )
-    architecture = recipe.shard_architecture(shard, data)
-    start, end = shard * recipe.shard_members, (shard + 1) * recipe.shard_members
+    architecture = recipe.member_architecture(members.first, data)
+    start, end = shard.first, shard.end
     limit = recipe.members_limit(data)
     everyone = [recipe.member(index) for index in range(start, end if limit is None else min(end, limit))]
     within = range(members.first - start, members.end - start)
