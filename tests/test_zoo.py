@@ -39,7 +39,9 @@ def test_zoo_describes_itself(small_zoo, small_recipe):
     assert small_zoo.parameters == 64 * 16 + 16 + 16 * 10 + 10
     assert [spec.name for spec in small_zoo.layout] == ["1.weight", "1.bias", "3.weight", "3.bias"]
     assert len(small_zoo) == 64
-    assert set(small_zoo.architectures) == {small_recipe.shard_architecture(shard, data) for shard in range(4)}
+    assert set(small_zoo.architectures) == {
+        small_recipe.member_architecture(shard * small_recipe.shard_members, data) for shard in range(4)
+    }
 
 
 def test_members_is_a_table_of_every_snapshot(small_zoo, small_recipe):
@@ -52,7 +54,10 @@ def test_members_is_a_table_of_every_snapshot(small_zoo, small_recipe):
     assert row.seed == member.seed
     assert row.optimizer == member.optimizer
     assert row.learning_rate == member.learning_rate
-    assert row.activation == small_recipe.shard_architecture(2, small_zoo.dataset()).layers[2].function
+    assert (
+        row.activation
+        == small_recipe.member_architecture(2 * small_recipe.shard_members, small_zoo.dataset()).layers[2].function
+    )
     frame.loc[:, "epoch"] = 99
     assert small_zoo.members.epoch.max() == 2, "the caller's table is its own"
 
@@ -101,7 +106,7 @@ def test_a_few_members_are_found_without_the_table_of_all(small_zoo, monkeypatch
 def test_weights_and_metrics_are_those_of_training(small_zoo, small_recipe):
     data = small_zoo.dataset()
     members = [small_recipe.member(i) for i in range(32, 48)]
-    architecture = small_recipe.shard_architecture(2, data)
+    architecture = small_recipe.member_architecture(2 * small_recipe.shard_members, data)
     population = small_zoo.population(members=range(32, 48), epochs=[0, 1, 2])
     assert [(m.id, e) for m, e in zip(population.members, population.epochs, strict=True)] == [
         (member, epoch) for member in range(32, 48) for epoch in (0, 1, 2)
