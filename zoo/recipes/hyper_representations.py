@@ -76,6 +76,7 @@ MNIST_SEED = Recipe(
     batch_size=10,
     epochs=25,
     snapshot_epochs=tuple(range(1, 26)),
+    shard_members=32,
 )
 """MNIST-SEED: 1 000 CNNs of 2 464 parameters that differ in their seed; tanh, Adam 3e-4, 25 epochs.
 
@@ -99,7 +100,7 @@ MNIST_HYP_5_RAND_SEED = replace(
     weight_decays=(1e-3, 1e-4),
     dropouts=(0.0, 0.5),
     design="grid",
-    shard_members=32,
+    shard_members=16,
 )
 """MNIST-HYP-5-RAND-SEED: 256 combinations of activation, initialisation, optimizer, learning rate, weight decay and
 dropout, five members each, every one with a seed of its own. Published: about 1 280.

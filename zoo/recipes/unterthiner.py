@@ -8,10 +8,9 @@ MNIST-HYP, F-MNIST-HYP, SVHN-HYP and CIFAR-10-HYP.
 functionals of weights are measured on these as SVHN-GS and CIFAR10-GS. Ranges: learning rate 5e-4 to 5e-2 and l2 1e-8
 to 1e-2 log-uniform, dropout 0 to 0.7 uniform, the standard deviation of the two plain initial distributions 1e-3 to 0.5
 log-uniform, everything else equally likely. A penalty l2·|w|² has the gradient 2·l2·w, so weight decays are twice that;
-theirs is on kernels alone, ours on biases too. Optimizer, training fraction and minibatch order are shared by blocks of
-16 members here.
-
-Any number of members has the same distribution.
+theirs is on kernels alone, ours on biases too. Activation, optimizer, training fraction and minibatch order are shared
+by blocks of 16 members here, and combinations of what there are choices of come in rounds: any number of members has the
+same distribution, as nearly as blocks of 16 can.
 """
 
 from __future__ import annotations
@@ -37,6 +36,8 @@ MNIST = Recipe(
     dropout_range=(0.0, 0.7),
     training_fractions=(0.1, 0.25, 0.5, 1.0),
     batch_size=512,
+    design="grid",
+    shard_members=16,
     epochs=86,
     snapshot_epochs=(0, 1, 2, 3, 20, 40, 60, 80, 86),
 )
