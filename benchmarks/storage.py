@@ -1,11 +1,13 @@
 """Speed of writing and reading zoos, on local disk and on an S3 server.
 
-    python benchmarks/storage.py [--members 10000] [--repeats 3] [--shards 1600] [--json FILE]
+    python benchmarks/storage.py [--members 10000] [--repeats 5] [--shards 1600] [--json FILE]
 
 The zoo is one of 784-8-10 networks (6 370 parameters) with weights drawn, not trained: speed depends on shapes and on
 how random the weights are. The S3 server is ``rclone serve s3`` on loopback, with its files on the same disk, where
 rclone is installed. Weights are counted uncompressed. CPU rates divide by the CPU time of this process, which is what
-one core does; the server's is not in it. The median over the repetitions is reported.
+one core does; the server's is not in it. The median over the repetitions is reported. Pyarrow's rate is that of
+``read_table`` on the same shards in memory, weights alone, one thread, pages checked: what a scan took that decoded
+nothing itself. A process of its own imports the reader, opens the zoo, then reads one member, then scans.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import hashlib
 import json
 import os
 import platform
@@ -29,6 +30,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from zoo.architecture import Architecture, mlp
@@ -39,7 +42,7 @@ from zoo.storage.build import plan_shards, zoo_name
 from zoo.storage.environment import environment
 from zoo.storage.manifest import MANIFEST_VERSION, Manifest, ShardEntry, shard_path, write_manifest
 from zoo.storage.rows import METRIC_COLUMNS, sum_hashes
-from zoo.storage.shards import ShardContents, ShardRange, encode_shard, read_shard
+from zoo.storage.shards import ShardContents, ShardRange, describe_shard, encode_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -69,10 +72,11 @@ def drawn_shard(recipe: Recipe, architecture: Architecture, members: ShardRange)
     )  # fmt: skip
 
 
-def described(members: ShardRange, data: bytes, rows: int) -> ShardEntry:
+def described(members: ShardRange, data: bytes) -> ShardEntry:
+    file = describe_shard(data, members.name)
     return ShardEntry(
-        name=members.name, first=members.first, end=members.end, architecture=0, rows=rows, size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(), content_sha256=read_shard(data, members.name)[0].content_sha256,
+        name=members.name, first=members.first, end=members.end, architecture=0, rows=file.rows,
+        size_bytes=file.size_bytes, sha256=file.sha256, content_sha256=file.content_sha256,
     )  # fmt: skip
 
 
@@ -111,33 +115,61 @@ def measure(store: Store, recipe: Recipe, architecture: Architecture, repeats: i
 
         encode_cpu_s += timed(encode)[1]
         put_s += timed(lambda data=encoded, members=members: store.put_new(shard_path(name, members.name), data))[0]
-        entries.append(described(members, encoded, len(contents.population)))
+        entries.append(described(members, encoded))
     commit(store, recipe, architecture, entries)
     raw = 4e-6 * architecture.parameters * sum(entry.rows for entry in entries)
     every = np.arange(sum(entry.rows for entry in entries))
-    scans, populations, tables, first_members, members = [], [], [], [], []
+    scans, arrow, populations, tables, first_members, members, alone = [], [], [], [], [], [], []
     chance = np.random.default_rng(0)
     for _ in range(repeats):
         scans.append(timed(lambda: torch.from_numpy(Zoo.open(name, store=store)._reader.weights(every))))
+        arrow.append(sum(arrow_cpu_s(store.read(shard_path(name, entry.name))) for entry in entries))
         zoo = Zoo.open(name, store=store)
         tables.append(timed(lambda zoo=zoo: zoo.snapshots))
         populations.append(timed(lambda zoo=zoo: zoo.population()))
         chosen = chance.integers(recipe.members, size=20).tolist()
-        first_members.append(timed(lambda chosen=chosen: Zoo.open(name, store=store).population(members=chosen[:1]))[0])
+        opened = Zoo.open(name, store=store)
+        first_members.append(timed(lambda zoo=opened, one=chosen[0]: zoo.population(members=[one])))
         members.append(
             statistics.median(timed(lambda one=one, zoo=zoo: zoo.population(members=[one]))[0] for one in chosen)
         )
+        alone.append(in_a_process("--read-alone", store.uri, name))
     return {
         "encode_mb_per_cpu_s": raw / encode_cpu_s,
         "put_mb_per_s": sum(entry.size_bytes for entry in entries) / 1e6 / put_s,
         "size_share": sum(entry.size_bytes for entry in entries) / 1e6 / raw,
         "scan_mb_per_cpu_s": raw / statistics.median(cpu for _, cpu in scans),
+        "scan_slowest_mb_per_cpu_s": raw / max(cpu for _, cpu in scans),
         "scan_mb_per_s": raw / statistics.median(wall for wall, _ in scans),
+        "arrow_mb_per_cpu_s": raw / statistics.median(arrow),
         "table_s": statistics.median(wall for wall, _ in tables),
         "population_mb_per_s": raw / statistics.median(wall for wall, _ in populations),
-        "first_member_ms": 1e3 * statistics.median(first_members),
+        "first_member_ms": 1e3 * statistics.median(wall for wall, _ in first_members),
+        "first_member_cpu_ms": 1e3 * statistics.median(cpu for _, cpu in first_members),
         "member_ms": 1e3 * statistics.median(members),
+        "alone_member_ms": 1e3 * statistics.median(read["member_s"] for read in alone),
+        "alone_scan_mb_per_cpu_s": raw / statistics.median(read["scan_cpu_s"] for read in alone),
     }
+
+
+def arrow_cpu_s(data: bytes) -> float:
+    """CPU time that pyarrow takes to read the weights of a shard."""
+    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+    return timed(lambda: file.read(columns=["weights"], use_threads=False))[1]
+
+
+def in_a_process(*arguments: str) -> dict[str, float]:
+    """What another process of this file prints."""
+    done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def read_alone(uri: str, name: str) -> None:
+    zoo = Zoo.open(name, store=uri)
+    member_s, _ = timed(lambda: zoo.population(members=[len(zoo) // 3]))
+    rows = np.arange(sum(entry.rows for entry in zoo.manifest.shards))
+    _, scan_cpu_s = timed(lambda: torch.from_numpy(zoo._reader.weights(rows)))
+    print(json.dumps({"member_s": member_s, "scan_cpu_s": scan_cpu_s}))
 
 
 def many_shards(store: Store, shards: int) -> dict[str, float]:
@@ -146,15 +178,11 @@ def many_shards(store: Store, shards: int) -> dict[str, float]:
     recipe = replace(RECIPE, name="many-shards", hidden=(2,), shard_members=64, members=64 * shards)
     entries = []
     for members in plan_shards(recipe, 0, recipe.members):
-        contents = drawn_shard(recipe, architecture, members)
-        data = encode_shard(contents)
+        data = encode_shard(drawn_shard(recipe, architecture, members))
         store.put_new(shard_path(zoo_name(recipe, recipe.digest(DATASET_SHA256)), members.name), data)
-        entries.append(described(members, data, len(contents.population)))
+        entries.append(described(members, data))
     name = commit(store, recipe, architecture, entries)
-    done = subprocess.run(
-        [sys.executable, __file__, "--read-many", store.uri, name], capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
+    return in_a_process("--read-many", store.uri, name)
 
 
 def read_many(uri: str, name: str) -> None:
@@ -211,11 +239,16 @@ ROWS = {
     "size_share": "size on storage / size of the weights",
     "put_mb_per_s": "put (MB/s of the file)",
     "scan_mb_per_cpu_s": "full scan into a tensor (MB/s of CPU time)",
+    "scan_slowest_mb_per_cpu_s": "full scan into a tensor, slowest (MB/s of CPU time)",
     "scan_mb_per_s": "full scan into a tensor (MB/s)",
+    "arrow_mb_per_cpu_s": "the same by pyarrow alone, into its own memory (MB/s of CPU time)",
     "table_s": "table of all columns but the weights (s)",
     "population_mb_per_s": "`population()` of everything, table at hand (MB/s)",
     "first_member_ms": "one member, zoo just opened (ms)",
+    "first_member_cpu_ms": "one member, zoo just opened (ms of CPU time)",
     "member_ms": "one member, table at hand (ms)",
+    "alone_member_ms": "one member, first thing a process reads (ms)",
+    "alone_scan_mb_per_cpu_s": "full scan, next thing that process reads (MB/s of CPU time)",
 }
 
 
@@ -223,13 +256,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument("--members", type=int, default=RECIPE.members)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--shards", type=int, default=1600, help="shards of the zoo with many of them")
     parser.add_argument("--read-many", nargs=2, metavar=("STORE", "ZOO"), help=argparse.SUPPRESS)
+    parser.add_argument("--read-alone", nargs=2, metavar=("STORE", "ZOO"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.read_many:
         read_many(*arguments.read_many)
+        return
+    if arguments.read_alone:
+        read_alone(*arguments.read_alone)
         return
     architecture = mlp((1, 28, 28), (8,), 10)
     recipe = replace(RECIPE, members=arguments.members)

@@ -19,9 +19,12 @@ from zoo.recipes import RECIPES
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import (
     METRIC_COLUMNS,
+    booleans,
     content_hash,
     hash_number,
+    integers,
     members_of,
+    rows_at,
     shard_schema,
     split_of,
     sum_hashes,
@@ -72,6 +75,26 @@ def test_write_read_round_trip_is_exact(small_recipe):
     assert header.members == ShardRange(0, 4)
     assert header.architecture == ARCHITECTURE
     assert header.digest == small_recipe.digest(DATASET_SHA256)
+
+
+def test_rows_of_a_table(small_recipe):
+    _, table = read_shard(shard_bytes(small_recipe, end=60)[0], "here")
+    generator = np.random.default_rng(0)
+    for places in (np.arange(180), np.arange(7, 9), np.array([5]), np.arange(0, 180, 3), generator.permutation(180)):
+        assert rows_at(table, places).equals(table.take(pa.array(places)))
+    assert rows_at(table, np.arange(0)).equals(table.slice(0, 0))
+
+
+def test_columns_as_arrays(small_recipe):
+    def spoil(weights_MP, metrics):
+        weights_MP[::7, 3] = float("nan")
+
+    _, table = read_shard(shard_bytes(small_recipe, end=60, spoil=spoil)[0], "here")
+    parts = pa.concat_tables([table.slice(3, 40), table.slice(101, 5), table.slice(0, 0), table.slice(50)])
+    assert booleans(parts["diverged"]).tolist() == parts["diverged"].to_pylist()
+    assert integers(parts["member"]).tolist() == parts["member"].to_pylist()
+    assert not len(booleans(parts["diverged"].slice(0, 0)))
+    assert not len(integers(parts["member"].slice(0, 0)))
 
 
 def test_bytes_are_deterministic_and_depend_on_the_content(small_recipe):

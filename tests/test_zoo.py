@@ -77,11 +77,12 @@ def test_opening_and_the_table_read_no_weights(small_zoo, monkeypatch):
 def test_one_member_reads_one_row_group(small_zoo, monkeypatch):
     zoo = Zoo.open(small_zoo.uri)
     _ = zoo.snapshots
-    read = []
-    original = zoo._reader.read
-    monkeypatch.setattr(zoo._reader, "read", lambda *arguments: read.append(arguments) or original(*arguments))
+    decoded = []
+    original = zoo._reader._decoder
+    monkeypatch.setattr(zoo._reader, "_decoder", lambda *arguments: decoded.append(arguments) or original(*arguments))
+    monkeypatch.setattr(zoo._reader, "read", None)
     zoo.population(members=[37])
-    assert read == [(2, ["weights"], [0])]
+    assert decoded == [(2, [0])]
 
 
 def test_a_few_members_are_found_without_the_table_of_all(small_zoo, monkeypatch):
@@ -101,6 +102,21 @@ def test_a_few_members_are_found_without_the_table_of_all(small_zoo, monkeypatch
         Zoo.open(small_zoo.uri).population(
             "train", members=[int(small_zoo.members.query("split == 'test'").member.iloc[0])]
         )
+
+
+def test_a_process_that_reads_one_member_imports_little(small_zoo):
+    """A member takes 5 ms; to import these takes 10 to 250 ms."""
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from zoo.storage.zoo import Zoo\n"
+        f"zoo = Zoo.open({small_zoo.uri!r})\n"
+        "assert len(zoo.population(members=[37], epochs='last')) == 1\n"
+        "assert len(zoo._reader.weights(np.arange(192))) == 192\n"
+        "heavy = {'pandas', 'pyarrow.compute', 'numpy.ma'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_weights_and_metrics_are_those_of_training(small_zoo, small_recipe):

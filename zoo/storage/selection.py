@@ -13,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from zoo.recipes import RecipeLike
-from zoo.storage.rows import SPLITS, hash_number
+from zoo.storage.rows import MEMBER_COLUMNS, SPLITS, hash_number, integers
 
 Epochs = Literal["last", "one"] | Collection[int] | None
+# What of a table snapshots are chosen by, and what a population says of them.
+CHOSEN_BY = tuple(dict.fromkeys(["member", "epoch", "split", "diverged", *MEMBER_COLUMNS]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +67,11 @@ class Selection:
         """Which rows are of the members, bool ``[M]``."""
         if self.members is None:
             return np.ones(len(table), dtype=bool)
-        return np.isin(table["member"].to_numpy(), list(self.members))
+        return np.isin(integers(table["member"]), list(self.members))
 
     def of_epochs(self, table: pa.Table) -> np.ndarray:
         """Which rows are of the epochs, bool ``[M]``."""
-        member_M, epoch_M = table["member"].to_numpy(), table["epoch"].to_numpy()
+        member_M, epoch_M = integers(table["member"]), integers(table["epoch"])
         trained = [epoch for epoch in self.recipe.snapshot_epochs if epoch > 0]
         if self.epochs is None:
             return np.asarray(epoch_M > 0)
@@ -85,5 +87,5 @@ class Selection:
         """Which of the chosen rows are of the first members among them, bool ``[M]``."""
         if self.limit is None:
             return chosen_M
-        member_M = table["member"].to_numpy()
+        member_M = integers(table["member"])
         return chosen_M & np.isin(member_M, np.unique(member_M[chosen_M])[: self.limit])

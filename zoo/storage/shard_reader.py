@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 
 from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.ranges import PartialFile, Range, column_ranges
-from zoo.storage.rows import weights_of
+from zoo.storage.rows import rows_at, weights_of
 from zoo.storage.shards import damage_of, open_shard, read_header
 from zoo.storage.store import Store
+from zoo.storage.weight_pages import decode, is_decodable
 
 # Footers kept: parsing one costs about as much as reading a row group.
 CACHED_FOOTERS = 256
@@ -84,8 +85,13 @@ class ShardReader:
         """
         footer = self.footer(shard)
         groups = list(range(footer.num_row_groups) if row_groups is None else row_groups)
-        with self._open(shard, footer, column_ranges(footer, groups, columns)) as file, damage_of(self._where(shard)):
-            # Arrow's threads gain nothing on one wide column, and one that lets go of a Python file while the
+        where = self._where(shard)
+        with (
+            self._open(shard, column_ranges(footer, groups, columns)) as raw,
+            open_shard(raw, where, footer) as file,
+            damage_of(where),
+        ):
+            # Arrow's threads gain nothing on small columns, and one that lets go of a Python file while the
             # interpreter exits aborts the process.
             table = file.read_row_groups(groups, columns=list(columns), use_threads=False)
             return table.replace_schema_metadata()
@@ -103,40 +109,51 @@ class ShardReader:
             return pa.concat_tables(list(pool.map(lambda shard: self.read(shard, columns), shards)))
 
     def weights(self, rows: np.ndarray) -> np.ndarray:
-        """Weights of the given rows, in the given order: a new array ``[M, P]`` float32."""
-        weights_MP = np.empty((len(rows), 0), dtype=np.float32)
-        for places, read_M, table in self._tables(rows, ["weights"]):
-            column = table["weights"]
-            if not weights_MP.size:
-                weights_MP = np.empty((len(rows), column.type.list_size), dtype=np.float32)
-            if len(table) == len(places) and _is_run(read_M) and _is_run(places):  # whole row groups, in order
-                at = int(places[0])
-                for chunk in column.chunks:
-                    part_MP = chunk.flatten().to_numpy(zero_copy_only=True).reshape(len(chunk), -1)
-                    weights_MP[at : at + len(chunk)] = part_MP
-                    at += len(chunk)
-            else:
-                weights_MP[places] = weights_of(column)[read_M]
+        """Weights of the given rows, in the given order: a new array ``[M, P]`` float32.
+
+        Raises:
+            ValueError: The rows have several P.
+            ZooError: A shard is missing, damaged or of another zoo.
+        """
+        shard_M, group_M, within_M = self.locate(rows)
+        parameters = self._parameters(int(shard_M[0]), int(group_M[0])) if len(rows) else 0
+        weights_MP = np.empty((len(rows), parameters), dtype=np.float32)
+        for shard, of_shard in _places(shard_M).items():
+            groups = _places(group_M[of_shard])
+            with self._decoder(shard, list(groups)) as decode_rows:
+                for group, of_group in groups.items():
+                    if self._parameters(shard, group) != parameters:
+                        raise ValueError(f"rows have {parameters} and {self._parameters(shard, group)} parameters")
+                    places = of_shard[of_group]
+                    within = within_M[places]
+                    first, end = int(within.min()), int(within.max()) + 1
+                    if _is_run(within) and _is_run(places):
+                        decode_rows(group, first, weights_MP[places[0] : places[-1] + 1])
+                    else:
+                        some_MP = np.empty((end - first, parameters), dtype=np.float32)
+                        decode_rows(group, first, some_MP)
+                        weights_MP[places] = some_MP[within - first]
+        return weights_MP
+
+    def row_group(self, shard: int, group: int) -> np.ndarray:
+        """Weights of all rows of a row group: a new array ``[M, P]`` float32."""
+        rows = self.footer(shard).row_group(group).num_rows
+        weights_MP = np.empty((rows, self._parameters(shard, group)), dtype=np.float32)
+        with self._decoder(shard, [group]) as decode_rows:
+            decode_rows(group, 0, weights_MP)
         return weights_MP
 
     def table(self, rows: np.ndarray, columns: Sequence[str]) -> pa.Table:
         """Some columns of the given rows, which are increasing."""
-        parts = [table.take(pa.array(read_M)) for _, read_M, table in self._tables(rows, columns)]
-        return pa.concat_tables(parts) if parts else self.read(0, columns, [])
-
-    def _tables(self, rows: np.ndarray, columns: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray, pa.Table]]:
-        """Reads the row groups that hold some rows, shard by shard.
-
-        Yields:
-            Which of the rows are of this shard; for each of them, its place in the table; the table.
-        """
         shard_M, group_M, within_M = self.locate(rows)
-        for shard in np.unique(shard_M):
-            places = np.flatnonzero(shard_M == shard)
-            groups, group_of_place = np.unique(group_M[places], return_inverse=True)
-            sizes = self._group_rows(int(shard))[groups]
-            starts = np.cumsum(sizes) - sizes
-            yield places, starts[group_of_place] + within_M[places], self.read(int(shard), columns, groups.tolist())
+        parts = []
+        for shard, of_shard in _places(shard_M).items():
+            groups = _places(group_M[of_shard])
+            found, start = self.read(shard, columns, list(groups)), 0
+            for group, of_group in groups.items():
+                parts.append(rows_at(found, start + within_M[of_shard[of_group]]))
+                start += self.footer(shard).row_group(group).num_rows
+        return pa.concat_tables(parts) if parts else self.read(0, columns, [])
 
     def shard_of(self, rows: np.ndarray) -> np.ndarray:
         """For each row, the index of its shard."""
@@ -146,10 +163,9 @@ class ShardReader:
         """For each row: its shard, its row group there, and its place in the row group."""
         shard_M = self.shard_of(rows)
         group_M, within_M = np.empty_like(shard_M), np.empty_like(shard_M)
-        for shard in np.unique(shard_M):
-            places = np.flatnonzero(shard_M == shard)
+        for shard, places in _places(shard_M).items():
             local = rows[places] - (self._ends[shard] - self.sources[shard].rows)
-            sizes = self._group_rows(int(shard))
+            sizes = self._group_rows(shard)
             ends = np.cumsum(sizes)
             group_M[places] = np.searchsorted(ends, local, side="right")
             within_M[places] = local - (ends - sizes)[group_M[places]]
@@ -166,7 +182,7 @@ class ShardReader:
                 self._footers.move_to_end(shard)
                 return self._footers[shard]
         source, where = self.sources[shard], self._where(shard)
-        with self._open(shard) as file:
+        with self._open(shard) as raw, open_shard(raw, where) as file:
             header = read_header(file.schema_arrow, where)
             footer = file.metadata
         if header.digest != self.digest or (header.members.first, header.members.end) != (source.first, source.end):
@@ -181,30 +197,50 @@ class ShardReader:
         return footer
 
     @contextlib.contextmanager
-    def _open(
-        self, shard: int, footer: pq.FileMetaData | None = None, ranges: Sequence[Range] | None = None
-    ) -> Iterator[pq.ParquetFile]:
+    def _decoder(self, shard: int, groups: Sequence[int]) -> Iterator[Callable[[int, int, np.ndarray], None]]:
+        """What decodes weights of some row groups of a shard: ``(row group, first row, where they go [M, P])``."""
+        footer = self.footer(shard)
+
+        def decode_rows(group: int, first: int, weights_MP: np.ndarray) -> None:
+            chunk = _weights_chunk(footer, group)
+            if is_decodable(chunk):
+                file.seek(chunk.data_page_offset)
+                content = file.read(chunk.total_compressed_size)
+                decode(content, first * weights_MP.shape[1], weights_MP.reshape(-1))
+            else:
+                weights_MP[:] = weights_of(self.read(shard, ["weights"], [group])["weights"])[first:][: len(weights_MP)]
+
+        with self._open(shard, column_ranges(footer, groups, ["weights"])) as file, damage_of(self._where(shard)):
+            yield decode_rows
+
+    def _parameters(self, shard: int, group: int) -> int:
+        """P of a row group."""
+        footer = self.footer(shard)
+        values: int = _weights_chunk(footer, group).num_values
+        return values // footer.row_group(group).num_rows
+
+    @contextlib.contextmanager
+    def _open(self, shard: int, ranges: Sequence[Range] | None = None) -> Iterator[BinaryIO]:
         """A shard, open while in the context.
 
         Args:
             shard: Which one.
-            footer: Its footer, where that is known.
             ranges: The bytes that are going to be read; those of the footer by default.
         """
-        source, where = self.sources[shard], self._where(shard)
+        source = self.sources[shard]
         try:
-            raw = self._local_file(source) if self.store.is_local else self._fetched(source, ranges)
+            file = self._local_file(source) if self.store.is_local else self._fetched(source, ranges)
         except FileNotFoundError as error:
-            raise ZooError(f"{where} is missing; {REMAKE}") from error
-        with raw, open_shard(raw, where, footer) as file:
+            raise ZooError(f"{self._where(shard)} is missing; {REMAKE}") from error
+        with file:
             yield file
 
     def _local_file(self, source: ShardSource) -> BinaryIO:
-        """A shard on local disk, mapped into memory: what is read is not copied first."""
+        """A shard on local disk."""
         size = self.store.size(source.path)
         if size != source.size_bytes:
             raise self._truncated(source, f"it has {size} bytes, not {source.size_bytes}")
-        return cast(BinaryIO, pa.memory_map(self.store.join(source.path)))
+        return cast(BinaryIO, pa.OSFile(self.store.join(source.path)))
 
     def _fetched(self, source: ShardSource, ranges: Sequence[Range] | None) -> BinaryIO:
         """A shard on object storage of which some parts are at hand, all asked for at once; by default its footer."""
@@ -238,6 +274,18 @@ class ShardReader:
 
     def _where(self, shard: int) -> str:
         return self.store.join(self.sources[shard].path)
+
+
+def _places(numbers_M: np.ndarray) -> dict[int, np.ndarray]:
+    """For each number that occurs, in order, where it does (``np.unique`` imports ``numpy.ma``, for 10 ms)."""
+    order_M = np.argsort(numbers_M, kind="stable")
+    changes = np.flatnonzero(np.diff(numbers_M[order_M])) + 1
+    return {int(numbers_M[places[0]]): places for places in np.split(order_M, changes) if len(places)}
+
+
+def _weights_chunk(footer: pq.FileMetaData, group: int) -> pq.ColumnChunkMetaData:
+    """The weights of a row group: the last column."""
+    return footer.row_group(group).column(footer.num_columns - 1)
 
 
 def _is_run(numbers: np.ndarray) -> bool:

@@ -195,7 +195,7 @@ def row_group_rows(parameters: int, snapshots: int) -> int:
 
 
 def _serialise(table: pa.Table, rows: int) -> bytes:
-    """A table as Parquet: weights by byte planes, page checksums, zstd."""
+    """A table as Parquet: weights by byte planes, page checksums, zstd; ``weight_pages`` reads what this writes."""
     plain = [name for name in table.column_names if name != "weights"]
     strings = [field.name for field in table.schema if pa.types.is_string(field.type)]
     buffer = io.BytesIO()
@@ -209,6 +209,7 @@ def _serialise(table: pa.Table, rows: int) -> bytes:
         column_encoding={"weights.list.element": "BYTE_STREAM_SPLIT"},
         write_statistics=plain,
         write_page_checksum=True,
+        data_page_version="1.0",
     )
     return buffer.getvalue()
 

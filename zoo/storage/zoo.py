@@ -21,8 +21,8 @@ from zoo.population import Population
 from zoo.recipes import Imported, RecipeLike, recipe_from_json
 from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.manifest import ZOOS, Manifest, require_manifest, resolve_name, shard_path
-from zoo.storage.rows import members_of
-from zoo.storage.selection import Epochs, Selection
+from zoo.storage.rows import booleans, integers, members_of, rows_at
+from zoo.storage.selection import CHOSEN_BY, Epochs, Selection
 from zoo.storage.shard_reader import ShardReader, ShardSource
 from zoo.storage.store import DEFAULT_STORE, Store
 
@@ -163,7 +163,7 @@ class Zoo:
         Raises:
             ZooError: A shard is missing or damaged.
         """
-        return self._reader.read_all(self._columns)
+        return self._reader.read_all([name for name in self._reader.columns() if name != "weights"])
 
     @property
     def members(self) -> pd.DataFrame:
@@ -199,18 +199,12 @@ class Zoo:
             ValueError: An unknown split, member, epoch or layout.
             ZooError: Nothing is left, it is of several layouts, or a shard is missing or damaged.
         """
-        rows = self.rows(
-            split,
-            members=members,
-            epochs=epochs,
-            limit=limit,
-            include_diverged=include_diverged,
-            architecture=architecture,
-        )
-        found = np.unique(self._layout_of(rows))
+        wanted = Selection(zoo=self.name, recipe=self.recipe, split=split, members=members, epochs=epochs, limit=limit)
+        rows, table, places = self._choose(wanted, include_diverged, architecture)
+        found = sorted(set(self._layout_of(rows).tolist()))
         if len(found) > 1:
-            raise self._several_layouts(found.tolist())
-        return self._read(rows)
+            raise self._several_layouts(found)
+        return self._read(rows, rows_at(table, places))
 
     def populations(
         self,
@@ -225,11 +219,12 @@ class Zoo:
 
         Only one of them is in memory at a time. For arguments and errors see :meth:`population`.
         """
-        rows = self.rows(split, members=members, epochs=epochs, limit=limit, include_diverged=include_diverged)
+        wanted = Selection(zoo=self.name, recipe=self.recipe, split=split, members=members, epochs=epochs, limit=limit)
+        rows, table, places = self._choose(wanted, include_diverged)
         layout_M = self._layout_of(rows)
         for layout in range(len(self.layouts)):
             if (layout_M == layout).any():
-                yield self._read(rows[layout_M == layout])
+                yield self._read(rows[layout_M == layout], rows_at(table, places[layout_M == layout]))
 
     def rows(
         self,
@@ -243,37 +238,7 @@ class Zoo:
     ) -> np.ndarray:
         """The rows of :attr:`snapshots` that :meth:`population` reads: increasing, int64, of any layouts."""
         wanted = Selection(zoo=self.name, recipe=self.recipe, split=split, members=members, epochs=epochs, limit=limit)
-        table, number_M = self._table(members)
-        chosen_M = wanted.of_split(table)
-        if not chosen_M.any() and members is None:
-            raise ZooError(
-                f"zoo {self.name} has no {split} members: with {len(self)} members in blocks of "
-                f"{self.recipe.block_members}, make it larger or set block_members lower"
-            )
-        chosen_M &= wanted.of_members(table)
-        if architecture is not None:
-            if architecture.layout not in self.layouts:
-                raise ValueError(
-                    f"no member of zoo {self.name} has the layout of that architecture with {architecture.parameters} "
-                    f"parameters; {self._layout_summary(range(len(self.layouts)))}"
-                )
-            chosen_M &= self._layout_of(number_M) == self.layouts.index(architecture.layout)
-        chosen_M &= wanted.of_epochs(table)
-        if not include_diverged:
-            finite_M = ~table["diverged"].to_numpy()
-            if left_out := int((chosen_M & ~finite_M).sum()):
-                logger.warning(
-                    "zoo %s: %d of %d chosen snapshots diverged and are left out", self.name, left_out, chosen_M.sum()
-                )
-            chosen_M &= finite_M
-        rows: np.ndarray = number_M[wanted.within_limit(table, chosen_M)]
-        if not len(rows):
-            raise ZooError(
-                f"zoo {self.name} with {len(self)} members has no snapshots with split {split!r}, epochs {epochs!r}"
-                f"{'' if members is None else ' among the members named'}"
-                f"{'' if include_diverged else ' that did not diverge'}"
-            )
-        return rows
+        return self._choose(wanted, include_diverged, architecture)[0]
 
     def dataset(self) -> ImageData:
         """The images that the members were trained on.
@@ -332,10 +297,42 @@ class Zoo:
         of_architecture = [self.layouts.index(architecture.layout) for architecture in self.architectures]
         return np.array([of_architecture[entry.architecture] for entry in self.manifest.shards])
 
-    @cached_property
-    def _columns(self) -> list[str]:
-        """Names of all columns but the weights."""
-        return [name for name in self._reader.columns() if name != "weights"]
+    def _choose(
+        self, wanted: Selection, include_diverged: bool, architecture: Architecture | None = None
+    ) -> tuple[np.ndarray, pa.Table, np.ndarray]:
+        """The rows that are wanted; a table that holds them, among others; and where in it they are."""
+        table, number_M = self._table(wanted.members)
+        chosen_M = wanted.of_split(table)
+        if not chosen_M.any() and wanted.members is None:
+            raise ZooError(
+                f"zoo {self.name} has no {wanted.split} members: with {len(self)} members in blocks of "
+                f"{self.recipe.block_members}, make it larger or set block_members lower"
+            )
+        chosen_M &= wanted.of_members(table)
+        if architecture is not None:
+            if architecture.layout not in self.layouts:
+                raise ValueError(
+                    f"no member of zoo {self.name} has the layout of that architecture with {architecture.parameters} "
+                    f"parameters; {self._layout_summary(range(len(self.layouts)))}"
+                )
+            chosen_M &= self._layout_of(number_M) == self.layouts.index(architecture.layout)
+        chosen_M &= wanted.of_epochs(table)
+        if not include_diverged:
+            finite_M = ~booleans(table["diverged"])
+            if left_out := int((chosen_M & ~finite_M).sum()):
+                logger.warning(
+                    "zoo %s: %d of %d chosen snapshots diverged and are left out", self.name, left_out, chosen_M.sum()
+                )
+            chosen_M &= finite_M
+        places = np.flatnonzero(wanted.within_limit(table, chosen_M))
+        if not len(places):
+            raise ZooError(
+                f"zoo {self.name} with {len(self)} members has no snapshots with split {wanted.split!r}, "
+                f"epochs {wanted.epochs!r}"
+                f"{'' if wanted.members is None else ' among the members named'}"
+                f"{'' if include_diverged else ' that did not diverge'}"
+            )
+        return number_M[places], table, places
 
     def _table(self, members: Collection[int] | None) -> tuple[pa.Table, np.ndarray]:
         """What rows are chosen from, and for each of its rows, which of :attr:`snapshots` it is.
@@ -346,37 +343,33 @@ class Zoo:
             return self.snapshots, np.arange(len(self.snapshots))
         ends = np.array([entry.end for entry in self.manifest.shards])
         starts = np.cumsum([0, *(entry.rows for entry in self.manifest.shards)])
-        ids = np.unique(np.fromiter(members, dtype=np.int64))
+        ids = np.array(sorted(set(members)), dtype=np.int64)
         numbers = []
         for member, shard in zip(ids, np.searchsorted(ends, ids, side="right"), strict=True):
             entry = self.manifest.shards[shard]
             snapshots = entry.rows // (entry.end - entry.first)
             numbers.append(starts[shard] + (member - entry.first) * snapshots + np.arange(snapshots))
         rows = np.concatenate([np.empty(0, dtype=np.int64), *numbers])
-        return self._reader.table(rows, self._columns), rows
+        return self._reader.table(rows, CHOSEN_BY), rows
 
     def _layout_of(self, rows: np.ndarray) -> np.ndarray:
         """For each row, which layout it has."""
         found: np.ndarray = self._layout_of_shard[self._reader.shard_of(rows)]
         return found
 
-    def _read(self, rows: np.ndarray) -> Population:
-        """The population of rows of one layout."""
+    def _read(self, rows: np.ndarray, table: pa.Table) -> Population:
+        """The population of rows of one layout, of which the table tells."""
         layout = self.layouts[self._layout_of(rows[:1])[0]]
         alike = [index for index, architecture in enumerate(self.architectures) if architecture.layout == layout]
         place = np.zeros(len(self.architectures), dtype=np.int64)
         place[alike] = np.arange(len(alike))
         of_shard = np.array([entry.architecture for entry in self.manifest.shards])
-        if "snapshots" in self.__dict__:
-            chosen = self.snapshots.take(pa.array(rows))
-        else:
-            chosen = self._reader.table(rows, self._columns)
         return Population(
             weights_MP=torch.from_numpy(self._reader.weights(rows)),
             architectures=tuple(self.architectures[index] for index in alike),
             architecture_M=torch.from_numpy(place[of_shard[self._reader.shard_of(rows)]]),
-            members=tuple(members_of(chosen)),
-            epochs=tuple(chosen["epoch"].to_pylist()),
+            members=tuple(members_of(table)),
+            epochs=tuple(integers(table["epoch"]).tolist()),
         )
 
     def _several_layouts(self, layouts: Sequence[int]) -> ZooError:
