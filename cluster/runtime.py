@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.config import TRUST_VARIABLE
+
 if TYPE_CHECKING:
     from zoo.storage.store import Store
 
@@ -35,10 +37,12 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
-# What workers of a running cluster are told of an object store. Keys are not: Ray shows the environment of its workers
-# to everyone who may look at the cluster. Nodes have keys of their own, or a profile or role.
-STORAGE_VARIABLES = (
-    "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "ZOOSCALE_PATIENCE_S"
+# What workers of a running cluster are told of an object store and of whose code they may import. Keys are not: Ray
+# shows the environment of its workers to everyone who may look at the cluster. Nodes have keys of their own, or a
+# profile or role.
+TOLD_VARIABLES = (
+    "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "ZOOSCALE_PATIENCE_S",
+    TRUST_VARIABLE,
 )  # fmt: skip
 
 # Ray's switch for machines without clusters: it takes 127.0.0.1 as its address, and all its servers listen there alone.
@@ -105,7 +109,7 @@ def _worker_environment() -> dict[str, str]:
     """Lets workers of a cluster on this machine import our packages and the modules beside the caller."""
     paths = [str(PACKAGES), str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     unique = list(dict.fromkeys(path for path in paths if path))
-    told = {name: os.environ[name] for name in STORAGE_VARIABLES if name in os.environ}
+    told = {name: os.environ[name] for name in TOLD_VARIABLES if name in os.environ}
     return {**told, "PYTHONPATH": os.pathsep.join(unique), "OMP_NUM_THREADS": "1"}
 
 

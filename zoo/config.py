@@ -5,12 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib
+import importlib.util
 import json
+import os
 import sys
+import sysconfig
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 ConfigT = TypeVar("ConfigT")
+
+# Installed packages of which module:attribute is imported, with commas.
+TRUST_VARIABLE = "ZOOSCALE_TRUST"
+INSTALLED = {"site-packages", "dist-packages"}
 
 
 def to_json(value: Any) -> Any:
@@ -79,28 +87,56 @@ def require(condition: bool, config: object, field: str, allowed: str) -> None:
 def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:
     """Finds a registry entry, or imports ``module:attribute``.
 
+    Names also come with zoos that others made. So modules of the user's own are imported, that is, such as lie in the
+    current folder or elsewhere on Python's path; of installed packages only those that the environment variable
+    ``ZOOSCALE_TRUST`` names, with commas; nothing of Python's standard library: ``os:abort``.
+
     Args:
         registry: The built-in entries.
         name: A key of ``registry``, or ``module:attribute`` for an entry of the user's own.
         what: What the entries are, for the error message ("recipe", "data set").
 
-    Names also come with zoos that others made, so nothing of Python's standard library is taken: ``os:abort``.
-
     Raises:
-        ValueError: There is no such entry; the message lists those there are.
+        ValueError: There is no such entry, or it is not to be imported; the message lists those there are, or says
+            how to allow it.
     """
     if name in registry:
         return registry[name]
     module_name, separator, attribute = name.partition(":")
-    if not separator:
+    if not separator or not all(part.isidentifier() for part in module_name.split(".")):
         raise ValueError(
             f"unknown {what} {name!r}; known: {', '.join(sorted(registry))}, or module:attribute for your own"
         )
-    if module_name.partition(".")[0] in sys.stdlib_module_names:
-        raise ValueError(f"{what} {name!r}: {module_name} is of Python's standard library; name a module of your own")
+    _require_own(module_name.partition(".")[0], f"{what} {name!r}")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise ValueError(f"{what} {name!r}: module {error.name!r} cannot be imported from here") from error
-    except AttributeError as error:
-        raise ValueError(f"{what} {name!r}: module {module_name!r} has no attribute {attribute!r}") from error
+        raise ValueError(
+            f"{what} {name!r}: module {error.name!r} cannot be imported from here; run in the folder that holds it"
+        ) from error
+    if not hasattr(module, attribute):
+        raise ValueError(f"{what} {name!r}: module {module_name!r} has no attribute {attribute!r}")
+    return getattr(module, attribute)
+
+
+def _require_own(package: str, named: str) -> None:
+    """Raises a ``ValueError`` where a package is neither the user's own code nor trusted; imports nothing."""
+    if package in sys.stdlib_module_names:
+        raise ValueError(f"{named}: {package} is of Python's standard library; name a module of your own")
+    if package in os.environ.get(TRUST_VARIABLE, "").split(","):
+        return
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # the user's script or notebook, which is imported already and has no specification
+        return
+    places = [] if spec is None else [spec.origin or "", *(spec.submodule_search_locations or ())]
+    if any(_is_installed(Path(place)) for place in places):
+        raise ValueError(
+            f"{named}: {package} is an installed package, and the zoos of others can name any function of it; set "
+            f"{TRUST_VARIABLE}={package} if it is yours or you trust the zoo"
+        )
+
+
+def _is_installed(place: Path) -> bool:
+    """Whether a module lies where pip installs to, or among Python's own."""
+    return bool(INSTALLED.intersection(place.parts)) or place.is_relative_to(sysconfig.get_path("stdlib"))

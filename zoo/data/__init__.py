@@ -37,6 +37,9 @@ DATASETS: dict[str, Callable[[], ImageData]] = {
     "svhn_gray": partial(_vision, "svhn_gray"),
 }
 
+# Of this distribution: their data sets are in DATASETS, and what else they have is none.
+PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "zoo")
+
 
 def load_dataset(name: str, store: Store | None = None, sha256: str | None = None) -> ImageData:
     """Loads a data set by its name in ``DATASETS``, or the user's own by ``module:attribute``.
@@ -57,7 +60,13 @@ def load_dataset(name: str, store: Store | None = None, sha256: str | None = Non
         staged = load_from_store(store, name, sha256)
         if staged is not None:
             return staged
-    data = lookup(DATASETS, name, "data set")()
+    # It is called blindly, and zoos that others made name it: `cluster.cli:demo` would train for minutes.
+    if name not in DATASETS and name.partition(":")[0].partition(".")[0] in PACKAGES:
+        raise ValueError(f"data set {name!r} is none; known: {', '.join(sorted(DATASETS))}, or one of your own")
+    load = lookup(DATASETS, name, "data set")
+    if not callable(load):
+        raise ValueError(f"data set {name!r} is a {type(load).__name__}; it must be a function without arguments")
+    data = load()
     if not isinstance(data, ImageData):
         raise ValueError(f"data set {name!r} returned a {type(data).__name__}; it must return a zoo.data.ImageData")
     return data

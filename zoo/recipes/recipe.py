@@ -144,10 +144,8 @@ class Recipe:
             require(not getattr(self, field) or getattr(self, other) == default, self, other, allowed)
         allowed = "choices where depths is given, and () where it is not"
         require(bool(self.depths) == bool(self.widths), self, "widths", allowed)
-        if self.kernels:
-            build = lookup(ARCHITECTURES, self.architecture, "architecture")
-            allowed = f"() for architecture {self.architecture!r}, which takes no kernel"
-            require("kernel" in inspect.signature(build).parameters, self, "kernels", allowed)
+        if self.architecture in ARCHITECTURES:  # one of the user's own is imported where it is needed, no earlier
+            self._check_kernels()
         random = "random with depths or kernels, which are drawn for each member"
         require(not self.has_shapes or self.design == "random", self, "design", random)
         sizes = {len(parse_task(task)) for task in self.tasks}
@@ -226,6 +224,13 @@ class Recipe:
         scaled = set(self.scaled_initialisations)
         require(scaled <= set(self.initialisations), self, "scaled_initialisations", unscaled)
 
+    def _check_kernels(self) -> None:
+        """Raises where kernels are given to an architecture that takes none."""
+        if self.kernels:
+            build = lookup(ARCHITECTURES, self.architecture, "architecture")
+            allowed = f"() for architecture {self.architecture!r}, which takes no kernel"
+            require("kernel" in inspect.signature(build).parameters, self, "kernels", allowed)
+
     def check_data(self, data: ImageData) -> None:
         """Finds out before training whether all members can be trained on a data set.
 
@@ -233,6 +238,7 @@ class Recipe:
             ValueError: The data set lacks a class of a task, has not enough images for the subsets, or its images do
                 not fit an architecture.
         """
+        self._check_kernels()
         for task in self.tasks:
             if any(label >= data.classes for label in parse_task(task)):
                 raise ValueError(
