@@ -15,7 +15,7 @@ from analysis.card.behaviour import multiplications
 from analysis.card.distributions import distribution, even_edges, evenly_spaced, histogram
 from analysis.card.facts import make_card
 from analysis.card.hyperparameters import explained_variance, hyper_parameters, imported_columns
-from analysis.card.panels import hyper_parameter_table
+from analysis.card.page_tables import hyper_parameter_table
 from analysis.card.record import SCHEMA_VERSION
 from analysis.card.weights import in_words, tensor_facts
 from analysis.card.words import attribute_words, object_words
@@ -177,6 +177,19 @@ def test_agreement_of_last_snapshots(card, modules):
     assert facts.matrix[3][7] == facts.matrix[7][3] == pytest.approx(expected, abs=1e-4)
 
 
+def test_of_many_members_some_are_compared(small_zoo, card, modules, monkeypatch):
+    monkeypatch.setattr("analysis.card.behaviour.COMPARED_MEMBERS", 10)
+    few = make_card(small_zoo, members=MEMBERS, images=IMAGES).behaviour
+    logits, _ = modules
+    compared = [sorted(logits)[row] for row in evenly_spaced(len(logits), 10)]
+    predicted = {member: logits[member].argmax(1) for member in compared}
+    equal = [float((predicted[a] == predicted[b]).double().mean()) for a, b in itertools.combinations(compared, 2)]
+    assert [(facts.members, facts.pairs) for facts in few.agreement] == [(10, 45), (10, 45)]
+    matches(few.agreement[0].agreement, equal)
+    assert few.calibration_error == card.behaviour.calibration_error
+    assert few.classes == card.behaviour.classes
+
+
 def test_agreement_of_one_snapshot_a_member_is_on_the_zoos_own_choice(card, small_zoo, sample):
     (facts,) = [entry for entry in card.behaviour.agreement if entry.snapshots == "one"]
     population = small_zoo.population(members=sample, epochs="one")
@@ -271,7 +284,7 @@ def test_goes_without_a_data_set_that_is_not_here(small_zoo, monkeypatch):
     monkeypatch.setattr(Zoo, "dataset", missing)
     card = make_card(small_zoo, members=4)
     assert card.behaviour is None
-    assert card.unmeasured == "data set 'digits' has other content here"
+    assert card.unmeasured == "data set 'digits' has other content here."
     assert card.layouts[0].tensors
     assert {use.verdict for use in card.uses if "compression" in use.purpose} == {"not known"}
 

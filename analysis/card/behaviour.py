@@ -22,8 +22,8 @@ from zoo.tasks import parse_task, select
 HISTOGRAM_BINS = 40
 # Members of the matrix of agreements that is shown.
 MATRIX_MEMBERS = 60
-# Entries of a one-hot matrix held at once: 32 MB of float32.
-ONE_HOT_AT_ONCE = 8_000_000
+# Members that are compared with each other, some 4.5 million pairs; all of them would take memory by their square.
+COMPARED_MEMBERS = 3000
 # Multiplications of one pass over all members: bounds three passes to about a minute, with fewer images for
 # convolutions. Fewer images than the least would say nothing.
 MOST_WORK, LEAST_IMAGES = 40_000_000_000, 200
@@ -45,7 +45,7 @@ class AgreementFacts:
     Attributes:
         snapshots: "last": the last snapshot of each member. "one": one of each, its epoch chosen by a hash of the
             member's number, as ``Zoo.population(epochs="one")`` does; what codecs are measured on.
-        members: Members compared.
+        members: Members compared: all those measured, or about ``COMPARED_MEMBERS`` of them, evenly spaced.
         pairs: Pairs of them.
         agreement: Over pairs.
         histogram: Over pairs.
@@ -136,9 +136,12 @@ def agreement(populations: Sequence[Population], test: Images, images: int, snap
         images: Use at most so many, for each task.
         snapshots: What they are; see :class:`AgreementFacts`.
     """
+    total = sum(map(len, populations))
     predicted: dict[str, list[torch.Tensor]] = {}
     ids: dict[str, list[int]] = {}
     for population in populations:
+        compared = evenly_spaced(len(population), -(-COMPARED_MEMBERS * len(population) // total))
+        population = population.select(torch.from_numpy(compared))
         for task, rows in tasks_of(population):
             chosen = population.select(rows)
             predicted.setdefault(task, []).append(predictions(chosen, select(task, test).first(images)))
@@ -148,7 +151,7 @@ def agreement(populations: Sequence[Population], test: Images, images: int, snap
     matrix: tuple[tuple[float, ...], ...] = ()
     for task, parts in predicted.items():
         predicted_MN = torch.cat(parts)
-        agreement_MM = _agreement(predicted_MN)
+        agreement_MM = agreement_matrix(predicted_MN).numpy()
         pairs.append(agreement_MM[np.triu_indices(len(agreement_MM), 1)])
         labels = select(task, test).first(images).labels
         accuracy_M = (predicted_MN == labels).double().mean(1).numpy()
@@ -183,11 +186,3 @@ def tasks_of(population: Population) -> Iterator[tuple[str, list[int]]]:
     for row, member in enumerate(population.members):
         rows.setdefault(member.task, []).append(row)
     yield from rows.items()
-
-
-def _agreement(predicted_MN: torch.Tensor) -> np.ndarray:
-    """The matrix of agreements ``[M, M]``, a few images at a time."""
-    members, images = predicted_MN.shape
-    size = max(1, ONE_HOT_AT_ONCE // (members * (int(predicted_MN.max()) + 1)))
-    total_MM = sum(agreement_matrix(part) * part.shape[1] for part in predicted_MN.split(size, dim=1))
-    return (total_MM / images).numpy()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.card.behaviour import AgreementFacts, BehaviourFacts
-from analysis.card.distributions import Histogram
+from analysis.card.distributions import Distribution, Histogram
 from analysis.card.hyperparameters import HyperParameter
 from analysis.card.record import EpochFacts, FinalFacts
 from analysis.card.splits import TaskFacts
@@ -34,11 +34,13 @@ from analysis.card.traces import (
     write_labels,
 )
 from analysis.card.verdicts import DIVERSE_AGREEMENT
-from analysis.card.weights import LayoutFacts
+from analysis.card.weights import DistanceFacts, LayoutFacts
 from analysis.report.figures import base_layout
 
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#c9a227", "#d1495b", "#4fb0c6", "#7a9e3d", "#b5838d", GREY)
 SPLIT_COLOURS = {"train": ORANGE, "validation": GREEN, "test": BLUE}
+DOTTED = {"color": GREY, "width": 1, "dash": "dot"}
+LEGEND_ABOVE = {"legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, "margin": {"t": 40}}
 HEAT = [[0, "#20406b"], [0.35, "#2f78a8"], [0.65, "#59b39a"], [0.85, "#c8d96f"], [1, "#fff3a6"]]
 
 
@@ -60,7 +62,7 @@ def over_epochs(epochs: Sequence[EpochFacts], metric: str) -> go.Figure:
             band=split == "test",
         )
     figure.update_layout(base_layout(340), hovermode="x unified")
-    figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
+    figure.update_layout(LEGEND_ABOVE)
     figure.update_xaxes(title_text="epoch", **whole_epochs(epochs[-1].epoch))
     if metric == "accuracy":
         figure.update_yaxes(title_text="accuracy", tickformat=PERCENT)
@@ -75,10 +77,10 @@ def final_accuracy(final: FinalFacts) -> go.Figure:
     for split, colour in SPLIT_COLOURS.items():
         add_outline(figure, final.histograms[f"{split}_accuracy"], colour, f"{split} images", filled=split == "test")
     figure.update_layout(base_layout(340), hovermode="x")
-    figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
+    figure.update_layout(LEGEND_ABOVE)
     # Below all members it would press them to the edge. All accuracies have the same edges.
     if final.chance_accuracy is not None and final.chance_accuracy >= final.histograms["test_accuracy"].edges[0]:
-        figure.add_vline(x=final.chance_accuracy, line={"color": GREY, "width": 1, "dash": "dot"})
+        figure.add_vline(x=final.chance_accuracy, line=DOTTED)
     figure.update_xaxes(title_text="accuracy of last snapshots", tickformat=PERCENT)
     figure.update_yaxes(title_text="members", rangemode="tozero")
     return figure
@@ -96,7 +98,7 @@ def members_by(histogram: Histogram, title: str, *, zero: bool = False) -> go.Fi
     add_outline(figure, histogram, BLUE, "members", filled=True)
     figure.update_layout(base_layout(300), hovermode="x", showlegend=False)
     if zero:
-        figure.add_vline(x=0, line={"color": GREY, "width": 1, "dash": "dot"})
+        figure.add_vline(x=0, line=DOTTED)
     figure.update_xaxes(title_text=title, tickformat=PERCENT)
     figure.update_yaxes(title_text="members", rangemode="tozero")
     return figure
@@ -159,25 +161,16 @@ def effects(varying: Sequence[HyperParameter]) -> go.Figure:
 
 def class_accuracy(behaviour: BehaviourFacts) -> go.Figure:
     """Accuracy by class."""
-    figure = make_subplots(1, 1)
-    add_boxes(figure, {str(facts.label): facts.accuracy for facts in behaviour.classes}, BLUE, 1, 1)
-    figure.update_layout(base_layout(300), showlegend=False)
-    figure.update_xaxes(title_text="class")
-    figure.update_yaxes(title_text="accuracy on its images", tickformat=PERCENT)
-    return figure
+    groups = {str(facts.label): facts.accuracy for facts in behaviour.classes}
+    return _boxes(groups, 300, "class", "accuracy on its images")
 
 
 def agreement(facts: Sequence[AgreementFacts]) -> go.Figure:
     """Histogram of the agreement of each two members."""
     names = {"last": "last snapshots", "one": "one snapshot a member"}
-    figure = go.Figure()
-    for entry, colour in zip(facts, (BLUE, ORANGE), strict=False):
-        add_outline(figure, entry.histogram, colour, names[entry.snapshots], filled=True, share=True)
-    figure.add_vline(x=DIVERSE_AGREEMENT, line={"color": GREY, "width": 1, "dash": "dot"})
-    figure.update_layout(base_layout(380), hovermode="x")
-    figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
-    figure.update_xaxes(title_text="agreement of two members", tickformat=PERCENT)
-    figure.update_yaxes(title_text="share of pairs", tickformat=PERCENT, rangemode="tozero")
+    parts = {names[entry.snapshots]: entry.histogram for entry in facts}
+    figure = _pairs(parts, 380, "agreement of two members", DIVERSE_AGREEMENT)
+    figure.update_xaxes(tickformat=PERCENT)
     return figure
 
 
@@ -255,18 +248,23 @@ def norms(layout: LayoutFacts) -> go.Figure:
     return figure
 
 
-def distances(layout: LayoutFacts) -> go.Figure:
+def distances(facts: DistanceFacts) -> go.Figure:
     """How far two members lie apart, as stored and aligned."""
+    parts = {"as stored": facts.raw_histogram}
+    if facts.aligned_histogram is not None:
+        parts["aligned"] = facts.aligned_histogram
+    return _pairs(parts, 320, "relative distance of two members", math.sqrt(2))
+
+
+def _pairs(parts: Mapping[str, Histogram], height: int, title: str, mark: float) -> go.Figure:
+    """Histograms over pairs of members, one on the other; a line marks a value."""
     figure = go.Figure()
-    facts = layout.distances
-    if facts is not None:
-        add_outline(figure, facts.raw_histogram, BLUE, "as stored", filled=True, share=True)
-        if facts.aligned_histogram is not None:
-            add_outline(figure, facts.aligned_histogram, ORANGE, "aligned", filled=True, share=True)
-    figure.add_vline(x=math.sqrt(2), line={"color": GREY, "width": 1, "dash": "dot"})
-    figure.update_layout(base_layout(320), hovermode="x")
-    figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
-    figure.update_xaxes(title_text="relative distance of two members")
+    for (name, histogram), colour in zip(parts.items(), (BLUE, ORANGE), strict=False):
+        add_outline(figure, histogram, colour, name, filled=True, share=True)
+    figure.add_vline(x=mark, line=DOTTED)
+    figure.update_layout(base_layout(height), hovermode="x")
+    figure.update_layout(LEGEND_ABOVE)
+    figure.update_xaxes(title_text=title)
     figure.update_yaxes(title_text="share of pairs", tickformat=PERCENT, rangemode="tozero")
     return figure
 
@@ -295,9 +293,14 @@ def task_accuracy(tasks: Sequence[TaskFacts]) -> go.Figure:
             title_text="class with label 0", type="category", scaleanchor="x", autorange="reversed", showgrid=False
         )
         return figure
+    return _boxes({facts.task or "all classes": facts.test_accuracy for facts in tasks}, 340, "task", "test accuracy")
+
+
+def _boxes(groups: Mapping[str, Distribution], height: int, x_title: str, y_title: str) -> go.Figure:
+    """A box of shares for each group; whiskers span 90 %."""
     figure = make_subplots(1, 1)
-    add_boxes(figure, {facts.task or "all classes": facts.test_accuracy for facts in tasks}, BLUE, 1, 1)
-    figure.update_layout(base_layout(340), showlegend=False)
-    figure.update_xaxes(title_text="task")
-    figure.update_yaxes(title_text="test accuracy", tickformat=PERCENT)
+    add_boxes(figure, groups, BLUE, 1, 1)
+    figure.update_layout(base_layout(height), showlegend=False)
+    figure.update_xaxes(title_text=x_title)
+    figure.update_yaxes(title_text=y_title, tickformat=PERCENT)
     return figure

@@ -129,7 +129,7 @@ def _dataset(zoo: Zoo) -> tuple[ImageData | None, str]:
     try:
         return zoo.dataset(), ""
     except (ZooError, ValueError, OSError) as error:
-        return None, " ".join(str(error).split())
+        return None, " ".join(str(error).split()).rstrip(".") + "."
 
 
 def _extra(zoo: Zoo, table: ZooTable) -> dict[str, Sequence[object]]:

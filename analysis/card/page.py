@@ -12,17 +12,8 @@ import plotly.graph_objects as go
 import plotly.io
 
 from analysis.card import charts
-from analysis.card.panels import (
-    epoch_table,
-    header_facts,
-    hyper_parameter_table,
-    layout_panel,
-    layout_table,
-    recipe_rows,
-    shared_sentences,
-    split_table,
-    task_table,
-)
+from analysis.card.page_tables import epoch_table, hyper_parameter_table, layout_table, split_table, task_table
+from analysis.card.panels import header_facts, layout_panel, recipe_rows, shared_sentences
 from analysis.card.record import Card
 from analysis.card.usage import citation, duckdb_snippet, pandas_snippet, python_snippet, regenerate_snippet
 from analysis.card.verdicts import DIVERSE_AGREEMENT
@@ -96,7 +87,7 @@ def _figures(card: Card) -> dict[str, go.Figure]:
             figures[f"histograms-{number}"] = charts.tensor_histograms(layout)
             figures[f"norms-{number}"] = charts.norms(layout)
         if layout.distances:
-            figures[f"distances-{number}"] = charts.distances(layout)
+            figures[f"distances-{number}"] = charts.distances(layout.distances)
     return figures
 
 

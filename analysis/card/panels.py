@@ -1,4 +1,4 @@
-"""The card's tables and the words beside its charts, as plain data for the template."""
+"""The words beside the card's charts and tables, as plain data for the template."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.card.distributions import Distribution
-from analysis.card.hyperparameters import HyperParameter
-from analysis.card.record import Card, EpochFacts, RecipeField
-from analysis.card.splits import SharedFacts, SplitFacts, TaskFacts
+from analysis.card.record import Card, RecipeField
+from analysis.card.splits import SharedFacts
 from analysis.card.weights import LayoutFacts
-from analysis.report.glossary import count, significant
-from analysis.report.tables import Cell, Column, Row, Table, absent
+from analysis.report.glossary import count
 
-# Values of a choice that are written out.
-MOST_VALUES = 8
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -38,7 +33,7 @@ def header_facts(card: Card) -> list[dict[str, str]]:
     diverged = sum(facts.diverged for facts in card.epochs)
     parameters = sorted(identity.parameters)
     facts = [
-        ("Networks", count(identity.members), f"{_counted(len(card.layouts), 'parameter layout')}"),
+        ("Networks", count(identity.members), counted(len(card.layouts), "parameter layout")),
         (
             "Weights each",
             count(parameters[0]) if len(parameters) == 1 else f"{count(parameters[0])} – {count(parameters[-1])}",
@@ -62,91 +57,9 @@ def header_facts(card: Card) -> list[dict[str, str]]:
         if entry.agreement.mean is not None:
             what = "one snapshot a member" if entry.snapshots == "one" else "last snapshots"
             facts.append(("Pairwise agreement", f"{100 * entry.agreement.mean:.1f} %", what))
-    facts.append(("On storage", _bytes(identity.size_bytes), f"{_counted(identity.shards, 'shard')}"))
+    facts.append(("On storage", _bytes(identity.size_bytes), counted(identity.shards, "shard")))
     facts.append(("Made", identity.created[:10], f"digest {identity.digest[:16]}"))
     return [{"name": name, "value": value, "detail": detail} for name, value, detail in facts]
-
-
-def hyper_parameter_table(varying: Sequence[HyperParameter], members: int) -> Table:
-    """What varies among so many members, and how."""
-    rows = [
-        Row(
-            cells=(
-                Cell(text=entry.name),
-                Cell(text=entry.meaning or "–"),
-                _count_cell(entry.distinct),
-                Cell(text=_values(entry, members)),
-                absent()
-                if entry.explained is None
-                else Cell(text=f"{100 * entry.explained:.1f}", sort=entry.explained),
-            )
-        )
-        for entry in varying
-    ]
-    return Table(
-        caption="What varies among members",
-        columns=(
-            Column(title="name", number=False),
-            Column(title="meaning", number=False),
-            Column(title="values"),
-            Column(title="distribution", number=False),
-            Column(title="explains", unit="% of variance"),
-        ),
-        rows=tuple(rows),
-    )
-
-
-def epoch_table(epochs: Sequence[EpochFacts]) -> Table:
-    """A row for each epoch."""
-    columns = ["train_accuracy", "validation_accuracy", "test_accuracy", "generalisation_gap"]
-    losses = ["train_loss", "test_loss"]
-    return Table(
-        caption="Snapshots by epoch",
-        columns=(
-            Column(title="epoch"),
-            Column(title="snapshots"),
-            Column(title="diverged"),
-            *(Column(title=name, unit="%, mean ± SD") for name in columns),
-            *(Column(title=name, unit="nats, median") for name in losses),
-        ),
-        rows=tuple(
-            Row(
-                cells=(
-                    _count_cell(facts.epoch),
-                    _count_cell(facts.snapshots),
-                    _count_cell(facts.diverged),
-                    *(_percent_cell(facts.metrics[name]) for name in columns),
-                    *(_median_cell(facts.metrics[name]) for name in losses),
-                )
-            )
-            for facts in epochs
-        ),
-    )
-
-
-def split_table(splits: Sequence[SplitFacts]) -> Table:
-    """A row for each split."""
-    return Table(
-        caption="Splits",
-        sortable=False,
-        columns=(
-            Column(title="split", number=False),
-            Column(title="members"),
-            Column(title="share", unit="%"),
-            Column(title="test_accuracy", unit="%, mean ± SD"),
-        ),
-        rows=tuple(
-            Row(
-                cells=(
-                    Cell(text=facts.split),
-                    Cell(text=count(facts.members)),
-                    Cell(text=f"{100 * facts.share:.1f}"),
-                    _percent_cell(facts.test_accuracy),
-                )
-            )
-            for facts in splits
-        ),
-    )
 
 
 def shared_sentences(shared: Sequence[SharedFacts]) -> list[str]:
@@ -162,62 +75,10 @@ def shared_sentences(shared: Sequence[SharedFacts]) -> list[str]:
             else f"{count(facts.across)} of them {'lie' if facts.across > 1 else 'lies'} in more than one split"
         )
         found.append(
-            f"Members with the same {facts.what}: {_counted(facts.groups, 'group')}, at most {count(facts.largest)}"
+            f"Members with the same {facts.what}: {counted(facts.groups, 'group')}, at most {count(facts.largest)}"
             f" members in one; {place}."
         )
     return found
-
-
-def task_table(tasks: Sequence[TaskFacts]) -> Table:
-    """A row for each task."""
-    return Table(
-        caption="Tasks",
-        columns=(
-            Column(title="task", number=False),
-            Column(title="split", number=False),
-            Column(title="members"),
-            Column(title="train_accuracy", unit="%, mean ± SD"),
-            Column(title="test_accuracy", unit="%, mean ± SD"),
-        ),
-        rows=tuple(
-            Row(
-                cells=(
-                    Cell(text=facts.task or "all classes"),
-                    Cell(text=facts.split),
-                    _count_cell(facts.members),
-                    _percent_cell(facts.train_accuracy),
-                    _percent_cell(facts.test_accuracy),
-                )
-            )
-            for facts in tasks
-        ),
-    )
-
-
-def layout_table(layouts: Sequence[LayoutFacts]) -> Table:
-    """A row for each layout."""
-    return Table(
-        caption="Parameter layouts",
-        columns=(
-            Column(title="layers", number=False),
-            Column(title="activations", number=False),
-            Column(title="weights"),
-            Column(title="members"),
-            Column(title="measured"),
-        ),
-        rows=tuple(
-            Row(
-                cells=(
-                    Cell(text=layout.label),
-                    Cell(text=activations(layout)),
-                    _count_cell(layout.parameters),
-                    _count_cell(layout.members),
-                    _count_cell(layout.measured),
-                )
-            )
-            for layout in layouts
-        ),
-    )
 
 
 def layout_panel(number: int, layout: LayoutFacts) -> LayoutPanel:
@@ -255,6 +116,11 @@ def recipe_rows(fields: Sequence[RecipeField]) -> list[tuple[str, str, str]]:
     return [(field.name, _plain(field.value), field.meaning) for field in fields]
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: ``1 seed``, ``2 seeds``."""
+    return f"{count(number)} {what}{'s' * (number != 1)}"
+
+
 def _functions(layers: Sequence[dict]) -> list[str]:
     found: list[str] = []
     for layer in layers:
@@ -272,38 +138,6 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
-def _values(entry: HyperParameter, members: int) -> str:
-    """The values of a hyper-parameter in a line."""
-    unknown = f"; {count(entry.unknown)} unknown" if entry.unknown else ""
-    if entry.kind == "seed":
-        return f"{_counted(entry.distinct, 'seed')}{unknown}"
-    if entry.values is not None and entry.values.minimum is not None:
-        spread = [
-            significant(value)
-            for value in (entry.values.minimum, entry.values.median, entry.values.maximum)
-            if value is not None
-        ]
-        scale = ", spread over decades" if entry.logarithmic else ""
-        return f"from {spread[0]} to {spread[2]}, median {spread[1]}{scale}{unknown}"
-    shown = [f"{level.value} ({100 * level.members / members:.0f} %)" for level in entry.levels[:MOST_VALUES]]
-    more = len(entry.levels) - len(shown) + entry.other_levels
-    return " · ".join(shown) + (f" · {more} more" if more else "")
-
-
-def _count_cell(number: int) -> Cell:
-    return Cell(text=count(number), sort=number)
-
-
-def _percent_cell(values: Distribution) -> Cell:
-    if values.mean is None or values.sd is None:
-        return absent()
-    return Cell(text=f"{100 * values.mean:.1f} ± {100 * values.sd:.1f}".replace("-", "\u2212"), sort=values.mean)
-
-
-def _median_cell(values: Distribution) -> Cell:
-    return absent() if values.median is None else Cell(text=significant(values.median), sort=values.median)
-
-
 def _images(card: Card) -> str:
     images = card.provenance.images
     if not images:
@@ -315,10 +149,6 @@ def _listed(epochs: Sequence[int]) -> str:
     if len(epochs) <= 8:
         return ", ".join(map(str, epochs))
     return f"{', '.join(map(str, epochs[:4]))} … {epochs[-1]} ({len(epochs)})"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{count(number)} {what}{'s' * (number != 1)}"
 
 
 def _bytes(number: float) -> str:
