@@ -102,15 +102,22 @@ def write_checkpoint_tree(
             folder.mkdir()
             torch.save(state_at(networks[number], epoch), folder / "checkpoints")
             torch.save({"state": {}, "param_groups": []}, folder / "optimizer")
+            (folder / ".is_checkpoint").touch()
+            (folder / ".tune_metadata").write_bytes(b"a pickle of Tune's own")
         (trial / "progress.csv").write_text("test_acc\n")
     (root / "config.json").write_text("{}")
+    (root / "readme.md").touch()
+    # The images, not the networks.
+    images = torch.utils.data.TensorDataset(torch.zeros(2, 1, 28, 28), torch.zeros(2, dtype=torch.int64))
+    torch.save({"trainset": images, "testset": images, "dataset_seed": 42}, root / "dataset.pt")
     return networks
 
 
 def state_at(network: nn.Module, epoch: int) -> dict[str, torch.Tensor]:
-    return type(network.state_dict())(
-        (name, tensor * (1 + epoch / 100)) for name, tensor in network.state_dict().items()
-    )
+    state = network.state_dict()  # it has versions of modules as an attribute, which are saved with it
+    for name in state:
+        state[name] = state[name] * (1 + epoch / 100)
+    return state
 
 
 def keras_forward(variables: dict[str, np.ndarray], images: np.ndarray, activation: str) -> np.ndarray:
@@ -198,7 +205,8 @@ def published_classes() -> dict[str, type]:
         ("random_erasing", "RandomErasingVector"),
     ):
         module = types.ModuleType(f"checkpoints_to_datasets.{module_name}")
-        classes[class_name] = type(class_name, (), {"__module__": module.__name__})
+        bases = (nn.Module,) if class_name == "RandomErasingVector" else (torch.utils.data.Dataset,)
+        classes[class_name] = type(class_name, bases, {"__module__": module.__name__})
         setattr(module, class_name, classes[class_name])
         sys.modules[module.__name__] = module
     return classes
@@ -219,6 +227,7 @@ def write_published_dataset(
     properties: bool = True,
 ) -> dict[tuple[str, int], PublishedCnn]:
     """A dictionary of pickled dataset objects; returns the network of each (path, epoch)."""
+    path.parent.mkdir(exist_ok=True)
     classes = published_classes()
     written = {}
     splits = {}
@@ -232,6 +241,7 @@ def write_published_dataset(
             dataset.mode, dataset.train_val_test, dataset.use_bias = mode, split, True
             dataset.layer_lst = [(0, "conv2d"), (3, "conv2d"), (6, "conv2d"), (9, "fc"), (11, "fc")]
             dataset.root = [PosixPath("/netscratch/zoos/MNIST")]
+            dataset.property_keys = {"result_keys": ["test_acc"], "config_keys": ["model::nlin"]}
             dataset.ds_split, dataset.weight_threshold = [0.7, 0.15, 0.15], float("inf")
             dataset.data_in, dataset.paths, dataset.epochs, dataset.labels_in = [], [], [], []
             told: dict[str, list[object]] = {
@@ -244,6 +254,10 @@ def write_published_dataset(
             if class_name == "SimCLRDataset":
                 dataset.erase_augment = classes["RandomErasingVector"]()
                 dataset.erase_augment.p, dataset.erase_augment.scale = 0.5, (0.02, 0.33)
+                dataset.add_noise_input, dataset.permute_layers = False, [0, 3]
+                dataset.permutations_dct = {"layer_0": [[1, 0], [0, 1]]}
+                dataset.permutations_index, dataset.permutation_index_list = [(0, 1)], [[1, 0, 2]]
+                dataset.checkpoint_base = PublishedCnn("tanh", 0.0).state_dict()
             for number in numbers:
                 activation, dropout = ("tanh", "relu")[number % 2], (0.0, 0.5)[number % 2]
                 for epoch in epochs:

@@ -1,12 +1,14 @@
 """Export of members and zoos, and the way back."""
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -244,6 +246,47 @@ def test_members_of_several_layouts_share_one_parquet_set(tmp_path):
     sizes = [Architecture.from_json(value).parameters for value in architectures]
     assert len(set(sizes)) > 1
     assert (table.weights.map(len) == table.architecture.map(lambda index: sizes[index])).all()
+
+
+def test_weights_are_a_matrix_where_all_members_have_one_layout(small_zoo, tmp_path):
+    export_zoo(small_zoo, tmp_path / "out", PARQUET)
+    for path in (tmp_path / "out/data").iterdir():
+        assert pq.read_schema(path).field("weights").type == pa.list_(pa.float32(), 1210)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["diverse", "several layouts"])
+def test_hugging_face_datasets_reads_a_parquet_set(kind, small_zoo, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    tiny = replace(KINDS["several layouts"], **{**TINY, "name": "mix"})
+    zoo = small_zoo if kind == "diverse" else generate_zoo(tiny, Store(tmp_path))
+    folder = str(export_zoo(zoo, tmp_path / "out", PARQUET))
+    expected = zoo.members.groupby("split").size().to_dict()
+    by_folder = datasets.load_dataset(folder, cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in by_folder.items()} == expected
+    streamed = datasets.load_dataset(folder, streaming=True)
+    files = {split: f"{folder}/data/{split}-*.parquet" for split in expected}
+    by_files = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+    for split in expected:
+        row, again, third = by_folder[split][0], next(iter(streamed[split])), by_files[split][0]
+        assert row == again == third
+        snapshot = zoo.population(members=[row["member"]], epochs=[row["epoch"]], include_diverged=True)
+        assert row["weights"] == snapshot.weights_MP[0].tolist()
+        assert row["split"] == split
+    if kind == "diverse":
+        assert by_folder["train"].features["weights"].length == zoo.parameters
+        assert by_folder["train"].with_format("numpy")[:4]["weights"].shape == (4, zoo.parameters)
+
+
+def test_the_readme_of_a_parquet_set_runs(small_zoo, tmp_path):
+    pytest.importorskip("duckdb")
+    export_zoo(small_zoo, tmp_path / "out", PARQUET)
+    (block,) = re.findall(r"```python\n(.*?)```", (tmp_path / "out/README.md").read_text(), flags=re.DOTALL)
+    lines = [line.replace("FOLDER", str(tmp_path / "out")) for line in block.splitlines()]
+    assert lines.pop(0) == "import datasets, duckdb, pandas"
+    assert lines.pop(0).startswith("datasets.load_dataset(")
+    exec("import duckdb, pandas\n" + "\n".join(lines))
 
 
 def test_duckdb_and_pandas_read_a_zoo_as_it_lies(small_zoo):

@@ -122,6 +122,52 @@ def test_old_names_of_checkpoints_are_known_too(tmp_path):
     assert open_source(root).epochs == (0, 5, 50)
 
 
+def test_a_network_without_checkpoints_is_left_out(tmp_path):
+    root = tree_of(tmp_path)
+    for folder in trial(root, 1).glob("checkpoint_*"):
+        shutil.rmtree(folder)
+    source = open_source(root)
+    assert source.members == 3
+    assert "1 networks that lack one of the epochs" in source.left_out[0]
+
+
+def count_as_ray_does(root: Path) -> None:
+    """Makes a tree what Ray 2.7 and later writes: the numbers of checkpoints are counts."""
+    for file in root.rglob(".is_checkpoint"):
+        file.unlink()
+    for number in range(2):
+        for count, folder in enumerate(sorted(trial(root, number).glob("checkpoint_*"))):
+            folder.rename(folder.with_name(f"checkpoint_{count:06d}"))
+
+
+def test_checkpoints_that_ray_has_counted(tmp_path):
+    root = tree_of(tmp_path, 2, [1, 2, 3])
+    before = store_source(open_source(root), Store(tmp_path / "before"))
+    count_as_ray_does(root)
+    after = store_source(open_source(root), Store(tmp_path / "after"))
+    assert after.content_sha256 == before.content_sha256
+
+
+def test_checkpoints_that_ray_has_counted_at_some_epochs(tmp_path):
+    root = tree_of(tmp_path, 2, [0, 1, 2, 3])
+    for number in range(2):
+        for epoch in (1, 3):
+            shutil.rmtree(checkpoint(root, number, epoch).parent)
+    assert open_source(root).epochs == (0, 2)
+    count_as_ray_does(root)
+    with pytest.raises(ValueError, match=r"2 checkpoints with numbers from 0 and results of 4 epochs.*\.is_checkpoint"):
+        open_source(root)
+    for number in range(2):
+        folder = trial(root, number) / "checkpoint_000001"
+        folder.rename(folder.with_name("checkpoint_2"))
+    assert open_source(root).epochs == (0, 2)
+
+
+@pytest.mark.parametrize(("folder", "name"), [("Zoo v1.2", "zoo-v1.2"), ("_cnn.zip", "cnn.zip"), ("-", "imported")])
+def test_the_name_is_the_folder_s(tmp_path, folder, name):
+    assert open_source(tree_of(tmp_path, 1).rename(tmp_path / folder)).name == name
+
+
 def test_ragged_epochs(tmp_path):
     root = tree_of(tmp_path)
     folder = checkpoint(root, 1, 5).parent

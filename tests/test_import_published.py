@@ -66,6 +66,13 @@ def test_without_properties_the_given_activation_counts(tmp_path, cnn, same_proc
     assert zoo.members.test_accuracy.isna().all()
 
 
+def test_a_folder_of_several_names_one(tmp_path, cnn, same_process):
+    for name in ("dataset_b.pt", "dataset_a.pt"):
+        write_published_dataset(tmp_path / "zenodo" / name)
+    with pytest.raises(ValueError, match=r"holds several datasets: give .*/zenodo/dataset_a\.pt or another one"):
+        open_source(tmp_path / "zenodo", architecture=cnn)
+
+
 def test_the_architecture_has_to_be_given_and_to_fit(tmp_path, cnn, same_process):
     path = tmp_path / "dataset.pt"
     write_published_dataset(path)

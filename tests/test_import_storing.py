@@ -81,7 +81,7 @@ def test_a_foreign_shard_under_the_name_of_ours_is_not_taken(tree, tmp_path):
 def test_other_content_is_another_zoo(tree, tmp_path):
     store = Store(tmp_path / "store")
     one = store_source(open_source(tree), store)
-    path = next(tree.iterdir()) / "checkpoint_000002/checkpoints"
+    path = next(tree.glob("*/checkpoint_000002/checkpoints"))
     state = torch.load(path, weights_only=True)
     torch.save({name: tensor + 1 for name, tensor in state.items()}, path)
     other = store_source(open_source(tree), store)
@@ -158,6 +158,14 @@ def test_imported_networks_with_rescaled_inputs_can_be_trained_on(tmp_path):
     members = [Member(id=0, seed=1, batch_size=8)]
     (snapshot,) = train_population(architecture, members, images, epochs=1, snapshot_epochs=[1])
     assert torch.isfinite(snapshot.weights_MP).all()
+
+
+def test_what_images_of_a_data_set_were_normalised_by():
+    config = {"model::type": "CNN3", "model::channels_in": 3, "model::nlin": "gelu"}
+    plain, given = tune_architecture(config, (3, 32, 32)), tune_architecture(config, (3, 32, 32), "cifar10")
+    x = torch.rand(2, 3, 32, 32)
+    weights_1P = torch.randn(1, plain.parameters)
+    torch.testing.assert_close(given.logits(weights_1P, x), plain.logits(weights_1P, (x - 0.5) / 0.5))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Zoos on object storage, generated and read by the serial API: the same as on disk, and with few requests."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,8 +21,11 @@ from object_storage import (
     needs_rclone,
     use,
 )
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
+from analysis.card.facts import make_card
+from cluster.cli import run
 from zoo.storage import backoff
 from zoo.storage.build import generate_zoo
 from zoo.storage.errors import ZooError
@@ -170,6 +174,16 @@ def test_only_needed_columns_and_row_groups_are_fetched(small_zoo, remote, proxy
 
 
 @needs_rclone
+def test_one_member_of_a_zoo_just_opened_takes_three_requests_of_its_shard(small_zoo, remote, proxy):
+    zoo = Zoo.open(small_zoo.name, store=remote)
+    proxy.log.clear()
+    population = zoo.population(members=[37])
+    assert torch.equal(population.weights_MP, small_zoo.population(members=[37]).weights_MP)
+    assert len(proxy.log) == 3, "the footer, the columns that members are told by, the weights"
+    assert {request.path.rpartition("/")[2] for request in proxy.log} == {zoo.manifest.shards[2].name}
+
+
+@needs_rclone
 def test_data_loader_with_workers(small_zoo, remote):
     dataset = Zoo.open(small_zoo.name, store=remote).torch_dataset("test", columns=("member",))
     here = small_zoo.torch_dataset("test", columns=("member",))
@@ -178,6 +192,39 @@ def test_data_loader_with_workers(small_zoo, remote):
     assert torch.equal(
         torch.cat([batch["weights"] for batch in batches]), torch.stack([item["weights"] for item in here])
     )
+
+
+@pytest.mark.slow
+@needs_rclone
+def test_card_export_and_import(small_zoo, remote, tmp_path, capsys):
+    def told(*words):
+        assert run([*words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    card = told("card", small_zoo.name, "--store", URI, "--members", "16", "--images", "100")
+    folder = f"reports/card-{small_zoo.name}"
+    assert (card["card"], card["json"]) == (f"{URI}/{folder}/card.html", f"{URI}/{folder}/card.json")
+    facts = json.loads(remote.read(f"{folder}/card.json"))
+    here = make_card(small_zoo, members=16, images=100).to_json()
+    assert facts["identity"].pop("address") == f"{URI}/zoos/{small_zoo.name}"
+    assert here["identity"].pop("address") == f"zoos/{small_zoo.name}"
+    assert facts == json.loads(json.dumps(here))
+    assert b"</html>" in remote.read(f"{folder}/card.html")
+
+    for layout in ("folder", "parquet"):
+        out, there = str(tmp_path / layout), f"{URI}/again/{layout}"
+        assert told("export", small_zoo.name, "--store", URI, "--to", out, "--format", layout)["path"] == out
+        assert told("import", out, "--store", there)["uri"] == f"{there}/zoos/{small_zoo.name}"
+        again = Zoo.open(small_zoo.name, store=Store(there))
+        assert again.content_sha256 == small_zoo.content_sha256
+        assert verify(again) == []
+        assert told("import", out, "--store", there)["content_sha256"] == small_zoo.content_sha256
+
+    file = tmp_path / "seven.safetensors"
+    told("export", f"{URI}/zoos/{small_zoo.name}", "--member", "7", "--to", str(file))
+    bias = load_file(file)["1.bias"]
+    weights_P = small_zoo.population(members=[7], epochs="last").weights_MP[0]
+    assert torch.equal(bias, weights_P[small_zoo.layout[1].span])
 
 
 @needs_rclone

@@ -18,9 +18,10 @@ SIZES = (
 )
 
 EXAMPLE = """```python
-import pandas, duckdb
-pandas.read_parquet("data", columns=["member", "epoch", "test_accuracy", "weights"])
-duckdb.sql("select activation, avg(test_accuracy) from 'data/*.parquet' group by 1")
+import datasets, duckdb, pandas
+datasets.load_dataset("FOLDER", split="train").with_format("torch")[:8]["weights"]
+pandas.read_parquet("FOLDER/data", columns=["member", "epoch", "test_accuracy", "weights"])
+duckdb.sql("select activation, avg(test_accuracy) from 'FOLDER/data/*.parquet' group by 1")
 ```
 """
 

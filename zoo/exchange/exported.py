@@ -119,6 +119,11 @@ def record(zoo: Zoo, layout: str, shards: list[ExportedShard]) -> str:
     return json.dumps(to_json(value), indent=1) + "\n"
 
 
+def is_remote(path: Path) -> bool:
+    """Whether a path was an address once: ``s3://bucket/name`` is the path ``s3:/bucket/name``."""
+    return path.parts[:1] != () and path.parts[0].endswith(":")
+
+
 def matches(path: Path) -> bool:
     """Whether a folder holds an exported zoo."""
     return path.is_dir() and (path / RECORD).exists()

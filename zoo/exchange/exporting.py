@@ -26,6 +26,7 @@ from zoo.exchange.exported import (
     SNAPSHOTS,
     WEIGHTS,
     ExportedShard,
+    is_remote,
     measured_hash,
     record,
     snapshot_file,
@@ -88,8 +89,10 @@ def new_path(target: Path) -> Iterator[Path]:
     """Yields a path beside ``target`` to write to, and gives it that name when nothing has failed.
 
     Raises:
-        ValueError: The target exists.
+        ValueError: The target exists, or is none of this machine.
     """
+    if is_remote(target):
+        raise ValueError(f"{target} is not of this machine; export to a local path, and copy what is written there")
     if target.exists():
         raise ValueError(f"{target} exists already; give another name, or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -145,13 +148,15 @@ def _write_folder(zoo: Zoo, target: Path, shards: Iterator[tuple[int, pa.Table]]
 def _write_parquet(zoo: Zoo, target: Path, shards: Iterator[tuple[int, pa.Table]]) -> None:
     """``data/<split>-<number>-of-<count>.parquet``, files of about ``FILE_BYTES`` of weights."""
     (target / DATA).mkdir()
+    # Of one length, which readers take as a matrix, where all members have it.
+    lists = pa.list_(pa.float32(), zoo.parameters if len(zoo.layouts) == 1 else -1)
     parts: dict[str, list[Path]] = {split: [] for split in SPLITS}
     rows: dict[str, int] = dict.fromkeys(SPLITS, 0)
     room: dict[str, int] = dict.fromkeys(SPLITS, 0)
     writers: dict[str, pq.ParquetWriter] = {}
     with contextlib.ExitStack() as stack:
         for architecture, table in shards:
-            table = _with_lists(table, architecture)
+            table = _with_architecture(table, architecture, lists)
             for split in SPLITS:
                 chosen = table.filter(pc.equal(table["split"], split))
                 if not len(chosen):
@@ -182,11 +187,11 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def _with_lists(table: pa.Table, architecture: int) -> pa.Table:
-    """Weights as lists of any length, as members of several layouts need, and the number of the architecture."""
+def _with_architecture(table: pa.Table, architecture: int, lists: pa.DataType) -> pa.Table:
+    """Weights as lists of that type, and beside them the number of the architecture."""
     place = table.schema.get_field_index("weights")
-    weights = table["weights"].cast(pa.list_(pa.float32()))
-    table = table.set_column(place, pa.field("weights", weights.type, nullable=False), weights)
+    weights = pa.field("weights", lists, nullable=False)
+    table = table.set_column(place, weights, table["weights"].cast(lists))
     number = pa.array([architecture] * len(table), pa.int32())
     return table.add_column(place, pa.field("architecture", pa.int32(), nullable=False), number)
 

@@ -130,6 +130,8 @@ def open_source(
     Raises:
         ValueError: There is nothing, nothing known, or something that does not fit; the message names the file.
     """
+    if exported.is_remote(path):
+        raise ValueError(f"{path} is not of this machine; copy it to a local folder, and import that")
     if not path.exists():
         raise ValueError(f"there is no {path}; give the folder or file to import")
     found = format_name or _detect(path)
@@ -192,5 +194,6 @@ def _name(name: str | None, path: Path) -> str:
         if not re.fullmatch(NAME, name):
             raise ValueError(f"--name is {name!r}; allowed: letters, digits, dots, hyphens, underscores")
         return name
-    text = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name.removesuffix(path.suffix)).strip("-._")
+    given = path.resolve()
+    text = re.sub(r"[^A-Za-z0-9._-]+", "-", given.name if given.is_dir() else given.stem).strip("-._")
     return text.lower() or "imported"

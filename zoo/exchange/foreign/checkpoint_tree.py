@@ -47,6 +47,8 @@ METRICS = {
     "test_loss": "test_loss",
     "test_acc": "test_accuracy",
 }
+# What Ray 1 leaves in every checkpoint, which it numbers by epoch; Ray 2.7 and later counts them, and leaves none.
+BY_EPOCH = ".is_checkpoint"
 # Written for the training metrics before there was any training.
 NOT_MEASURED = -999
 
@@ -106,8 +108,7 @@ def open_tree(path: Path, options: ImportOptions) -> CheckpointTree:
             other.append(folder.name)
             continue
         configs[folder.name] = _read_json(folder / PARAMETERS)
-        checkpoints[folder.name] = found
-        _results(folder)
+        checkpoints[folder.name] = _by_epoch(folder, found, _results(folder))
     epochs, kept, left_out = common_epochs(checkpoints, options.epochs)
     if other:
         left_out.append(f"{len(other)} folders without {PARAMETERS} or checkpoints: {', '.join(other[:8])}")
@@ -139,8 +140,24 @@ def _architecture(where: Path, config: Mapping[str, Any], options: ImportOptions
         raise ValueError(f"{where}: {error}") from error
 
 
+def _by_epoch(folder: Path, numbered: Mapping[int, Path], results: Mapping[int, Mapping[str, Any]]) -> dict[int, Path]:
+    """The checkpoint files of a network by their epochs; these are their numbers, unless Ray has counted them."""
+    numbers, epochs = sorted(numbered), sorted(results)
+    marked = any((path.parent / BY_EPOCH).exists() for path in numbered.values())
+    counted = not marked and numbers == list(range(len(numbers)))
+    if counted and 0 < len(numbers) < len(epochs):
+        raise ValueError(
+            f"{folder} has {len(numbers)} checkpoints with numbers from 0 and results of {len(epochs)} epochs: numbers "
+            "may be counts. Name the folders checkpoint_EPOCH, and put an empty file "
+            f"{BY_EPOCH} into one to say that they are epochs"
+        )
+    if counted and len(numbers) == len(epochs):
+        return {epoch: numbered[number] for epoch, number in zip(epochs, numbers, strict=True)}
+    return dict(numbered)
+
+
 def _checkpoints(folder: Path) -> dict[int, Path]:
-    """The checkpoint files of a network by their epochs."""
+    """The checkpoint files of a network by the numbers of their folders."""
     found: dict[int, Path] = {}
     for entry in sorted(folder.iterdir()):
         match = CHECKPOINT.fullmatch(entry.name)

@@ -43,8 +43,11 @@ from zoo.exchange.foreign.source import (
 CONVERTER = Path(__file__).with_name("pickled_dataset.py")
 SUFFIXES = (".pt", ".pth")
 LONGEST_S = 3600
-GAP, ACCURACY, ITERATION = "ggap", "test_acc", "training_iteration"
-RESULTS = (ACCURACY, "train_acc", "test_loss", "train_loss", GAP, ITERATION)
+GAP = "ggap"
+METRICS = {
+    "test_acc": "test_accuracy", "train_acc": "train_accuracy", "test_loss": "test_loss", "train_loss": "train_loss"
+}  # fmt: skip
+RESULTS = (*METRICS, GAP, "training_iteration")
 
 
 @dataclass(kw_only=True)
@@ -84,10 +87,10 @@ class PublishedZoo(ForeignZoo):
 
 
 def matches(path: Path) -> bool:
-    """Whether a file may be a pickled dataset, or a folder holds one and no other weights."""
+    """Whether a file may be a pickled dataset, or a folder holds such and no other weights."""
     if path.is_dir():
-        files = [entry.name for entry in path.iterdir() if entry.suffix in SUFFIXES]
-        return len(files) == 1 and files[0].startswith("dataset")
+        files = _files(path)
+        return bool(files) and all(file.name.startswith("dataset") for file in files)
     return path.is_file() and path.suffix in SUFFIXES
 
 
@@ -102,7 +105,10 @@ def open_published(path: Path, options: ImportOptions) -> PublishedZoo:
         ValueError: It needs code to be read, holds something else, or its networks do not fit the architecture.
     """
     if path.is_dir():
-        (path,) = (entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
+        files = _files(path)
+        if len(files) > 1:
+            raise ValueError(f"{path} holds several datasets: give {files[0]} or another one; each becomes a zoo")
+        path = files[0]
     if options.given is None:
         raise ValueError(
             f"{path} holds weights without their architecture: give --architecture FILE.json, for example {EXAMPLE}. "
@@ -117,6 +123,10 @@ def open_published(path: Path, options: ImportOptions) -> PublishedZoo:
         raise
     weakref.finalize(zoo, shutil.rmtree, folder, ignore_errors=True)
     return zoo
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.suffix in SUFFIXES)
 
 
 def _read(path: Path, folder: Path, given: GivenArchitecture, options: ImportOptions) -> PublishedZoo:
@@ -206,9 +216,7 @@ def _gather(path: Path, signature: Sequence[Sequence[Any]], given: GivenArchitec
 
 def _metrics(properties: Mapping[str, Any]) -> dict[str, float]:
     """Metrics by their names here; training accuracy follows from the gap where only that is told."""
-    names = {ACCURACY: "test_accuracy", "train_acc": "train_accuracy", "test_loss": "test_loss"}
-    names["train_loss"] = "train_loss"
-    metrics = {ours: float(properties[name]) for name, ours in names.items() if _is_number(properties.get(name))}
+    metrics = {ours: float(properties[name]) for name, ours in METRICS.items() if _is_number(properties.get(name))}
     if "train_accuracy" not in metrics and "test_accuracy" in metrics and _is_number(properties.get(GAP)):
         metrics["train_accuracy"] = metrics["test_accuracy"] + float(properties[GAP])
     return metrics

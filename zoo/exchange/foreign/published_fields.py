@@ -34,8 +34,8 @@ TUNE_INITIALISATIONS = {
 # The coefficient of this project's momentum optimizer.
 MOMENTUM = 0.9
 # Mean and standard deviation that images were normalised with, in the scripts in ``zoo_generators/`` there. Images of
-# the other data sets were also cropped or resized, and are none of those here.
-NORMALISATIONS = {"mnist": (0.1307, 0.3081), "fashion_mnist": (0.5, 0.5)}
+# the other data sets were also cropped or resized, and are none of those here; so were those of CIFAR-10 for "CNN".
+NORMALISATIONS = {"mnist": (0.1307, 0.3081), "fashion_mnist": (0.5, 0.5), "cifar10": (0.5, 0.5)}
 # The scale of the plain distributions at init_scale 1.
 PLAIN_STD = 0.1
 
