@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from reference_training import train_one
+from lanes_training import CPU, assert_parity, random_images, trained
 
 from zoo.activations import ACTIVATIONS
 from zoo.architecture import (
@@ -18,49 +18,23 @@ from zoo.architecture import (
     GlobalAveragePool,
     Linear,
     MaxPool,
+    Rescale,
+    Residual,
     cnn_2464,
     cnn_4970,
     mlp,
     resnet,
 )
-from zoo.data import Images, load_dataset
+from zoo.data import load_dataset
 from zoo.population import Member
 from zoo.training.backend import choose_backend
 from zoo.training.initialisation import initial_weights
 from zoo.training.lanes import LanesBackend, backend, logits
 from zoo.training.lanes.packing import Lanes, lane_members
 from zoo.training.optimizers import OPTIMIZERS
-from zoo.training.train import train_population
 
 DIGITS = load_dataset("digits").train
 RATES = {"sgd": 0.1, "momentum": 0.02, "adam": 3e-3, "adamw": 3e-3, "rmsprop": 1e-3}
-CPU = torch.device("cpu")
-
-
-def random_images(count: int, shape: tuple[int, int, int], classes: int = 10) -> Images:
-    generator = torch.Generator().manual_seed(7)
-    pixels = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
-    return Images(pixels, torch.randint(0, classes, (count,), generator=generator), 1 / 255)
-
-
-def trained(architecture, members, data, epochs=1):
-    weights = torch.empty(len(members), architecture.parameters)
-    for snapshot in train_population(
-        architecture, members, data, epochs=epochs, snapshot_epochs=[epochs], backend="lanes"
-    ):
-        weights[list(snapshot.rows)] = snapshot.weights_MP
-    return weights
-
-
-def assert_parity(architecture, members, data, epochs=1, checked=None, median=1e-6, worst=1e-5):
-    weights = trained(architecture, members, data, epochs)
-    start = initial_weights(architecture, members)
-    for row in range(len(members)) if checked is None else checked:
-        *_, (_, expected) = train_one(architecture, members[row], start[row], data, epochs)
-        difference = (weights[row] - expected).abs()
-        assert difference.median() <= median, members[row]
-        assert difference.max() <= worst, members[row]
-        assert not torch.equal(expected, start[row])
 
 
 @pytest.mark.parametrize("own_order", [False, True], ids=["shared-order", "own-order"])
@@ -138,6 +112,31 @@ def test_convolutional_networks_equal_the_reference(name, channels):
         for i in range(36)
     ]
     assert_parity(architecture, members, random_images(31, shape, 4), checked=[0, 15, 17, 35])
+
+
+SIGNED, NORMALISED = Rescale(scale=2, offset=-1), Rescale(scale=1 / 0.3, offset=-0.4)
+RESCALED = {
+    "mlp": (SIGNED, Flatten(), Linear(features=5), Activate(function="tanh"), Linear(features=4)),
+    "mlp, flat first": (Flatten(), NORMALISED, Linear(features=4)),
+    "twice": (SIGNED, NORMALISED, Conv(channels=3, kernel=3), Activate(function="gelu"), GlobalAveragePool(),
+              Linear(features=4)),
+    # What a convolution pads is zero, not a black pixel.
+    "padding": (NORMALISED, Conv(channels=3, kernel=3, padding=2, stride=2), Activate(function="tanh"),
+                MaxPool(size=2), Flatten(), Linear(features=4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("own_order", [False, True], ids=["shared-order", "own-order"])
+@pytest.mark.parametrize("shape", [(1, 7, 7), (3, 4, 8), (1, 3, 5)])
+@pytest.mark.parametrize("name", RESCALED)
+def test_rescaled_inputs_equal_the_reference(name, shape, own_order):
+    architecture = Architecture(shape, RESCALED[name])
+    data = random_images(31, shape, 4)
+    members = [Member(id=i, seed=i, batch_size=6, order_seed=i * own_order, dropout=0.2 * (i % 2)) for i in range(17)]
+    assert choose_backend(architecture, CPU)[0] == "lanes"
+    assert_parity(architecture, members, data, checked=[0, 1, 16])
+    weights = initial_weights(architecture, members)
+    assert torch.allclose(logits(architecture, weights, data), architecture.logits(weights, data.inputs), atol=2e-6)
 
 
 @pytest.mark.parametrize("build", [cnn_2464, cnn_4970])
@@ -248,21 +247,40 @@ def test_groups_of_members_are_whole_groups_of_lanes_and_fit_the_memory():
 def test_it_is_what_a_cpu_trains_with_where_it_can():
     assert choose_backend(mlp((1, 8, 8), (4,), 10), CPU)[0] == "lanes"
     assert choose_backend(cnn_2464((1, 28, 28), (), 10), CPU)[0] == "lanes"
-    assert choose_backend(resnet((1, 28, 28), (4, 8), 10), CPU)[0] == "autograd"
+    assert choose_backend(resnet((1, 28, 28), (4, 8), 10), CPU)[0] == "lanes"
 
 
 @pytest.mark.parametrize(
     ("architecture", "reason"),
     [
         (
-            Architecture((1, 8, 8), (Conv(channels=2, kernel=3), BatchNorm(), Flatten(), Linear(features=2))),
-            "does not train batch_norm",
+            Architecture((1, 8, 8), (BatchNorm(), Conv(channels=2, kernel=3), Flatten(), Linear(features=2))),
+            "begin with a linear layer or a convolution",
         ),
         (
             Architecture((1, 8, 8), (AveragePool(size=2), Flatten(), Linear(features=2))),
             "begin with a linear layer or a convolution",
         ),
         (Architecture((1, 8, 8), (Conv(channels=2, kernel=3), Flatten())), "positions of an image"),
+        (
+            Architecture((1, 8, 8), (Conv(channels=2, kernel=3), Flatten(), Activate(function="tanh"))),
+            "positions of an image",
+        ),
+        (
+            Architecture(
+                (1, 4, 4),
+                (Conv(channels=2, kernel=3), Residual(body=(Flatten(), Linear(features=8)), shortcut=(Flatten(),))),
+            ),
+            "does not add a vector to an image",
+        ),
+        (
+            Architecture((1, 8, 8), (SIGNED, AveragePool(size=2), Flatten(), Linear(features=2))),
+            "begin with a linear layer or a convolution",
+        ),
+        (
+            Architecture((1, 8, 8), (Flatten(), Linear(features=2), SIGNED)),
+            "rescales only what the first linear layer or convolution reads",
+        ),
     ],
 )
 def test_what_it_cannot_train_is_said(architecture, reason):

@@ -19,7 +19,7 @@ from zoo.training.lanes import cache
 from zoo.training.lanes.backend import load_kernel
 
 ROOT = Path(zoo.__file__).parent.parent
-COMPILED = ["vectors", "product", "functions", "inputs", "layers", "pooling", "updates", "kernel"]
+COMPILED = ["vectors", "product", "functions", "inputs", "layers", "pooling", "norms", "updates", "kernel"]
 
 
 def test_an_edit_of_any_source_changes_the_directory(tmp_path):

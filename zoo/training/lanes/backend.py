@@ -21,9 +21,10 @@ from zoo.architecture import Architecture, mlp
 from zoo.data.images import Images
 from zoo.population import Member
 from zoo.training.dropout import require_counters
-from zoo.training.lanes import program as programs
+from zoo.training.lanes import plan
+from zoo.training.lanes.codes import LANES, OPTIMIZERS
 from zoo.training.lanes.packing import Lanes
-from zoo.training.lanes.program import LANES, OPTIMIZERS, Program
+from zoo.training.lanes.program import Program, compiled
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ SWITCH = "ZOOSCALE_KERNEL"
 GROUPS_AT_ONCE = 8
 # Weights and moments of a group of members: 512 MiB.
 STATE_FLOATS = 2**27
+# Values and gradients of all examples of a step, which a batch norm needs.
+MOST_WORK_BYTES = 4 * 2**30
 
 
 class LanesBackend:
@@ -56,7 +59,7 @@ class LanesBackend:
             raise ValueError(f"{SWITCH} is {switch!r}; allowed: lanes, torch")
         if switch == "torch":
             return f"{SWITCH}=torch switches it off"
-        obstacle = programs.obstacle(architecture)
+        obstacle = plan.obstacle(architecture)
         if obstacle is None and isinstance(kernel := load_kernel(), str):
             return kernel
         return obstacle
@@ -87,17 +90,17 @@ class LanesTrainer:
         self.kernel = kernel
         self.members = members
         self.lanes = Lanes(len(members), block)
-        self.program = programs.compiled(architecture, batch)
+        self.program = compiled(architecture, batch, training=True)
         if any(member.dropout for member in members):
             require_counters(self.program.units, batch)
         self.optimizer = OPTIMIZERS.index(members[0].optimizer)
-        self.data = kernel_data(kernel, images)
+        self.data = kernel_data(kernel, self.program, images)
         self.weights_VPL = lane_weights(kernel, self.program, self.lanes, weights_MP)
         thresholds_VL = self.lanes.thresholds(members)
         self.state = kernel.State(
             self.weights_VPL,
-            kernel.aligned_vectors(*self.weights_VPL.shape[:2]),
-            kernel.aligned_vectors(*self.weights_VPL.shape[:2]),
+            kernel.aligned_vectors(len(self.lanes), self.program.trained),
+            kernel.aligned_vectors(len(self.lanes), self.program.trained),
             self.lanes.settings(members),
             thresholds_VL,
             thresholds_VL.any(axis=1),
@@ -151,13 +154,13 @@ def logits(architecture: Architecture, weights_MP: Tensor, images: Images) -> Te
         RuntimeError: The kernel cannot run here.
     """
     kernel = _require_kernel()
-    program = programs.compiled(architecture, len(images))
+    program = compiled(architecture, len(images), training=False)
     lanes = Lanes(len(weights_MP), len(weights_MP))
     weights_VPL = lane_weights(kernel, program, lanes, weights_MP)
     logits_VNCL = np.empty((len(lanes), len(images), program.classes, LANES), dtype=np.float32)
     kernel.apply(
         kernel_code(kernel, program),
-        kernel_data(kernel, images),
+        kernel_data(kernel, program, images),
         weights_VPL,
         kernel_work(kernel, program),
         logits_VNCL,
@@ -183,32 +186,40 @@ def kernel_code(kernel: ModuleType, program: Program) -> Any:
     """A program as the kernel takes it."""
     return kernel.Code(
         program.steps,
+        program.ends,
         program.tables,
         program.zeros,
         program.places,
         bool(np.array_equal(program.places, np.arange(program.image_size))),
         program.image_size,
+        program.values,
         program.classes,
-        program.at_once,
-        program.own_at_once,
+        *program.pieces,
     )
 
 
-def kernel_data(kernel: ModuleType, images: Images) -> Any:
+def kernel_data(kernel: ModuleType, program: Program, images: Images) -> Any:
     """Images as the kernel takes them: no copy."""
     pixels = np.ascontiguousarray(images.pixels.flatten(1).numpy())
-    return kernel.Data(pixels, np.array([images.scale], dtype=np.float32))
+    return kernel.Data(pixels, np.array([images.scale * program.scale, program.offset], dtype=np.float32))
 
 
 def kernel_work(kernel: ModuleType, program: Program) -> Any:
     """Memory for one group of sixteen."""
-    examples = program.at_once
+    examples, own_examples = program.pieces.kept, program.pieces.own_kept
+    needed = 2 * examples * program.values * LANES * 4
+    if needed > MOST_WORK_BYTES:
+        raise ValueError(
+            f"{examples} examples a step need {needed / 2**30:.1f} GiB, since a batch norm reads all of them; allowed: "
+            f"up to {MOST_WORK_BYTES / 2**30:.1f}; take a smaller batch, or set {SWITCH}=torch"
+        )
     return kernel.Work(
         numbers=np.zeros(examples * program.image_size, dtype=np.float32),
-        vectors=kernel.aligned_vectors(program.own_at_once * program.image_size),
+        vectors=kernel.aligned_vectors(own_examples * program.image_size),
         values=kernel.aligned_vectors(examples * program.values),
         slopes=kernel.aligned_vectors(examples * program.values),
-        gradient=kernel.aligned_vectors(len(program.order)),
+        statistics=kernel.aligned_vectors(program.statistics),
+        gradient=kernel.aligned_vectors(program.trained),
         labels=np.zeros((examples, LANES), dtype=np.int32),
         begins=np.zeros(examples * LANES, dtype=np.int64),
         nothing=kernel.aligned_vectors(1),

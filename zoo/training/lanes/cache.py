@@ -23,6 +23,7 @@ import numba
 import numpy as np
 
 from zoo import activations
+from zoo.architecture import normalisation
 from zoo.training import dropout, optimizers
 from zoo.training.lanes.cpu import cpu
 
@@ -34,7 +35,7 @@ UNUSED_DAYS = 30
 
 def sources() -> list[Path]:
     """The files that the kernel is compiled from: this folder, and those whose constants end up in machine code."""
-    constants = [Path(str(module.__file__)) for module in (activations, dropout, optimizers)]
+    constants = [Path(str(module.__file__)) for module in (activations, normalisation, dropout, optimizers)]
     return [*sorted(HERE.glob("*.py")), *constants]
 
 

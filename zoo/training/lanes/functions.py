@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from zoo.activations import LEAKY_SLOPE
 from zoo.training.dropout import FIRST_FACTOR, FIRST_SHIFT, LAST_SHIFT, SECOND_FACTOR, SECOND_SHIFT
-from zoo.training.lanes.program import GELU, LEAKY_RELU, RELU, SIGMOID, TANH
+from zoo.training.lanes.codes import GELU, LEAKY_RELU, RELU, SIGMOID, TANH
 from zoo.training.lanes.vectors import (
     Number,
     Pointer,

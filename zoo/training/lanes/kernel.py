@@ -11,20 +11,33 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoo.training.lanes.cache import compiled_entry
-from zoo.training.lanes.inputs import own_inputs, shared_inputs
+from zoo.training.lanes.codes import ACTIVATION, LANES, MAXIMUM, MEAN, MOMENTS, NORM, PRODUCT
+from zoo.training.lanes.inputs import Pixels, own_inputs, shared_inputs
 from zoo.training.lanes.layers import (
     Dropout,
+    Piece,
     Room,
     backward_activation,
     backward_product,
+    backward_sum,
     forward_activation,
     forward_product,
+    forward_sum,
     loss_slopes,
 )
+from zoo.training.lanes.norms import backward_moments, backward_norm, forward_moments, forward_norm
 from zoo.training.lanes.pooling import backward_maximum, backward_mean, forward_maximum, forward_mean
-from zoo.training.lanes.program import ACTIVATION, LANES, MAXIMUM, PRODUCT
 from zoo.training.lanes.updates import update
-from zoo.training.lanes.vectors import aligned_vectors, kernel_function, numbers_of, vectors_of, words_of
+from zoo.training.lanes.vectors import (
+    Pointer,
+    aligned_vectors,
+    expanded,
+    inlined,
+    kernel_function,
+    numbers_of,
+    vectors_of,
+    words_of,
+)
 
 __all__ = ["Code", "Data", "Schedule", "State", "Work", "aligned_vectors", "apply", "train_epoch"]
 
@@ -33,21 +46,25 @@ class Code(NamedTuple):
     """What runs; see :class:`zoo.training.lanes.program.Program`."""
 
     steps: np.ndarray
+    ends: np.ndarray
     tables: np.ndarray
     zeros: int
     places: np.ndarray
     in_order: bool
     image_size: int
+    values: int
     classes: int
     at_once: int
     own_at_once: int
+    kept: int
+    own_kept: int
 
 
 class Data(NamedTuple):
-    """Images as bytes ``[N, inputs]`` and what one step of a byte is worth, float32 ``[1]``."""
+    """Images as bytes ``[N, inputs]``, and scale and offset that make inputs of them, float32 ``[2]``."""
 
     pixels: np.ndarray
-    scale: np.ndarray
+    conversion: np.ndarray
 
 
 class Schedule(NamedTuple):
@@ -62,8 +79,8 @@ class State(NamedTuple):
     """Members in training.
 
     Attributes:
-        weights_VPL: Parameters in the kernel's order.
-        first_VPL: First moments.
+        weights_VPL: Parameters in the kernel's order, buffers last.
+        first_VPL: First moments of those that are trained.
         second_VPL: Second moments.
         settings_VKL: Learning rate, weight decay, what dropout multiplies kept units by, and its inverse.
         thresholds_VL: Of dropout, int32 in place of uint32.
@@ -85,6 +102,7 @@ class Work(NamedTuple):
     vectors: np.ndarray
     values: np.ndarray
     slopes: np.ndarray
+    statistics: np.ndarray
     gradient: np.ndarray
     labels: np.ndarray
     begins: np.ndarray
@@ -92,54 +110,115 @@ class Work(NamedTuple):
     one: np.ndarray
 
 
+class Sections(NamedTuple):
+    """The steps and where examples lie in memory; see :class:`zoo.training.lanes.program.Program`."""
+
+    steps: np.ndarray
+    ends: np.ndarray
+    image_size: int
+    values: int
+    at_once: int
+
+
 @kernel_function
-def _room(code: Code, work: Work, weights: Any, shared: bool) -> Room:
+def _room(code: Code, work: Work, weights: Any, shared: bool, training: bool) -> Room:
     """Where the layers of one group of sixteen find everything; ``weights`` are its own."""
     tables = numbers_of(code.tables)
     return Room(
         tables, tables + code.zeros, numbers_of(work.one), vectors_of(work.nothing), numbers_of(work.numbers),
-        vectors_of(work.vectors), shared, vectors_of(work.values), vectors_of(work.slopes), weights,
-        vectors_of(work.gradient),
+        vectors_of(work.vectors), shared, training, vectors_of(work.values), vectors_of(work.slopes),
+        vectors_of(work.statistics), weights, vectors_of(work.gradient),
     )  # fmt: skip
+
+
+@inlined
+def _room_from(room: Room, image: int, values: int) -> Room:
+    """The same for examples that lie further on in memory."""
+    return Room(
+        room.tables, room.zeros, room.one, room.nothing, room.numbers + image, room.vectors + image, room.shared,
+        room.training, room.values + values, room.slopes + values, room.statistics, room.weights, room.gradient,
+    )  # fmt: skip
+
+
+@kernel_function
+def _pixels(data: Data) -> Pixels:
+    """The images as pointers."""
+    return Pixels(numbers_of(data.pixels), data.pixels.shape[1], data.conversion[0], data.conversion[1])
 
 
 @kernel_function
 def _shared_minibatch(code: Code, data: Data, work: Work, count: int) -> None:
     """Inputs of the images that ``work.begins`` names, which all members see."""
     shared_inputs(
-        numbers_of(data.pixels), data.pixels.shape[1], numbers_of(work.begins), count, numbers_of(code.places),
-        code.in_order, data.scale[0], numbers_of(work.numbers), code.image_size,
+        _pixels(data), numbers_of(work.begins), count, numbers_of(code.places), code.in_order,
+        numbers_of(work.numbers), code.image_size,
     )  # fmt: skip
 
 
 @kernel_function
-def _forward(steps: Any, room: Room, dropout: Dropout, count: int) -> None:
-    """All layers in order."""
-    for i in range(len(steps)):
+def _forward(steps: Any, begin: int, end: int, room: Room, dropout: Dropout, piece: Piece) -> None:
+    """Some steps in order."""
+    for i in range(begin, end):
         step = steps[i]
         if step.kind == PRODUCT:
-            forward_product(step, room, count)
+            forward_product(step, room, piece)
         elif step.kind == ACTIVATION:
-            forward_activation(step, room, dropout, count)
+            forward_activation(step, room, dropout, piece)
         elif step.kind == MAXIMUM:
-            forward_maximum(step, room, count)
+            forward_maximum(step, room, piece)
+        elif step.kind == MEAN:
+            forward_mean(step, room, piece)
+        elif step.kind == MOMENTS:
+            forward_moments(step, room, piece)
+        elif step.kind == NORM:
+            forward_norm(step, room, piece)
         else:
-            forward_mean(step, room, count)
+            forward_sum(step, room, piece)
 
 
 @kernel_function
-def _backward(steps: Any, room: Room, dropout: Dropout, count: int, more: bool) -> None:
-    """All layers from last to first."""
-    for i in range(len(steps) - 1, -1, -1):
+def _backward(steps: Any, begin: int, end: int, room: Room, dropout: Dropout, piece: Piece) -> None:
+    """Some steps from last to first."""
+    for i in range(end - 1, begin - 1, -1):
         step = steps[i]
         if step.kind == PRODUCT:
-            backward_product(step, room, count, more)
+            backward_product(step, room, piece)
         elif step.kind == ACTIVATION:
-            backward_activation(step, room, dropout, count)
+            backward_activation(step, room, dropout, piece)
         elif step.kind == MAXIMUM:
-            backward_maximum(step, room, count)
+            backward_maximum(step, room, piece)
+        elif step.kind == MEAN:
+            backward_mean(step, room, piece)
+        elif step.kind == MOMENTS:
+            backward_moments(step, room, piece)
+        elif step.kind == NORM:
+            backward_norm(step, room, piece)
         else:
-            backward_mean(step, room, count)
+            backward_sum(step, room, piece)
+
+
+@expanded
+def _compute_gradient(sections: Sections, kept: Room, dropout: Dropout, labels: Pointer, held: Piece) -> None:
+    """Adds the gradients of the examples in memory to those before, or begins with them.
+
+    Where a step takes moments of all examples, those before it are done for all of them first: each section of the
+    steps for one piece after the other, as fits the cache.
+    """
+    steps, ends, image_size, values, at_once = sections
+    last = len(ends) - 1
+    # All sections forward; then backward, the last one for each piece right after its forward pass.
+    for turn in range(2 * last + 1):
+        section = min(turn, 2 * last - turn)
+        begin, end = 0 if section == 0 else ends[section - 1], ends[section]
+        for first in range(0, held.size, at_once):
+            piece = Piece(held.begin + first, min(at_once, held.size - first), held.batch)
+            room = _room_from(kept, first * image_size, first * values)
+            if turn <= last:
+                _forward(steps, begin, end, room, dropout, piece)
+            if turn == last:
+                loss_slopes(room, steps[len(steps) - 1], labels + first, piece)
+            if turn >= last:
+                _backward(steps, begin, end, room, dropout, piece)
 
 
 @compiled_entry
@@ -167,10 +246,7 @@ def train_epoch(
     """
     examples_GSB, labels_GSB, block_VL = schedule
     _, steps, batch = examples_GSB.shape
-    size = data.pixels.shape[1]
-    last = code.steps[len(code.steps) - 1]
-    images, places, scale = numbers_of(data.pixels), numbers_of(code.places), data.scale[0]
-    labels = words_of(work.labels)
+    pixels, places, labels = _pixels(data), numbers_of(code.places), words_of(work.labels)
     for v in range(len(state.weights_VPL)):
         block = block_VL[v, 0]
         shared = True
@@ -178,34 +254,31 @@ def train_epoch(
             shared = shared and block_VL[v, lane] == block
         weights, gradient = vectors_of(state.weights_VPL[v]), vectors_of(work.gradient)
         settings = vectors_of(state.settings_VKL[v])
-        room = _room(code, work, weights, shared)
-        at_once = code.at_once if shared else code.own_at_once
+        room = _room(code, work, weights, shared, True)
+        at_once, kept = (code.at_once, code.kept) if shared else (code.own_at_once, code.own_kept)
+        sections = Sections(code.steps, code.ends, code.image_size, code.values, at_once)
         for s in range(steps):
-            for begin in range(0, batch, at_once):
-                count = min(at_once, batch - begin)
+            dropout = Dropout(
+                state.drops_V[v], words_of(keys_VS2L[v, s]), words_of(state.thresholds_VL[v]), settings + 2
+            )  # fmt: skip
+            for begin in range(0, batch, kept):
+                held = Piece(begin, min(kept, batch - begin), batch)
                 if shared:
-                    for e in range(count):
+                    for e in range(held.size):
                         work.begins[e] = examples_GSB[block, s, begin + e]
                         label = np.int32(labels_GSB[block, s, begin + e])
                         for lane in range(LANES):
                             work.labels[e, lane] = label
-                    _shared_minibatch(code, data, work, count)
+                    _shared_minibatch(code, data, work, held.size)
                 else:
-                    for e in range(count):
+                    for e in range(held.size):
                         for lane in range(LANES):
                             own = block_VL[v, lane]
-                            work.begins[e * LANES + lane] = examples_GSB[own, s, begin + e] * size
+                            work.begins[e * LANES + lane] = examples_GSB[own, s, begin + e] * pixels.size
                             work.labels[e, lane] = np.int32(labels_GSB[own, s, begin + e])
-                    own_inputs(
-                        images, size, numbers_of(work.begins), count, places, scale, work.vectors, code.image_size
-                    )
-                dropout = Dropout(
-                    state.drops_V[v], words_of(keys_VS2L[v, s]), words_of(state.thresholds_VL[v]), settings + 2,
-                    batch, begin,
-                )  # fmt: skip
-                _forward(code.steps, room, dropout, count)
-                loss_slopes(room, last.target, code.classes, labels, count, 1 / batch)
-                _backward(code.steps, room, dropout, count, begin > 0)
+                    begins = numbers_of(work.begins)
+                    own_inputs(pixels, begins, held.size, places, work.vectors, code.image_size)
+                _compute_gradient(sections, room, dropout, labels, held)
             update(
                 optimizer, weights, gradient, vectors_of(state.first_VPL[v]), vectors_of(state.second_VPL[v]),
                 settings, len(work.gradient), done + s + 1,
@@ -225,17 +298,18 @@ def apply(code: Code, data: Data, weights_VPL: np.ndarray, work: Work, logits_VN
     """
     count_all = len(data.pixels)
     last = code.steps[len(code.steps) - 1]
-    dropout = Dropout(False, words_of(work.labels), words_of(work.labels), vectors_of(work.nothing), 0, 0)
+    dropout = Dropout(False, words_of(work.labels), words_of(work.labels), vectors_of(work.nothing))
     for begin in range(0, count_all, code.at_once):
-        count = min(code.at_once, count_all - begin)
-        for e in range(count):
+        piece = Piece(begin, min(code.at_once, count_all - begin), count_all)
+        for e in range(piece.size):
             work.begins[e] = begin + e
         for v in range(len(weights_VPL)):
-            room = _room(code, work, vectors_of(weights_VPL[v]), True)
+            room = _room(code, work, vectors_of(weights_VPL[v]), True, False)
             if v == 0:
-                _shared_minibatch(code, data, work, count)
-            _forward(code.steps, room, dropout, count)
-            for e in range(count):
+                _shared_minibatch(code, data, work, piece.size)
+            _forward(code.steps, 0, len(code.steps), room, dropout, piece)
+            for e in range(piece.size):
+                place = last.target + e * last.target_size
                 for c in range(code.classes):
                     for lane in range(LANES):
-                        logits_VNCL[v, begin + e, c, lane] = work.values[last.target + e * code.classes + c, lane]
+                        logits_VNCL[v, begin + e, c, lane] = work.values[place + c, lane]

@@ -1,4 +1,4 @@
-"""Products, activations and the loss over lanes: forward and backward for some examples of sixteen members.
+"""Products, activations, sums and the loss over lanes: forward and backward for some examples of sixteen members.
 
 Each gets its ``STEP`` record and a :class:`Room` of pointers. ``values`` and ``slopes`` (gradients of the loss with
 respect to the values) are laid out alike.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from zoo.training.lanes.codes import KEEPS_VALUE, SUM
 from zoo.training.lanes.functions import activated, chained, dropout_factor, exp
 from zoo.training.lanes.product import multiply
-from zoo.training.lanes.program import KEEPS_VALUE
 from zoo.training.lanes.vectors import (
     Pointer,
     kernel_function,
@@ -37,8 +37,10 @@ class Room(NamedTuple):
         numbers: Inputs, where the members share them.
         vectors: Inputs, where each has its own.
         shared: Whether they share them.
+        training: Whether norms take the examples' statistics.
         values: Outputs of all layers.
         slopes: Gradients with respect to them.
+        statistics: What norms keep.
         weights: Parameters.
         gradient: Gradients with respect to them.
     """
@@ -50,10 +52,26 @@ class Room(NamedTuple):
     numbers: Pointer
     vectors: Pointer
     shared: bool
+    training: bool
     values: Pointer
     slopes: Pointer
+    statistics: Pointer
     weights: Pointer
     gradient: Pointer
+
+
+class Piece(NamedTuple):
+    """The examples in work.
+
+    Attributes:
+        begin: The first of them, counted from the first of a step.
+        size: How many.
+        batch: Examples of the whole step.
+    """
+
+    begin: int
+    size: int
+    batch: int
 
 
 class Dropout(NamedTuple):
@@ -64,22 +82,18 @@ class Dropout(NamedTuple):
         keys: The step's keys.
         thresholds: Below which a draw drops a unit.
         keep: Two vectors: what others are multiplied by, and its inverse.
-        batch: Examples of the whole step.
-        begin: The first of those in work.
     """
 
     active: bool
     keys: Pointer
     thresholds: Pointer
     keep: Pointer
-    batch: int
-    begin: int
 
 
 @kernel_function
-def forward_product(step: Any, room: Room, count: int) -> None:
+def forward_product(step: Any, room: Room, piece: Piece) -> None:
     """A linear layer or a convolution."""
-    rows, repeats = (count, 1) if step.positions == 1 else (step.positions, count)
+    rows, repeats = (piece.size, 1) if step.positions == 1 else (step.positions, piece.size)
     tables = room.tables
     right = (room.weights + step.weight, tables + step.weight_rows, 1)
     start = (room.nothing, 0, 0)
@@ -98,17 +112,10 @@ def forward_product(step: Any, room: Room, count: int) -> None:
 
 
 @kernel_function
-def backward_product(step: Any, room: Room, count: int, more: bool) -> None:
-    """Gradients of a linear layer or a convolution.
-
-    Args:
-        step: Its record.
-        room: Pointers.
-        count: Examples in work.
-        more: Whether the gradient of the parameters has begun with examples before these.
-    """
-    rows, repeats = (count, 1) if step.positions == 1 else (step.positions, count)
-    tables = room.tables
+def backward_product(step: Any, room: Room, piece: Piece) -> None:
+    """Gradients of a linear layer or a convolution, those of the parameters added to those of examples before."""
+    rows, repeats = (piece.size, 1) if step.positions == 1 else (step.positions, piece.size)
+    tables, more = room.tables, piece.begin > 0
     weight = room.gradient + step.weight
     for example in range(repeats):
         begin = step.source + example * step.source_size
@@ -131,20 +138,20 @@ def backward_product(step: Any, room: Room, count: int, more: bool) -> None:
                 start = (bias, 1, 1)
             multiply(1, step.channels, rows, (room.one, room.zeros, room.zeros), right, start, (bias, room.zeros, 1))
         if not step.first:
-            _input_slopes(step, room, rows, begin, slopes, count)
+            _input_slopes(step, room, rows, begin, slopes)
 
 
 @kernel_function
-def _input_slopes(step: Any, room: Room, rows: int, begin: int, slopes: Pointer, count: int) -> None:
+def _input_slopes(step: Any, room: Room, rows: int, begin: int, slopes: Pointer) -> None:
     """The gradient of a product's input, one position of the kernel after the other."""
     tables, target = room.tables, room.slopes + begin
-    if step.overlaps:
-        clear(target, step.source_size * (count if step.positions == 1 else 1))
+    for example in range(rows if step.positions == 1 else 1):
+        clear(target + example * step.source_size, step.clears)
     inputs = step.depth // step.taps
     for tap in range(step.taps):
         place = target + load(tables, step.columns + tap * inputs)
         start = (room.nothing, 0, 0)
-        if step.overlaps:
+        if step.adds:
             start = (place, 1, 1)
         left = (slopes, tables + step.outs, tables)
         right = (room.weights + (step.weight + tap * inputs * step.channels), tables, step.channels)
@@ -159,11 +166,11 @@ def clear(target: Pointer, count: int) -> None:
 
 
 @kernel_function
-def forward_activation(step: Any, room: Room, dropout: Dropout, count: int) -> None:
+def forward_activation(step: Any, room: Room, dropout: Dropout, piece: Piece) -> None:
     """An activation function, and dropout on its values."""
     starts, ends = room.tables + step.rows, room.tables + step.outs
     keep = load(dropout.keep, 0)
-    for example in range(count):
+    for example in range(piece.size):
         source = room.values + (step.source + example * step.source_size)
         target = room.values + (step.target + example * step.target_size)
         for position in range(step.positions):
@@ -172,18 +179,18 @@ def forward_activation(step: Any, room: Room, dropout: Dropout, count: int) -> N
                 value = activated(step.function, load(inputs, channel))
                 if dropout.active:
                     unit = step.unit + channel * step.positions + position
-                    counter = unit * dropout.batch + dropout.begin + example
+                    counter = unit * piece.batch + piece.begin + example
                     value = value * dropout_factor(dropout.keys, dropout.thresholds, keep, counter)
                 store(outputs, channel, value)
 
 
 @kernel_function
-def backward_activation(step: Any, room: Room, dropout: Dropout, count: int) -> None:
+def backward_activation(step: Any, room: Room, dropout: Dropout, piece: Piece) -> None:
     """The gradient of an activation's input."""
     starts, ends = room.tables + step.rows, room.tables + step.outs
     keep, inverse = load(dropout.keep, 0), load(dropout.keep, 1)
-    by_value = step.function <= LAST_KEPT
-    for example in range(count):
+    by_value, adds = step.function <= LAST_KEPT, step.adds
+    for example in range(piece.size):
         source, target = step.source + example * step.source_size, step.target + example * step.target_size
         for position in range(step.positions):
             begin, end = source + load(starts, position), target + load(ends, position)
@@ -193,29 +200,56 @@ def backward_activation(step: Any, room: Room, dropout: Dropout, count: int) -> 
                 value, slope = load(known, channel), load(outputs, channel)
                 if dropout.active:
                     unit = step.unit + channel * step.positions + position
-                    counter = unit * dropout.batch + dropout.begin + example
+                    counter = unit * piece.batch + piece.begin + example
                     slope = slope * dropout_factor(dropout.keys, dropout.thresholds, keep, counter)
                     if by_value:  # what was dropped has no gradient, whatever its value was
                         value = value * inverse
-                store(inputs, channel, chained(step.function, value, slope))
+                slope = chained(step.function, value, slope)
+                store(inputs, channel, slope + load(inputs, channel) if adds else slope)
 
 
 @kernel_function
-def loss_slopes(room: Room, begin: int, classes: int, labels: Pointer, count: int, share: Any) -> None:
+def forward_sum(step: Any, room: Room, piece: Piece) -> None:
+    """Adds values to others, or begins a sum with them."""
+    starts, ends = room.tables + step.rows, room.tables + step.outs
+    for example in range(piece.size):
+        source = room.values + (step.source + example * step.source_size)
+        target = room.values + (step.target + example * step.target_size)
+        for position in range(step.positions):
+            inputs, outputs = source + load(starts, position), target + load(ends, position)
+            for channel in range(step.channels):
+                value = load(inputs, channel)
+                store(outputs, channel, value + load(outputs, channel) if step.kind == SUM else value)
+
+
+@kernel_function
+def backward_sum(step: Any, room: Room, piece: Piece) -> None:
+    """The gradient of what was added: that of the sum."""
+    starts, ends = room.tables + step.rows, room.tables + step.outs
+    for example in range(piece.size):
+        source = room.slopes + (step.source + example * step.source_size)
+        target = room.slopes + (step.target + example * step.target_size)
+        for position in range(step.positions):
+            inputs, outputs = source + load(starts, position), target + load(ends, position)
+            for channel in range(step.channels):
+                slope = load(outputs, channel)
+                store(inputs, channel, slope + load(inputs, channel) if step.adds else slope)
+
+
+@kernel_function
+def loss_slopes(room: Room, step: Any, labels: Pointer, piece: Piece) -> None:
     """Gradient of the mean cross-entropy with respect to the logits, ``(softmax - one-hot) * share``.
 
     Args:
         room: Pointers.
-        begin: Where the logits begin.
-        classes: How many a member and example has.
+        step: What gave the logits.
         labels: Words, one for each example.
-        count: Examples in work.
-        share: 1 over the examples of a step.
+        piece: Which examples.
     """
-    zero, part = splat(0.0), splat(share)
-    for example in range(count):
-        logits = room.values + (begin + example * classes)
-        slopes = room.slopes + (begin + example * classes)
+    zero, part, classes = splat(0.0), splat(1 / piece.batch), step.channels
+    for example in range(piece.size):
+        place = step.target + example * step.target_size
+        logits, slopes = room.values + place, room.slopes + place
         label = load(labels, example)
         highest = load(logits, 0)
         for i in range(1, classes):

@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.population import Member
 from zoo.training.dropout import drop_thresholds, dropout_keys, keep_factors
-from zoo.training.lanes.program import LANES
+from zoo.training.lanes.codes import LANES
 
 __all__ = ["LANES", "Lanes", "lane_members"]
 

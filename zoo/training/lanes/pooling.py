@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.training.lanes.layers import Room, clear
+from zoo.training.lanes.layers import Piece, Room, clear
 from zoo.training.lanes.vectors import (
     Pointer,
     inlined,
@@ -28,10 +28,10 @@ def _highest(inputs: Pointer, columns: Pointer, depth: int, channel: int) -> Any
 
 
 @kernel_function
-def forward_maximum(step: Any, room: Room, count: int) -> None:
+def forward_maximum(step: Any, room: Room, piece: Piece) -> None:
     """Max pooling."""
     tables = room.tables
-    for example in range(count):
+    for example in range(piece.size):
         source = room.values + (step.source + example * step.source_size)
         target = room.values + (step.target + example * step.target_size)
         for position in range(step.positions):
@@ -42,14 +42,13 @@ def forward_maximum(step: Any, room: Room, count: int) -> None:
 
 
 @kernel_function
-def backward_maximum(step: Any, room: Room, count: int) -> None:
+def backward_maximum(step: Any, room: Room, piece: Piece) -> None:
     """The gradient of max pooling: it goes to the first of the largest values of a window."""
     tables, zero = room.tables, splat(0.0)
     columns = tables + step.columns
-    for example in range(count):
+    for example in range(piece.size):
         source, target = step.source + example * step.source_size, step.target + example * step.target_size
-        if step.overlaps:
-            clear(room.slopes + source, step.source_size)
+        clear(room.slopes + source, step.clears)
         for position in range(step.positions):
             begin = source + load(tables, step.rows + position)
             values, slopes = room.values + begin, room.slopes + begin
@@ -61,16 +60,16 @@ def backward_maximum(step: Any, room: Room, count: int) -> None:
                     place = channel + load(columns, i)
                     part = where_equal(load(values, place), highest, left, zero)
                     left = left - part
-                    if step.overlaps:
+                    if step.adds:
                         part = part + load(slopes, place)
                     store(slopes, place, part)
 
 
 @kernel_function
-def forward_mean(step: Any, room: Room, count: int) -> None:
+def forward_mean(step: Any, room: Room, piece: Piece) -> None:
     """Average pooling."""
     tables, share = room.tables, splat(1 / step.depth)
-    for example in range(count):
+    for example in range(piece.size):
         source = room.values + (step.source + example * step.source_size)
         target = room.values + (step.target + example * step.target_size)
         for position in range(step.positions):
@@ -84,14 +83,13 @@ def forward_mean(step: Any, room: Room, count: int) -> None:
 
 
 @kernel_function
-def backward_mean(step: Any, room: Room, count: int) -> None:
+def backward_mean(step: Any, room: Room, piece: Piece) -> None:
     """The gradient of average pooling."""
     tables, share = room.tables, splat(1 / step.depth)
-    for example in range(count):
+    for example in range(piece.size):
         source = room.slopes + (step.source + example * step.source_size)
         target = room.slopes + (step.target + example * step.target_size)
-        if step.overlaps:
-            clear(source, step.source_size)
+        clear(source, step.clears)
         for position in range(step.positions):
             inputs = source + load(tables, step.rows + position)
             outputs = target + load(tables, step.outs + position)
@@ -99,4 +97,4 @@ def backward_mean(step: Any, room: Room, count: int) -> None:
                 part = load(outputs, channel) * share
                 for i in range(step.depth):
                     place = channel + load(tables, step.columns + i)
-                    store(inputs, place, part + load(inputs, place) if step.overlaps else part)
+                    store(inputs, place, part + load(inputs, place) if step.adds else part)

@@ -25,8 +25,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from zoo.training.lanes.codes import LANES
 from zoo.training.lanes.cpu import register_lanes, registers
-from zoo.training.lanes.program import LANES
 from zoo.training.lanes.vectors import (
     FLOAT,
     INDEX,

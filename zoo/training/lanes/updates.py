@@ -5,7 +5,7 @@ Learning rates and weight decay are vectors; coefficients are those of ``zoo.tra
 
 from __future__ import annotations
 
-from zoo.training.lanes.program import ADAM, ADAMW, MOMENTUM, SGD
+from zoo.training.lanes.codes import ADAM, ADAMW, MOMENTUM, SGD
 from zoo.training.lanes.vectors import Pointer, fma, kernel_function, load, splat, sqrt, store
 from zoo.training.optimizers import BETA1, BETA2, EPSILON, RMS_ALPHA
 from zoo.training.optimizers import MOMENTUM as VELOCITY_KEPT

@@ -25,7 +25,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
-from zoo.training.lanes.program import LANES
+from zoo.training.lanes.codes import LANES
 
 # What stands for the compiler's types in annotations: Python never sees their values.
 Vector = Any
@@ -100,6 +100,11 @@ def kernel_function(function: Callable[..., Any]) -> Callable[..., Any]:
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a small function into its callers."""
     return njit(**INNER, forceinline=True)(function)
+
+
+def expanded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function as a part of its only caller: else all that it calls is optimised once more, for a second."""
+    return njit(**INNER, inline="always")(function)
 
 
 def _element(context: Any, kind: PointerType) -> ir.Type:
