@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,18 +26,20 @@ from zoo.data.images import ImageData
 from zoo.population import Population
 from zoo.storage.errors import ZooError
 
+CodecT = TypeVar("CodecT", bound=Codec | Sequence[Codec])
+
 LEARNED = "autoencoder"
 LEARNED_TRIALS = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One row of the table to be: how to get its codec, and what to call it."""
+    """One row of the table to be: how to get its codec, or several fits of it, and what to call it."""
 
     name: str
     setting: str
     family: str
-    fit: Callable[[], Codec]
+    fit: Callable[[], Codec | Sequence[Codec]]
     trial: int | None = None
 
     def measure(self, reference: Reference, bootstrap: Bootstrap, groups_M: np.ndarray) -> CodecResult:
@@ -106,21 +109,16 @@ def learned_rows(study: StudyRecord) -> list[Row]:
     """Rows for a study's :func:`measured_trials`."""
     rows = []
     for trial in measured_trials(study):
-        codec = study.codec(trial)
-        config = codec.receiver.config
-        rows.append(
-            Row(
-                name=LEARNED,
-                setting=f"{config.bottleneck}, latent {config.latent}",
-                family="learned",
-                fit=partial(_same, codec),
-                trial=trial,
-            )
-        )
+        codecs = [study.codec(trial, fit) for fit in study.fits(trial)]
+        config = codecs[0].receiver.config
+        setting = f"{config.bottleneck}, latent {config.latent}"
+        if len(codecs) > 1:
+            setting += f", {len(codecs)} seeds"
+        rows.append(Row(name=LEARNED, setting=setting, family="learned", fit=partial(_same, codecs), trial=trial))
     return rows
 
 
-def _same(codec: Codec) -> Codec:
+def _same(codec: CodecT) -> CodecT:
     return codec
 
 
@@ -128,12 +126,13 @@ def best_mean_latent(learned: Sequence[Row], training: Population, reference: Re
     """The zero-rate control of the learned codecs: of all their mean latents the one that agrees most."""
     found = []
     for row in learned:
-        codec = row.fit()
-        if not isinstance(codec, LearnedCodec):
-            raise TypeError(f"trial {row.trial} has a {type(codec).__name__}; expected a LearnedCodec")
-        constant = fit_mean_latent(codec, training)
-        weights_MP = torch.from_numpy(constant.weights_P).expand(len(reference.population), -1)
-        agreement = float(reference.behaviour(weights_MP, f"trial {row.trial}").agree_MN.mean())
-        found.append((agreement, row.trial, constant))
+        fits = row.fit()
+        for codec in fits if isinstance(fits, Sequence) else [fits]:
+            if not isinstance(codec, LearnedCodec):
+                raise TypeError(f"trial {row.trial} has a {type(codec).__name__}; expected a LearnedCodec")
+            constant = fit_mean_latent(codec, training)
+            weights_MP = torch.from_numpy(constant.weights_P).expand(len(reference.population), -1)
+            agreement = float(reference.behaviour(weights_MP, f"trial {row.trial}").agree_MN.mean())
+            found.append((agreement, row.trial, constant))
     _, trial, constant = max(found, key=lambda entry: entry[0])
     return Row(name=constant.name, setting="", family="control", fit=partial(_same, constant), trial=trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from zoo.storage.store import Store
 STUDIES = "studies"
 STUDY_FILE, TRIALS_FILE = "study.json", "trials.parquet"
 COMPLETE = "complete"
+FIT = re.compile(r"fit-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ class StudyRecord:
 
     @property
     def content_sha256(self) -> str:
-        """Hash of what was searched and of all that the trials table tells; another search has another."""
+        """Hash of what was searched, of all that the trials table tells, and of how many fits the best ones have."""
         table = self.trials.to_json(orient="records", double_precision=15)
-        return digest({"study": self.facts["study"], "trials": table})
+        fits = [self.fits(trial) for trial in self.pareto_trials()]
+        return digest({"study": self.facts["study"], "trials": table, "fits": fits})
 
     def pareto_trials(self) -> list[int]:
         """Numbers of the completed trials with a checkpoint that no other beats, by the first objective."""
@@ -100,13 +103,19 @@ class StudyRecord:
             front = [row for row, point in enumerate(points) if not any(_beats(other, point) for other in points)]
         return [int(complete["trial"].iloc[row]) for row in front]
 
-    def codec(self, trial: int) -> LearnedCodec:
-        """The codec of a trial.
+    def fits(self, trial: int) -> list[int]:
+        """Fits of a trial that have a model: 0, its own, and those of other seeds."""
+        folders = self.store.folders(_path(self.name, checkpoint_folder(trial)))
+        numbers = sorted(int(match[1]) for name in folders if (match := FIT.fullmatch(name)))
+        return [0, *(fit for fit in numbers if self.store.exists(self._checkpoint(trial, MODEL_FILE, fit)))]
+
+    def codec(self, trial: int, fit: int = 0) -> LearnedCodec:
+        """The codec of a trial, or of a further fit with another seed.
 
         Raises:
             ZooError: The trial has no checkpoint, or one that cannot be read.
         """
-        paths = {name: self._checkpoint(trial, name) for name in (MODEL_FILE, CONFIG_FILE)}
+        paths = {name: self._checkpoint(trial, name, fit) for name in (MODEL_FILE, CONFIG_FILE)}
         missing = [path for path in paths.values() if not self.store.exists(path)]
         if missing:
             raise ZooError(
@@ -120,8 +129,13 @@ class StudyRecord:
                 "run the search again"
             ) from error
 
-    def _checkpoint(self, trial: int, name: str) -> str:
-        return _path(self.name, f"checkpoints/trial-{trial:04d}/{name}")
+    def _checkpoint(self, trial: int, name: str, fit: int = 0) -> str:
+        return _path(self.name, f"{checkpoint_folder(trial, fit)}/{name}")
+
+
+def checkpoint_folder(trial: int, fit: int = 0) -> str:
+    """Where in a study the model of a trial lies; ``fit`` counts further fits with other seeds."""
+    return f"checkpoints/trial-{trial:04d}" + (f"/fit-{fit}" if fit else "")
 
 
 def study_names(store: Store) -> list[str]:

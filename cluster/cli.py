@@ -42,6 +42,9 @@ Members = Annotated[int | None, typer.Option(min=1, help="How many networks.")]
 Trials = Annotated[int | None, typer.Option(min=1, help="How many autoencoders to try.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")]
+Seeds = Annotated[
+    int, typer.Option(min=1, help="Fits of each of the best autoencoders, with other seeds; 3 for honest intervals.")
+]
 ZooOption = Annotated[str, typer.Option("--zoo", help="A zoo of the store (a unique beginning will do) or its URI.")]
 
 
@@ -51,6 +54,7 @@ def demo(
     members: Members = None,
     trials: Trials = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each autoencoder.")] = None,
+    seeds: Seeds = 1,
     workers: Workers = None,
     seed: Seed = None,
     dry_run: DryRun = False,
@@ -60,7 +64,16 @@ def demo(
     from cluster.demo import run_demo
 
     _show(
-        run_demo(store, members=members, trials=trials, epochs=epochs, workers=workers, seed=seed, dry_run=dry_run),
+        run_demo(
+            store,
+            members=members,
+            trials=trials,
+            epochs=epochs,
+            seeds=seeds,
+            workers=workers,
+            seed=seed,
+            dry_run=dry_run,
+        ),
         as_json,
     )
 
@@ -100,6 +113,7 @@ def search(
     zoo: ZooOption,
     store: Store = "./store",
     trials: Trials = None,
+    seeds: Seeds = 1,
     workers: Workers = None,
     epochs: Epochs = None,
     seed: Seed = None,
@@ -117,6 +131,7 @@ def search(
             store,
             named={"trials": trials, "epochs": epochs, "seed": seed},
             settings=settings or [],
+            seeds=seeds,
             workers=workers,
             dry_run=dry_run,
         ),

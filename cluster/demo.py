@@ -6,6 +6,7 @@ import math
 import os
 from typing import Any
 
+from analysis.rows import LEARNED_TRIALS
 from analysis.study import StudyRecord
 from cluster import generation, reporting, search
 from cluster.display import human_bytes, human_seconds, say
@@ -31,6 +32,7 @@ def run_demo(
     members: int | None = None,
     trials: int | None = None,
     epochs: int | None = None,
+    seeds: int = 1,
     workers: int | None = None,
     seed: int | None = None,
     dry_run: bool = False,
@@ -42,6 +44,7 @@ def run_demo(
         members: Members of the zoo.
         trials: Trials of the study.
         epochs: Epochs of each trial.
+        seeds: Fits of each of the best trials.
         workers: Processes at the same time.
         seed: Of the recipe and the study.
         dry_run: Only say what would run.
@@ -55,10 +58,10 @@ def run_demo(
     named = {"trials": trials, "epochs": epochs, "seed": seed}
     if dry_run:
         ahead = generation.estimate(plan, store, workers)
-        return _estimate(ahead, _search_estimate(ahead, recipe, store, named, workers))
+        return _estimate(ahead, _search_estimate(ahead, recipe, store, named, seeds, workers))
     zoo = generation.generate(plan, store, workers=workers)
     say(f"zoo {zoo.name}: {len(zoo):,} members")
-    found = search.search(search.plan_search(STUDY, zoo.name, store.uri, named), workers=workers)
+    found = search.search(search.plan_search(STUDY, zoo.name, store.uri, named), seeds=seeds, workers=workers)
     say(f"study {found['study_name']}: {found['trials_completed']} trials")
     record = StudyRecord.open(store, found["study_name"])
     report = reporting.write_report(zoo, record, store, members=TEST_MEMBERS, reuse=True)
@@ -88,22 +91,26 @@ def _estimate(zoo: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _search_estimate(
-    zoo: dict[str, Any], recipe: Recipe, store: Store, named: dict[str, int | None], workers: int | None
+    zoo: dict[str, Any], recipe: Recipe, store: Store, named: dict[str, int | None], seeds: int, workers: int | None
 ) -> dict[str, Any]:
     """Measured on the zoo where there is one already; else from what the demo has taken before."""
     if not zoo["missing_members"] and read_manifest(store, zoo["zoo"]) is not None:
-        return search.estimate(search.plan_search(STUDY, zoo["zoo"], store.uri, named), workers)
+        return search.estimate(search.plan_search(STUDY, zoo["zoo"], store.uri, named), workers, seeds)
     study = find_study(STUDY)
     trials, epochs = named["trials"] or study.trials, named["epochs"] or study.epochs
     processes = min(workers or os.cpu_count() or 1, trials)
     snapshots = recipe.members * TRAINING_SHARE * sum(epoch > 0 for epoch in recipe.snapshot_epochs)
-    seconds = search.START_S + math.ceil(trials / processes) * (TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs)
+    counts = [trials, (seeds - 1) * min(trials, LEARNED_TRIALS)]
+    trial_s = TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs
+    seconds = sum(search.START_S + math.ceil(count / processes) * trial_s for count in counts if count)
+    again = f" and up to {counts[1]} fits with further seeds" if counts[1] else ""
     return {
         "trials": trials,
+        "further_fits": counts[1],
         "epochs": epochs,
         "workers": processes,
-        "bytes": trials * TRIAL_BYTES,
+        "bytes": sum(counts) * TRIAL_BYTES,
         "seconds": round(seconds, 1),
-        "text": f"would then run {trials} trials of {epochs} epochs with {processes} workers: about "
-        f"{human_seconds(seconds)}, {human_bytes(trials * TRIAL_BYTES)}",
+        "text": f"would then run {trials} trials of {epochs} epochs{again} with {processes} workers: about "
+        f"{human_seconds(seconds)}, {human_bytes(sum(counts) * TRIAL_BYTES)}",
     }

@@ -179,12 +179,13 @@ def _rate(value: float | None) -> str:
 def _estimate(zoo: Zoo, study: StudyRecord | None, store: Store, options: Mapping[str, Any]) -> dict[str, Any]:
     families = chosen_families(options["codecs"], zoo.architectures[0])
     trials = [] if study is None else measured_trials(study)
+    fits = sum(len(study.fits(trial)) for trial in trials) if study else 0
     settings = sum(len(family.settings) for family in families.values())
     # The best mean latent is a control of its own, and some codecs are measured again on untrained networks.
     controls = 1 if trials else 0
     untrained = sum(name in families for name in ON_RANDOM) + controls
     networks = min(options["members"], len(zoo.rows("test", epochs="one")))
-    seconds = (settings + untrained) * ROW_S + (len(trials) + controls) * LEARNED_ROW_S
+    seconds = (settings + untrained) * ROW_S + (fits + controls) * LEARNED_ROW_S
     seconds *= networks / TEST_MEMBERS
     report = store.join(REPORTS, report_name(zoo, study, options), REPORT_FILE)
     rows = settings + len(trials) + controls

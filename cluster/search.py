@@ -18,6 +18,8 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from analysis.rows import LEARNED_TRIALS, measured_trials
+from analysis.study import StudyRecord
 from cluster.display import human_seconds, live, say
 from cluster.inventory import existing_store, open_zoo
 from cluster.runtime import quieten, runtime
@@ -26,11 +28,8 @@ from cluster.study import StudyFolder, finished, load_study, reap, trial_row
 from search_spaces.studies import Study, find_study
 from trainables.config import AutoencoderConfig
 from zoo.config import digest, from_json, to_json
-from zoo.data.images import Images
-from zoo.population import Population
 from zoo.storage.shard_training import one_thread
 from zoo.storage.zoo import Zoo
-from zoo.views import without_dead_inputs
 
 if TYPE_CHECKING:
     from cluster.tuning import TrialEnd
@@ -103,6 +102,7 @@ def run_search(
     *,
     named: Mapping[str, Any],
     settings: Sequence[str] = (),
+    seeds: int = 1,
     workers: int | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -112,14 +112,15 @@ def run_search(
         What is printed as JSON, and ``text`` for people.
     """
     plan = plan_search(study_name, zoo_name, store_uri, named, settings)
-    return estimate(plan, workers) if dry_run else search(plan, workers=workers)
+    return estimate(plan, workers, seeds) if dry_run else search(plan, seeds=seeds, workers=workers)
 
 
-def search(plan: SearchPlan, *, workers: int | None = None) -> dict[str, Any]:
+def search(plan: SearchPlan, *, seeds: int = 1, workers: int | None = None) -> dict[str, Any]:
     """Runs the trials that a study lacks and exports it; with none lacking, Ray is not started.
 
     Args:
         plan: From :func:`plan_search`.
+        seeds: How many fits, that differ in their seed, the trials have that an analysis measures.
         workers: Trials at the same time; by default as many as there are CPUs.
 
     Returns:
@@ -147,12 +148,14 @@ def search(plan: SearchPlan, *, workers: int | None = None) -> dict[str, Any]:
             folder.save_logs()
             if len(finished(record)) != _exported_trials(folder):
                 export(plan, record)
+        refitted = _refit(plan, seeds, workers) if seeds > 1 else 0
     facts = json.loads(folder.store.read(folder.path(STUDY_FILE)))
     seconds = time.monotonic() - started
     result = {
         "study_name": folder.name,
         "uri": folder.store.join(folder.path()),
         "new_trials": lacking,
+        "new_fits": refitted,
         "seconds": round(seconds, 2),
         **{key: facts[key] for key in ("trials_completed", "trials_failed", "pareto", "zoo")},
         "tensorboard": str(folder.tensorboard),
@@ -178,15 +181,7 @@ def _run(plan: SearchPlan, storage: optuna.storages.BaseStorage, *, done: int, w
     from cluster.tuning import run_trials
 
     study, zoo, folder = plan.study, plan.zoo, plan.folder
-    images = zoo.dataset()
-    training, validation = search_populations(zoo, images.train, study.validation_members)
-    data = TrialData(
-        store=folder.store,
-        training=training,
-        validation=validation,
-        training_images=images.train,
-        validation_images=images.validation,
-    )
+    data = TrialData.of(zoo, folder.store, study.validation_members)
     lacking = study.trials - done
     say(
         f"search {folder.name}: {lacking} of {study.trials} trials to run, {study.epochs} epochs each on "
@@ -237,11 +232,20 @@ def _run(plan: SearchPlan, storage: optuna.storages.BaseStorage, *, done: int, w
             )
 
 
-def search_populations(zoo: Zoo, images: Images, validation_members: int) -> tuple[Population, Population]:
-    """(training, validation) members, their weights on dead inputs zeroed as in the analysis."""
-    training = zoo.population("train")
-    validation = zoo.population("validation", epochs="one", limit=validation_members)
-    return without_dead_inputs(training, images), without_dead_inputs(validation, images)
+def _refit(plan: SearchPlan, seeds: int, workers: int | None) -> int:
+    """Fits the trials that an analysis measures with further seeds, as far as that is not done; returns how many."""
+    folder = plan.folder
+    record = StudyRecord.open(folder.store, folder.name)
+    fits = {trial: record.fits(trial) for trial in measured_trials(record)}
+    wanted = [(trial, fit) for trial, found in fits.items() for fit in range(1, seeds) if fit not in found]
+    if not wanted:
+        return 0
+    quieten()
+    from cluster.refits import Refit, refit
+
+    refits = [Refit(trial, fit, record.codec(trial).receiver.config) for trial, fit in wanted]
+    say(f"search {folder.name}: {len(refits)} fits, to {seeds} seeds for each of its {len(fits)} best trials")
+    return refit(refits, plan.zoo, folder, plan.study.validation_members, workers=workers)
 
 
 def export(plan: SearchPlan, record: optuna.Study) -> None:
@@ -294,7 +298,7 @@ def importances(record: optuna.Study, study: Study) -> dict[str, dict[str, float
     return found
 
 
-def estimate(plan: SearchPlan, workers: int | None = None) -> dict[str, Any]:
+def estimate(plan: SearchPlan, workers: int | None = None, seeds: int = 1) -> dict[str, Any]:
     """What ``search`` would do and how long it takes, from an epoch on a few members made here and now."""
     study, zoo, folder = plan.study, plan.zoo, plan.folder
     done = 0
@@ -302,25 +306,30 @@ def estimate(plan: SearchPlan, workers: int | None = None) -> dict[str, Any]:
         done = len(pd.read_parquet(io.BytesIO(folder.store.read(folder.path(TRIALS_FILE))), columns=["trial"]))
     lacking = max(0, study.trials - done)
     processes = min(workers or os.cpu_count() or 1, max(lacking, 1))
+    # Which trials will be the best is not known yet, nor how many; those of a complete study may have further seeds.
+    further = (seeds - 1) * min(study.trials, LEARNED_TRIALS)
     seconds, size = 0.0, 0
-    if lacking:
+    if lacking or further:
         trial_s, trial_bytes = _cost_of_a_trial(plan)
-        seconds = START_S + trial_s * math.ceil(lacking / processes)
-        size = lacking * trial_bytes
+        seconds = sum(START_S + trial_s * math.ceil(count / processes) for count in (lacking, further) if count)
+        size = (lacking + further) * trial_bytes
+    again = f", and up to {further} fits of the best ones with further seeds" if further else ""
     return {
         "study_name": folder.name,
         "uri": folder.store.join(folder.path()),
         "zoo": zoo.name,
         "trials": study.trials,
         "missing_trials": lacking,
+        "further_fits": further,
         "epochs": study.epochs,
         "workers": processes,
         "bytes": size,
         "seconds": round(seconds, 1),
         "study": to_json(study),
-        "text": f"would run {lacking} of {study.trials} trials of {study.epochs} epochs on {zoo.name} with {processes} "
-        f"workers: about {human_seconds(seconds)}, {size / 2**20:.1f} MiB in {folder.store.join(folder.path())}"
-        if lacking
+        "text": f"would run {lacking} of {study.trials} trials of {study.epochs} epochs on {zoo.name}{again}, with "
+        f"{processes} workers: about {human_seconds(seconds)}, {size / 2**20:.1f} MiB in "
+        f"{folder.store.join(folder.path())}"
+        if lacking or further
         else f"study {folder.name} is complete; nothing would run",
     }
 
@@ -362,6 +371,7 @@ def _cost_of_a_trial(plan: SearchPlan) -> tuple[float, int]:
 def _summary(plan: SearchPlan, result: Mapping[str, Any], seconds: float) -> str:
     new, total = result["new_trials"], result["trials_completed"]
     did = f"{new} trials run in {human_seconds(seconds)}" if new else "no trial was lacking"
+    did += f", {result['new_fits']} fits with further seeds" if result["new_fits"] else ""
     failed = f", {result['trials_failed']} failed" if result["trials_failed"] else ""
     return (
         f"study {plan.folder.name}: {total} trials{failed}, {len(result['pareto'])} on the Pareto front; {did}\n"

@@ -61,9 +61,9 @@ class StudyFolder:
         """A path of the study in its store."""
         return "/".join([STUDIES, self.name, *parts])
 
-    def checkpoint(self, trial: int) -> str:
-        """The folder of a trial's model in the store."""
-        return self.path("checkpoints", f"trial-{trial:04d}")
+    def checkpoint(self, trial: int, fit: int = 0) -> str:
+        """The folder in the store of a trial's model, or of that of a further fit with another seed."""
+        return self.path("checkpoints", f"trial-{trial:04d}", *([f"fit-{fit}"] if fit else []))
 
     def snapshots(self) -> list[str]:
         """Paths of the copies of the journal in the store, oldest first."""

@@ -12,10 +12,13 @@ from ray import tune
 
 from trainables.config import AutoencoderConfig
 from trainables.fit import AutoencoderFit, DivergedError
+from trainables.learned_codec import LearnedCodec
 from zoo.config import from_json
 from zoo.data.images import Images
 from zoo.population import Population
 from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
+from zoo.views import without_dead_inputs
 
 # Keys of a trial dict that are no fields of the configuration.
 NUMBER, FOLDER = "trial", "folder"
@@ -41,10 +44,29 @@ class TrialData:
     training_images: Images
     validation_images: Images
 
+    @classmethod
+    def of(cls, zoo: Zoo, store: Store, validation_members: int) -> TrialData:
+        """Reads it from a zoo; weights on dead inputs are zeroed as in the analysis."""
+        images = zoo.dataset()
+        validation = zoo.population("validation", epochs="one", limit=validation_members)
+        return cls(
+            store=store,
+            training=without_dead_inputs(zoo.population("train"), images.train),
+            validation=without_dead_inputs(validation, images.train),
+            training_images=images.train,
+            validation_images=images.validation,
+        )
+
 
 def trial_config(trial: Mapping[str, Any]) -> AutoencoderConfig:
     """The configuration in a trial dict."""
     return from_json(AutoencoderConfig, {k: v for k, v in trial.items() if k not in (NUMBER, FOLDER)})
+
+
+def store_codec(store: Store, folder: str, codec: LearnedCodec) -> None:
+    """Stores a model; one that lies there already is of a fit that nobody recorded, and is replaced."""
+    for name, content in codec.to_files().items():
+        store.put(f"{folder}/{name}", content)
 
 
 class AutoencoderTrial(tune.Trainable):
@@ -89,9 +111,7 @@ class AutoencoderTrial(tune.Trainable):
             result: dict[str, Any] = dict(fit.step())
             if fit.epoch >= fit.config.epochs:
                 validated = fit.validate(self.data.validation, self.data.validation_images)
-                for name, content in fit.codec().to_files().items():
-                    # The journal says which trials there are: a model that it does not know of is replaced.
-                    self.data.store.put(f"{self.trial[FOLDER]}/{name}", content)
+                store_codec(self.data.store, self.trial[FOLDER], fit.codec())
                 result |= {**validated, VALIDATED: validated, "done": True}
         except (DivergedError, ValueError) as error:  # diverged, or a configuration that does not suit the zoo
             return {FAILURE: str(error), "done": True}

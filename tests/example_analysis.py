@@ -177,6 +177,7 @@ def make_analysis(results=None, *, study=True, **changes):
             if study
             else None,
             "trials": 16 if study else 0,
+            "seeds": 1 if study else 0,
         },
         "headlines": headlines(results),
         "pareto": pareto(results),

@@ -184,6 +184,34 @@ def test_a_damaged_checkpoint_says_so(store, tmp_path, damage):
         StudyRecord.open(copy, "small-search").codec(1)
 
 
+def test_a_trial_with_several_seeds_is_measured_as_their_mean(small_zoo, store, tmp_path):
+    copy = Store(tmp_path)
+    for path in store.list("studies"):
+        copy.put(path, store.read(path))
+    once = StudyRecord.open(copy, "small-search")
+    before = once.content_sha256
+    # The model of another trial stands in for a second fit; a third one has not got as far as a model.
+    for name in ("config.json", "model.safetensors"):
+        content = store.read(f"studies/{once.name}/checkpoints/trial-0001/{name}")
+        copy.put(f"studies/{once.name}/checkpoints/trial-0000/fit-1/{name}", content)
+    copy.put(f"studies/{once.name}/checkpoints/trial-0000/fit-2/config.json", b"{}")
+    study = StudyRecord.open(copy, "small-search")
+    assert (study.fits(0), study.fits(1)) == ([0, 1], [0])
+    assert study.content_sha256 != before, "a report of fewer fits is not reused"
+    options = {"codecs": ["float16"], "members": 8, "images": 100, "bootstrap": Bootstrap(replicates=20)}
+    found = {r.trial: r for r in analyze(small_zoo, study, **options).results if r.family == "learned"}
+    single = {
+        r.trial: r
+        for r in analyze(small_zoo, StudyRecord.open(store, "small-search"), **options).results
+        if r.family == "learned"
+    }
+    assert (found[0].fits, found[1].fits) == (2, 1)
+    assert found[0].setting == single[0].setting + ", 2 seeds"
+    for field in ("agreement", "code_bits_per_weight", "shared_bytes"):
+        mean = (getattr(single[0], field) + getattr(single[1], field)) / 2
+        assert getattr(found[0], field) == pytest.approx(mean)
+
+
 def test_a_study_of_another_zoo_is_refused(small_zoo, store):
     study = StudyRecord.open(store, "small-search")
     other = dataclasses.replace(study, facts={**study.facts, "zoo": {"name": "other", "digest": "f" * 64}})

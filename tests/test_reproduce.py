@@ -63,9 +63,11 @@ def test_a_study_comes_back_under_the_same_name(small_zoo, seed):
         "recipe": to_json(small_zoo.recipe),
         "study": plan.folder.name,
         "trials": 3,
+        "seeds": 2,
         "search": {**to_json(plan.study), "name": plan.folder.name},
     }
     line = next(line for line in commands(summary).splitlines() if line.startswith("zooscale search"))
+    assert options(line, "--seeds") == ["2"]
     named = {name: int(options(line, f"--{name}")[0]) for name in ("trials", "epochs")}
     again = plan_search(
         shlex.split(line)[2], options(line, "--zoo")[0], small_zoo.store.uri, named, options(line, "--set")

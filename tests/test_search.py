@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -15,9 +16,10 @@ import pytest
 from optuna.trial import TrialState
 from ray_environment import environment
 
+from analysis.rows import LEARNED_TRIALS
 from analysis.study import StudyRecord
 from cluster.runtime import Cluster, quieten
-from cluster.search import START_S, estimate, export, importances, plan_search, search, search_populations
+from cluster.search import START_S, estimate, export, importances, plan_search, search
 from cluster.study import FAILURE, INTERRUPTED, METRICS, StudyFolder, finished, load_study, reap, trial_row
 from search_spaces.studies import DIGITS_AUTOENCODER
 from trainables.config import AutoencoderConfig
@@ -28,6 +30,7 @@ from zoo.storage.store import Store
 
 quieten()
 
+from cluster.refits import Refit, fit_again  # noqa: E402
 from cluster.trainable import FOLDER, NUMBER, VALIDATED, AutoencoderTrial, TrialData, trial_config  # noqa: E402
 from cluster.tuning import StudySearch, TrialEnd  # noqa: E402
 
@@ -240,23 +243,15 @@ def test_study_is_named_by_what_it_is_not_by_its_length(small_zoo):
 
 @pytest.fixture
 def trial_data(small_zoo, tmp_path):
-    images = small_zoo.dataset()
-    return TrialData(
-        store=Store(tmp_path),
-        training=small_zoo.population("train"),
-        validation=small_zoo.population("validation", epochs="one"),
-        training_images=images.train,
-        validation_images=images.validation,
-    )
+    return TrialData.of(small_zoo, Store(tmp_path), 1000)
 
 
 def test_networks_are_searched_with_the_inputs_that_the_analysis_gives_them(small_zoo):
-    images = small_zoo.dataset().train
-    training, validation = search_populations(small_zoo, images, 5)
-    dead_D = (images.pixels == 0).flatten(1).all(dim=0)
+    data = TrialData.of(small_zoo, small_zoo.store, 5)
+    dead_D = (data.training_images.pixels == 0).flatten(1).all(dim=0)
     for found, raw in [
-        (training, small_zoo.population("train")),
-        (validation, small_zoo.population("validation", epochs="one", limit=5)),
+        (data.training, small_zoo.population("train")),
+        (data.validation, small_zoo.population("validation", epochs="one", limit=5)),
     ]:
         weight_MHD = found.architecture.tensors(found.weights_MP)["1.weight"]
         raw_MHD = raw.architecture.tensors(raw.weights_MP)["1.weight"]
@@ -323,6 +318,22 @@ def test_actor_is_reused_for_the_next_trial(trial_data):
     assert reused.step() == fresh.step()
 
 
+def test_a_further_fit_is_that_of_another_seed(trial_data):
+    config = trial_config(trial_dict(0, seed=5))
+    assert fit_again(Refit(0, 2, config), trial_data, "again") is None
+    expected = AutoencoderFit(replace(config, seed=7), trial_data.training, trial_data.training_images)
+    for _ in range(config.epochs):
+        expected.step()
+    for name, content in expected.codec().to_files().items():
+        assert trial_data.store.read(f"again/{name}") == content
+
+
+def test_a_further_fit_that_diverges_says_so_and_leaves_nothing(trial_data):
+    failure = fit_again(Refit(0, 1, trial_config(trial_dict(0, learning_rate=1e30))), trial_data, "again")
+    assert "learning_rate" in failure
+    assert trial_data.store.list("again") == []
+
+
 def test_diverged_trial_says_so(trial_data):
     trial = begun(trial_dict(0, learning_rate=1e30), trial_data)
     results = [trial.step(), trial.step()]
@@ -331,17 +342,17 @@ def test_diverged_trial_says_so(trial_data):
     assert trial_data.store.list("studies") == []
 
 
-def command(zoo, trials):
+def command(zoo, trials, seeds=1):
     settings = [word for assignment in SMALL for word in ("--set", assignment)]
     return [
         sys.executable, "-m", "cluster", "search", "digits-autoencoder", "--zoo", zoo.uri, "--store", zoo.store.uri,
-        "--trials", str(trials), "--epochs", "2", *settings, "--json",
+        "--trials", str(trials), "--epochs", "2", "--seeds", str(seeds), *settings, "--json",
     ]  # fmt: skip
 
 
-def run_search(zoo, trials, tmp_path):
+def run_search(zoo, trials, tmp_path, seeds=1):
     done = subprocess.run(
-        command(zoo, trials),
+        command(zoo, trials, seeds),
         env=environment(tmp_path),
         cwd=tmp_path,
         capture_output=True,
@@ -402,6 +413,11 @@ def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
     logs = list(Path(longer["tensorboard"]).glob("trial-*/events*"))
     assert len(logs) >= 5
 
+    best = record.pareto_trials()
+    assert run_search(zoo_copy, 5, tmp_path, seeds=3)["new_fits"] == 2 * len(best)
+    assert all(record.fits(trial) == [0, 1, 2] for trial in best)
+    assert run_search(zoo_copy, 5, tmp_path, seeds=3)["new_fits"] == 0
+
 
 def test_estimate_knows_of_the_validation(small_zoo, monkeypatch):
     def slow(self, *arguments):
@@ -412,6 +428,10 @@ def test_estimate_knows_of_the_validation(small_zoo, monkeypatch):
     monkeypatch.setattr(AutoencoderFit, "validate", slow)
     result = estimate(plan(small_zoo, small_zoo.store.uri, trials=40), workers=2)
     assert START_S + 20 * 0.5 < result["seconds"] < START_S + 20 * 5
+    further = estimate(plan(small_zoo, small_zoo.store.uri, trials=40), workers=2, seeds=3)
+    assert further["further_fits"] == 2 * LEARNED_TRIALS
+    assert further["seconds"] > result["seconds"] + START_S + LEARNED_TRIALS * 0.5
+    assert "and up to 24 fits of the best ones with further seeds" in further["text"]
     assert 40 * 5_000 < result["bytes"] < 40 * 1_000_000
 
 

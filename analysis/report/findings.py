@@ -108,8 +108,8 @@ def sentences(results: Sequence[CodecResult], headlines: Sequence[Headline]) -> 
         )
     if any(r.family == "learned" and r.fits == 1 for r in results):
         said.append(
-            "Each autoencoder was fitted once, with one seed: its intervals leave out how much seeds differ, and a "
-            "small difference between two trials may be chance."
+            "Autoencoders were fitted once, with one seed: their intervals leave out how much seeds differ, and a "
+            "small difference between two trials may be chance. `zooscale search` with `--seeds 3` fits the best again."
         )
     return [sentence for sentence in said if sentence]
 

@@ -41,8 +41,8 @@ LIMITS = (
     " a rate below a codec's cheapest setting is not guessed at. Autoencoders are not: between two trials there is no"
     " third, so their rate, shared_bytes and N* are those of the cheapest measured trial that reaches the target. Only"
     " the BD-rate, an average along a front, goes between trials.",
-    "Intervals cover the choice of networks and images, and of seeds only where a codec was fitted several times."
-    " A search fits one autoencoder a trial: intervals of autoencoders leave out how much seeds differ.",
+    "Intervals cover the choice of networks and images, and of seeds only where a codec was fitted several times:"
+    " autoencoders of which the setting says so. Which trials are the best was decided on one fit of each.",
     "Seconds were measured in one process on the machine that made this report; they are not a benchmark.",
 )
 

@@ -50,6 +50,8 @@ def _search(summary: Mapping[str, Any]) -> str:
     )
     if search.get("epochs") is not None:
         command += f" --epochs {search['epochs']}"
+    if summary["seeds"] > 1:
+        command += f" --seeds {summary['seeds']}"
     of_study = {field: value for field, value in search.items() if field not in NOT_SET}
     return command + _settings(of_study | dict(search.get("settings") or {}))
 
