@@ -22,7 +22,7 @@ from zoo.storage.ranges import PartialFile, Range, column_ranges
 from zoo.storage.rows import rows_at, weights_of
 from zoo.storage.shards import damage_of, open_shard, read_header
 from zoo.storage.store import Store
-from zoo.storage.weight_pages import decode, is_decodable
+from zoo.storage.weight_pages import decode, is_decodable, is_zstd
 
 # Footers kept: parsing one costs about as much as reading a row group.
 CACHED_FOOTERS = 256
@@ -160,7 +160,13 @@ class ShardReader:
         return np.searchsorted(self._ends, rows, side="right")
 
     def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For each row: its shard, its row group there, and its place in the row group."""
+        """For each row: its shard, its row group there, and its place in the row group.
+
+        Raises:
+            IndexError: There is no such row.
+        """
+        if len(rows) and not (rows.min() >= 0 and rows.max() < self._ends[-1]):
+            raise IndexError(f"rows go from {rows.min()} to {rows.max()}; allowed: 0 to {self._ends[-1] - 1}")
         shard_M = self.shard_of(rows)
         group_M, within_M = np.empty_like(shard_M), np.empty_like(shard_M)
         for shard, places in _places(shard_M).items():
@@ -190,6 +196,7 @@ class ShardReader:
                 f"{where} is of another zoo: it holds members {header.members.first} to {header.members.end - 1} of "
                 f"digest {header.digest[:8]}; {REMEDY}"
             )
+        self._require_whole(source, footer, header.architecture.parameters)
         with self._lock:
             self._footers[shard] = footer
             while len(self._footers) > CACHED_FOOTERS:
@@ -206,9 +213,10 @@ class ShardReader:
             if is_decodable(chunk):
                 file.seek(chunk.data_page_offset)
                 content = file.read(chunk.total_compressed_size)
-                decode(content, first * weights_MP.shape[1], weights_MP.reshape(-1))
-            else:
-                weights_MP[:] = weights_of(self.read(shard, ["weights"], [group])["weights"])[first:][: len(weights_MP)]
+                if is_zstd(content):
+                    decode(content, chunk.num_values, first * weights_MP.shape[1], weights_MP.reshape(-1))
+                    return
+            weights_MP[:] = weights_of(self.read(shard, ["weights"], [group])["weights"])[first:][: len(weights_MP)]
 
         with self._open(shard, column_ranges(footer, groups, ["weights"])) as file, damage_of(self._where(shard)):
             yield decode_rows
@@ -263,6 +271,19 @@ class ShardReader:
             if first + len(content) != min(end, source.size_bytes):
                 raise self._truncated(source, f"it does not have {source.size_bytes} bytes")
         return {first: content for (first, _), content in zip(ranges, contents, strict=True)}
+
+    def _require_whole(self, source: ShardSource, footer: pq.FileMetaData, parameters: int) -> None:
+        """Raises a ``ZooError`` where a footer, which has no checksum, says of the weights what cannot be."""
+        groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
+        chunks = [_weights_chunk(footer, group) for group in range(footer.num_row_groups)]
+        if sum(group.num_rows for group in groups) != source.rows or any(
+            not 0 <= group.num_rows <= source.rows
+            or chunk.num_values != group.num_rows * parameters
+            or chunk.total_compressed_size < 0
+            or not 0 <= chunk.data_page_offset <= source.size_bytes - chunk.total_compressed_size
+            for group, chunk in zip(groups, chunks, strict=True)
+        ):
+            raise self._truncated(source, f"its footer does not tell of {source.rows} rows of {parameters} weights")
 
     def _truncated(self, source: ShardSource, how: str) -> ZooError:
         return ZooError(f"{self.store.join(source.path)} is corrupted or truncated: {how}; {REMEDY}")

@@ -271,7 +271,7 @@ def damage_of(where: str) -> Iterator[None]:
     """Turns what pyarrow raises on a damaged file into an error that names the file."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ZooError(
             f"{where} is corrupted or truncated ({error}). `zooscale verify` lists all damage of a zoo; "
             f"delete the file and {REMAKE}"
