@@ -1,6 +1,9 @@
 """Names of the user's own, ``module:attribute``: what is imported on the word of a zoo, and what is not."""
 
+import importlib.util
 import json
+import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -76,7 +79,7 @@ def test_installed_packages_are_imported_where_the_user_trusts_them(site_package
         with pytest.raises(ValueError, match=said):
             load_dataset(name)
     assert not (site_packages / "imported").exists()
-    monkeypatch.setenv(TRUST_VARIABLE, "other,someones_package")
+    monkeypatch.setenv(TRUST_VARIABLE, "other, someones_package")
     assert load_dataset(name).sha256 == load_dataset("digits").sha256
     assert (site_packages / "imported").exists()
 
@@ -88,10 +91,30 @@ def test_packages_installed_here_are_no_data_sets():
         load_dataset("torch.hub:list")
 
 
+def test_scripts_that_packages_bring_are_not_the_users_own(monkeypatch):
+    """``zooscale`` is such a script, and Python puts the folder of a script first."""
+    monkeypatch.syspath_prepend(sysconfig.get_path("scripts"))
+    assert importlib.util.find_spec("bottle").origin.startswith(sysconfig.get_path("scripts"))
+    with pytest.raises(ValueError, match="set ZOOSCALE_TRUST=bottle if"):
+        load_dataset("bottle:run")
+
+
 @pytest.mark.parametrize("name", ["cluster.cli:demo", "zoo.data.digits:load_digits_images"])
 def test_functions_of_this_program_are_no_data_sets(name):
     with pytest.raises(ValueError, match=f"data set '{name}' is none; known: cifar10, .*, or one of your own"):
         load_dataset(name)
+
+
+@pytest.mark.parametrize("how", ["-m cluster", "-c 'from cluster.__main__ import main; main()'"])
+def test_the_command_line_is_no_data_set_while_it_runs(tmp_path, how):
+    (tmp_path / "mine_own.py").write_text(
+        "from zoo.recipes import Recipe\nRECIPE = Recipe(name='own', dataset='__main__:main', members=8)\n"
+    )
+    words = [sys.executable, *shlex.split(how), "generate", "mine_own:RECIPE", "--store", "store"]
+    done = subprocess.run(
+        words, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert "data set '__main__:main' is none" in done.stderr, done.stderr
 
 
 def test_packages_of_this_program_are_known():

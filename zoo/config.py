@@ -123,7 +123,7 @@ def _require_own(package: str, named: str) -> None:
     """Raises a ``ValueError`` where a package is neither the user's own code nor trusted; imports nothing."""
     if package in sys.stdlib_module_names:
         raise ValueError(f"{named}: {package} is of Python's standard library; name a module of your own")
-    if package in os.environ.get(TRUST_VARIABLE, "").split(","):
+    if package in os.environ.get(TRUST_VARIABLE, "").replace(",", " ").split():
         return
     try:
         spec = importlib.util.find_spec(package)
@@ -138,5 +138,10 @@ def _require_own(package: str, named: str) -> None:
 
 
 def _is_installed(place: Path) -> bool:
-    """Whether a module lies where pip installs to, or among Python's own."""
-    return bool(INSTALLED.intersection(place.parts)) or place.is_relative_to(sysconfig.get_path("stdlib"))
+    """Whether a module lies where pip installs to, or among Python's own.
+
+    Packages also bring scripts, which can be imported where the command line runs as one of them: ``bottle:run``.
+    """
+    schemes = sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")
+    folders = [sysconfig.get_path("stdlib"), *(sysconfig.get_path("scripts", scheme) for scheme in schemes)]
+    return bool(INSTALLED.intersection(place.parts)) or any(place.is_relative_to(folder) for folder in folders)

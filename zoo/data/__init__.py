@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -61,12 +62,21 @@ def load_dataset(name: str, store: Store | None = None, sha256: str | None = Non
         if staged is not None:
             return staged
     # It is called blindly, and zoos that others made name it: `cluster.cli:demo` would train for minutes.
-    if name not in DATASETS and name.partition(":")[0].partition(".")[0] in PACKAGES:
+    own = name in DATASETS or name.partition(":")[0].partition(".")[0] not in PACKAGES
+    load = lookup(DATASETS, name, "data set") if own else None
+    if not own or _is_of_this_program(load):
         raise ValueError(f"data set {name!r} is none; known: {', '.join(sorted(DATASETS))}, or one of your own")
-    load = lookup(DATASETS, name, "data set")
     if not callable(load):
         raise ValueError(f"data set {name!r} is a {type(load).__name__}; it must be a function without arguments")
     data = load()
     if not isinstance(data, ImageData):
         raise ValueError(f"data set {name!r} returned a {type(data).__name__}; it must return a zoo.data.ImageData")
     return data
+
+
+def _is_of_this_program(load: object) -> bool:
+    """Whether a function is of ours, and of no data set: the command line's is in ``__main__`` too while that runs."""
+    module = getattr(load, "__module__", None) or ""
+    if module == "__main__" and (specification := sys.modules["__main__"].__spec__):
+        module = specification.name
+    return module.partition(".")[0] in PACKAGES and not module.startswith("zoo.data")
