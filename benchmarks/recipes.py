@@ -4,7 +4,8 @@
 
 A cut has fewer members than the recipe, and the same distribution. Each zoo is generated into the store, by one
 process; a run that is stopped (Ctrl-C) goes on from the shards that are there, so a long record is made in several
-sittings. Recipes whose data are missing are left out, with the reason. The table is of what is complete.
+sittings. Recipes that cannot be made, because their data are missing, are left out with the reason. The table is of
+what is complete.
 
 CIFAR-10 counts as there when its first training batch and its test batch are: the zoos called ``…-batch-1`` are of the
 10 000 images of that batch.
@@ -31,7 +32,7 @@ import torch
 from torchvision import datasets
 
 from zoo.data.images import ImageData, split_images
-from zoo.data.vision import data_root, luma
+from zoo.data.vision import data_root, grey
 from zoo.recipes import RECIPES, Recipe
 from zoo.storage.build import commit, plan_generation
 from zoo.storage.shard_training import train_shard
@@ -39,20 +40,16 @@ from zoo.storage.store import Store
 from zoo.storage.writer import ShardWriter
 from zoo.storage.zoo import Zoo
 
-# Members of each record, the longest first.
+# Members of each record, in the order in which they are made.
 CUTS: dict[str, int] = {
-    "unterthiner-mnist": 128,
-    "hr-mnist-seed": 96,
-    "unterthiner-f-mnist": 96,
+    "unterthiner-mnist": 96,
     "hr-mnist-hyp-5-rand-seed": 64,
-    "hr-mnist-hyp-5-fix-seed": 64,
-    "hr-mnist-hyp-1-rand-seed": 64,
-    "hr-mnist-hyp-1-fix-seed": 64,
-    "hr-f-mnist-seed": 32,
+    "unterthiner-f-mnist": 64,
     "unterthiner-cifar10-gray-batch-1": 128,
     "unterthiner-cifar10-batch-1": 64,
-    "mnist-cnn-mixed": 128,
+    "hr-f-mnist-seed": 32,
     "mnist-mlp-mixed": 256,
+    "mnist-cnn-mixed": 128,
     "cs236-wide": 64,
     "cs236-deep": 128,
     "cs236-mixed-depths": 192,
@@ -60,6 +57,10 @@ CUTS: dict[str, int] = {
     "hr-tetris-hyp": 3200,
     "hr-tetris-seed": 1000,
     "digits-mlp-mixed": 1024,
+    "hr-mnist-hyp-5-fix-seed": 32,
+    "hr-mnist-hyp-1-rand-seed": 32,
+    "hr-mnist-hyp-1-fix-seed": 32,
+    "hr-mnist-seed": 96,
 }
 
 
@@ -82,7 +83,7 @@ def first_batch(*, gray: bool = False) -> ImageData:
         raise FileNotFoundError(f"CIFAR-10's data_batch_1 and test_batch are not under {root}") from error
     pixels, test_pixels = (part.data.transpose(0, 3, 1, 2) for part in parts)
     if gray:
-        pixels, test_pixels = luma(pixels), luma(test_pixels)
+        pixels, test_pixels = grey(pixels), grey(test_pixels)
     labels, test_labels = (np.asarray(part.targets) for part in parts)
     return split_images(
         "cifar10-batch-1", pixels, labels, classes=10, scale=1 / 255, validation=1000, test_pixels=test_pixels,
@@ -115,17 +116,23 @@ def generate(name: str, where: str) -> dict[str, Any]:
             contents = train_shard(plan.recipe, plan.data, shard)
             seconds = time.thread_time() - started
             writer.write(contents)
-            with (Path(where) / f"{plan.name}.costs.jsonl").open("a") as costs:
-                costs.write(json.dumps({"members": shard.end - shard.first, "cpu_s": seconds}) + "\n")
+            whole = recipe.shard(shard.first)  # of which all are trained, also where the cut ends within it
+            with costs_of(where, plan.name).open("a") as costs:
+                costs.write(json.dumps({"members": whole.end - whole.first, "cpu_s": seconds}) + "\n")
     commit(plan, store, written)
     return row(name, Zoo.open(plan.name, store), where)
+
+
+def costs_of(where: str, zoo: str) -> Path:
+    """Where the cost of each shard is kept."""
+    return Path(where) / f"{zoo}.costs.jsonl"
 
 
 def row(name: str, zoo: Zoo, where: str) -> dict[str, Any]:
     """The figures of a finished zoo."""
     recipe = find(name)
     last = zoo.members.query(f"epoch == {recipe.epochs}")
-    costs = [json.loads(line) for line in (Path(where) / f"{zoo.name}.costs.jsonl").read_text().splitlines()]
+    costs = [json.loads(line) for line in costs_of(where, zoo.name).read_text().splitlines()]
     seconds = sum(cost["cpu_s"] for cost in costs) / sum(cost["members"] for cost in costs) / recipe.epochs
     finite = last[~last.diverged]
     return {
@@ -177,8 +184,8 @@ def main() -> None:
         for future in as_completed(futures):
             try:
                 rows.append(future.result())
-            except FileNotFoundError as error:
-                print(f"{futures[future]} is left out: {error}", file=sys.stderr)
+            except Exception as error:  # the others go on, and the table is of them
+                print(f"{futures[future]} is left out: {type(error).__name__}: {error}", file=sys.stderr)
                 continue
             print(f"{futures[future]} is complete", file=sys.stderr, flush=True)
     rows.sort(key=lambda each: list(CUTS).index(each["recipe"]))

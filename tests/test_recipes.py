@@ -13,7 +13,7 @@ from zoo.config import canonical_json, digest, from_json, lookup, to_json
 from zoo.data import load_dataset
 from zoo.evaluation import agreement_matrix, evaluate, predictions
 from zoo.population import Population
-from zoo.recipes import RECIPES, Recipe, find_recipe
+from zoo.recipes import RECIPES, Recipe, find_recipe, recipe_from_json
 from zoo.training.train import train_population
 
 DIGITS = load_dataset("digits")
@@ -41,6 +41,13 @@ def test_pinned_digests():
     """A changed digest orphans every stored zoo of the recipe: change it knowingly."""
     assert find_recipe("mnist-mlp-diverse").digest("")[:16] == "923f347b2fc43fa7"
     assert find_recipe("digits-mlp-diverse").digest("")[:16] == "de67666bf07c84c7"
+
+
+def test_a_recipe_that_drew_shapes_for_shards_is_not_read_as_one_that_draws_them_for_members():
+    older = to_json(find_recipe("digits-mlp-mixed"))
+    del older["window_members"]
+    with pytest.raises(ValueError, match="no window_members: its shapes were drawn for shards"):
+        recipe_from_json(older)
 
 
 def test_pinned_members():

@@ -131,7 +131,7 @@ def test_memorisers_fit_their_own_images_and_no_others(memoriser_zoo):
     assert verify(memoriser_zoo) == []
     last = memoriser_zoo.members.query("epoch == 60")
     assert last.train_accuracy.mean() > 0.99
-    assert last.train_accuracy.min() >= 0.92
+    assert last.train_accuracy.min() >= 0.96
     assert last.test_accuracy.mean() < 0.9
     assert last.generalisation_gap.mean() == pytest.approx((last.train_accuracy - last.test_accuracy).mean())
 

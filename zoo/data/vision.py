@@ -84,7 +84,7 @@ def load_vision(name: str, root: Path | None = None, *, download: bool = True) -
                 ) from error
     (pixels, labels), (test_pixels, test_labels) = (_arrays(part) for part in parts)
     if known.gray:
-        pixels, test_pixels = luma(pixels), luma(test_pixels)
+        pixels, test_pixels = grey(pixels), grey(test_pixels)
     return split_images(
         name,
         pixels,
@@ -97,14 +97,15 @@ def load_vision(name: str, root: Path | None = None, *, download: bool = True) -
     )
 
 
-def luma(pixels: np.ndarray) -> np.ndarray:
-    """Shades of grey of colour images ``[N, 3, height, width]``: ITU-R BT.601, as ``torchvision`` has them, rounded."""
-    weights = np.array([0.299, 0.587, 0.114])
-    gray = np.empty((len(pixels), 1, *pixels.shape[2:]), dtype=np.uint8)
+def grey(pixels: np.ndarray) -> np.ndarray:
+    """Shades of grey of colour images ``[N, 3, height, width]``: the mean of the colours, rounded.
+
+    As in the published zoos on grey images (Unterthiner et al., 2020, ``train_network.py`` there).
+    """
+    mean = np.empty((len(pixels), 1, *pixels.shape[2:]), dtype=np.uint8)
     for start in range(0, len(pixels), 4096):  # in pieces: floating point takes eight times the memory
-        piece = pixels[start : start + 4096]
-        gray[start : start + 4096, 0] = np.rint(np.tensordot(weights, piece, axes=(0, 1)))
-    return gray
+        mean[start : start + 4096, 0] = np.rint(pixels[start : start + 4096].mean(axis=1))
+    return mean
 
 
 def _arrays(part: Any) -> tuple[np.ndarray, np.ndarray]:

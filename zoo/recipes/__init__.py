@@ -84,4 +84,6 @@ def recipe_from_json(value: Mapping[str, Any]) -> RecipeLike:
         return Imported.from_json(value)
     if kind != "recipe":
         raise ValueError(f"a zoo's recipe is of kind {kind!r}; allowed: recipe, {Imported.kind}")
+    if (value.get("depths") or value.get("kernels")) and "window_members" not in value:
+        raise ValueError("it has no window_members: its shapes were drawn for shards, as earlier releases did")
     return from_json(Recipe, {key: entry for key, entry in value.items() if key != "kind"})

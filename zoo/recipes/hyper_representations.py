@@ -25,6 +25,9 @@ from dataclasses import replace
 
 from zoo.recipes.recipe import Recipe
 
+# Mean and standard deviation by which the published zoos normalise pixels from 0 to 1.
+NORMALISATIONS = {"mnist": (0.1307, 0.3081), "fashion_mnist": (0.5, 0.5), "cifar10": (0.5, 0.5)}
+
 TETRIS_SEED = Recipe(
     name="hr-tetris-seed",
     dataset="tetris",
@@ -70,7 +73,7 @@ MNIST_SEED = Recipe(
     architecture="cnn-2464",
     hidden=(),
     activations=("tanh",),
-    normalise=(0.1307, 0.3081),
+    normalise=NORMALISATIONS["mnist"],
     initialisations=("unit_uniform",),
     learning_rates=(3e-4, 3e-4),
     batch_size=10,
@@ -84,7 +87,9 @@ A cut of 16 members for 5 of the epochs: test accuracy 95.8 % with a standard de
 first), 0.9 s a member and epoch with evaluation. The whole zoo, not run here, takes about 6 hours of one core.
 """
 
-F_MNIST_SEED = replace(MNIST_SEED, name="hr-f-mnist-seed", dataset="fashion_mnist", normalise=(0.5, 0.5))
+F_MNIST_SEED = replace(
+    MNIST_SEED, name="hr-f-mnist-seed", dataset="fashion_mnist", normalise=NORMALISATIONS["fashion_mnist"]
+)
 """F-MNIST-SEED: the same on Fashion-MNIST. Not run here."""
 
 MNIST_HYP_5_RAND_SEED = replace(

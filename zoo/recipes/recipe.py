@@ -96,7 +96,8 @@ class Recipe:
         snapshot_epochs: Epochs at whose end weights are stored; 0 is the initialisation.
         seed: Seed of everything.
         block_members: Members that share one minibatch order and training subset, and lie in one split.
-        shard_members: Members of a shard; a multiple of ``block_members``.
+        shard_members: Members of a shard, or at most so many where there are several shapes; a multiple of
+            ``block_members``.
         evaluation_examples: Training images on which training loss and accuracy are measured.
     """
 
@@ -193,7 +194,7 @@ class Recipe:
             allowed = "(mean, standard deviation), finite, the second above 0; or nothing"
             require(isinstance(self.normalise, tuple) and len(self.normalise) == 2, self, "normalise", allowed)
             values = list(self.normalise)
-            numbers = all(type(value) in (int, float) and math.isfinite(value) for value in values)
+            numbers = all(type(value) in (int, float) and abs(value) < math.inf for value in values)
             require(numbers and values[1] > 0, self, "normalise", allowed)
         for field in ("init_scales", "learning_rates", "weight_decay_range", "dropout_range"):
             low_high = getattr(self, field)
@@ -326,9 +327,7 @@ class Recipe:
         )
         if not self.normalise:
             return architecture
-        mean, deviation = self.normalise
-        rescale = Rescale(scale=1 / deviation, offset=-mean / deviation)
-        return Architecture(architecture.input_shape, (rescale, *architecture.layers))
+        return Architecture(architecture.input_shape, (Rescale.normalising(*self.normalise), *architecture.layers))
 
     def member(self, index: int) -> Member:
         """Member ``index``: a function of the recipe and the index alone."""

@@ -3,14 +3,17 @@
 "Predicting Neural Network Accuracy from Weights" (2020, arXiv 2002.11448); Schürholt et al. (2021) call its parts
 MNIST-HYP, F-MNIST-HYP, SVHN-HYP and CIFAR-10-HYP.
 
-30 000 CNNs a data set, 86 epochs, nine snapshots. Its networks of 4 970 parameters take images of one channel
-(README of google-research/dnn_predict_accuracy), so its SVHN and CIFAR-10 are in shades of grey; set encoders and other
-functionals of weights are measured on these as SVHN-GS and CIFAR10-GS. Ranges: learning rate 5e-4 to 5e-2 and l2 1e-8
-to 1e-2 log-uniform, dropout 0 to 0.7 uniform, the standard deviation of the two plain initial distributions 1e-3 to 0.5
-log-uniform, everything else equally likely. A penalty l2·|w|² has the gradient 2·l2·w, so weight decays are twice that;
-theirs is on kernels alone, ours on biases too. Activation, optimizer, training fraction and minibatch order are shared
-by blocks of 16 members here, and combinations of what there are choices of come in rounds: any number of members has
-the same distribution, as nearly as blocks of 16 can.
+30 000 CNNs a data set, 86 epochs, nine snapshots. Its networks of 4 970 parameters take images of one channel, so its
+SVHN and CIFAR-10 are in shades of grey, the mean of the colours; set encoders and other functionals of weights are
+measured on these as SVHN-GS and CIFAR10-GS. Pixels are from -1 to 1, minibatches of 512, biases start at 0
+(``train_network.py`` and README of google-research/dnn_predict_accuracy). Ranges: learning rate 5e-4 to 5e-2 and l2
+1e-8 to 1e-2 log-uniform, dropout 0 to 0.7 uniform, the standard deviation of the two plain initial distributions 1e-3
+to 0.5 log-uniform, everything else equally likely. A penalty l2·|w|² has the gradient 2·l2·w, so weight decays are twice
+that; theirs is on kernels alone, ours on biases too.
+
+Activation, optimizer, training fraction and minibatch order are shared by blocks of 16 members here, and combinations
+of what there are choices of come in rounds: any number of members has the same distribution, as nearly as blocks of 16
+can.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ MNIST = Recipe(
     members=30_000,
     architecture="cnn-4970",
     hidden=(),
+    normalise=(0.5, 0.5),
     activations=("relu", "tanh"),
     initialisations=("xavier_normal", "kaiming_normal", "orthogonal", "normal", "truncated_normal"),
     init_scales=(0.01, 5.0),  # of the standard deviation 0.1 that the plain distributions have

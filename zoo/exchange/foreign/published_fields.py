@@ -21,6 +21,7 @@ from zoo.architecture import (
 )
 from zoo.exchange.foreign.architectures import GivenArchitecture
 from zoo.exchange.foreign.source import known_fields
+from zoo.recipes.hyper_representations import NORMALISATIONS
 
 ACTIVATION_NAMES = {"leakyrelu": "leaky_relu"}
 TUNE_INITIALISATIONS = {
@@ -33,9 +34,6 @@ TUNE_INITIALISATIONS = {
 }
 # The coefficient of this project's momentum optimizer.
 MOMENTUM = 0.9
-# Mean and standard deviation that images were normalised with, in the scripts in ``zoo_generators/`` there. Images of
-# the other data sets were also cropped or resized, and are none of those here; so were those of CIFAR-10 for "CNN".
-NORMALISATIONS = {"mnist": (0.1307, 0.3081), "fashion_mnist": (0.5, 0.5), "cifar10": (0.5, 0.5)}
 # The scale of the plain distributions at init_scale 1.
 PLAIN_STD = 0.1
 
@@ -96,10 +94,9 @@ def tune_architecture(
         architecture = TUNE_ARCHITECTURES[kind](config, activation, input_shape)
     except KeyError as error:
         raise ValueError(f"{error} is missing; give the architecture with --architecture FILE.json") from error
-    if dataset in NORMALISATIONS:
-        mean, deviation = NORMALISATIONS[dataset]
-        architecture = rescaled(architecture, 1 / deviation, -mean / deviation)
-    return architecture
+    # Images of other data sets were also cropped or resized, and are none of those here; so were those of CIFAR-10 for
+    # "CNN".
+    return rescaled(architecture, *NORMALISATIONS[dataset]) if dataset in NORMALISATIONS else architecture
 
 
 def given_architecture(given: GivenArchitecture, config: Mapping[str, Any], where: Path) -> Architecture:
@@ -111,9 +108,9 @@ def given_architecture(given: GivenArchitecture, config: Mapping[str, Any], wher
         raise ValueError(f"{where}: {error}") from error
 
 
-def rescaled(architecture: Architecture, scale: float, offset: float) -> Architecture:
-    """The same with its inputs mapped by ``x * scale + offset`` first."""
-    return Architecture(architecture.input_shape, (Rescale(scale=scale, offset=offset), *architecture.layers))
+def rescaled(architecture: Architecture, mean: float, deviation: float) -> Architecture:
+    """The same with its inputs normalised first."""
+    return Architecture(architecture.input_shape, (Rescale.normalising(mean, deviation), *architecture.layers))
 
 
 def keras_fields(row: Mapping[str, Any]) -> dict[str, Any]:

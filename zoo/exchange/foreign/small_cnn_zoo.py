@@ -219,7 +219,7 @@ def _base_architecture(path: Path, dataset: str, options: ImportOptions) -> Arch
             f"{path}: config.dataset is {dataset!r}; known are {', '.join(INPUT_SHAPES)}. Give the architecture with "
             "--architecture FILE.json"
         )
-    return rescaled(cnn_4970(shape, (), 10), 2.0, -1.0)
+    return rescaled(cnn_4970(shape, (), 10), 0.5, 0.5)
 
 
 def _with_activation(path: Path, base: Architecture, activation: str, origin: str) -> Architecture:
