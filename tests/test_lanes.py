@@ -208,6 +208,7 @@ def test_logits_equal_those_of_the_architecture(architecture):
     weights = torch.randn(21, architecture.parameters, generator=torch.Generator().manual_seed(1)) * 0.3
     expected = architecture.logits(weights, images.inputs)
     assert torch.allclose(logits(architecture, weights, images), expected, atol=2e-5, rtol=1e-5)
+    assert logits(architecture, weights, images.first(0)).shape == (len(weights), 0, architecture.classes)
 
 
 def test_lanes_are_filled_by_one_order_first():

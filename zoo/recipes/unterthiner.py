@@ -8,8 +8,8 @@ SVHN and CIFAR-10 are in shades of grey, the mean of the colours; set encoders a
 measured on these as SVHN-GS and CIFAR10-GS. Pixels are from -1 to 1, minibatches of 512, biases start at 0
 (``train_network.py`` and README of google-research/dnn_predict_accuracy). Ranges: learning rate 5e-4 to 5e-2 and l2
 1e-8 to 1e-2 log-uniform, dropout 0 to 0.7 uniform, the standard deviation of the two plain initial distributions 1e-3
-to 0.5 log-uniform, everything else equally likely. A penalty l2·|w|² has the gradient 2·l2·w, so weight decays are twice
-that; theirs is on kernels alone, ours on biases too.
+to 0.5 log-uniform, everything else equally likely. A penalty l2·|w|² has the gradient 2·l2·w, so weight decays are
+twice that; theirs is on kernels alone, ours on biases too.
 
 Activation, optimizer, training fraction and minibatch order are shared by blocks of 16 members here, and combinations
 of what there are choices of come in rounds: any number of members has the same distribution, as nearly as blocks of 16
