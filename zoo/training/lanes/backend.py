@@ -154,7 +154,7 @@ def logits(architecture: Architecture, weights_MP: Tensor, images: Images) -> Te
         RuntimeError: The kernel cannot run here.
     """
     kernel = _require_kernel()
-    program = compiled(architecture, len(images), training=False)
+    program = compiled(architecture, max(1, len(images)), training=False)
     lanes = Lanes(len(weights_MP), len(weights_MP))
     weights_VPL = lane_weights(kernel, program, lanes, weights_MP)
     logits_VNCL = np.empty((len(lanes), len(images), program.classes, LANES), dtype=np.float32)

@@ -113,7 +113,7 @@ def _require_moments(architecture: Architecture, batch: int) -> bool:
 
 def _at_once(batch: int, vectors: int) -> int:
     """How many examples are worked on at once, if each takes so many vectors."""
-    pieces = max(1, -(-batch // max(1, WORK_VECTORS // max(1, vectors))))
+    pieces = -(-batch // max(1, WORK_VECTORS // max(1, vectors)))
     at_once = -(-batch // pieces)
     if pieces > 1 and at_once > ROWS_TOGETHER:
         at_once = -(-at_once // ROWS_TOGETHER) * ROWS_TOGETHER
