@@ -57,9 +57,6 @@ CUTS: dict[str, int] = {
     "hr-tetris-hyp": 3200,
     "hr-tetris-seed": 1000,
     "digits-mlp-mixed": 1024,
-    "hr-mnist-hyp-5-fix-seed": 32,
-    "hr-mnist-hyp-1-rand-seed": 32,
-    "hr-mnist-hyp-1-fix-seed": 32,
     "hr-mnist-seed": 96,
 }
 

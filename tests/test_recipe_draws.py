@@ -148,6 +148,19 @@ def test_a_cut_of_a_grid_keeps_the_distribution(name):
             assert spread <= allowed, (count, place, of_one)
 
 
+def test_the_first_blocks_of_a_grid_have_all_that_they_can():
+    few = [find_recipe("hr-mnist-hyp-5-rand-seed").member(index) for index in range(64)]
+    assert set(collections.Counter(member.optimizer for member in few).values()) == {32}
+    recipe = find_recipe("unterthiner-mnist")
+    kinds = [
+        (recipe.shard(index).shape.activation, member.optimizer, member.training_fraction)
+        for index in range(0, 24 * 16, 16)
+        for member in [recipe.member(index)]
+    ]
+    assert len(set(kinds)) == 24
+    assert len({kind[1:] for kind in kinds[:12]}) == 12, "activations do not repeat each other's blocks"
+
+
 def test_members_of_a_grid_that_are_one_seed_apart():
     rand, fix = find_recipe("hr-mnist-hyp-5-rand-seed"), find_recipe("hr-mnist-hyp-5-fix-seed")
     assert len({rand.member(index).seed for index in range(1280)}) == 1280

@@ -172,14 +172,18 @@ def _of_grid(recipe: Recipe, index: int) -> dict[str, Any]:
 
     Shards go through the activations in rounds; the blocks of one activation through the combinations of what is
     chosen for a block; and the members of one activation and such combination through those of what is chosen for a
-    member. Each round has each combination once, so their numbers never differ by more than what is unfinished.
+    member. Each round has each combination once, so their numbers never differ by more than what is unfinished. The
+    activations begin their rounds of blocks at different places of one order, so that the first blocks of all of them
+    are of as many combinations as can be.
     """
     activations, block_combinations, member_combinations = recipe.grid_sizes
     shard, place = divmod(index, recipe.shard_members)
     activation = _in_rounds(recipe, Draw.ACTIVATION, shard, activations)
     block_in_shard, place = divmod(place, recipe.block_members)
     block = shard // activations * (recipe.shard_members // recipe.block_members) + block_in_shard
-    combination = _in_rounds(recipe, Draw.GRID_BLOCK, block, block_combinations, activation)
+    turn, step = divmod(block, block_combinations)
+    shifted = (step + activation * block_combinations // activations) % block_combinations
+    combination = _in_rounds(recipe, Draw.GRID_BLOCK, turn * block_combinations + shifted, block_combinations)
     number = block // block_combinations * recipe.block_members + place
     cell = activation * block_combinations + combination
     of_member = _in_rounds(recipe, Draw.GRID_MEMBER, number, member_combinations, cell)
