@@ -83,8 +83,8 @@ MNIST_SEED = Recipe(
 )
 """MNIST-SEED: 1 000 CNNs of 2 464 parameters that differ in their seed; tanh, Adam 3e-4, 25 epochs.
 
-A cut of 16 members for 5 of the epochs: test accuracy 95.8 % with a standard deviation of 0.4 points (88.6 % after the
-first), 0.9 s a member and epoch with evaluation. The whole zoo, not run here, takes about 6 hours of one core.
+Test accuracy 85.3 % with a standard deviation of 2.0 points (21.5 % after the first epoch), of a cut of 96 members; 0.41
+s a member and epoch with evaluation. The whole zoo takes about 3 hours of one core.
 """
 
 F_MNIST_SEED = replace(
@@ -110,8 +110,8 @@ MNIST_HYP_5_RAND_SEED = replace(
 """MNIST-HYP-5-RAND-SEED: 256 combinations of activation, initialisation, optimizer, learning rate, weight decay and
 dropout, five members each, every one with a seed of its own. Published: about 1 280.
 
-A cut of 128 members for the first epoch: test accuracy 39 % with a standard deviation of 33 points, 62 % with Adam and
-16 % with SGD at these learning rates. Not run further here: about 8 hours of one core.
+Test accuracy 67.9 % with a standard deviation of 36.7 points, 90.2 % with Adam and 45.6 % with momentum, of a cut of 64
+members; the whole zoo takes about 4 hours of one core.
 """
 
 MNIST_HYP_5_FIX_SEED = replace(MNIST_HYP_5_RAND_SEED, name="hr-mnist-hyp-5-fix-seed", fixed_seeds=5)

@@ -47,8 +47,8 @@ MNIST = Recipe(
 )
 """MNIST-HYP.
 
-A cut of 32 members for 2 of the 86 epochs: test accuracy 28 % with a standard deviation of 20 points, 0.5 s a member
-and epoch on one core. Not run further here: the whole zoo would take about two weeks of one core.
+Test accuracy 71.3 % with a standard deviation of 29.4 points, of a cut of 96 members: 83.7 % with Adam, 87.0 % with
+RMSprop, 41.4 % with SGD; 0.14 s a member and epoch on one core. The whole zoo would take about 4 days of one core.
 """
 
 F_MNIST = replace(MNIST, name="unterthiner-f-mnist", dataset="fashion_mnist")
