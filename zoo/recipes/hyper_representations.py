@@ -83,8 +83,8 @@ MNIST_SEED = Recipe(
 )
 """MNIST-SEED: 1 000 CNNs of 2 464 parameters that differ in their seed; tanh, Adam 3e-4, 25 epochs.
 
-Test accuracy 85.3 % with a standard deviation of 2.0 points (21.5 % after the first epoch), of a cut of 96 members; 0.41
-s a member and epoch with evaluation. The whole zoo takes about 3 hours of one core.
+Test accuracy 85.3 % with a standard deviation of 2.0 points (21.5 % after the first epoch), of a cut of 96 members;
+0.41 s a member and epoch with evaluation. The whole zoo takes about 3 hours of one core.
 """
 
 F_MNIST_SEED = replace(
