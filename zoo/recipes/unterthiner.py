@@ -52,16 +52,27 @@ RMSprop, 41.4 % with SGD; 0.14 s a member and epoch on one core. The whole zoo w
 """
 
 F_MNIST = replace(MNIST, name="unterthiner-f-mnist", dataset="fashion_mnist")
-"""F-MNIST-HYP. Not run here."""
+"""F-MNIST-HYP.
+
+Test accuracy 64.5 % with a standard deviation of 24.2 points, of a cut of 64 members.
+"""
 
 SVHN_GRAY = replace(MNIST, name="unterthiner-svhn-gray", dataset="svhn_gray")
 """SVHN-HYP as published, in shades of grey. Not run here: SVHN is not at hand."""
 
 CIFAR10_GRAY = replace(MNIST, name="unterthiner-cifar10-gray", dataset="cifar10_gray")
-"""CIFAR-10-HYP as published, in shades of grey. Not run here: CIFAR-10 is not at hand."""
+"""CIFAR-10-HYP as published, in shades of grey.
+
+On the 10 000 images of one of the five training batches, all that was at hand: test accuracy 23.2 % with a standard
+deviation of 8.6 points, at most 46.0 %, of a cut of 128 members.
+"""
 
 SVHN = replace(MNIST, name="unterthiner-svhn", dataset="svhn")
 """The same in colour, 5 258 parameters; not among the published ones. Not run here: SVHN is not at hand."""
 
 CIFAR10 = replace(MNIST, name="unterthiner-cifar10", dataset="cifar10")
-"""The same in colour, 5 258 parameters; not among the published ones. Not run here: CIFAR-10 is not at hand."""
+"""The same in colour, 5 258 parameters; not among the published ones.
+
+On the images of one training batch: test accuracy 26.5 % with a standard deviation of 11.3 points, of a cut of 64
+members.
+"""
