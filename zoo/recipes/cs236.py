@@ -51,5 +51,5 @@ MIXED_DEPTHS = replace(
 """The same with one, two or three hidden layers of 16 units: three layouts in one zoo, about a third of the members
 each.
 
-Accuracy 94.0 %, standard deviation 0.6 points; about 5 minutes.
+Accuracy 94.2 %, standard deviation 0.5 points, of a cut of 192 members; about 2 minutes.
 """

@@ -40,7 +40,7 @@ MNIST_MLP = replace(
 )
 """The same on MNIST, 6 370 to 27 562 parameters.
 
-About 7 minutes of one core. Accuracy not recorded since each member has a shape of its own; about 94 % before.
+Test accuracy 93.0 % with a standard deviation of 2.2 points, of a cut of 256 members; 4 minutes of one core.
 """
 
 MNIST_CNN = replace(
