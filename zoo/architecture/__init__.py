@@ -1,7 +1,7 @@
 """Architectures as data: layer specifications, what follows from them, and ready ones by name."""
 
 from zoo.architecture.architecture import Architecture
-from zoo.architecture.builders import ARCHITECTURES, cnn, cnn_2464, cnn_4970, mlp, resnet
+from zoo.architecture.builders import ARCHITECTURES, cnn, cnn_2464, cnn_4970, mlp, normalising, resnet
 from zoo.architecture.convolution import AveragePool, Conv, GlobalAveragePool, MaxPool
 from zoo.architecture.description import LAYERS
 from zoo.architecture.layers import Activate, AfterActivation, Flatten, Layer, Linear, Shape
@@ -36,5 +36,6 @@ __all__ = [
     "cnn_2464",
     "cnn_4970",
     "mlp",
+    "normalising",
     "resnet",
 ]

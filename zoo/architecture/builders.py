@@ -8,7 +8,14 @@ from zoo.architecture.architecture import Architecture
 from zoo.architecture.convolution import Conv, GlobalAveragePool, MaxPool
 from zoo.architecture.layers import Activate, Flatten, Layer, Linear, Shape
 from zoo.architecture.normalisation import BatchNorm
+from zoo.architecture.rescale import Rescale
 from zoo.architecture.residual import Residual
+
+
+def normalising(architecture: Architecture, mean: float, deviation: float) -> Architecture:
+    """The same architecture that first subtracts a mean from its inputs and divides by a standard deviation."""
+    rescale = Rescale(scale=1 / deviation, offset=-mean / deviation)
+    return Architecture(architecture.input_shape, (rescale, *architecture.layers))
 
 
 def mlp(

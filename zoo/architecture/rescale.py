@@ -31,11 +31,6 @@ class Rescale(Layer):
         if self.scale == 0:
             raise ValueError("Rescale.scale is 0; allowed: any other finite number")
 
-    @classmethod
-    def normalising(cls, mean: float, deviation: float) -> Rescale:
-        """The layer that subtracts a mean and divides by a standard deviation."""
-        return cls(scale=1 / deviation, offset=-mean / deviation)
-
     def output_shape(self, shape: Shape) -> Shape:
         return shape
 

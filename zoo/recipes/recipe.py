@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from zoo.activations import ACTIVATIONS
-from zoo.architecture import ARCHITECTURES, Architecture, Rescale
+from zoo.architecture import ARCHITECTURES, Architecture, normalising
 from zoo.config import digest, lookup, require, to_json
 from zoo.data.images import ImageData
 from zoo.population import Member
@@ -325,9 +325,7 @@ class Recipe:
             bias=self.bias,
             **({} if shape.kernel is None else {"kernel": shape.kernel}),
         )
-        if not self.normalise:
-            return architecture
-        return Architecture(architecture.input_shape, (Rescale.normalising(*self.normalise), *architecture.layers))
+        return normalising(architecture, *self.normalise) if self.normalise else architecture
 
     def member(self, index: int) -> Member:
         """Member ``index``: a function of the recipe and the index alone."""

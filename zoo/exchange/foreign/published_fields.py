@@ -14,10 +14,10 @@ from zoo.architecture import (
     Layer,
     Linear,
     MaxPool,
-    Rescale,
     Shape,
     cnn_2464,
     mlp,
+    normalising,
 )
 from zoo.exchange.foreign.architectures import GivenArchitecture
 from zoo.exchange.foreign.source import known_fields
@@ -96,7 +96,7 @@ def tune_architecture(
         raise ValueError(f"{error} is missing; give the architecture with --architecture FILE.json") from error
     # Images of other data sets were also cropped or resized, and are none of those here; so were those of CIFAR-10 for
     # "CNN".
-    return rescaled(architecture, *NORMALISATIONS[dataset]) if dataset in NORMALISATIONS else architecture
+    return normalising(architecture, *NORMALISATIONS[dataset]) if dataset in NORMALISATIONS else architecture
 
 
 def given_architecture(given: GivenArchitecture, config: Mapping[str, Any], where: Path) -> Architecture:
@@ -106,11 +106,6 @@ def given_architecture(given: GivenArchitecture, config: Mapping[str, Any], wher
         return given.architecture if activation is None else with_activation(given.architecture, activation)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-
-
-def rescaled(architecture: Architecture, mean: float, deviation: float) -> Architecture:
-    """The same with its inputs normalised first."""
-    return Architecture(architecture.input_shape, (Rescale.normalising(mean, deviation), *architecture.layers))
 
 
 def keras_fields(row: Mapping[str, Any]) -> dict[str, Any]:
