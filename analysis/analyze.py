@@ -21,7 +21,7 @@ from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.headlines import TARGET_AGREEMENT, Headline, headlines, pareto
 from analysis.measurement import BLOCK, CodecResult
-from analysis.rows import LEARNED, Row, best_mean_latent, chosen_families, codec_rows, learned_rows, measured_trials
+from analysis.rows import LEARNED, Row, best_mean_latent, chosen_families, codec_rows, learned_rows
 from analysis.study import StudyRecord
 from zoo.config import to_json
 from zoo.data.images import ImageData
@@ -144,7 +144,10 @@ def analyze(
     results.sort(key=lambda result: FAMILIES.index(result.family))
     return Analysis(
         results=results,
-        summary=_summary(zoo, study, training, raw, reference, zero_rate),
+        summary={
+            **_summary(zoo, study, training, raw, reference, zero_rate),
+            "seeds": max((result.fits for result in results if result.codec == LEARNED), default=0),
+        },
         headlines=headlines(results),
         pareto=pareto(results),
         random_results=_on_random(results, rows, reference, data, like_P, bootstrap, groups_M),
@@ -230,7 +233,6 @@ def _summary(
         "study": None if study is None else study.name,
         "search": None if study is None else {**study.facts["study"], "seed": study.facts.get("seed")},
         "trials": 0 if study is None else len(study.trials),
-        "seeds": 0 if study is None else max(len(study.fits(trial)) for trial in measured_trials(study)),
     }
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
-from analysis.rows import LEARNED_TRIALS
 from analysis.study import StudyRecord
 from cluster import generation, reporting, search
 from cluster.display import human_bytes, human_seconds, say
@@ -100,17 +98,17 @@ def _search_estimate(
     trials, epochs = named["trials"] or study.trials, named["epochs"] or study.epochs
     processes = min(workers or os.cpu_count() or 1, trials)
     snapshots = recipe.members * TRAINING_SHARE * sum(epoch > 0 for epoch in recipe.snapshot_epochs)
-    counts = [trials, (seeds - 1) * min(trials, LEARNED_TRIALS)]
-    trial_s = TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs
-    seconds = sum(search.START_S + math.ceil(count / processes) * trial_s for count in counts if count)
-    again = f" and up to {counts[1]} fits with further seeds" if counts[1] else ""
+    further = search.most_further_fits(trials, seeds)
+    seconds = search.fit_seconds((trials, further), TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs, processes)
+    size = (trials + further) * TRIAL_BYTES
+    again = f" and up to {further} fits with further seeds" if further else ""
     return {
         "trials": trials,
-        "further_fits": counts[1],
+        "further_fits": further,
         "epochs": epochs,
         "workers": processes,
-        "bytes": sum(counts) * TRIAL_BYTES,
+        "bytes": size,
         "seconds": round(seconds, 1),
         "text": f"would then run {trials} trials of {epochs} epochs{again} with {processes} workers: about "
-        f"{human_seconds(seconds)}, {human_bytes(sum(counts) * TRIAL_BYTES)}",
+        f"{human_seconds(seconds)}, {human_bytes(size)}",
     }

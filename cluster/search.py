@@ -306,12 +306,11 @@ def estimate(plan: SearchPlan, workers: int | None = None, seeds: int = 1) -> di
         done = len(pd.read_parquet(io.BytesIO(folder.store.read(folder.path(TRIALS_FILE))), columns=["trial"]))
     lacking = max(0, study.trials - done)
     processes = min(workers or os.cpu_count() or 1, max(lacking, 1))
-    # Which trials will be the best is not known yet, nor how many; those of a complete study may have further seeds.
-    further = (seeds - 1) * min(study.trials, LEARNED_TRIALS)
+    further = most_further_fits(study.trials, seeds)
     seconds, size = 0.0, 0
     if lacking or further:
         trial_s, trial_bytes = _cost_of_a_trial(plan)
-        seconds = sum(START_S + trial_s * math.ceil(count / processes) for count in (lacking, further) if count)
+        seconds = fit_seconds((lacking, further), trial_s, processes)
         size = (lacking + further) * trial_bytes
     again = f", and up to {further} fits of the best ones with further seeds" if further else ""
     return {
@@ -332,6 +331,16 @@ def estimate(plan: SearchPlan, workers: int | None = None, seeds: int = 1) -> di
         if lacking or further
         else f"study {folder.name} is complete; nothing would run",
     }
+
+
+def most_further_fits(trials: int, seeds: int) -> int:
+    """How many fits with further seeds there may be: which trials will be the best is not known yet, nor how many."""
+    return (seeds - 1) * min(trials, LEARNED_TRIALS)
+
+
+def fit_seconds(counts: Sequence[int], trial_s: float, processes: int) -> float:
+    """How long rounds of so many fits take, each on a Ray of its own, if one takes ``trial_s`` on one CPU."""
+    return sum(START_S + trial_s * math.ceil(count / processes) for count in counts if count)
 
 
 def _cost_of_a_trial(plan: SearchPlan) -> tuple[float, int]:
