@@ -23,9 +23,10 @@ from zoo.storage.verify import verify
 from zoo.storage.zoo import Zoo
 from zoo.training.grouping import minibatches, training_examples
 
-MEMBERS, SHARD_MEMBERS = 320, 32
-OPTIONS = ["--members", str(MEMBERS), "--epochs", "20", "--set", f"shard_members={SHARD_MEMBERS}"]
-RECIPE = chosen_recipe("digits-mlp-diverse", {"members": MEMBERS, "epochs": 20}, [f"shard_members={SHARD_MEMBERS}"])
+# Enough work that ten lives of a group of workers do not end it, on a fast machine too.
+MEMBERS, SHARD_MEMBERS, EPOCHS = 640, 16, 60
+OPTIONS = ["--members", str(MEMBERS), "--epochs", str(EPOCHS), "--set", f"shard_members={SHARD_MEMBERS}"]
+RECIPE = chosen_recipe("digits-mlp-diverse", {"members": MEMBERS, "epochs": EPOCHS}, [f"shard_members={SHARD_MEMBERS}"])
 # Ray's processes outlive a killed driver for a moment.
 PATIENCE_S = 120
 KILLS = 10
@@ -37,27 +38,30 @@ from cluster.runtime import quieten, runtime
 from zoo.storage.build import commit, plan_generation
 from zoo.storage.store import Store
 quieten()
+from cluster import training_workers
 from cluster.training_workers import train_shards
 
-store, members, shard_members, kills = Store(sys.argv[1]), *map(int, sys.argv[2:])
-recipe = chosen_recipe("digits-mlp-diverse", {"members": members, "epochs": 20}, [f"shard_members={shard_members}"])
+training_workers.POLL_S = 0.02  # to see each shard that ends
+store, members, shard_members, epochs, kills = Store(sys.argv[1]), *map(int, sys.argv[2:])
+recipe = chosen_recipe("digits-mlp-diverse", {"members": members, "epochs": epochs}, [f"shard_members={shard_members}"])
 plan = plan_generation(recipe, store)
 chance = random.Random(9)
 seen, killed = [], []
-before, due = [()], [0.0]  # the workers at the last kill; when the next one is due
+before, due = [()], []  # the workers at the last kill; the time and the number of shards at which the next one is due
 
 def watch(progress):
     seen.append(progress)
     fresh = [process for process in progress.workers if process not in before[0]]
     if len(killed) == kills or not fresh:
         return  # enough, or the group has not been started anew yet
-    due[0] = due[0] or time.monotonic() + chance.uniform(0, 0.8)
-    if time.monotonic() >= due[0]:
+    if not due:
+        due[:] = time.monotonic() + chance.uniform(0, 2), progress.shards + chance.randint(1, 2)
+    if time.monotonic() >= due[0] or progress.shards >= due[1]:
         victim = chance.choice(fresh)
         with contextlib.suppress(ProcessLookupError):  # it is ending with its group
             os.kill(victim, signal.SIGKILL)
             killed.append(victim)
-        before[0], due[0] = progress.workers, 0.0
+        before[0], due[:] = progress.workers, []
 
 with runtime(store, workers=2) as cluster:
     written = train_shards(plan, store, workers=2, cluster=cluster, watch=watch)
@@ -145,7 +149,7 @@ def test_nothing_missing_starts_no_ray(small_recipe, zoo_copy, monkeypatch):
 def test_workers_killed_ten_times_lose_and_duplicate_nothing(serial, tmp_path):
     store = tmp_path / "store"
     done = subprocess.run(
-        [sys.executable, "-c", KILL_WORKERS, str(store), str(MEMBERS), str(SHARD_MEMBERS), str(KILLS)],
+        [sys.executable, "-c", KILL_WORKERS, str(store), *map(str, (MEMBERS, SHARD_MEMBERS, EPOCHS, KILLS))],
         env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S * 5,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
