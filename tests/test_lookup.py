@@ -70,6 +70,20 @@ def test_nothing_of_pythons_own_is_imported(name):
         lookup({}, name, "data set")
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("load = (\n", r"SyntaxError: '\(' was never closed \(unsound.py, line 1\)"),
+        ("load = lode\n", r"NameError: name 'lode' is not defined"),
+    ],
+)
+def test_a_module_that_fails_is_named_with_its_error(tmp_path, monkeypatch, source, said):
+    (tmp_path / "unsound.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match=rf"data set 'unsound:load': module 'unsound' cannot be imported: {said}"):
+        load_dataset("unsound:load")
+
+
 @pytest.mark.parametrize("name", ["someones_package:load", "someones_package.inner:load"])
 def test_installed_packages_are_imported_where_the_user_trusts_them(site_packages, monkeypatch, name):
     said = r"someones_package is an installed package.*set ZOOSCALE_TRUST=someones_package if it is yours"

@@ -114,6 +114,10 @@ def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:
         raise ValueError(
             f"{what} {name!r}: module {error.name!r} cannot be imported from here; run in the folder that holds it"
         ) from error
+    except Exception as error:  # it is the user's code, which can fail in every way
+        raise ValueError(
+            f"{what} {name!r}: module {module_name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     if not hasattr(module, attribute):
         raise ValueError(f"{what} {name!r}: module {module_name!r} has no attribute {attribute!r}")
     return getattr(module, attribute)
