@@ -57,7 +57,7 @@ CUTS: dict[str, int] = {
     "hr-tetris-hyp": 3200,
     "hr-tetris-seed": 1000,
     "digits-mlp-mixed": 1024,
-    "hr-mnist-seed": 96,
+    "hr-mnist-seed": 1000,
 }
 
 

@@ -43,8 +43,8 @@ TETRIS_SEED = Recipe(
 )
 """TETRIS-SEED: 1 000 MLPs 16-5-4 without biases (100 parameters) that differ in their seed.
 
-Test accuracy 61.5 % with a standard deviation of 3.3 points, of a cut of 64 members (the learning rate is ours, and the
-images are made anew from their description); a minute of one core.
+Test accuracy 61.6 % with a standard deviation of 3.8 points (the learning rate is ours, and the images are made anew
+from their description); a minute of one core.
 """
 
 TETRIS_HYP = replace(
@@ -83,14 +83,17 @@ MNIST_SEED = Recipe(
 )
 """MNIST-SEED: 1 000 CNNs of 2 464 parameters that differ in their seed; tanh, Adam 3e-4, 25 epochs.
 
-Test accuracy 85.3 % with a standard deviation of 2.0 points (21.5 % after the first epoch), of a cut of 96 members;
-0.41 s a member and epoch with evaluation. The whole zoo takes about 3 hours of one core.
+Test accuracy 85.0 % with a standard deviation of 2.2 points (21.1 % after the first epoch); 0.41 s a member and epoch
+with evaluation, so that the zoo takes about 3 hours of one core.
 """
 
 F_MNIST_SEED = replace(
     MNIST_SEED, name="hr-f-mnist-seed", dataset="fashion_mnist", normalise=NORMALISATIONS["fashion_mnist"]
 )
-"""F-MNIST-SEED: the same on Fashion-MNIST. Not run here."""
+"""F-MNIST-SEED: the same on Fashion-MNIST.
+
+Test accuracy 69.8 % with a standard deviation of 0.9 points, of a cut of 32 members; the cost is that of MNIST-SEED.
+"""
 
 MNIST_HYP_5_RAND_SEED = replace(
     MNIST_SEED,
