@@ -14,6 +14,7 @@ from ray_environment import environment
 
 from cluster import generation
 from cluster.generation import chosen_recipe, estimate, generate
+from zoo.config import canonical_json
 from zoo.data import load_dataset
 from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
 from zoo.storage.build import generate_zoo, plan_generation
@@ -33,40 +34,39 @@ KILLS = 10
 
 KILL_WORKERS = """
 import contextlib, json, os, random, signal, sys, time
-from cluster.generation import chosen_recipe
 from cluster.runtime import quieten, runtime
+from zoo.config import from_json
+from zoo.recipes import Recipe
 from zoo.storage.build import commit, plan_generation
 from zoo.storage.store import Store
 quieten()
 from cluster import training_workers
-from cluster.training_workers import train_shards
 
 training_workers.POLL_S = 0.02  # to see each shard that ends
-store, members, shard_members, epochs, kills = Store(sys.argv[1]), *map(int, sys.argv[2:])
-recipe = chosen_recipe("digits-mlp-diverse", {"members": members, "epochs": epochs}, [f"shard_members={shard_members}"])
+store, recipe, kills = Store(sys.argv[1]), from_json(Recipe, json.loads(sys.argv[2])), int(sys.argv[3])
 plan = plan_generation(recipe, store)
 chance = random.Random(9)
-seen, killed = [], []
-before, due = [()], []  # the workers at the last kill; the time and the number of shards at which the next one is due
+killed = []
+before, due = (), None  # the workers at the last kill; the time and the number of shards at which the next one is due
 
 def watch(progress):
-    seen.append(progress)
-    fresh = [process for process in progress.workers if process not in before[0]]
+    global last, before, due
+    last = progress
+    fresh = [process for process in progress.workers if process not in before]
     if len(killed) == kills or not fresh:
         return  # enough, or the group has not been started anew yet
-    if not due:
-        due[:] = time.monotonic() + chance.uniform(0, 2), progress.shards + chance.randint(1, 2)
+    if due is None:
+        due = time.monotonic() + chance.uniform(0, 2), progress.shards + chance.randint(1, 2)
     if time.monotonic() >= due[0] or progress.shards >= due[1]:
         victim = chance.choice(fresh)
         with contextlib.suppress(ProcessLookupError):  # it is ending with its group
             os.kill(victim, signal.SIGKILL)
             killed.append(victim)
-        before[0], due[:] = progress.workers, []
+        before, due = progress.workers, None
 
 with runtime(store, workers=2) as cluster:
-    written = train_shards(plan, store, workers=2, cluster=cluster, watch=watch)
+    written = training_workers.train_shards(plan, store, workers=2, cluster=cluster, watch=watch)
 zoo = commit(plan, store, written)
-last = seen[-1]
 print(json.dumps({"killed": killed, "workers": last.workers, "finished": last.shards, "handed_out": last.handed_out,
                   "content_sha256": zoo.content_sha256}))
 """
@@ -149,7 +149,7 @@ def test_nothing_missing_starts_no_ray(small_recipe, zoo_copy, monkeypatch):
 def test_workers_killed_ten_times_lose_and_duplicate_nothing(serial, tmp_path):
     store = tmp_path / "store"
     done = subprocess.run(
-        [sys.executable, "-c", KILL_WORKERS, str(store), *map(str, (MEMBERS, SHARD_MEMBERS, EPOCHS, KILLS))],
+        [sys.executable, "-c", KILL_WORKERS, str(store), canonical_json(RECIPE), str(KILLS)],
         env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S * 5,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
