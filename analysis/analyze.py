@@ -16,22 +16,22 @@ import torch
 from torch import Tensor
 
 from analysis.behaviour import Reference
-from analysis.bootstrap import Bootstrap
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.headlines import TARGET_AGREEMENT, Headline, headlines, pareto
+from analysis.intervals import Bootstrap
 from analysis.measurement import BLOCK, CodecResult
 from analysis.rows import LEARNED, Row, best_mean_latent, chosen_families, codec_rows, learned_rows
-from analysis.study import StudyRecord
+from trainables.study_files import StudyRecord
 from zoo.config import to_json
 from zoo.data.images import ImageData
 from zoo.evaluation import agreement_matrix, predictions
+from zoo.generation.shard_training import one_thread
 from zoo.population import Population
+from zoo.population.initialisation import initial_weights
 from zoo.storage.errors import ZooError
 from zoo.storage.selection import Epochs
-from zoo.storage.shard_training import one_thread
 from zoo.storage.zoo import Zoo
-from zoo.training.initialisation import initial_weights
 from zoo.views import align, without_dead_inputs
 
 __all__ = ["Analysis", "Headline", "analyze"]

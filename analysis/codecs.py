@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis import controls
-from analysis.classical.kmeans import KMeans
-from analysis.classical.lossless import ByteSplitZstd
-from analysis.classical.pca import Pca
-from analysis.classical.pruning import Pruning
-from analysis.classical.scalar import Float16, Uniform
-from analysis.classical.sz3 import Sz3
-from analysis.function_metric.codec import MetricCodec
-from trainables.codec import Codec
+from trainables.codecs.classical.kmeans import KMeans
+from trainables.codecs.classical.lossless import ByteSplitZstd
+from trainables.codecs.classical.pca import Pca
+from trainables.codecs.classical.pruning import Pruning
+from trainables.codecs.classical.scalar import Float16, Uniform
+from trainables.codecs.classical.sz3 import Sz3
+from trainables.codecs.codec import Codec
+from trainables.codecs.function_metric.codec import MetricCodec
 from zoo.config import lookup
 from zoo.data.images import Images
 from zoo.population import Population

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from analysis.classical.blocks import LARGEST_FLOAT16, WeightBlocks, require_setting, take
-from trainables.codec import with_header
-from trainables.learned_codec import LearnedCodec
+from trainables.autoencoders.learned_codec import LearnedCodec
+from trainables.codecs.classical.blocks import LARGEST_FLOAT16, WeightBlocks, require_setting, take
+from trainables.codecs.codec import with_header
 from zoo.architecture import Architecture
 from zoo.data.images import Images
 from zoo.population import Population
-from zoo.training.initialisation import initial_weights
+from zoo.population.initialisation import initial_weights
 
 ZERO_RATE = ("mean weights", "constant member", "mean latent", "random network")
 CANDIDATES, CANDIDATE_IMAGES = 600, 500

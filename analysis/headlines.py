@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.measurement import CodecResult
-from analysis.rates import Point, bd_rate, break_even_models, pareto_rows, point_at_quality
+from analysis.rates import Point, bd_rate, break_even_models, point_at_quality
+from trainables.study_files import pareto_rows
 
 TARGET_AGREEMENT = 0.97
 TARGET_SHIFT_PP = 1.0

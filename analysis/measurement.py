@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from analysis.behaviour import Reference
-from analysis.bootstrap import Bootstrap
-from trainables.codec import Codec
+from analysis.intervals import Bootstrap
+from trainables.codecs.codec import Codec
 from zoo.population import Population
 
 BLOCK = 64

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from trainables.study_files import pareto_rows
+
 FLOAT_BITS = 32
 AMORTISED_OVER = (1, 1_000, 10_000, 100_000, math.inf)
 
@@ -66,22 +68,6 @@ class Point:
     rate: float
     quality: float
     shared_bytes: float = 0.0
-
-
-def pareto_rows(rates: Sequence[float], qualities: Sequence[float]) -> list[int]:
-    """Rows that no other row beats (rate at most as high, quality at least as high, one of them strictly).
-
-    Returns:
-        Row numbers by increasing rate; of rows that are equal in both, the first. Their rates and qualities
-        both increase strictly.
-    """
-    front: list[int] = []
-    best = -math.inf
-    for row in sorted(range(len(rates)), key=lambda row: (rates[row], -qualities[row], row)):
-        if qualities[row] > best:
-            front.append(row)
-            best = qualities[row]
-    return front
 
 
 def envelope(points: Sequence[Point]) -> list[Point]:

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from analysis.behaviour import Reference
-from analysis.bootstrap import Bootstrap
 from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
 from analysis.controls import ZERO_RATE, fit_mean_latent
+from analysis.intervals import Bootstrap
 from analysis.measurement import CodecResult, measure
-from analysis.study import StudyRecord
-from trainables.codec import Codec
-from trainables.learned_codec import LearnedCodec
+from trainables.autoencoders.learned_codec import LearnedCodec
+from trainables.codecs.codec import Codec
+from trainables.study_files import StudyRecord
 from zoo.architecture import Architecture
 from zoo.data.images import ImageData
 from zoo.population import Population

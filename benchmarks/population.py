@@ -36,7 +36,7 @@ from torch import Tensor
 from zoo.architecture import Architecture, Conv, Linear, cnn_2464, cnn_4970, mlp
 from zoo.data import Images, load_dataset
 from zoo.population import Member
-from zoo.training.initialisation import initial_weights
+from zoo.population.initialisation import initial_weights
 from zoo.training.train import train_population
 
 LEARNING_RATE = 1e-3

@@ -33,11 +33,11 @@ from torchvision import datasets
 
 from zoo.data.images import ImageData, split_images
 from zoo.data.vision import data_root, grey
+from zoo.generation.build import commit, plan_generation
+from zoo.generation.shard_training import train_shard
+from zoo.generation.writer import ShardWriter
 from zoo.recipes import RECIPES, Recipe
-from zoo.storage.build import commit, plan_generation
-from zoo.storage.shard_training import train_shard
 from zoo.storage.store import Store
-from zoo.storage.writer import ShardWriter
 from zoo.storage.zoo import Zoo
 
 # Members of each record, in the order in which they are made.

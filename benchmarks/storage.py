@@ -36,9 +36,9 @@ import torch
 
 from zoo.architecture import Architecture, mlp
 from zoo.config import to_json
+from zoo.generation.build import plan_shards, zoo_name
 from zoo.population import single_architecture
 from zoo.recipes import Recipe
-from zoo.storage.build import plan_shards, zoo_name
 from zoo.storage.environment import environment
 from zoo.storage.manifest import MANIFEST_VERSION, Manifest, ShardEntry, shard_path, write_manifest
 from zoo.storage.rows import METRIC_COLUMNS, sum_hashes

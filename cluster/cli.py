@@ -61,7 +61,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The whole job on handwritten digits: generate a zoo, search, analyze. What exists is reused."""
-    from cluster.demo import run_demo
+    from cluster.verbs.demo import run_demo
 
     _show(
         run_demo(
@@ -92,7 +92,7 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Train a zoo of networks into the store. Only what is missing is trained."""
-    from cluster.generation import run_generate
+    from cluster.verbs.generation import run_generate
 
     _show(
         run_generate(
@@ -122,7 +122,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search for the autoencoder that compresses a zoo best. Finished trials are kept."""
-    from cluster.search import run_search
+    from cluster.verbs.search import run_search
 
     _show(
         run_search(
@@ -153,7 +153,7 @@ def analyze(
     as_json: Json = False,
 ) -> None:
     """Measure codecs and autoencoders on held-out networks and images; write report.html."""
-    from cluster.reporting import run_analyze
+    from cluster.verbs.reporting import run_analyze
 
     _show(run_analyze(zoo, study, store, members=members, codecs=codecs, seed=seed, dry_run=dry_run), as_json)
 
@@ -172,7 +172,7 @@ def card(
     as_json: Json = False,
 ) -> None:
     """Write a zoo's data sheet: card.html and card.json beside it in the store."""
-    from cluster.card import run_card
+    from cluster.verbs.card import run_card
 
     _show(run_card(zoo, store, members=members, images=images, seed=seed), as_json)
 
@@ -188,7 +188,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check every shard of a zoo: hashes, rows, schema, weights. Exit code 1 where something is wrong."""
-    from cluster.inventory import run_verify
+    from cluster.verbs.inventory import run_verify
 
     result = run_verify(zoo, store, clean=remove_unfinished)
     _show(result, as_json)
@@ -199,7 +199,7 @@ def verify(
 @app.command(name="list")
 def list_store(store: Store = "./store", as_json: Json = False) -> None:
     """List the zoos, studies and reports of a store."""
-    from cluster.inventory import run_list
+    from cluster.verbs.inventory import run_list
 
     _show(run_list(store), as_json)
 
@@ -232,7 +232,7 @@ def import_zoo(
     as_json: Json = False,
 ) -> None:
     """Make a zoo of networks that others trained, or of an exported zoo."""
-    from cluster.exchange import run_import
+    from cluster.verbs.exchange import run_import
 
     _show(
         run_import(
@@ -267,7 +267,7 @@ def export_zoo(
     as_json: Json = False,
 ) -> None:
     """Write a zoo, or one member, in a format that other tools read."""
-    from cluster.exchange import run_export
+    from cluster.verbs.exchange import run_export
 
     _show(run_export(zoo, store, to, format_name=format_name, member=member, epoch=epoch), as_json)
 
@@ -282,7 +282,7 @@ def data(
     as_json: Json = False,
 ) -> None:
     """Say what a data set is and where its files are; with --stage, put it into the store."""
-    from cluster.data import run_data
+    from cluster.verbs.data import run_data
 
     _show(run_data(dataset, store, staging=stage), as_json)
 
@@ -297,7 +297,7 @@ def dashboard(
     ] = 8080,
 ) -> None:
     """Show a study in optuna-dashboard (on a copy) and its learning curves in TensorBoard."""
-    from cluster.dashboard import run_dashboard
+    from cluster.verbs.dashboard import run_dashboard
 
     run_dashboard(store, study, host=host, port=port)
 
@@ -363,7 +363,7 @@ def _explain(error: Exception) -> int:
 
 def _is_bad_input(error: Exception) -> bool:
     """Whether an error is about what the user named: a store, a zoo, a cluster."""
-    from cluster.runtime import ClusterError
+    from cluster.distributed.runtime import ClusterError
     from zoo.storage.errors import ZooError
 
     return isinstance(error, ZooError | ClusterError)

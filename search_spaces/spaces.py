@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainables.config import AutoencoderConfig
+from trainables.autoencoders.config import AutoencoderConfig
 from zoo.config import from_json, lookup, to_json
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.spaces import find_space
-from trainables.config import METRICS, AutoencoderConfig, Layers
+from trainables.autoencoders.config import METRICS, AutoencoderConfig, Layers
 from zoo.config import from_json, lookup, require
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Study:
 
         Args:
             layers: (neurons, incoming weights with the bias) of each layer of the zoo's networks, as
-                ``trainables.autoencoder.layer_rows`` gives them.
+                ``trainables.autoencoders.autoencoder.layer_rows`` gives them.
 
         Returns:
             A function from a trial to the complete configuration, as ``OptunaSearch(space=…)`` takes it.

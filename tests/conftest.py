@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from zoo.generation.build import generate_zoo
 from zoo.recipes import DIGITS_MLP_DIVERSE, Recipe
-from zoo.storage.build import generate_zoo
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from trainables.config import AutoencoderConfig
-from trainables.fit import AutoencoderFit
-from trainables.learned_codec import LearnedCodec
+from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.fit import AutoencoderFit
+from trainables.autoencoders.learned_codec import LearnedCodec
+from zoo.generation.build import generate_zoo
 from zoo.recipes import DIGITS_MLP_DIVERSE
-from zoo.storage.build import generate_zoo
 
 README = Path(__file__).parent.parent / "README.md"
 # Numbers that keep the blocks' meaning and shorten the wait.

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from zoo.architecture import Architecture, mlp
     from zoo.data import load_dataset
     from zoo.evaluation import evaluate
+    from zoo.generation.build import generate_zoo
     from zoo.population import Member, Population
     from zoo.recipes import Recipe, find_recipe
-    from zoo.storage.build import generate_zoo
     from zoo.storage.errors import ZooError
     from zoo.storage.store import Store
     from zoo.storage.verify import verify
@@ -48,7 +48,7 @@ _HOMES = {
     "Population": "zoo.population",
     "Recipe": "zoo.recipes",
     "find_recipe": "zoo.recipes",
-    "generate_zoo": "zoo.storage.build",
+    "generate_zoo": "zoo.generation.build",
     "ZooError": "zoo.storage.errors",
     "Store": "zoo.storage.store",
     "verify": "zoo.storage.verify",

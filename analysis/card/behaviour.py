@@ -15,9 +15,9 @@ import torch
 from analysis.card.distributions import Distribution, Histogram, distribution, even_edges, evenly_spaced, histogram
 from zoo.architecture import Architecture
 from zoo.data.images import Images
+from zoo.data.tasks import parse_task, select
 from zoo.evaluation import agreement_matrix, evaluate, predictions
 from zoo.population import Population
-from zoo.tasks import parse_task, select
 
 HISTOGRAM_BINS = 40
 # Members of the matrix of agreements that is shown.

@@ -34,12 +34,12 @@ from analysis.card.weights import in_words
 from analysis.card.words import attribute_words, object_words
 from zoo.config import canonical_json, to_json
 from zoo.data import ImageData
+from zoo.data.tasks import task_labels
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import shard_path
 from zoo.storage.rows import SPLITS
 from zoo.storage.shards import open_shard, read_header
 from zoo.storage.zoo import Zoo
-from zoo.tasks import task_labels
 
 MEMBERS, IMAGES = 400, 2000
 ACCURACIES, GAP = tuple(f"{split}_accuracy" for split in SPLITS), "generalisation_gap"

@@ -16,9 +16,10 @@ import plotly.graph_objects as go
 
 from analysis.headlines import TARGET_AGREEMENT, TARGET_SHIFT_PP
 from analysis.measurement import CodecResult
-from analysis.rates import FLOAT_BITS, pareto_rows
+from analysis.rates import FLOAT_BITS
 from analysis.report.figures import INK, MUTED, Style, base_layout, label, styles, usable
 from analysis.report.glossary import METRICS
+from trainables.study_files import pareto_rows
 
 # Points of a line across the chart: enough that it answers to the pointer everywhere.
 LINE_STEPS = 40

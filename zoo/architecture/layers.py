@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zoo.activations import ACTIVATIONS
+from zoo.architecture.activations import ACTIVATIONS
 from zoo.architecture.symmetry import Entries, Symmetry
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Linear(Layer):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activate(Layer):
-    """An elementwise activation function, by its name in ``zoo.activations.ACTIVATIONS``."""
+    """An elementwise activation function, by its name in ``zoo.architecture.activations.ACTIVATIONS``."""
 
     function: str
     kind: ClassVar[str] = "activate"

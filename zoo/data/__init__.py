@@ -56,7 +56,7 @@ def load_dataset(name: str, store: Store | None = None, sha256: str | None = Non
         ZooError: It is staged but damaged, or the store cannot be read.
     """
     if store is not None:
-        from zoo.data.staging import load_from_store
+        from zoo.storage.staging import load_from_store
 
         staged = load_from_store(store, name, sha256)
         if staged is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from zoo.storage.build import shard_entry
+from zoo.generation.build import shard_entry
 from zoo.storage.environment import environment
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import MANIFEST_VERSION, Manifest, ShardEntry, read_manifest, shard_path, write_manifest

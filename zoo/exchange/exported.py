@@ -23,8 +23,8 @@ import pyarrow as pa
 
 from zoo.architecture import Architecture
 from zoo.config import to_json
+from zoo.generation.build import zoo_name
 from zoo.recipes import RecipeLike, recipe_from_json
-from zoo.storage.build import zoo_name
 from zoo.storage.rows import METRIC_COLUMNS, sum_hashes
 from zoo.storage.zoo import Zoo
 

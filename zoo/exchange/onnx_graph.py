@@ -10,7 +10,6 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor
 
-from zoo.activations import LEAKY_SLOPE
 from zoo.architecture import (
     Activate,
     Architecture,
@@ -26,6 +25,7 @@ from zoo.architecture import (
     Residual,
     Shape,
 )
+from zoo.architecture.activations import LEAKY_SLOPE
 from zoo.architecture.normalisation import EPSILON
 
 # The first version with an exact GELU; runtimes since the end of 2023 know it.

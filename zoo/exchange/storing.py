@@ -15,18 +15,18 @@ import torch
 from zoo.architecture import Architecture
 from zoo.config import canonical_json
 from zoo.data.images import ImageData
+from zoo.data.tasks import parse_task, select
 from zoo.evaluation import evaluate
 from zoo.exchange.committing import Progress, is_whole, store_shards
 from zoo.exchange.foreign.source import ForeignNetwork, ForeignSnapshots, ForeignZoo
+from zoo.generation.build import zoo_name
+from zoo.generation.shard_training import measure
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes.imported import Imported
-from zoo.storage.build import zoo_name
 from zoo.storage.rows import MEMBER_COLUMNS
-from zoo.storage.shard_training import measure
 from zoo.storage.shards import ShardContents, ShardRange
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
-from zoo.tasks import parse_task, select
 
 SHARD_BYTES = 32 << 20
 MOST_MEMBERS = 4096

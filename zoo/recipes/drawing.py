@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from zoo.population import Member
-from zoo.training.streams import Purpose, stream
+from zoo.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from zoo.recipes.recipe import Recipe

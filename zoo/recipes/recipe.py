@@ -10,13 +10,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from zoo.activations import ACTIVATIONS
 from zoo.architecture import ARCHITECTURES, Architecture, normalising
+from zoo.architecture.activations import ACTIVATIONS
 from zoo.config import digest, lookup, require, to_json
 from zoo.data.images import ImageData
+from zoo.data.tasks import parse_task
 from zoo.population import Member
 from zoo.recipes.drawing import Shape, Shard, draw_member, draw_shard
-from zoo.tasks import parse_task
 
 Design = Literal["random", "grid"]
 # For each tuple of choices, the field of a member that they are for.
@@ -84,7 +84,7 @@ class Recipe:
         dropouts: Choices of dropout probability.
         dropout_range: Range in place of the choices, drawn uniformly.
         training_fractions: Choices of the share of training images.
-        tasks: What members are to tell apart, as in ``zoo.tasks``; members of a task lie in one split.
+        tasks: What members are to tell apart, as in ``zoo.data.tasks``; members of a task lie in one split.
         subset_size: If not 0, each block is trained on exactly so many images that no other block of its task has.
         fixed_seeds: If not 0, there are only so many seeds: each fixes initialisation, dropout, minibatch order and
             training subset of the blocks that have it. Otherwise each member and each block has its own.

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from zoo.architecture import Architecture
 from zoo.config import digest, to_json
+from zoo.data.tasks import parse_task
 from zoo.population import Member
-from zoo.tasks import parse_task
 
 SPLITS = ("train", "validation", "test")
 # Chosen so that the first four blocks go to all three splits: a small zoo is usable.

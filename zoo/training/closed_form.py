@@ -16,8 +16,8 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
-from zoo.activations import ACTIVATIONS
 from zoo.architecture import Activate, Architecture, Flatten, Linear
+from zoo.architecture.activations import ACTIVATIONS
 from zoo.population import Member
 from zoo.training.device import members_within
 from zoo.training.torch_trainer import TorchBackend, TorchTrainer

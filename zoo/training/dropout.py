@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.training.streams import Purpose
+from zoo.streams import Purpose
 
 if TYPE_CHECKING:
     from zoo.population import Member

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.data.images import Images
+from zoo.data.tasks import parse_task, task_labels
 from zoo.population import Member
-from zoo.tasks import parse_task, task_labels
-from zoo.training.streams import Purpose, stream
+from zoo.streams import Purpose, stream
 
 
 @dataclass(frozen=True, slots=True)

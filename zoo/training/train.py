@@ -15,11 +15,11 @@ from torch import Tensor
 
 from zoo.architecture import Architecture
 from zoo.data.images import Images
+from zoo.data.tasks import parse_task, task_labels
 from zoo.population import Member
-from zoo.tasks import parse_task, task_labels
+from zoo.population.initialisation import initial_weights
 from zoo.training.backend import Backend, choose_backend
 from zoo.training.grouping import Group, group_members, minibatches, training_examples
-from zoo.training.initialisation import initial_weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,7 @@ import llvmlite
 import numba
 import numpy as np
 
-from zoo import activations
-from zoo.architecture import normalisation
+from zoo.architecture import activations, normalisation
 from zoo.training import dropout, optimizers
 from zoo.training.lanes.cpu import cpu
 

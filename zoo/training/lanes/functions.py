@@ -5,7 +5,7 @@ All are within a few units in the last place of float32, and values that are not
 
 from __future__ import annotations
 
-from zoo.activations import LEAKY_SLOPE
+from zoo.architecture.activations import LEAKY_SLOPE
 from zoo.training.dropout import FIRST_FACTOR, FIRST_SHIFT, LAST_SHIFT, SECOND_FACTOR, SECOND_SHIFT
 from zoo.training.lanes.codes import GELU, LEAKY_RELU, RELU, SIGMOID, TANH
 from zoo.training.lanes.vectors import (

@@ -1,0 +1,1 @@
+"""Ray: the runtime, workers, actors, and the state of a search."""

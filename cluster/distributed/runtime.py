@@ -1,0 +1,184 @@
+"""Ray for as long as a verb needs it: a running cluster where there is one, else one started here."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.config import TRUST_VARIABLE
+
+if TYPE_CHECKING:
+    from zoo.storage.store import Store
+
+PACKAGES = Path(__file__).resolve().parents[2]
+
+# Read by Ray when it is imported, or by the processes that it starts.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    # Shorter waits when a group of workers ends or has to be started again.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
+    # The searcher's state is the study journal; Tune's own snapshots of it are never read.
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Objectives come with the last epoch of a trial, not with every one.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
+
+# What workers of a running cluster are told of an object store and of whose code they may import. Keys are not: Ray
+# shows the environment of its workers to everyone who may look at the cluster. Nodes have keys of their own, or a
+# profile or role.
+TOLD_VARIABLES = (
+    "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "ZOOSCALE_PATIENCE_S",
+    TRUST_VARIABLE,
+)  # fmt: skip
+
+# Ray's switch for machines without clusters: it takes 127.0.0.1 as its address, and all its servers listen there alone.
+LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """What a verb has to know of the Ray cluster that it runs on.
+
+    Attributes:
+        local: Whether it was started here, for this verb alone.
+        nodes: Number of live nodes.
+        cpus: CPUs of all nodes together.
+    """
+
+    local: bool
+    nodes: int
+    cpus: int
+
+
+class ClusterError(RuntimeError):
+    """The cluster cannot do what was asked; the message says what to change."""
+
+
+def quieten() -> None:
+    """Sets what Ray reads from the environment; called before the first import of Ray."""
+    defaults = dict(QUIET)
+    if running_address() is None:
+        defaults |= LOOPBACK_ONLY | {"RAY_AUTH_MODE": "token"}
+        if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+            # Ray would make a file in the home folder, readable by all users of this machine.
+            defaults["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    for key, value in defaults.items():
+        os.environ.setdefault(key, value)
+
+
+def running_address() -> str | None:
+    """Address of a cluster to join: ``RAY_ADDRESS`` (set in a ``ray job``), or that of ``ray start`` here.
+
+    The address left behind by a cluster that is gone does not count.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address:
+        return None if address == "local" else address
+    record = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"  # noqa: S108
+    try:
+        address = record.read_text().strip()
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1.0):
+            return address
+    except (OSError, ValueError):
+        return None
+
+
+def _use_token() -> None:
+    """Turns token authentication on where a token is at hand; Ray does so for an unnamed address only."""
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if "RAY_AUTH_MODE" not in os.environ and (named or (Path.home() / ".ray" / "auth_token").is_file()):
+        os.environ["RAY_AUTH_MODE"] = "token"
+
+
+def _worker_environment() -> dict[str, str]:
+    """Lets workers of a cluster on this machine import our packages and the modules beside the caller."""
+    paths = [str(PACKAGES), str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    unique = list(dict.fromkeys(path for path in paths if path))
+    told = {name: os.environ[name] for name in TOLD_VARIABLES if name in os.environ}
+    return {**told, "PYTHONPATH": os.pathsep.join(unique), "OMP_NUM_THREADS": "1"}
+
+
+@contextlib.contextmanager
+def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
+    """Connects to Ray, or starts it with a token and on loopback alone, and leaves it again.
+
+    Args:
+        store: Where results go; several nodes cannot share a local directory.
+        workers: Processes that have to run at the same time, if their number was asked for.
+
+    Yields:
+        The cluster.
+
+    Raises:
+        ClusterError: The cluster does not answer or refuses the token, it has too few CPUs for ``workers``, or it
+            has several nodes and the store is a local directory.
+    """
+    quieten()
+    address = running_address()
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    if address is not None:
+        _use_token()
+    import ray
+
+    # In a job, Ray has put the uploaded working directory on the path of every worker already.
+    environment = {} if in_job else {"env_vars": _worker_environment()}
+    cpus = max(os.cpu_count() or 1, workers or 1)
+    try:
+        if address is None:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=512 * 2**20,
+                runtime_env=environment,
+            )
+        else:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        where = f"the Ray cluster at {address}" if address else "a local Ray"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ClusterError(
+            f"cannot use {where}: {reason}. For a cluster with token authentication set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN_PATH; to start a cluster of your own set RAY_ADDRESS=local"
+        ) from error
+    # Ray prints what happens to workers on stdout, which is for results.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield _checked(store, workers, local=address is None)
+        finally:
+            ray.shutdown()
+
+
+def _checked(store: Store, workers: int | None, *, local: bool) -> Cluster:
+    """What the connected cluster is, if it will do; see :func:`runtime`."""
+    import ray
+
+    nodes = sum(1 for node in ray.nodes() if node["Alive"])
+    cluster = Cluster(local=local, nodes=nodes, cpus=int(ray.cluster_resources().get("CPU", 0)))
+    if nodes > 1 and store.is_local:
+        raise ClusterError(
+            f"store {store.uri} is a local directory, and the cluster has {nodes} nodes that do not share it; "
+            "use object storage, for example --store s3://bucket/path"
+        )
+    if cluster.cpus < (workers or 1):
+        raise ClusterError(
+            f"{workers or 1} workers need as many CPUs; the cluster has {cluster.cpus}. Ask for fewer --workers"
+        )
+    return cluster

@@ -1,0 +1,83 @@
+"""The commands of a report, read back by what reads the command line."""
+
+import json
+import shlex
+from dataclasses import replace
+
+import pytest
+from example_analysis import make_analysis
+
+from analysis.report.page import render
+from analysis.report.reproduce import commands
+from cluster.verbs.generation import chosen_recipe
+from cluster.verbs.search import plan_search
+from zoo.config import from_json, to_json
+from zoo.recipes import DIGITS_MLP_DIVERSE, Recipe
+
+SUMMARY = {"zoo": "digits-1a2b3c4d", "zoo_members": 500, "test_members": 120, "study": None}
+
+
+def options(line, name):
+    words = shlex.split(line)
+    return [words[place + 1] for place, word in enumerate(words) if word == name]
+
+
+def test_the_built_in_recipe_needs_no_settings():
+    (generate, analyze) = commands({**SUMMARY, "recipe": to_json(DIGITS_MLP_DIVERSE)}).splitlines()
+    assert generate == "zooscale generate digits-mlp-diverse --members 500"
+    assert analyze == "zooscale analyze --zoo digits-1a2b3c4d --members 120"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 3, "hidden": (8,)},
+        {"hidden": (), "bias": False, "activations": ("tanh",)},
+        {"epochs": 5, "snapshot_epochs": (0, 1, 5), "learning_rates": (1e-3, 0.5)},
+    ],
+)
+def test_a_changed_recipe_comes_back_with_all_its_changes(changes):
+    recipe = replace(DIGITS_MLP_DIVERSE, **changes)
+    line = commands({**SUMMARY, "recipe": to_json(recipe)}).splitlines()[0]
+    assert len(options(line, "--set")) == len(changes)
+    again = chosen_recipe(shlex.split(line)[2], {"members": int(options(line, "--members")[0])}, options(line, "--set"))
+    assert again == replace(recipe, members=500)
+
+
+def test_a_recipe_of_the_users_own_is_told_in_full():
+    recipe = replace(DIGITS_MLP_DIVERSE, name="mine", hidden=(3,))
+    said, told, command, _ = commands({**SUMMARY, "recipe": to_json(recipe)}).splitlines()
+    assert "user's own" in said
+    assert from_json(Recipe, json.loads(told.removeprefix("# "))) == recipe
+    assert command.startswith("zooscale generate MODULE:ATTRIBUTE")
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+def test_a_study_comes_back_under_the_same_name(small_zoo, seed):
+    named = {"trials": 3, "epochs": 2, "seed": seed}
+    settings = ["shared_bytes_limit=30000", "latent=8", "metrics=code_bits_per_weight,agreement"]
+    plan = plan_search("digits-autoencoder", small_zoo.name, small_zoo.store.uri, named, settings)
+    summary = {
+        **SUMMARY,
+        "zoo": small_zoo.name,
+        "recipe": to_json(small_zoo.recipe),
+        "study": plan.folder.name,
+        "trials": 3,
+        "seeds": 2,
+        "search": {**to_json(plan.study), "name": plan.folder.name},
+    }
+    line = next(line for line in commands(summary).splitlines() if line.startswith("zooscale search"))
+    assert options(line, "--seeds") == ["2"]
+    named = {name: int(options(line, f"--{name}")[0]) for name in ("trials", "epochs")}
+    again = plan_search(
+        shlex.split(line)[2], options(line, "--zoo")[0], small_zoo.store.uri, named, options(line, "--set")
+    )
+    assert again.study == plan.study
+    assert again.folder.name == plan.folder.name
+    assert again.seed == plan.seed
+
+
+def test_the_report_shows_them():
+    analysis = make_analysis()
+    analysis.summary["recipe"] = to_json(replace(DIGITS_MLP_DIVERSE, seed=3, hidden=(8,)))
+    assert "--set hidden=8 --set seed=3" in render(analysis)

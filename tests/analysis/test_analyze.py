@@ -1,0 +1,340 @@
+"""The whole analysis on a small zoo, with a study whose trials are really fitted; headlines by hand."""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from example_study import METRICS, write_study
+
+from analysis.analyze import Analysis, analyze
+from analysis.controls import ZERO_RATE
+from analysis.headlines import headlines, pareto
+from analysis.intervals import Bootstrap
+from analysis.measurement import CodecResult
+from analysis.rates import total_bits_per_weight
+from analysis.report.findings import sentences
+from analysis.report.tables import break_even_cell
+from analysis.rows import LEARNED
+from analysis.tables import write_tables
+from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.fit import AutoencoderFit
+from trainables.study_files import StudyRecord
+from zoo.evaluation import evaluate
+from zoo.generation import shard_training
+from zoo.generation.build import generate_zoo
+from zoo.recipes import RECIPES
+from zoo.recipes.tasks import one_vs_one
+from zoo.storage.errors import ZooError
+from zoo.storage.store import Store
+from zoo.training.train import train_population
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, small_zoo):
+    store = Store(tmp_path_factory.mktemp("studies"))
+    write_study(store, small_zoo)
+    return store
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return []
+
+
+@pytest.fixture(scope="module")
+def analysis(small_zoo, store, seen) -> Analysis:
+    return analyze(
+        small_zoo,
+        StudyRecord.open(store, "small-search"),
+        codecs=["uniform", "kmeans", "float16", "index"],
+        members=8,
+        images=100,
+        bootstrap=Bootstrap(replicates=50),
+        progress=lambda done, total, name: seen.append((done, total, name)),
+    )
+
+
+def test_measures_every_setting_and_the_pareto_trials(analysis):
+    codecs = [(result.codec, result.family) for result in analysis.results]
+    assert codecs.count(("uniform", "classical")) == 9
+    assert codecs.count(("float16", "classical")) == 1
+    assert codecs.count(("index", "control")) == 1
+    assert {name for name, family in codecs if family == "control"} == {*ZERO_RATE, "index"}
+    assert [result.trial for result in analysis.results if result.family == "learned"] == [0, 1]
+    assert len({(r.codec, r.setting, r.trial) for r in analysis.results}) == len(analysis.results)
+    assert all(result.members == 8 and result.images == 100 for result in analysis.results)
+
+
+def test_excess_is_over_the_best_zero_rate_control(analysis):
+    best = max(result.agreement for result in analysis.results if result.codec in ZERO_RATE)
+    assert analysis.summary["zero_rate_agreement"] == best
+    assert [r.excess_agreement for r in analysis.results] == [r.agreement - best for r in analysis.results]
+
+
+def test_originals_are_the_test_members_of_the_zoo(analysis, small_zoo):
+    population = small_zoo.population("test", epochs="one", limit=8)
+    accuracy_M = evaluate(population, small_zoo.dataset().test.first(100)).accuracy_M
+    assert analysis.results[0].accuracy_original_M == pytest.approx(accuracy_M.tolist(), abs=0.011)
+    assert analysis.summary["accuracy_mean"] == pytest.approx(float(accuracy_M.mean()), abs=0.005)
+    assert analysis.summary["canonicalisation_agreement"] > 0.99
+    assert analysis.summary["zoo"] == small_zoo.name
+
+
+def test_a_lossless_enough_codec_agrees(analysis):
+    result = next(r for r in analysis.results if r.codec == "float16")
+    assert result.agreement > 0.99
+    assert result.weight_mse < 1e-6
+
+
+def test_untrained_networks_are_measured_at_the_same_setting(analysis):
+    assert [r.codec for r in analysis.random_results] == ["uniform", LEARNED]
+    for result in analysis.random_results:
+        assert result.family == "control"
+        assert any(r.setting == result.setting and r.trial == result.trial for r in analysis.results)
+        assert result.accuracy_original < 0.35
+
+
+def test_progress_counts_rows(analysis, seen):
+    assert [done for done, _, _ in seen] == list(range(len(analysis.results) + 1))
+    assert {total for _, total, _ in seen} == {len(analysis.results)}
+
+
+def test_study_is_passed_on(analysis):
+    assert analysis.trials["trial"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert analysis.importances == {"agreement": {"latent": 1.0}}
+    assert analysis.summary["study"] == "small-search-0123abcd"
+
+
+def test_is_repeatable(analysis, small_zoo, store):
+    again = analyze(
+        small_zoo, codecs=["uniform"], members=8, images=100, bootstrap=Bootstrap(replicates=50), training_snapshots=30
+    )
+    timed = {"encode_s": 0.0, "decode_s": 0.0, "excess_agreement": None}
+    first = [dataclasses.replace(r, **timed) for r in analysis.results if r.codec == "uniform"]
+    assert [dataclasses.replace(r, **timed) for r in again.results if r.codec == "uniform"] == first
+    assert again.trials is None
+
+
+def test_tables_come_back(analysis, store):
+    paths = write_tables(analysis, store, "small")
+    assert len(paths) == 7
+    frame = pd.read_parquet(io.BytesIO(store.read("tables/small/results.parquet")))
+    assert len(frame) == len(analysis.results)
+    assert frame["agreement"].tolist() == [result.agreement for result in analysis.results]
+    assert frame["trial"].dropna().tolist() == [result.trial for result in analysis.results if result.trial is not None]
+    assert frame["total_bits_per_weight_1000"].tolist() == pytest.approx(
+        [total_bits_per_weight(r.code_bits_per_weight, r.shared_bytes, r.parameters, 1000) for r in analysis.results]
+    )
+    text = pd.read_csv(io.BytesIO(store.read("tables/small/results.csv")))
+    assert text["agreement"].tolist() == pytest.approx(frame["agreement"].tolist())
+    document = json.loads(store.read("tables/small/analysis.json"))
+    assert len(document["results"][0]["agreement_M"]) == 8
+    assert document["summary"]["zoo"] == analysis.summary["zoo"]
+
+
+def test_a_table_without_rows_leaves_none_of_an_earlier_analysis(analysis, tmp_path):
+    store = Store(tmp_path)
+    write_tables(analysis, store, "small")
+    store.put("tables/small/notes.csv", b"the user's own")
+    write_tables(dataclasses.replace(analysis, random_results=[]), store, "small")
+    left = {path.removeprefix("tables/small/") for path in store.list("tables")}
+    assert left == {
+        "results.csv", "results.parquet", "headlines.csv", "headlines.parquet", "analysis.json", "notes.csv",
+    }  # fmt: skip
+
+
+def test_diverged_networks_are_counted(small_recipe, tmp_path, monkeypatch):
+    def with_divergence(*arguments, **options):
+        for snapshot in train_population(*arguments, **options):
+            if snapshot.epoch == 2:
+                snapshot.weights_MP[:3] = float("nan")
+            yield snapshot
+
+    monkeypatch.setattr(shard_training, "train_population", with_divergence)
+    zoo = generate_zoo(dataclasses.replace(small_recipe, name="diverging"), Store(tmp_path))
+    analysis = analyze(zoo, codecs=["float16"], members=4, images=50, bootstrap=Bootstrap(replicates=5))
+    lost = zoo.members[zoo.members.diverged]
+    everyone = zoo.rows("test", epochs="one", include_diverged=True)
+    assert analysis.summary["training_snapshots_diverged"] == (lost.split == "train").sum() > 0
+    left = len(everyone) - len(zoo.rows("test", epochs="one"))
+    assert analysis.summary["test_members_diverged"] == left > 0
+
+
+def test_wrong_names_say_what_there_is(small_zoo, store, tmp_path):
+    with pytest.raises(ZooError, match=r"no study 'other'.*small-search-0123abcd"):
+        StudyRecord.open(store, "other")
+    with pytest.raises(ZooError, match="studies there: none"):
+        StudyRecord.open(Store(tmp_path), "other")
+    with pytest.raises(ValueError, match=r"unknown codec 'zip'; known: .*uniform"):
+        analyze(small_zoo, codecs=["zip"])
+    with pytest.raises(ZooError, match="trial 5 of study small-search-0123abcd has no checkpoint"):
+        StudyRecord.open(store, "small-search").codec(5)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-50], lambda data: b"", lambda data: b"x" + data[1:]])
+def test_a_damaged_checkpoint_says_so(store, tmp_path, damage):
+    copy = Store(tmp_path)
+    for path in store.list("studies"):
+        data = store.read(path)
+        copy.put(path, damage(data) if path.endswith("trial-0001/model.safetensors") else data)
+    with pytest.raises(ZooError, match=r"checkpoint of trial 1 .* is damaged"):
+        StudyRecord.open(copy, "small-search").codec(1)
+
+
+def test_a_trial_with_several_seeds_is_measured_as_their_mean(small_zoo, store, tmp_path):
+    copy = Store(tmp_path)
+    for path in store.list("studies"):
+        copy.put(path, store.read(path))
+    once = StudyRecord.open(copy, "small-search")
+    before = once.content_sha256
+    # The model of another trial stands in for a second fit; a third one has not got as far as a model.
+    for name in ("config.json", "model.safetensors"):
+        content = store.read(f"studies/{once.name}/checkpoints/trial-0001/{name}")
+        copy.put(f"studies/{once.name}/checkpoints/trial-0000/fit-1/{name}", content)
+    copy.put(f"studies/{once.name}/checkpoints/trial-0000/fit-2/config.json", b"{}")
+    study = StudyRecord.open(copy, "small-search")
+    assert (study.fits(0), study.fits(1)) == ([0, 1], [0])
+    assert study.content_sha256 != before, "a report of fewer fits is not reused"
+    options = {"codecs": ["float16"], "members": 8, "images": 100, "bootstrap": Bootstrap(replicates=20)}
+    found = {r.trial: r for r in analyze(small_zoo, study, **options).results if r.family == "learned"}
+    single = {
+        r.trial: r
+        for r in analyze(small_zoo, StudyRecord.open(store, "small-search"), **options).results
+        if r.family == "learned"
+    }
+    assert (found[0].fits, found[1].fits) == (2, 1)
+    assert found[0].setting == single[0].setting + ", 2 seeds"
+    for field in ("agreement", "code_bits_per_weight", "shared_bytes"):
+        mean = (getattr(single[0], field) + getattr(single[1], field)) / 2
+        assert getattr(found[0], field) == pytest.approx(mean)
+
+
+def test_a_study_of_another_zoo_is_refused(small_zoo, store):
+    study = StudyRecord.open(store, "small-search")
+    other = dataclasses.replace(study, facts={**study.facts, "zoo": {"name": "other", "digest": "f" * 64}})
+    with pytest.raises(ZooError, match="digest ffffffff"):
+        analyze(small_zoo, other)
+
+
+def test_ambiguous_and_unfinished_studies_are_refused(store, tmp_path):
+    several = Store(tmp_path)
+    for name in ("search-1", "search-2"):
+        several.put(f"studies/{name}/study.json", b"{}")
+    with pytest.raises(ZooError, match="several studies: search-1, search-2"):
+        StudyRecord.open(several, "search")
+    with pytest.raises(ZooError, match=r"search-1 in .* has no trials\.parquet yet"):
+        StudyRecord.open(several, "search-1")
+
+
+def test_front_of_three_objectives(store):
+    study = StudyRecord.open(store, "small-search")
+    facts = {**study.facts["study"], "metrics": [*METRICS, "shared_bytes"], "modes": ["min", "max", "min"]}
+    assert dataclasses.replace(study, facts={"study": facts}).pareto_trials() == [0, 1]
+
+
+BLANK = {field.name: 0.0 for field in dataclasses.fields(CodecResult)} | {"setting": "", "trial": None}
+
+
+def row(codec, rate, agreement, shift, kl, shared=0.0, family="classical"):
+    values = {"code_bits_per_weight": rate, "agreement": agreement, "accuracy_shift_pp": shift, "kl": kl}
+    return CodecResult(
+        **{**BLANK, **values, "codec": codec, "family": family, "shared_bytes": shared, "parameters": 100}
+    )
+
+
+def test_headlines_by_hand():
+    results = [
+        row("uniform", 2.0, 0.95, 2.0, 0.1),
+        row("uniform", 8.0, 0.99, 0.5, 0.001),
+        row("shared", 1.0, 0.95, 3.0, 0.1, shared=1000),
+        row("shared", 4.0, 0.99, 1.5, 0.001, shared=3000),
+        row("weak", 0.1, 0.50, 20.0, 0.8, shared=10),
+        row("constant", 0.0, 0.98, 0.1, 0.5, family="control"),
+    ]
+    found = {headline.codec: headline for headline in headlines(results)}
+    assert set(found) == {"uniform", "shared", "weak"}
+    assert found["uniform"].rate_at_97 == pytest.approx(4.0)  # half-way from 2 to 8 in logarithms
+    assert found["uniform"].rate_at_1pp == pytest.approx(np.exp(np.log(2) / 3 + 2 * np.log(8) / 3))
+    assert found["uniform"].bd_rate == pytest.approx(0)
+    assert found["uniform"].break_even_models is None
+    shared = found["shared"]
+    assert shared.rate_at_97 == pytest.approx(2.0)
+    assert shared.rate_at_1pp is None
+    assert shared.shared_bytes == pytest.approx(2000)
+    assert shared.bd_rate == pytest.approx(-50)
+    # Two bits a weight saved, 100 weights: 25 bytes a model.
+    assert shared.break_even_models == pytest.approx(2000 / 25)
+    assert shared.break_even_at == "97 % agreement"
+    assert found["weak"].rate_at_97 is None
+    assert found["weak"].break_even_models is None
+    assert [r.codec for r in pareto(results)] == ["constant", "shared"]
+
+
+def test_break_even_falls_back_to_accuracy():
+    results = [row("uniform", 4.0, 0.8, 0.5, 0.1), row("shared", 1.0, 0.8, 0.9, 0.1, shared=300)]
+    shared = headlines(results)[1]
+    assert shared.break_even_at == "1 pp"
+    assert shared.break_even_models == pytest.approx(8 * 300 / (100 * 3))
+
+
+def test_rates_of_learned_codecs_belong_to_a_measured_trial():
+    results = [
+        row("uniform", 2.0, 0.96, 2.0, 0.1),
+        row("uniform", 8.0, 0.98, 0.5, 0.001),
+        row("autoencoder", 0.5, 0.96, 1.5, 0.1, shared=1000, family="learned"),
+        row("autoencoder", 1.0, 0.975, 0.5, 0.01, shared=3000, family="learned"),
+        row("autoencoder", 3.0, 0.99, 0.2, 0.001, shared=100, family="learned"),
+    ]
+    learned = headlines(results)[1]
+    assert (learned.rate_at_97, learned.rate_at_1pp, learned.shared_bytes) == (1.0, 1.0, 3000)
+    # Uniform quantisation needs 4 bits, interpolated: 3 bits of 100 weights are saved on each network.
+    assert learned.break_even_models == pytest.approx(8 * 3000 / (100 * 3))
+    assert (learned.rivals, learned.rival) == (1, "uniform")
+
+
+@pytest.mark.parametrize(
+    ("rivals", "told"), [([], "no rival measured"), ([row("uniform", 2.0, 0.9, 5.0, 0.1)], "no rival gets there")]
+)
+def test_without_a_rival_nothing_is_beaten(rivals, told):
+    results = [row("autoencoder", 1.0, 0.975, 0.5, 0.01, shared=3000, family="learned"), *rivals]
+    found = headlines(results)
+    assert found[0].break_even_models is None
+    assert break_even_cell(found[0]).text == told
+    assert not any("N* =" in sentence for sentence in sentences(results, found))
+    assert any("there is no N*" in sentence for sentence in sentences(results, found)) == bool(rivals)
+
+
+CONVOLUTIONAL = dataclasses.replace(
+    RECIPES["digits-mlp-seeds"],
+    name="convolutional",
+    architecture="cnn",
+    hidden=(3,),
+    members=32,
+    epochs=1,
+    snapshot_epochs=(0, 1),
+    block_members=2,
+    shard_members=16,
+)
+
+
+def test_a_zoo_of_cnns_is_analyzed_by_the_codecs_that_know_it(tmp_path):
+    zoo = generate_zoo(CONVOLUTIONAL, Store(tmp_path))
+    analysis = analyze(zoo, members=4, images=50, bootstrap=Bootstrap(replicates=20))
+    measured = {result.codec for result in analysis.results}
+    assert "function-metric" not in measured
+    assert {"uniform", "pca", "index", "mean weights", "constant member"} <= measured
+    assert analysis.summary["codecs_left_out"] == ["function-metric"]
+    with pytest.raises(ValueError, match="'function-metric' is for multilayer perceptrons only"):
+        analyze(zoo, codecs=["function-metric"], members=4)
+
+
+def test_a_zoo_of_tasks_is_refused(tmp_path):
+    recipe = dataclasses.replace(CONVOLUTIONAL, name="pairs", architecture="mlp", tasks=one_vs_one(10), members=90)
+    zoo = generate_zoo(recipe, Store(tmp_path))
+    with pytest.raises(ValueError, match="the analysis measures networks on the whole data set, but some"):
+        analyze(zoo, members=4)
+    with pytest.raises(ValueError, match="a weight autoencoder measures networks on the whole data set"):
+        AutoencoderFit(AutoencoderConfig(), zoo.population(), zoo.dataset().train)

@@ -1,0 +1,148 @@
+"""The dashboards show a copy of a study, on loopback, and end with Ctrl-C or SIGTERM."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from cluster.distributed.study import StudyFolder, load_study
+from cluster.verbs.dashboard import copy_journal, find_folder, run_dashboard
+from zoo.storage.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 60
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with two studies that have a trial each."""
+    store = Store(tmp_path / "store")
+    for name in ("older-11111111", "newer-22222222"):
+        folder = StudyFolder(store, name)
+        with folder.open_journal() as storage:
+            study = load_study(storage, name, ("min", "max"), ("rate", "agreement"))
+            study.tell(study.ask(), [0.5, 0.9])
+            folder.save_journal()
+        os.utime(folder.journal, (1e9, 1e9 + (name == "newer-22222222")))
+    return store
+
+
+def test_newest_study_is_shown_unless_one_is_named(store):
+    assert find_folder(store, None).name == "newer-22222222"
+    assert find_folder(store, "old").name == "older-11111111"
+    with pytest.raises(ValueError, match=r"there is no study 'x' .* older-11111111"):
+        find_folder(store, "x")
+
+
+def test_journal_comes_from_the_store_where_it_is_not_here(store, tmp_path):
+    folder = StudyFolder(store, "older-11111111")
+    content = folder.journal.read_bytes()
+    folder.journal.unlink()
+    copy_journal(folder, tmp_path / "copy.log")
+    assert (tmp_path / "copy.log").read_bytes() == content
+
+
+def test_another_machine_has_studies_and_logs_from_the_object_store(tmp_path, monkeypatch):
+    store = Store(f"memory://{tmp_path.name}/store")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    for name in ("older-11111111", "newer-22222222"):
+        folder = StudyFolder(store, name)
+        with folder.open_journal() as storage:
+            load_study(storage, name, ("min",), ("rate",))
+            folder.save_journal()
+        log = folder.tensorboard / "trial-0000" / "events"
+        log.parent.mkdir(parents=True)
+        for content in (b"first epoch", b"first epoch, second epoch"):
+            log.write_bytes(content)
+            folder.save_logs()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    folder = find_folder(store, None)
+    assert folder.name == "newer-22222222"
+    folder.fetch_logs()
+    copied = folder.tensorboard / "trial-0000" / "events"
+    assert copied.read_bytes() == b"first epoch, second epoch"
+    assert tmp_path / "elsewhere" in copied.parents
+    copied.write_bytes(b"first epoch, second epoch, third epoch here")
+    folder.fetch_logs()
+    assert copied.read_bytes().endswith(b"third epoch here"), "what goes further here is kept"
+
+
+def free_pair():
+    """A port that is free, as is the next."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            second.bind(("127.0.0.1", first.getsockname()[1] + 1))
+            return first.getsockname()[1]
+
+
+def answer(url, process):
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url) as response:
+            return response.read()
+        time.sleep(0.2)
+    raise AssertionError(f"no answer from {url}")
+
+
+def test_first_dashboard_ends_if_the_second_cannot_start(store, monkeypatch):
+    started = []
+
+    def start(command, **_):
+        if started:
+            raise OSError("no more processes")
+        started.append(popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return started[0]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr("cluster.verbs.dashboard.subprocess.Popen", start)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(OSError, match="no more processes"):
+        run_dashboard(store.uri, None, host="127.0.0.1", port=1)
+    assert started[0].poll() == -signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_both_dashboards_answer_and_end_with_a_signal(how, code, store):
+    before = StudyFolder(store, "newer-22222222").journal.read_bytes()
+    port = free_pair()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cluster", "dashboard", "--store", store.uri, "--port", str(port)],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert b"newer-22222222" in answer(f"http://127.0.0.1:{port}/api/studies", process)
+        assert b"TensorBoard" in answer(f"http://127.0.0.1:{port + 1}/", process)
+        process.send_signal(how)
+        _, words = process.communicate(timeout=30)
+        for each in (port, port + 1):
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection(("127.0.0.1", each))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == code
+    assert f"http://127.0.0.1:{port + 1}/" in words
+    assert StudyFolder(store, "newer-22222222").journal.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_taken_port_is_an_error(store):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = subprocess.run(
+            [sys.executable, "-m", "cluster", "dashboard", "--store", store.uri, "--port", str(taken.getsockname()[1])],
+            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=START_S,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "optuna-dashboard has ended" in done.stderr.splitlines()[-1]

@@ -1,0 +1,94 @@
+"""Where reports and tables lie, when they are reused, and what an analysis is estimated to do."""
+
+import dataclasses
+import io
+import json
+
+import pandas as pd
+import pytest
+from example_study import write_study
+
+from analysis.analyze import ON_RANDOM
+from analysis.codecs import CODECS
+from analysis.controls import ZERO_RATE
+from analysis.rows import LEARNED_TRIALS
+from cluster.verbs import reporting
+from cluster.verbs.reporting import run_analyze, write_report
+from trainables.study_files import StudyRecord
+from zoo.storage.errors import ZooError
+from zoo.storage.store import Store
+
+FEW = {"members": 4, "codecs": ["float16"]}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, small_zoo):
+    store = Store(tmp_path_factory.mktemp("reports"))
+    write_study(store, small_zoo)
+    return store
+
+
+def test_a_partial_report_stands_beside_the_full_one(small_zoo, tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    monkeypatch.setitem(reporting.__dict__, "TEST_MEMBERS", 4)
+    for name in [name for name in CODECS if name not in ("float16", *ZERO_RATE)]:
+        monkeypatch.delitem(CODECS, name)
+    full = write_report(small_zoo, None, store)
+    kept = {path: store.read(path) for path in store.list("")}
+    partial = write_report(small_zoo, None, store, codecs=["float16"], seed=1)
+    assert full["report"] == store.join("reports", small_zoo.name, "report.html")
+    assert partial["report"] != full["report"]
+    assert partial["tables"] != full["tables"]
+    assert all(store.read(path) == content for path, content in kept.items())
+    again = write_report(small_zoo, None, store, codecs=["float16"], seed=1, reuse=True)
+    assert not again["new"]
+    assert again["report"] == partial["report"]
+
+
+def test_a_study_searched_again_is_analyzed_again(small_zoo, store, monkeypatch):
+    study = StudyRecord.open(store, "small-search")
+    assert write_report(small_zoo, study, store, reuse=True, **FEW)["new"]
+    assert not write_report(small_zoo, StudyRecord.open(store, "small-search"), store, reuse=True, **FEW)["new"]
+    trials = study.trials.copy()
+    trials.loc[0, "agreement"] = 0.5000001
+    other = dataclasses.replace(study, trials=trials)
+    assert len(other.trials) == len(study.trials)
+    assert write_report(small_zoo, other, store, reuse=True, **FEW)["new"]
+
+
+def test_an_estimate_counts_what_is_measured(small_zoo, store):
+    options = {"members": 4, "codecs": "float16,uniform"}
+    planned = run_analyze(small_zoo.uri, "small-search", store.uri, dry_run=True, **options)
+    done = run_analyze(small_zoo.uri, "small-search", store.uri, **options)
+    assert planned["rows"] == done["rows"]
+    assert planned["report"] == done["report"]
+    assert planned["trials"] == [0, 1]
+    random = pd.read_parquet(io.BytesIO(Store(done["tables"]).read("random_networks.parquet")))
+    assert len(random) == len([name for name in ON_RANDOM if name != "function-metric"])
+
+
+def test_an_estimate_counts_no_more_trials_than_are_measured(small_zoo, store, monkeypatch):
+    monkeypatch.setattr(StudyRecord, "pareto_trials", lambda self: list(range(3 * LEARNED_TRIALS)))
+    planned = run_analyze(small_zoo.uri, "small-search", store.uri, dry_run=True)
+    assert len(planned["trials"]) == LEARNED_TRIALS
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_no_codec_at_all_is_refused(small_zoo, store, dry_run):
+    with pytest.raises(ValueError, match=r"codecs is empty; name at least one of .*uniform"):
+        run_analyze(small_zoo.uri, None, store.uri, codecs=" , ", dry_run=dry_run)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_study_whose_trials_all_failed_says_so(small_zoo, tmp_path, dry_run):
+    store = Store(tmp_path)
+    facts = {
+        "study": {"name": "sad-0123abcd", "metrics": ["code_bits_per_weight", "agreement"], "modes": ["min", "max"]},
+        "zoo": {"name": small_zoo.name, "digest": small_zoo.digest},
+    }
+    store.put("studies/sad-0123abcd/study.json", json.dumps(facts).encode())
+    frame = pd.DataFrame({"trial": [0, 1], "state": ["FAIL"] * 2, "failure": ["not finite"] * 2})
+    store.put("studies/sad-0123abcd/trials.parquet", frame.to_parquet(index=False))
+    assert StudyRecord.open(store, "sad").pareto_trials() == []
+    with pytest.raises(ZooError, match="sad-0123abcd has no completed trial to measure: none of its 2"):
+        run_analyze(small_zoo.uri, "sad", store.uri, dry_run=dry_run)

@@ -1,0 +1,506 @@
+"""Studies: what is recorded, what is continued, what a trial does; with Ray in the slow tests."""
+
+import contextlib
+import io
+import json
+import math
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+from ray_environment import environment
+
+from analysis.rows import LEARNED_TRIALS
+from cluster.distributed.runtime import Cluster, quieten
+from cluster.distributed.study import FAILURE, INTERRUPTED, METRICS, StudyFolder, finished, load_study, reap, trial_row
+from cluster.verbs.search import START_S, estimate, export, importances, plan_search, search
+from search_spaces.studies import DIGITS_AUTOENCODER
+from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.fit import AutoencoderFit
+from trainables.study_files import StudyRecord
+from zoo.config import to_json
+from zoo.storage.errors import ZooError
+from zoo.storage.store import Store
+
+quieten()
+
+from cluster.distributed.refits import Refit, fit_again  # noqa: E402
+from cluster.distributed.trainable import FOLDER, NUMBER, VALIDATED, AutoencoderTrial, TrialData, trial_config  # noqa: E402
+from cluster.distributed.tuning import StudySearch, TrialEnd  # noqa: E402
+
+MODES = ("min", "max")
+METRIC_NAMES = ("code_bits_per_weight", "agreement")
+PATIENCE_S = 180
+# A network of the small zoo has few rows to choose principal components from.
+SMALL = ["latent=16", "validation_members=8"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return StudyFolder(Store(tmp_path), "study-12345678")
+
+
+def test_journal_is_copied_under_new_numbers_and_restored(folder):
+    with folder.open_journal() as storage:
+        load_study(storage, folder.name, MODES, METRIC_NAMES).ask()
+        folder.save_journal()
+        folder.save_journal()
+        assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log"]
+        load_study(storage, folder.name, MODES, METRIC_NAMES).ask()
+        folder.save_journal()
+    assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log", "journal-0002.log"]
+    folder.journal.unlink()
+    with folder.open_journal() as storage:
+        assert len(load_study(storage, folder.name, MODES, METRIC_NAMES).trials) == 2
+
+
+def test_journal_survives_a_half_written_entry(folder):
+    with folder.open_journal() as storage:
+        load_study(storage, folder.name, MODES, METRIC_NAMES).ask()
+    with folder.journal.open("ab") as file:
+        file.write(b'{"op_code": 4, "trial_')
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study.ask()
+        assert len(load_study(storage, folder.name, MODES, METRIC_NAMES).trials) == 2
+
+
+def told(folder, count):
+    """Goes on with a study by so many trials and copies its journal to the store."""
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        for _ in range(count):
+            study.tell(study.ask(), [0.5, 0.9])
+        folder.save_journal()
+        return len(study.trials)
+
+
+@pytest.fixture
+def machines(tmp_path, monkeypatch):
+    """Two machines with a disk each, on one store."""
+
+    def on(name):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        return StudyFolder(store, "study-12345678")
+
+    store = Store(f"memory://{tmp_path.name}")
+    return on("here"), on("there")
+
+
+def test_study_goes_on_from_the_newest_journal(machines):
+    here, there = machines
+    assert told(here, 2) == 2
+    assert told(there, 3) == 5
+    assert told(here, 1) == 6
+    assert len(here.snapshots()) == 3
+
+
+def test_journals_that_differ_are_refused(machines):
+    here, there = machines
+    told(here, 2)
+    with here.open_journal() as storage:  # is killed before its journal is copied
+        load_study(storage, here.name, MODES, METRIC_NAMES).ask()
+    told(there, 1)
+    with pytest.raises(ZooError, match=rf"delete {here.journal} to continue what is in the store"):
+        told(here, 1)
+    here.journal.unlink()
+    assert told(here, 1) == 4
+
+
+def test_search_elsewhere_at_the_same_time_is_noticed(machines):
+    here, there = machines
+    with here.open_journal() as storage:
+        load_study(storage, here.name, MODES, METRIC_NAMES).ask()
+        told(there, 1)
+        with pytest.raises(ZooError, match="one machine at a time"):
+            here.save_journal()
+    assert len(here.snapshots()) == 1
+
+
+def test_older_journal_does_not_become_the_newest(machines):
+    here, there = machines
+    told(here, 1)
+    with here.open_journal():
+        told(there, 1)
+        here.save_journal()
+    assert len(here.snapshots()) == 2
+
+
+def test_second_search_of_a_study_is_refused(folder):
+    refused = pytest.raises(BlockingIOError, match="another search of study study-12345678")
+    with folder.open_journal(), refused, folder.open_journal():
+        pass
+    with folder.open_journal():
+        pass
+
+
+def test_live_files_of_a_remote_store_are_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = StudyFolder(Store("memory://bucket"), "study-12345678")
+    assert tmp_path in folder.journal.parents
+    assert folder.checkpoint(7) == "studies/study-12345678/checkpoints/trial-0007"
+
+
+def test_interrupted_trials_are_failed_and_do_not_count(folder):
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study.tell(study.ask(), [0.5, 0.9])
+        diverged = study.ask()
+        diverged.set_user_attr(FAILURE, "the loss is nan")
+        study.tell(diverged, state=TrialState.FAIL)
+        study.ask()
+        assert reap(study) == 1
+        assert reap(study) == 0
+        assert [trial.number for trial in finished(study)] == [0, 1]
+        assert study.trials[2].user_attrs[FAILURE] == INTERRUPTED
+
+
+def searcher(folder, storage):
+    return StudySearch(
+        space=lambda trial: {"latent": trial.suggest_int("latent", 1, 9)},
+        metric=list(METRIC_NAMES), mode=list(MODES), sampler=optuna.samplers.RandomSampler(seed=0),
+        storage=storage, study_name=folder.name,
+    )  # fmt: skip
+
+
+def test_measurements_of_a_trial_are_recorded(folder):
+    with folder.open_journal() as storage:
+        search_algorithm = searcher(folder, storage)
+        assert search_algorithm.suggest("a")["latent"] in range(1, 10)
+        validated = {"code_bits_per_weight": 0.5, "agreement": 0.9, "kl": math.inf}
+        search_algorithm.on_trial_complete("a", {VALIDATED: validated, "time_total_s": 3.0})
+        (trial,) = load_study(storage, folder.name, MODES, METRIC_NAMES).trials
+    assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.5, 0.9])
+    assert trial.user_attrs[METRICS] == {"code_bits_per_weight": 0.5, "agreement": 0.9}
+    row = trial_row(trial)
+    assert (row["trial"], row["state"], row["agreement"], row["seconds"]) == (0, "COMPLETE", 0.9, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "words"),
+    [
+        ({VALIDATED: {"code_bits_per_weight": math.nan, "agreement": 0.9}}, False, "not finite"),
+        ({"failure": "the loss is nan"}, False, "the loss is nan"),
+        ({"loss": 1.0}, False, "not finite"),
+        (None, True, "process failed"),
+    ],
+)
+def test_trial_without_objectives_fails(folder, result, error, words):
+    with folder.open_journal() as storage:
+        search_algorithm = searcher(folder, storage)
+        search_algorithm.suggest("a")
+        search_algorithm.on_trial_complete("a", result, error)
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+        assert words in study.trials[0].user_attrs[FAILURE]
+        assert len(finished(study)) == 1
+
+
+def test_importances_add_up(folder):
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study.sampler = optuna.samplers.RandomSampler(seed=0)
+        for _ in range(40):
+            trial = study.ask()
+            latent, rate = trial.suggest_int("latent", 1, 9), trial.suggest_float("rate_loss", 0.1, 1.0)
+            study.tell(trial, [float(latent), rate])
+        found = importances(study, DIGITS_AUTOENCODER)
+    assert found["code_bits_per_weight"]["latent"] > 0.9
+    assert found["agreement"]["rate_loss"] > 0.9
+    assert all(abs(sum(shares.values()) - 1) < 1e-6 for shares in found.values())
+
+
+def test_objective_that_does_not_vary_has_no_importances(folder):
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study.sampler = optuna.samplers.RandomSampler(seed=0)
+        for _ in range(8):
+            trial = study.ask()
+            study.tell(trial, [float(trial.suggest_int("latent", 1, 9)), 1.0])
+        found = importances(study, DIGITS_AUTOENCODER)
+    assert found == {"code_bits_per_weight": {"latent": 1.0}, "agreement": {}}
+
+
+def plan(zoo, store, settings=SMALL, **named):
+    return plan_search("digits-autoencoder", zoo.uri, str(store), {"epochs": 2, **named}, settings)
+
+
+def test_study_is_named_by_what_it_is_not_by_its_length(small_zoo):
+    store = small_zoo.store.uri
+    name = plan(small_zoo, store, trials=2).folder.name
+    assert plan(small_zoo, store, trials=9).folder.name == name
+    assert plan(small_zoo, store, epochs=3).folder.name != name
+    assert plan(small_zoo, store, seed=1).folder.name != name
+    assert plan(small_zoo, store, settings=[*SMALL, "bottleneck=gaussian"]).folder.name != name
+    assert plan(small_zoo, store, seed=5).study.settings["seed"] == 5
+
+
+@pytest.fixture
+def trial_data(small_zoo, tmp_path):
+    return TrialData.of(small_zoo, Store(tmp_path), 1000)
+
+
+def test_networks_are_searched_with_the_inputs_that_the_analysis_gives_them(small_zoo):
+    data = TrialData.of(small_zoo, small_zoo.store, 5)
+    dead_D = (data.training_images.pixels == 0).flatten(1).all(dim=0)
+    for found, raw in [
+        (data.training, small_zoo.population("train")),
+        (data.validation, small_zoo.population("validation", epochs="one", limit=5)),
+    ]:
+        weight_MHD = found.architecture.tensors(found.weights_MP)["1.weight"]
+        raw_MHD = raw.architecture.tensors(raw.weights_MP)["1.weight"]
+        assert float(raw_MHD[:, :, dead_D].abs().sum()) > 0
+        assert float(weight_MHD[:, :, dead_D].abs().sum()) == 0
+        assert (weight_MHD[:, :, ~dead_D] == raw_MHD[:, :, ~dead_D]).all()
+
+
+def trial_dict(number=0, **changes):
+    config = AutoencoderConfig(latent=16, epochs=2, encoder_width=32, decoder_width=32, **changes)
+    return {**to_json(config), NUMBER: number, FOLDER: f"studies/s/checkpoints/trial-{number:04d}"}
+
+
+def begun(trial, data):
+    instance = AutoencoderTrial.__new__(AutoencoderTrial)
+    instance.setup(trial, data=data)
+    return instance
+
+
+def test_trial_dict_becomes_a_configuration():
+    assert trial_config(trial_dict()).latent == 16
+    with pytest.raises(ValueError, match="no field colour"):
+        trial_config({**trial_dict(), "colour": "red"})
+
+
+def test_trial_is_validated_and_stored_at_its_end(trial_data):
+    trial = begun(trial_dict(3), trial_data)
+    first, last = trial.step(), trial.step()
+    assert "done" not in first
+    assert last["done"]
+    assert 0 < last[VALIDATED]["code_bits_per_weight"] < 32
+    assert 0 <= last[VALIDATED]["agreement"] <= 1
+    assert trial_data.store.list("studies/s") == [
+        "studies/s/checkpoints/trial-0003/config.json",
+        "studies/s/checkpoints/trial-0003/model.safetensors",
+    ]
+
+
+def test_model_that_the_journal_does_not_know_is_replaced(trial_data):
+    model = "studies/s/checkpoints/trial-0003/model.safetensors"
+    trial_data.store.put(model, b"of another study that was given up")
+    trial = begun(trial_dict(3), trial_data)
+    while not trial.step().get("done"):
+        pass
+    assert trial_data.store.read(model) == trial.fit.codec().to_files()["model.safetensors"]
+
+
+def test_trial_goes_on_from_its_checkpoint(trial_data, tmp_path):
+    whole = begun(trial_dict(0), trial_data)
+    whole.step()
+    (tmp_path / "checkpoint").mkdir()
+    whole.save_checkpoint(str(tmp_path / "checkpoint"))
+    expected = whole.step()
+    resumed = begun(trial_dict(1), trial_data)
+    resumed.load_checkpoint(str(tmp_path / "checkpoint"))
+    assert resumed.step()[VALIDATED] == expected[VALIDATED]
+
+
+def test_actor_is_reused_for_the_next_trial(trial_data):
+    reused = begun(trial_dict(0, seed=1), trial_data)
+    reused.step()
+    assert reused.reset_config(trial_dict(1, seed=2))
+    fresh = begun(trial_dict(1, seed=2), trial_data)
+    assert reused.step() == fresh.step()
+
+
+def test_a_further_fit_is_that_of_another_seed(trial_data):
+    config = trial_config(trial_dict(0, seed=5))
+    assert fit_again(Refit(0, 2, config), trial_data, "again") is None
+    expected = AutoencoderFit(replace(config, seed=7), trial_data.training, trial_data.training_images)
+    for _ in range(config.epochs):
+        expected.step()
+    for name, content in expected.codec().to_files().items():
+        assert trial_data.store.read(f"again/{name}") == content
+
+
+def test_a_further_fit_that_diverges_says_so_and_leaves_nothing(trial_data):
+    failure = fit_again(Refit(0, 1, trial_config(trial_dict(0, learning_rate=1e30))), trial_data, "again")
+    assert "learning_rate" in failure
+    assert trial_data.store.list("again") == []
+
+
+def test_diverged_trial_says_so(trial_data):
+    trial = begun(trial_dict(0, learning_rate=1e30), trial_data)
+    results = [trial.step(), trial.step()]
+    assert results[-1]["done"]
+    assert "learning_rate" in results[-1]["failure"]
+    assert trial_data.store.list("studies") == []
+
+
+def command(zoo, trials, seeds=1):
+    settings = [word for assignment in SMALL for word in ("--set", assignment)]
+    return [
+        sys.executable, "-m", "cluster", "search", "digits-autoencoder", "--zoo", zoo.uri, "--store", zoo.store.uri,
+        "--trials", str(trials), "--epochs", "2", "--seeds", str(seeds), *settings, "--json",
+    ]  # fmt: skip
+
+
+def run_search(zoo, trials, tmp_path, seeds=1):
+    done = subprocess.run(
+        command(zoo, trials, seeds),
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def trials_of(store, result):
+    name = result["study_name"]
+    return pd.read_parquet(io.BytesIO(store.read(f"studies/{name}/trials.parquet"))).set_index("trial")
+
+
+@pytest.mark.slow
+def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
+    driver = subprocess.Popen(
+        command(zoo_copy, 4), env=environment(tmp_path), cwd=tmp_path,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    studies = Path(zoo_copy.store.uri) / "studies"
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not list(studies.glob("*/checkpoints/*/config.json")) and time.monotonic() < deadline:
+            assert driver.poll() is None
+            time.sleep(0.05)
+    finally:
+        driver.kill()
+        driver.wait()
+    stored = {path: path.stat().st_mtime_ns for path in studies.glob("*/checkpoints/*/config.json")}
+    assert stored
+
+    result = run_search(zoo_copy, 4, tmp_path)
+    assert result["trials_completed"] == 4
+    assert result["trials_failed"] == 0
+    first = trials_of(zoo_copy.store, result)
+    assert all(path.stat().st_mtime_ns == when for path, when in stored.items())
+
+    again = run_search(zoo_copy, 4, tmp_path)
+    assert again["new_trials"] == 0
+
+    longer = run_search(zoo_copy, 5, tmp_path)
+    assert (longer["new_trials"], longer["trials_completed"]) == (1, 5)
+    second = trials_of(zoo_copy.store, longer)
+    same = ["latent", "bits_per_latent", "learning_rate", "code_bits_per_weight", "agreement", "seconds"]
+    pd.testing.assert_frame_equal(second.loc[first.index, same], first[same])
+    proposals = second[["bits_per_latent", "learning_rate"]].drop_duplicates()
+    assert len(proposals) == 5, "a continued sampler does not propose the same again"
+
+    record = StudyRecord.open(zoo_copy.store, longer["study_name"])
+    assert set(record.pareto_trials()) <= set(second.index)
+    test = zoo_copy.population("test", epochs="one")
+    for trial in second.index:
+        codec = record.codec(int(trial))
+        assert codec.decompress(codec.compress(test)).shape == test.weights_MP.shape
+        assert abs(codec.shared_bytes - second.loc[trial, "shared_bytes"]) < 1
+    logs = list(Path(longer["tensorboard"]).glob("trial-*/events*"))
+    assert len(logs) >= 5
+
+    best = record.pareto_trials()
+    assert run_search(zoo_copy, 5, tmp_path, seeds=3)["new_fits"] == 2 * len(best)
+    assert all(record.fits(trial) == [0, 1, 2] for trial in best)
+    assert run_search(zoo_copy, 5, tmp_path, seeds=3)["new_fits"] == 0
+
+
+def test_estimate_knows_of_the_validation(small_zoo, monkeypatch):
+    def slow(self, *arguments):
+        time.sleep(0.5)
+        return validate(self, *arguments)
+
+    validate = AutoencoderFit.validate
+    monkeypatch.setattr(AutoencoderFit, "validate", slow)
+    result = estimate(plan(small_zoo, small_zoo.store.uri, trials=40), workers=2)
+    assert START_S + 20 * 0.5 < result["seconds"] < START_S + 20 * 5
+    further = estimate(plan(small_zoo, small_zoo.store.uri, trials=40), workers=2, seeds=3)
+    assert further["further_fits"] == 2 * LEARNED_TRIALS
+    assert further["seconds"] > result["seconds"] + START_S + LEARNED_TRIALS * 0.5
+    assert "and up to 24 fits of the best ones with further seeds" in further["text"]
+    assert 40 * 5_000 < result["bytes"] < 40 * 1_000_000
+
+
+@pytest.fixture
+def fake_trials(monkeypatch):
+    """Instead of Ray: trials end at once, until the given number have, and then comes Ctrl-C."""
+
+    def until(stop):
+        def run(study, data, folder, storage, *, trials, on_end, **_):
+            record = load_study(storage, folder.name, study.modes, study.metrics)
+            for done in range(trials):
+                if done == stop:
+                    raise KeyboardInterrupt
+                trial = record.ask()
+                trial.set_user_attr(METRICS, dict(zip(study.metrics, (0.5, 0.9), strict=True)))
+                record.tell(trial, [0.5, 0.9])
+                on_end(TrialEnd(trial.number, trial.user_attrs[METRICS], None))
+
+        monkeypatch.setattr("cluster.distributed.tuning.run_trials", run)
+
+    monkeypatch.setattr(
+        "cluster.verbs.search.runtime", lambda *_, **__: contextlib.nullcontext(Cluster(local=True, nodes=1, cpus=1))
+    )
+    return until
+
+
+def test_stopped_search_and_its_extension_are_exported(zoo_copy, fake_trials):
+    store = zoo_copy.store
+    fake_trials(stop=0)
+    with pytest.raises(KeyboardInterrupt):
+        search(plan(zoo_copy, store.uri, trials=4))
+    folder = plan(zoo_copy, store.uri, trials=4).folder
+    assert not store.exists(folder.path("study.json"))
+    for trials in (4, 6):
+        fake_trials(stop=1)
+        with pytest.raises(KeyboardInterrupt):
+            search(plan(zoo_copy, store.uri, trials=trials))
+        ended = StudyRecord.open(store, folder.name)
+        fake_trials(stop=None)
+        result = search(plan(zoo_copy, store.uri, trials=trials))
+        assert len(ended.trials) == ended.facts["trials_completed"] == trials - result["new_trials"]
+        assert result["trials_completed"] == trials
+
+
+def test_export_that_misses_trials_is_written_anew(zoo_copy, fake_trials):
+    fake_trials(stop=None)
+    first = plan(zoo_copy, zoo_copy.store.uri, trials=1)
+    search(first)
+    told(first.folder, 1)  # the extension was killed before it could export
+    assert search(plan(zoo_copy, zoo_copy.store.uri, trials=2))["trials_completed"] == 2
+
+
+def test_journal_is_copied_while_trials_run(zoo_copy, fake_trials):
+    fake_trials(stop=None)
+    long = plan(zoo_copy, zoo_copy.store.uri, trials=20)
+    search(long)
+    assert len(long.folder.snapshots()) == 3
+    assert not {"agreement", "code_bits_per_weight"} - set(
+        StudyRecord.open(zoo_copy.store, long.folder.name).importances
+    )
+
+
+def test_export_without_a_finished_trial_names_the_failure(small_zoo, zoo_copy, monkeypatch):
+    study_plan = plan(zoo_copy, zoo_copy.store.uri, trials=1)
+    with study_plan.folder.open_journal() as storage:
+        study = load_study(storage, study_plan.folder.name, MODES, METRIC_NAMES)
+        trial = study.ask()
+        trial.set_user_attr(FAILURE, "the loss is nan")
+        study.tell(trial, state=TrialState.FAIL)
+        export(study_plan, study)
+    with pytest.raises(RuntimeError, match=r"all 1 trials .* failed; the loss is nan"):
+        search(study_plan)

@@ -1,0 +1,221 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from trainables.autoencoders.autoencoder import FAMILIES, Autoencoder, Decoder, layer_rows, new_autoencoder
+from trainables.autoencoders.bottleneck import BOTTLENECKS, initial_steps
+from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.coordinates import AFFINE_VIEWS, Coordinates
+from trainables.autoencoders.principal import principal_components
+from zoo.architecture import mlp
+from zoo.population import Population
+from zoo.storage.zoo import Zoo
+from zoo.views import FunctionMetric, permute
+
+
+@pytest.fixture(scope="module")
+def training(small_zoo: Zoo) -> Population:
+    return small_zoo.population("train")
+
+
+@pytest.fixture(scope="module")
+def images(small_zoo: Zoo):
+    return small_zoo.dataset().train
+
+
+def build(config: AutoencoderConfig, training: Population, images) -> tuple[Autoencoder, torch.Tensor]:
+    coordinates = Coordinates.fit(config, training, images)
+    coordinates_MP, _ = coordinates.forward(training)
+    model = new_autoencoder(config, coordinates)
+    model.initialise(coordinates_MP)
+    return model, coordinates_MP
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("latent", 0, "1 or more"),
+        ("latent", 2.5, "whole number"),
+        ("canonical", "maybe", "given, sorted, aligned"),
+        ("gain", 1, "true or false"),
+        ("bits_per_latent", 0.0, "0 < bits"),
+        ("rate_loss", math.nan, "0 or more"),
+        ("learning_rate", -1.0, "more than 0"),
+        ("encoder_depth", 9, "0 to 8"),
+        ("seed", -1, "0 to"),
+    ],
+)
+def test_a_bad_configuration_names_field_value_and_what_is_allowed(field, value, allowed):
+    with pytest.raises(ValueError, match=rf"AutoencoderConfig\.{field} is .*{allowed}"):
+        AutoencoderConfig(**{field: value})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("depth", "linear_path"), [(0, True), (2, True), (0, False), (2, False)])
+def test_decoder_size_follows_from_the_configuration(family, depth, linear_path):
+    architecture = mlp((1, 3, 3), (5, 4), 3)
+    config = AutoencoderConfig(family=family, latent=7, decoder_depth=depth, decoder_width=6, linear_path=linear_path)
+    zeros_P = torch.zeros(architecture.parameters)
+    coordinates = Coordinates(
+        view=AFFINE_VIEWS["flat"](architecture),
+        order="given",
+        reference_P=zeros_P,
+        gain=True,
+        mean_P=zeros_P,
+        common_gain=0,
+    )
+    decoder = new_autoencoder(config, coordinates).decoder
+    assert isinstance(decoder, Decoder)
+    numbers = sum(parameter.numel() for parameter in decoder.parameters()) + architecture.parameters
+    assert config.decoder_numbers(layer_rows(architecture)) == numbers
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("view", AFFINE_VIEWS)
+def test_a_full_linear_path_starts_as_the_identity(family, view, training, images):
+    # 40 centred networks span 39 dimensions; 66 hold any neuron.
+    few = training.select(range(40))
+    config = AutoencoderConfig(family=family, view=view, latent=39 if family == "mlp" else 66, canonical="given")
+    model, _ = build(config, few, images)
+    restored_MP = model.decode(model.encode(few))
+    assert torch.allclose(restored_MP, few.weights_MP, atol=2e-3 * float(few.weights_MP.abs().max()))
+
+
+def test_ordering_hidden_units_keeps_every_function_and_forgets_the_order(training, images):
+    few = training.select(range(8))
+    generator = torch.Generator().manual_seed(0)
+    shuffled = few.with_weights(
+        permute(
+            few.weights_MP,
+            few.architecture,
+            {
+                name: torch.stack([torch.randperm(16, generator=generator) for _ in range(8)])
+                for name in few.architecture.symmetry
+            },
+        )
+    )
+    x = images.first(50).inputs
+    for canonical in ("sorted", "aligned"):
+        coordinates = Coordinates.fit(AutoencoderConfig(canonical=canonical), training, images)
+        prepared = coordinates.prepare(shuffled)
+        assert torch.allclose(prepared.logits(x), few.logits(x), atol=1e-4)
+        assert torch.equal(prepared.weights_MP, coordinates.prepare(few).weights_MP)
+    given = Coordinates.fit(AutoencoderConfig(canonical="given"), training, images)
+    assert torch.equal(given.prepare(shuffled).weights_MP, shuffled.weights_MP)
+
+
+def test_coordinates_come_back_and_have_the_size_of_one(training, images):
+    for gain in (True, False):
+        coordinates = Coordinates.fit(AutoencoderConfig(gain=gain), training, images)
+        coordinates_MP, gain_M = coordinates.forward(training)
+        weights_MP = coordinates.prepare(training).weights_MP
+        assert torch.allclose(coordinates.inverse(coordinates_MP, gain_M), weights_MP, atol=1e-4)
+        assert 0.5 < float(coordinates_MP.square().mean().sqrt()) < 2
+        assert (len(set(gain_M.tolist())) > 1) == gain
+
+
+def test_networks_that_diverged_are_refused(training, images):
+    coordinates = Coordinates.fit(AutoencoderConfig(), training, images)
+    weights_MP = training.weights_MP.clone()
+    weights_MP[3, 5] = math.nan
+    with pytest.raises(ValueError, match=r"1 of \d+ networks .*rows \[3\]"):
+        coordinates.forward(training.with_weights(weights_MP))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_folded_decoder_gives_the_same_weights(family, training, images):
+    config = AutoencoderConfig(family=family, latent=12, decoder_width=8)
+    model, _ = build(config, training, images)
+    with torch.no_grad():
+        for block in model.decoder.blocks:
+            block.last_hidden.weight.normal_(std=0.1)
+        latent = model.encode(training)
+        gain = torch.exp2(latent.gain_M / 4)[:, None]
+        folded_MP = model.folded_decoder()(latent.values_MZ) * gain + model.coordinates.offset()
+        expected_MP = model.decode(latent)
+    assert torch.allclose(folded_MP, expected_MP, atol=1e-3 * float(expected_MP.abs().max()))
+
+
+def test_a_view_that_cannot_be_folded_is_refused(training, images, monkeypatch):
+    monkeypatch.setitem(AFFINE_VIEWS, "curved", FunctionMetric)
+    model, _ = build(AutoencoderConfig(view="curved", family="mlp", latent=8), training, images)
+    with pytest.raises(ValueError, match="'curved' cannot be taken into a decoder"):
+        model.folded_decoder()
+
+
+def test_principal_components_match_a_full_decomposition():
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.randn(200, 30, generator=generator) * torch.linspace(3, 0.1, 30)
+    rows -= rows.mean(0)
+    directions, deviation = principal_components(rows, 5, seed=0)
+    values, vectors = torch.linalg.eigh(rows.T @ rows / 200)
+    assert torch.allclose(deviation, values.flip(0)[:5].sqrt(), rtol=1e-4)
+    assert torch.allclose((directions.T @ vectors.flip(1)[:, :5]).abs(), torch.eye(5), atol=1e-2)
+    with pytest.raises(ValueError, match="31 principal components need"):
+        principal_components(rows, 31, seed=0)
+
+
+def test_initial_steps_give_normal_latents_the_asked_bits():
+    deviation_Z = torch.tensor([4.0, 1.0, 0.5])
+    latents = torch.randn(200_000, 3, generator=torch.Generator().manual_seed(0))
+    symbols = torch.round(latents / initial_steps(deviation_Z, 5.0)).long()
+    entropy = 0.0
+    for column in symbols.T:
+        share = column.unique(return_counts=True)[1] / len(column)
+        entropy -= float((share * share.log2()).sum())
+    assert entropy / 3 == pytest.approx(5.0, abs=0.03)
+
+
+@pytest.mark.parametrize("name", BOTTLENECKS)
+def test_bottlenecks_pass_gradients_to_latent_and_steps(name):
+    bottleneck = BOTTLENECKS[name](6)
+    bottleneck.initialise(torch.full((6,), 0.3))
+    generator = torch.Generator().manual_seed(0)
+    encoded = torch.randn(32, 6 * bottleneck.outputs, generator=generator, requires_grad=True)
+    latent_BZ, bits_B = bottleneck(encoded, torch.rand(32, 6, generator=generator))
+    assert latent_BZ.shape == (32, 6)
+    assert bits_B.shape == (32,)
+    assert torch.isfinite(bits_B).all()
+    ((latent_BZ**2).sum() + bits_B.sum()).backward()
+    assert encoded.grad is not None
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in bottleneck.parameters())
+    assert (latent_BZ - bottleneck.latent(encoded)).abs().max() < (1e-6 if name == "identity" else 1.0)
+
+
+def test_quantised_latents_lie_on_the_grid_and_cost_what_their_prior_says():
+    bottleneck = BOTTLENECKS["quantised"](1)
+    bottleneck.initialise(torch.tensor([0.25]))
+    encoded = torch.tensor([[0.0], [0.4], [-3.0], [60.0]])
+    with torch.no_grad():
+        latent, bits = bottleneck(encoded, torch.full((4, 1), 0.5))
+    assert torch.allclose(latent, torch.tensor([[0.0], [0.5], [-3.0], [60.0]]))
+    laplace = torch.distributions.Laplace(torch.zeros(1).double(), torch.full((1,), math.sqrt(0.5)).double())
+    near = encoded[:3].double()
+    probability = laplace.cdf(near + 0.125) - laplace.cdf(near - 0.125)
+    assert torch.allclose(bits[:3].double(), -probability[:, 0].log2(), rtol=1e-4)
+    # -log2 of a probability that float32 cannot hold: the tail is a straight line.
+    assert float(bits[3] - bits[2]) == pytest.approx(57 / math.sqrt(0.5) / math.log(2), rel=1e-3)
+
+
+def test_gaussian_rate_is_the_divergence_of_posterior_and_prior():
+    bottleneck = BOTTLENECKS["gaussian"](3)
+    bottleneck.initialise(torch.tensor([0.5, 1.0, 2.0]))
+    mean = torch.tensor([[0.3, -1.0, 2.0]])
+    with torch.no_grad():
+        _, bits = bottleneck(torch.cat([mean, torch.zeros(1, 3)], 1), torch.full((1, 3), 0.4))
+    deviation = torch.tensor([0.5, 1.0, 2.0]) / math.sqrt(12)
+    prior = torch.distributions.Normal(torch.zeros(3), (1 + deviation**2).sqrt())
+    expected = torch.distributions.kl_divergence(torch.distributions.Normal(mean, deviation), prior).sum() / math.log(2)
+    assert float(bits) == pytest.approx(float(expected), rel=1e-5)
+    step = bottleneck.coding_step(torch.cat([mean, torch.zeros(1, 3)], 1))
+    assert torch.allclose(step, torch.tensor([0.5, 1.0, 2.0]))
+
+
+def test_shared_bytes_grow_with_the_decoder_alone():
+    layers = ((16, 65), (10, 17))
+    base = AutoencoderConfig()
+    wider = dataclasses.replace(base, decoder_width=2 * base.decoder_width)
+    assert wider.shared_bytes(layers) > base.shared_bytes(layers)
+    assert dataclasses.replace(base, encoder_width=512).shared_bytes(layers) == base.shared_bytes(layers)

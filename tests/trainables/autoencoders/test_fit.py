@@ -1,0 +1,135 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from trainables.autoencoders.config import METRICS, AutoencoderConfig
+from trainables.autoencoders.fit import PROGRESS_FILE, AutoencoderFit, DivergedError, Fit
+from trainables.fidelity import measure
+from zoo.evaluation import evaluate, predictions
+from zoo.storage.zoo import Zoo
+
+SMALL = AutoencoderConfig(latent=12, encoder_width=16, decoder_width=16, batch_size=16, batch_images=16, epochs=4)
+
+
+def new_fit(zoo: Zoo, **changes) -> AutoencoderFit:
+    config = dataclasses.replace(SMALL, **changes)
+    return AutoencoderFit(config, zoo.population("train"), zoo.dataset().train)
+
+
+def drive(fit: Fit, epochs: int) -> list[dict[str, float]]:
+    return [fit.step() for _ in range(epochs)]
+
+
+@pytest.mark.parametrize("bottleneck", ["identity", "quantised", "gaussian"])
+@pytest.mark.parametrize("family", ["neuron", "mlp"])
+def test_fitting_lowers_the_loss(small_zoo, family, bottleneck):
+    fit = new_fit(small_zoo, family=family, bottleneck=bottleneck, latent=12, learning_rate=3e-3)
+    history = drive(fit, 4)
+    assert [metrics["epoch"] for metrics in history] == [1, 2, 3, 4]
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+@pytest.mark.parametrize("bottleneck", ["quantised", "gaussian"])
+def test_a_resumed_fit_continues_bit_for_bit(small_zoo, bottleneck):
+    whole = new_fit(small_zoo, bottleneck=bottleneck)
+    expected = drive(whole, 4)
+
+    first = new_fit(small_zoo, bottleneck=bottleneck)
+    drive(first, 2)
+    state = {name: bytes(content) for name, content in first.state().items()}
+    second = new_fit(small_zoo, bottleneck=bottleneck)
+    drive(second, 1)  # what it did before must not matter
+    second.load_state(state)
+    assert second.epoch == 2
+    assert drive(second, 2) == expected[2:]
+    assert second.state() == whole.state()
+
+
+def test_state_holds_no_pickle(small_zoo):
+    fit = new_fit(small_zoo)
+    fit.step()
+    for content in fit.state().values():
+        assert not content.startswith((b"\x80", b"PK"))
+
+
+def test_a_state_of_another_configuration_is_refused(small_zoo):
+    fit = new_fit(small_zoo)
+    state = dict(fit.state())
+    progress = json.loads(state[PROGRESS_FILE])
+    progress["config"]["latent"] = 13
+    state[PROGRESS_FILE] = json.dumps(progress).encode()
+    with pytest.raises(ValueError, match=r"'latent': 13.*same configuration"):
+        fit.load_state(state)
+
+
+def test_behaviour_loss_brings_functions_closer(small_zoo):
+    weights_only = new_fit(small_zoo, behaviour_loss=0.0, rate_loss=0.0, weight_loss=1.0, epochs=10, latent=6)
+    behaviour = new_fit(small_zoo, behaviour_loss=1.0, rate_loss=0.0, weight_loss=0.1, epochs=10, latent=6)
+    held_out, images = small_zoo.population("validation", epochs="last"), small_zoo.dataset().validation
+    kl = []
+    for fit in (weights_only, behaviour):
+        drive(fit, 10)
+        kl.append(fit.validate(held_out, images)["kl"])
+    assert kl[1] < kl[0]
+
+
+def test_rate_loss_lowers_the_rate(small_zoo):
+    rates = []
+    for rate_loss in (0.0, 30.0):
+        fit = new_fit(small_zoo, rate_loss=rate_loss, epochs=8, learning_rate=1e-2)
+        drive(fit, 8)
+        rates.append(fit.validate(small_zoo.population("validation"), small_zoo.dataset().validation))
+    assert rates[1]["code_bits_per_weight"] < rates[0]["code_bits_per_weight"]
+
+
+def test_validation_counts_real_bytes_of_held_out_members(small_zoo):
+    fit = new_fit(small_zoo)
+    fit.step()
+    population, images = small_zoo.population("validation"), small_zoo.dataset().validation
+    metrics = fit.validate(population, images)
+    assert sorted(metrics) == sorted(METRICS)
+    codec = fit.codec()
+    payloads = [codec.compress(population.select(rows)) for rows in torch.arange(len(population)).split(64)]
+    bits = 8 * sum(map(len, payloads)) / (len(population) * population.parameters)
+    assert metrics["code_bits_per_weight"] == bits
+    assert metrics["shared_bytes"] == codec.shared_bytes
+    restored = population.with_weights(torch.cat([codec.decompress(payload) for payload in payloads]))
+    same = predictions(population, images) == predictions(restored, images)
+    assert metrics["agreement"] == pytest.approx(float(same.double().mean()))
+    change = 100 * (evaluate(population, images).accuracy_M - evaluate(restored, images).accuracy_M)
+    assert metrics["accuracy_drop_pp"] == pytest.approx(float(change.mean()))
+    assert metrics["accuracy_shift_pp"] == pytest.approx(float(change.abs().mean()))
+
+
+def test_measure_finds_no_difference_where_there_is_none(small_zoo):
+    population, images = small_zoo.population("validation"), small_zoo.dataset().validation
+    summary = measure(population, population.weights_MP, images).summary()
+    assert summary == {"agreement": 1.0, "accuracy_drop_pp": 0.0, "accuracy_shift_pp": 0.0, "kl": 0.0}
+
+
+def test_a_diverged_fit_says_so(small_zoo):
+    fit = new_fit(small_zoo, behaviour_loss=0.0, learning_rate=1e30)
+    with pytest.raises(DivergedError, match=r"lower learning_rate \(1e\+30\)"):
+        drive(fit, 4)
+
+
+def test_a_diverged_decoder_is_not_validated(small_zoo):
+    fit = new_fit(small_zoo)
+    with torch.no_grad():
+        fit.autoencoder.decoder.mean[0] = float("nan")
+    with pytest.raises(DivergedError, match="not finite"):
+        fit.validate(small_zoo.population("validation"), small_zoo.dataset().validation)
+
+
+def test_a_fit_ends_after_its_epochs(small_zoo):
+    fit = new_fit(small_zoo, epochs=1)
+    fit.step()
+    with pytest.raises(RuntimeError, match="all 1 epochs are done"):
+        fit.step()
+
+
+def test_an_empty_population_is_refused(small_zoo):
+    with pytest.raises(ValueError, match="training population is empty"):
+        AutoencoderFit(SMALL, small_zoo.population("train").select([]), small_zoo.dataset().train)

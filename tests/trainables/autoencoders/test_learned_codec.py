@@ -1,0 +1,213 @@
+import copy
+import dataclasses
+
+import pytest
+import torch
+from safetensors.torch import load
+from torch import nn
+
+from trainables.autoencoders.autoencoder import Autoencoder, Decoder, find_family, layer_rows
+from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.fit import AutoencoderFit
+from trainables.autoencoders.learned_codec import CONFIG_FILE, MODEL_FILE, LearnedCodec
+from trainables.autoencoders.receiver import DivergedError, Receiver
+from trainables.autoencoders.refine import MEMBERS_AT_ONCE, _Refinement
+from trainables.codecs.codec import Codec, with_header
+from trainables.fidelity import divergence, log_probabilities, sharpness
+
+
+class GatedDecoder(Decoder):
+    """One of a user's own: a further parameter and another forward pass."""
+
+    def __init__(self, config, indices):
+        super().__init__(config, indices)
+        widths = [rows * latent for (rows, _), latent in zip(self.shapes, self.latents, strict=True)]
+        self.gate = nn.Parameter(torch.ones(sum(widths)))
+
+    def forward(self, latent_MZ):
+        return super().forward(torch.tanh(latent_MZ) * self.gate)
+
+
+class GatedAutoencoder(Autoencoder):
+    decoder_type = GatedDecoder
+
+
+SETTINGS = [
+    {"family": family, "bottleneck": bottleneck, "gain": gain}
+    for family in ("neuron", "mlp")
+    for bottleneck, gain in (("identity", True), ("quantised", True), ("quantised", False), ("gaussian", True))
+]
+
+
+@pytest.fixture(scope="module", params=SETTINGS, ids=lambda s: "-".join(str(v) for v in s.values()))
+def codec(request, small_zoo) -> LearnedCodec:
+    config = AutoencoderConfig(
+        latent=12, encoder_width=16, decoder_width=16, batch_size=16, batch_images=16, epochs=1, **request.param
+    )
+    fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
+    fit.step()
+    return fit.codec("learned")
+
+
+def test_it_is_a_codec_with_deterministic_payloads(codec, small_zoo):
+    population = small_zoo.population("validation")
+    assert isinstance(codec, Codec)
+    payload = codec.compress(population)
+    assert codec.compress(population) == payload
+    restored_MP = codec.decompress(payload)
+    assert torch.equal(codec.decompress(payload), restored_MP)
+    assert restored_MP.dtype == torch.float32
+    assert restored_MP.shape == population.weights_MP.shape
+    assert torch.isfinite(restored_MP).all()
+
+
+def test_a_network_is_coded_the_same_alone_and_in_a_block(codec, small_zoo):
+    population = small_zoo.population("validation").select(range(5))
+    block_MP = codec.decompress(codec.compress(population))
+    for row in range(5):
+        alone_1P = codec.decompress(codec.compress(population.select([row])))
+        # A symbol at the edge of its cell may fall to either side when sums are taken in another order.
+        far = (alone_1P[0] - block_MP[row]).abs() > 1e-4 * block_MP[row].abs().max()
+        assert float(far.float().mean()) < 0.1
+
+
+def test_shared_bytes_are_those_of_the_receivers_file(codec, small_zoo):
+    data = codec.receiver.to_bytes()
+    assert codec.shared_bytes == len(data)
+    tensors = load(data)
+    assert all(tensor.dtype == torch.float16 for tensor in tensors.values())
+    assert len(data) < 2 * sum(tensor.numel() for tensor in tensors.values()) + 3000
+    # The constraint of a search is computed before anything is fitted.
+    estimate = codec.receiver.config.shared_bytes(layer_rows(small_zoo.population("train").architecture))
+    assert abs(estimate - codec.shared_bytes) < 1000
+
+
+def test_the_receiver_alone_can_read_payloads(codec, small_zoo):
+    population = small_zoo.population("validation")
+    payload = codec.compress(population)
+    receiver = Receiver.from_bytes(codec.receiver.to_bytes())
+    blind = copy.deepcopy(codec.autoencoder)
+    with torch.no_grad():
+        for parameter in blind.parameters():
+            parameter.fill_(torch.nan)
+    other = LearnedCodec(blind, receiver, codec.refiner, "other")
+    assert torch.equal(other.decompress(payload), codec.decompress(payload))
+
+
+def test_files_restore_the_codec(codec, small_zoo):
+    files = codec.to_files()
+    assert set(files) == {MODEL_FILE, CONFIG_FILE}
+    restored = LearnedCodec.from_files(files)
+    population = small_zoo.population("validation")
+    payload = codec.compress(population)
+    assert restored.compress(population) == payload
+    assert torch.equal(restored.decompress(payload), codec.decompress(payload))
+    assert restored.shared_bytes == codec.shared_bytes
+    assert restored.name == codec.name == "learned"
+    assert restored.to_files() == files
+
+
+def test_a_decoder_of_ones_own_becomes_a_codec(small_zoo):
+    config = AutoencoderConfig(family="test_learned_codec:GatedAutoencoder", latent=12, epochs=1, batch_size=16)
+    fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
+    fit.step()
+    codec, population = fit.codec(), small_zoo.population("validation")
+    assert isinstance(codec.receiver.decoder, GatedDecoder)
+    assert not torch.equal(codec.receiver.decoder.gate, torch.ones(12))
+    payload = codec.compress(population)
+    restored = LearnedCodec.from_files(codec.to_files())
+    assert torch.equal(restored.decompress(payload), codec.decompress(payload))
+    assert restored.compress(population) == payload
+    # The receiver rounds the decoder to float16; the plain decoder would be far off.
+    prepared = codec.autoencoder.coordinates.prepare(population)
+    latent = codec.autoencoder.encode_prepared(prepared)
+    with torch.no_grad():
+        expected_MP = codec.autoencoder.decode(latent)
+        received_MP = codec.receiver.weights(latent.values_MZ, latent.gain_M)
+    assert torch.allclose(received_MP, expected_MP, atol=5e-3 * float(expected_MP.abs().max()))
+
+
+def test_a_family_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"it must be a subclass of trainables\.autoencoder\.Autoencoder"):
+        find_family("test_learned_codec:GatedDecoder")
+
+
+def test_bytes_are_fewer_with_wider_steps(small_zoo):
+    sizes = []
+    for bits in (1.0, 4.0):
+        config = AutoencoderConfig(latent=12, bits_per_latent=bits)
+        fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
+        sizes.append(len(fit.codec().compress(small_zoo.population("validation"))))
+    assert sizes[0] < sizes[1]
+
+
+def test_missing_files_are_named(codec):
+    with pytest.raises(ValueError, match=f"{MODEL_FILE} is missing"):
+        LearnedCodec.from_files({CONFIG_FILE: codec.to_files()[CONFIG_FILE]})
+
+
+def test_a_truncated_payload_is_refused(codec, small_zoo):
+    payload = codec.compress(small_zoo.population("validation"))
+    with pytest.raises(ValueError, match="truncated"):
+        codec.decompress(payload[: len(payload) // 2])
+
+
+def test_fewer_float16_latents_than_networks_are_refused(small_zoo):
+    config = AutoencoderConfig(latent=12, bottleneck="identity")
+    codec = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train).codec()
+    # Its checksum is right: the mistake is the sender's.
+    with pytest.raises(ValueError, match="payload of 5 networks has 0 bytes after its header; it is truncated"):
+        codec.decompress(with_header(5, b""))
+
+
+def test_numbers_beyond_float16_are_refused(codec):
+    huge = dataclasses.replace(codec.receiver, offset_P=torch.full_like(codec.receiver.offset_P, 1e6))
+    with pytest.raises(DivergedError, match=r"offset leaves float16's range"):
+        huge.to_bytes()
+
+
+@pytest.mark.parametrize("bottleneck", ["quantised", "gaussian"])
+def test_refinement_helps_held_out_networks_and_never_hurts_its_own_objective(small_zoo, bottleneck):
+    population, images = small_zoo.population("validation"), small_zoo.dataset().validation
+    objective = []
+    for steps in (0, 40):
+        config = AutoencoderConfig(latent=16, bottleneck=bottleneck, refine_steps=steps, rate_loss=0.3)
+        fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
+        codec = fit.codec()
+        restored_MP = codec.decompress(codec.compress(population))
+        before, after = population.logits(images.inputs), population.logits(images.inputs, restored_MP)
+        factor = sharpness(before, config.logit_spread)
+        rate = fit.validate(population, images)["code_bits_per_weight"]
+        objective.append(float(divergence(before * factor, after * factor).mean()) + config.rate_loss * rate)
+    assert objective[1] < 0.95 * objective[0]
+
+
+def test_the_same_networks_are_refined_once_whatever_the_payload(small_zoo, monkeypatch):
+    runs = []
+    refine = _Refinement.run
+    monkeypatch.setattr(_Refinement, "run", lambda self, latent: (runs.append(len(latent)), refine(self, latent))[1])
+    config = AutoencoderConfig(latent=8, refine_steps=3, epochs=1)
+    fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
+    codec, other = fit.codec(), fit.codec()
+    population = small_zoo.population("train").select(range(MEMBERS_AT_ONCE + 8))
+    first = codec.compress(population.select(range(MEMBERS_AT_ONCE)))
+    everything = codec.compress(population)
+    assert runs == [MEMBERS_AT_ONCE, 8]
+    assert codec.compress(population) == everything == other.compress(population)
+    assert runs == [MEMBERS_AT_ONCE, 8] * 2
+    altered = population.with_weights(population.weights_MP * 1.5).select(range(MEMBERS_AT_ONCE))
+    assert codec.compress(altered) != first
+    assert runs == [*[MEMBERS_AT_ONCE, 8] * 2, MEMBERS_AT_ONCE]
+    # Latents of another decoder are refined anew.
+    other.refiner = codec.refiner
+    assert other.compress(population) == everything
+    assert runs[-2:] == [MEMBERS_AT_ONCE, 8]
+
+
+def test_log_probabilities_are_those_of_torch():
+    logits = torch.tensor([[[1000.0, 0.0, -3.0], [1.0, 1.0, 1.0], [-1e4, 2.0, 2.5]]], requires_grad=True)
+    ours, torchs = log_probabilities(logits), logits.log_softmax(-1)
+    torch.testing.assert_close(ours, torchs)
+    weights = torch.tensor([0.2, -1.0, 3.0])
+    gradients = [torch.autograd.grad((values * weights).sum(), logits)[0] for values in (ours, torchs)]
+    torch.testing.assert_close(*gradients)

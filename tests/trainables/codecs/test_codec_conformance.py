@@ -1,0 +1,169 @@
+"""What every codec promises: one suite for each entry of the registry, the controls and the learned codec."""
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
+from analysis.controls import ZERO_RATE
+from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.fit import AutoencoderFit
+from trainables.codecs.codec import Codec
+
+LEARNED = {
+    "autoencoder, quantised": {"bottleneck": "quantised"},
+    "autoencoder, float16 latents": {"bottleneck": "identity"},
+}
+CASES = [(name, place) for name, family in CODECS.items() for place in {0, len(family.settings) - 1}]
+CASES += [(name, 0) for name in LEARNED]
+
+
+@pytest.fixture(scope="module")
+def networks(small_zoo):
+    return (
+        small_zoo.population("train", epochs="last"),
+        small_zoo.population("test", epochs="one"),
+        small_zoo.dataset().train,
+    )
+
+
+@pytest.fixture(scope="module", params=CASES, ids=[f"{name}-{place}" for name, place in CASES])
+def codec(request, networks):
+    name, place = request.param
+    training, _, images = networks
+    if name in CODECS:
+        return CODECS[name].codec(training, images, CODECS[name].settings[place])
+    config = AutoencoderConfig(latent=8, encoder_width=16, decoder_width=16, epochs=1, **LEARNED[name])
+    fit = AutoencoderFit(config, training, images.first(100))
+    fit.step()
+    return fit.codec(name)
+
+
+def test_is_a_codec(codec):
+    assert isinstance(codec, Codec)
+    assert codec.name
+    assert isinstance(codec.shared_bytes, int)
+    assert codec.shared_bytes >= 0
+
+
+@pytest.mark.parametrize("members", [1, 2, 7])
+def test_returns_networks_of_the_same_shape(codec, networks, members):
+    population = networks[1].select(range(members))
+    payload = codec.compress(population)
+    weights_MP = codec.decompress(payload)
+    assert isinstance(payload, bytes)
+    assert weights_MP.dtype == torch.float32
+    assert weights_MP.shape == (members, population.parameters)
+    assert torch.isfinite(weights_MP).all()
+
+
+def test_is_deterministic_and_leaves_its_input_alone(codec, networks):
+    population = networks[1]
+    before_MP = population.weights_MP.clone()
+    first, second = codec.compress(population), codec.compress(population)
+    assert first == second
+    assert torch.equal(codec.decompress(first), codec.decompress(second))
+    assert torch.equal(population.weights_MP, before_MP)
+
+
+def test_a_payload_holds_all_that_is_needed(codec, networks):
+    """Payloads of different sizes can be decoded in any order."""
+    population = networks[1]
+    payloads = [codec.compress(population.select(rows)) for rows in ([0], [1, 2, 3], [4])]
+    forward = [codec.decompress(payload) for payload in payloads]
+    backward = [codec.decompress(payload) for payload in reversed(payloads)][::-1]
+    assert [len(weights_MP) for weights_MP in forward] == [1, 3, 1]
+    assert all(torch.equal(a, b) for a, b in zip(forward, backward, strict=True))
+
+
+def test_rows_keep_their_order(codec, networks):
+    """A permuted population decodes to permuted networks, up to roundings that may tip over."""
+    population = networks[1]
+    order = list(range(len(population)))[::-1]
+    there = codec.decompress(codec.compress(population))
+    back = codec.decompress(codec.compress(population.select(order)))
+    assert (there[order] - back).norm() <= 0.02 * back.norm()
+
+
+def test_corrupted_payloads_are_refused(codec, networks):
+    payload = codec.compress(networks[1])
+    for position in {0, 1, 2, len(payload) // 2, len(payload) - 1}:
+        damaged = bytearray(payload)
+        damaged[position] ^= 0x10
+        with pytest.raises(ValueError, match=r"corrupted|truncated"):
+            codec.decompress(bytes(damaged))
+    for length in {0, 1, 2, len(payload) - 1}:
+        with pytest.raises(ValueError, match=r"corrupted|truncated"):
+            codec.decompress(payload[:length])
+
+
+def test_weights_that_are_not_finite_are_refused(codec, networks):
+    population = networks[1]
+    broken_MP = population.weights_MP.clone()
+    broken_MP[1, 5] = torch.nan
+    with pytest.raises(ValueError, match="finite"):
+        codec.compress(population.with_weights(broken_MP))
+
+
+def test_an_empty_population_is_refused(codec, networks):
+    with pytest.raises(ValueError, match="empty"):
+        codec.compress(networks[1].select([]))
+
+
+def test_an_extreme_network_is_coded(codec, networks):
+    """All zero, or a thousand times larger than any training member: rarer symbols, not a crash."""
+    population = networks[1].select([0, 1])
+    strange_MP = torch.stack([torch.zeros(population.parameters), 1000 * population.weights_MP[1]])
+    weights_MP = codec.decompress(codec.compress(population.with_weights(strange_MP)))
+    assert torch.isfinite(weights_MP).all()
+
+
+@pytest.mark.parametrize("name", [name for name, family in CODECS.items() if len(family.settings) > 1])
+def test_settings_are_in_order_of_rate(name, networks):
+    training, test, images = networks
+    settings = CODECS[name].settings
+    sizes = [len(CODECS[name].codec(training, images, setting).compress(test)) for setting in settings[::3]]
+    assert sizes == sorted(sizes)
+    assert len({setting_name(setting) for setting in settings}) == len(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("uniform", {"step": 0}),
+        ("kmeans", {"clusters": 1}),
+        ("kmeans", {"clusters": 257}),
+        ("pruning", {"keep": 1.1}),
+        ("pruning+uniform", {"keep": 0.5, "step": -1.0}),
+        ("pca", {"components": 0, "step": 0.5}),
+        ("sz3", {"bound": 0.0}),
+        ("index", {"known": 0}),
+    ],
+)
+def test_impossible_settings_are_refused(name, setting, networks):
+    training, _, images = networks
+    with pytest.raises(ValueError, match="allowed"):
+        CODECS[name].codec(training, images, setting)
+
+
+def test_unknown_codecs_are_named():
+    with pytest.raises(ValueError, match=r"unknown codec 'uniforn'; known: .*uniform"):
+        find_codec("uniforn")
+    with pytest.raises(ValueError, match=r"must be an analysis\.codecs\.CodecFamily"):
+        find_codec("zoo.config:digest")
+    assert isinstance(find_codec("uniform"), CodecFamily)
+
+
+def test_controls_are_marked():
+    assert {name for name, family in CODECS.items() if family.family == "control"} == {
+        *(set(ZERO_RATE) - {"mean latent"}),  # fitted with a learned codec, so not in the registry
+        "index",
+    }
+
+
+def test_zero_rate_controls_send_nothing(networks):
+    training, test, images = networks
+    for name in set(ZERO_RATE) & set(CODECS):
+        payload = CODECS[name].codec(training, images, {}).compress(test)
+        assert len(payload) == 3
+        assert np.ptp(CODECS[name].codec(training, images, {}).decompress(payload).numpy(), axis=0).max() == 0

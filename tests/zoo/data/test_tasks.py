@@ -1,0 +1,100 @@
+"""Tasks and subsets: what a member sees of a data set."""
+
+import numpy as np
+import pytest
+import torch
+
+from zoo import Member, load_dataset
+from zoo.data.images import Images
+from zoo.data.tasks import parse_task, select, task_labels
+from zoo.training.grouping import example_count, minibatches, training_examples
+
+
+@pytest.fixture(scope="module")
+def digits() -> Images:
+    return load_dataset("digits").train
+
+
+def test_a_task_has_its_classes_only_and_labels_in_their_order(digits):
+    images = select("3-8", digits)
+    rows = torch.isin(digits.labels, torch.tensor([3, 8]))
+    assert torch.equal(images.pixels, digits.pixels[rows])
+    assert torch.equal(images.labels, (digits.labels[rows] == 8).long())
+
+
+def test_a_reversed_task_has_the_same_images_with_the_other_labels(digits):
+    forward, backward = select("3-8", digits), select("8-3", digits)
+    assert torch.equal(forward.pixels, backward.pixels)
+    assert torch.equal(forward.labels, 1 - backward.labels)
+
+
+def test_the_empty_task_is_the_whole_data_set(digits):
+    assert parse_task("") == ()
+    assert select("", digits) is digits
+    assert torch.equal(task_labels("", digits.labels), digits.labels)
+
+
+def test_tasks_may_have_more_than_two_classes(digits):
+    images = select("9-0-4", digits)
+    assert sorted(images.labels.unique().tolist()) == [0, 1, 2]
+    assert int((images.labels == 0).sum()) == int((digits.labels == 9).sum())
+
+
+@pytest.mark.parametrize("task", ["3", "3-3", "3-", "a-b", "3 - 8", "-1-2", "3-²", "3-03", "3-08"])
+def test_what_is_no_task_is_refused(task):
+    with pytest.raises(ValueError, match="allowed: '' for the whole data set"):
+        Member(id=0, seed=0, task=task)
+
+
+def test_a_task_without_images_is_refused(digits):
+    with pytest.raises(ValueError, match="no image belongs to task '11-12'"):
+        select("11-12", digits)
+    with pytest.raises(ValueError, match="no training images of class 11"):
+        training_examples(Member(id=0, seed=0, task="3-11"), digits)
+
+
+def test_the_pieces_of_one_subset_seed_are_disjoint_and_cover_all_that_they_can(digits):
+    members = [Member(id=i, seed=i, subset_seed=7, subset_size=100, subset_index=i) for i in range(9)]
+    pieces = [training_examples(member, digits) for member in members]
+    assert {len(piece) for piece in pieces} == {100}
+    assert len(np.unique(np.concatenate(pieces))) == 900
+    again = Member(id=9, seed=9, subset_seed=7, subset_size=100, subset_index=3)
+    assert np.array_equal(training_examples(again, digits), pieces[3])
+
+
+def test_a_piece_beyond_the_data_is_refused(digits):
+    member = Member(id=0, seed=0, subset_size=100, subset_index=9)
+    with pytest.raises(ValueError, match="subset_index is 9; allowed: 0 to 8, since 997 training images have 9"):
+        training_examples(member, digits)
+
+
+def test_subsets_and_fractions_of_a_task_stay_in_it(digits):
+    for member in (
+        Member(id=0, seed=0, task="1-7", subset_size=20, subset_index=2),
+        Member(id=0, seed=0, task="1-7", training_fraction=0.5),
+    ):
+        rows = training_examples(member, digits)
+        assert len(rows) == len(np.unique(rows)) == example_count(member, digits)
+        assert set(digits.labels[rows].tolist()) == {1, 7}
+
+
+def test_an_epoch_goes_through_the_examples_once(digits):
+    member = Member(id=0, seed=0, task="1-7", training_fraction=0.5, batch_size=8)
+    rows = training_examples(member, digits)
+    batches = minibatches(member, rows, 1)
+    assert batches.shape == (len(rows) // 8, 8)
+    assert len(np.unique(batches)) == batches.size
+    assert set(batches.flatten()) <= set(rows)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"subset_size": -1}, "subset_size is -1; allowed: a whole number"),
+        ({"subset_size": 10, "training_fraction": 0.5}, "training_fraction is 0.5; allowed: 1 where"),
+        ({"subset_index": 1}, "subset_index is 1; allowed: 0 where"),
+    ],
+)
+def test_subsets_that_make_no_sense_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Member(id=0, seed=0, **fields)

@@ -1,0 +1,187 @@
+"""Evaluation against one module at a time, and against scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import accuracy_score, log_loss, recall_score
+
+import zoo.evaluation as evaluation
+from zoo.architecture import cnn_2464, mlp, resnet
+from zoo.data import Images, load_dataset
+from zoo.evaluation import agreement_matrix, evaluate, predictions
+from zoo.population import Member, Population, single_architecture
+from zoo.population.initialisation import initial_weights
+
+DIGITS = load_dataset("digits").test
+METRICS = ("loss_M", "accuracy_M", "class_accuracy_MC", "calibration_error_M")
+
+
+def population(members=6):
+    architectures = tuple(mlp((1, 8, 8), (7,), 10, activation=name) for name in ("relu", "tanh"))
+    weights = 0.3 * torch.randn(members, architectures[0].parameters, generator=torch.Generator().manual_seed(0))
+    return Population(
+        weights_MP=weights,
+        architectures=architectures,
+        architecture_M=torch.arange(members) % 2,
+        members=tuple(Member(id=i, seed=i) for i in range(members)),
+    )
+
+
+def convolutional(build, shape, members=3):
+    architecture = build(shape, (4, 6) if build is resnet else (), 10)
+    specs = [Member(id=i, seed=i) for i in range(members)]
+    return single_architecture(architecture, 2 * initial_weights(architecture, specs), specs)
+
+
+def logits_of(members, row, images):
+    module = members.architectures[members.architecture_M[row]].to_module(members.weights_MP[row])
+    return module.eval()(images.inputs).detach()
+
+
+def calibration_error(probabilities, labels, bins=15):
+    """Guo et al. (2017), equation 3, image by image."""
+    members_of_bin = [[] for _ in range(bins)]
+    for image, row in enumerate(probabilities):
+        confidence = float(row.max())
+        place = next(b for b in range(bins) if confidence <= (b + 1) / bins)
+        members_of_bin[place].append((confidence, float(row.argmax() == labels[image])))
+    error = 0.0
+    for members in members_of_bin:
+        if members:
+            confidences, correct = zip(*members, strict=True)
+            error += len(members) / len(labels) * abs(np.mean(correct) - np.mean(confidences))
+    return error
+
+
+@pytest.mark.parametrize("members_at_once", [evaluation.MEMBERS_AT_ONCE, 2])
+@pytest.mark.parametrize("outputs_at_once", [evaluation.OUTPUTS_AT_ONCE, 777])
+def test_every_metric_equals_that_of_the_modules(monkeypatch, outputs_at_once, members_at_once):
+    monkeypatch.setattr(evaluation, "OUTPUTS_AT_ONCE", outputs_at_once)
+    monkeypatch.setattr(evaluation, "MEMBERS_AT_ONCE", members_at_once)
+    members = population()
+    result = evaluate(members, DIGITS)
+    predicted = predictions(members, DIGITS)
+    labels = DIGITS.labels.numpy()
+    for row in range(len(members)):
+        logits = logits_of(members, row, DIGITS)
+        probabilities = F.softmax(logits.double(), 1).numpy()
+        choice = logits.argmax(1)
+        assert torch.equal(predicted[row], choice)
+        assert result.loss_M[row] == pytest.approx(log_loss(labels, probabilities), rel=1e-5)
+        assert result.accuracy_M[row] == pytest.approx(accuracy_score(labels, choice))
+        recalls = recall_score(labels, choice, average=None, zero_division=0)
+        assert result.class_accuracy_MC[row].tolist() == pytest.approx(recalls.tolist())
+        assert result.calibration_error_M[row] == pytest.approx(calibration_error(probabilities, labels), rel=1e-5)
+
+
+@pytest.mark.parametrize("kernel", ["lanes", "torch"])
+@pytest.mark.parametrize(("build", "size"), [(cnn_2464, 28), (resnet, 8)])
+def test_convolutional_members_are_measured_as_their_modules(monkeypatch, build, size, kernel):
+    monkeypatch.setenv("ZOOSCALE_KERNEL", kernel)
+    monkeypatch.setattr(evaluation, "OUTPUTS_AT_ONCE", 500_000)
+    pixels = torch.randint(0, 256, (40, 1, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    images = Images(pixels, torch.arange(40) % 10, 1 / 255)
+    members = convolutional(build, (1, size, size))
+    result = evaluate(members, images)
+    for row in range(len(members)):
+        logits = logits_of(members, row, images)
+        assert torch.equal(predictions(members, images)[row], logits.argmax(1))
+        assert result.loss_M[row] == pytest.approx(F.cross_entropy(logits, images.labels).item(), rel=1e-5)
+        assert result.accuracy_M[row] == pytest.approx((logits.argmax(1) == images.labels).double().mean().item())
+
+
+def test_a_diverged_member_is_marked_and_the_others_are_not():
+    members = population()
+    clean = evaluate(members, DIGITS)
+    for bad in (float("nan"), float("inf"), float("-inf")):
+        members.weights_MP[3, -1] = bad  # the last bias: one logit of ten
+        result = evaluate(members, DIGITS)
+        for name in METRICS:
+            found = getattr(result, name)
+            assert found.dtype == torch.float64
+            assert torch.isnan(found[3]).all()
+            assert torch.equal(found[[0, 1, 2, 4, 5]], getattr(clean, name)[[0, 1, 2, 4, 5]])
+
+
+@pytest.mark.parametrize("kernel", ["lanes", "torch"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_a_diverged_convolutional_member_is_marked_too(monkeypatch, kernel, activation):
+    """Neither an activation nor a maximum over a window may hide what is not a number."""
+    monkeypatch.setenv("ZOOSCALE_KERNEL", kernel)
+    pixels = torch.randint(0, 256, (10, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    images = Images(pixels, torch.arange(10), 1 / 255)
+    architecture = cnn_2464((1, 28, 28), (), 10, activation=activation)
+    specs = [Member(id=i, seed=i) for i in range(3)]
+    weights_MP = initial_weights(architecture, specs)
+    weights_MP[1, 7] = float("nan")
+    result = evaluate(single_architecture(architecture, weights_MP, specs), images)
+    for name in METRICS:
+        assert torch.isnan(getattr(result, name)).view(3, -1).all(1).tolist() == [False, True, False]
+
+
+def test_a_class_without_images_has_no_accuracy():
+    few = Images(DIGITS.pixels[:50], DIGITS.labels[:50] % 4, DIGITS.scale)
+    accuracy_MC = evaluate(population(), few).class_accuracy_MC
+    assert torch.isnan(accuracy_MC).tolist() == [[False] * 4 + [True] * 6] * 6
+
+
+def test_a_certain_member_is_off_by_its_errors_and_one_that_knows_nothing_by_its_bias():
+    architecture = mlp((1, 8, 8), (), 10)
+    weights = torch.zeros(2, architecture.parameters)
+    weights[0, -10] = 1000.0  # says class 0, always
+    pair = single_architecture(architecture, weights, [Member(id=i, seed=i) for i in range(2)])
+    zeros = float((DIGITS.labels == 0).double().mean())
+    result = evaluate(pair, DIGITS)
+    assert result.calibration_error_M.tolist() == pytest.approx([1 - zeros, abs(zeros - 0.1)], rel=1e-6)
+    assert result.class_accuracy_MC[0].tolist() == [1] + [0] * 9
+
+
+def test_labels_beyond_the_logits_are_refused():
+    with pytest.raises(ValueError, match="labels go up to 10; the members have 10 logits"):
+        evaluate(population(), Images(DIGITS.pixels[:2], torch.tensor([0, 10]), DIGITS.scale))
+
+
+@pytest.mark.parametrize("outputs_at_once", [evaluation.OUTPUTS_AT_ONCE, 10])
+def test_agreement_counts_equal_predictions(monkeypatch, outputs_at_once):
+    monkeypatch.setattr(evaluation, "OUTPUTS_AT_ONCE", outputs_at_once)
+    predicted = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 0], [3, 3, 3, 3]])
+    expected = [[1, 0.75, 0.25], [0.75, 1, 0], [0.25, 0, 1]]
+    assert agreement_matrix(predicted).tolist() == expected
+
+
+def test_the_widest_layer_says_how_many_images_go_at_once():
+    architecture = mlp((1, 8, 8), (5000, 20), 10)
+    wide = single_architecture(architecture, torch.zeros(2, architecture.parameters), [Member(id=0, seed=0)] * 2)
+    assert evaluation.examples_at_once(wide) == evaluation.OUTPUTS_AT_ONCE // 10_000
+    images = convolutional(cnn_2464, (1, 28, 28), members=5)
+    assert evaluation.examples_at_once(images) == evaluation.OUTPUTS_AT_ONCE // (5 * 8 * 24 * 24)
+    blocks = convolutional(resnet, (1, 8, 8), members=2)
+    assert evaluation.examples_at_once(blocks) == evaluation.OUTPUTS_AT_ONCE // (2 * 4 * 8 * 8)
+
+
+def test_no_piece_makes_larger_outputs_than_allowed(monkeypatch):
+    """Members are taken a few at a time, so that many members leave room for images."""
+    monkeypatch.setattr(evaluation, "OUTPUTS_AT_ONCE", 20_000)
+    monkeypatch.setenv("ZOOSCALE_KERNEL", "torch")
+    many = population(150)
+    seen = []
+    original = type(many.architecture).logits
+
+    def watched(architecture, weights_MP, x, *rest):
+        seen.append((len(weights_MP), len(x)))
+        return original(architecture, weights_MP, x, *rest)
+
+    monkeypatch.setattr(type(many.architecture), "logits", watched)
+    evaluate(many, DIGITS)
+    assert {members for members, _ in seen} == {64, 11}
+    assert all(members * images * 10 <= 20_000 for members, images in seen)
+    assert sum(members * images for members, images in seen) == 150 * len(DIGITS)
+
+
+def test_of_several_largest_logits_the_first_counts():
+    same = population(2)
+    same = same.with_weights(torch.zeros_like(same.weights_MP))
+    result = evaluate(same, DIGITS)
+    assert result.class_accuracy_MC.tolist() == [[1.0] + [0.0] * 9] * 2
+    assert set(predictions(same, DIGITS).unique().tolist()) == {0}

@@ -1,0 +1,1 @@
+"""Weight autoencoders and the codecs made from them."""

@@ -1,0 +1,148 @@
+"""The autoencoder's configuration; free of torch, so that search spaces and ``--help`` load fast.
+
+Shape letters: Z latent width.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from zoo.config import require
+
+# Header of the receiver's file with its configuration: a little less than this.
+RECEIVER_OVERHEAD_BYTES = 2048
+FLOAT16_BYTES = 2
+Layers = tuple[tuple[int, int], ...]
+ORDERS = ("given", "sorted", "aligned")
+# What ``trainables.autoencoders.fit.AutoencoderFit.validate`` measures.
+METRICS = (
+    "agreement", "accuracy_drop_pp", "accuracy_shift_pp", "kl", "code_bits_per_weight", "weight_mse", "shared_bytes",
+)  # fmt: skip
+# Location and scale of each latent dimension's distribution, and its step.
+LATENT_NUMBERS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderConfig:
+    """How a weight autoencoder is built and fitted; the keys of a trial.
+
+    Attributes:
+        family: "mlp" has one latent for a whole network; "neuron" has one for each neuron and shares encoder and
+            decoder among a layer's neurons. Or ``module:attribute`` of your own subclass of
+            ``trainables.autoencoders.autoencoder.Autoencoder``, with one latent for a whole network.
+        view: The coordinates that it sees and in which weights are compared: a name in
+            ``trainables.autoencoders.coordinates.AFFINE_VIEWS`` or ``module:attribute``.
+        canonical: How hidden units are ordered before a network is encoded, its function unchanged: "given",
+            "sorted" (by size) or "aligned" (by weight matching to the first training member).
+        gain: Divide every network's coordinates by their own root mean square, sent along in 6 bits or so: the
+            quantiser's step is then a fixed share of each network's own size.
+        encoder_depth: Hidden layers of the encoder; 0 leaves the linear map.
+        encoder_width: Units in each.
+        decoder_depth: Hidden layers of the decoder; 0 leaves the linear map.
+        decoder_width: Units in each.
+        linear_path: Add the linear map onto the principal components of the training coordinates beside the
+            hidden layers, which then start from zero as a correction to it.
+        latent: Width of the latent of a network, or of each neuron.
+        bottleneck: A name in ``trainables.autoencoders.bottleneck.BOTTLENECKS`` or ``module:attribute``.
+        bits_per_latent: How finely the quantiser starts: the mean bits of a latent that is normally distributed
+            with the principal components' variances. Ignored by the identity.
+        weight_loss: Weight of the mean squared error in the view, relative to the view's mean square.
+        behaviour_loss: Weight of KL(original ‖ reconstruction) in nats an image, on training images.
+        logit_spread: For the behavioural loss, scale each network's logits so that the original's have this standard
+            deviation: a network that is hardly decided counts as much as one that is. 0 compares them as they are.
+        rate_loss: Weight of the rate in bits per weight.
+        refine_steps: Gradient steps on a network's own symbols when it is encoded, for the behavioural loss and the
+            rate alone: weights may move further from the network's own. None without a behavioural loss.
+        learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
+        batch_size: Networks a step.
+        batch_images: Training images on which a step compares behaviour.
+        epochs: Passes over the training population.
+        seed: Seed of everything random.
+    """
+
+    family: str = "neuron"
+    view: str = "input_metric"
+    canonical: str = "aligned"
+    gain: bool = True
+    encoder_depth: int = 1
+    encoder_width: int = 64
+    decoder_depth: int = 1
+    decoder_width: int = 64
+    linear_path: bool = True
+    latent: int = 40
+    bottleneck: str = "quantised"
+    bits_per_latent: float = 1.0
+    weight_loss: float = 0.3
+    behaviour_loss: float = 1.0
+    logit_spread: float = 4.0
+    rate_loss: float = 0.3
+    refine_steps: int = 40
+    learning_rate: float = 5e-3
+    batch_size: int = 64
+    batch_images: int = 32
+    epochs: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.canonical in ORDERS, self, "canonical", ", ".join(ORDERS))
+        for field in ("gain", "linear_path"):
+            require(isinstance(getattr(self, field), bool), self, field, "true or false")
+        for field in ("encoder_width", "decoder_width", "latent", "batch_size", "batch_images", "epochs"):
+            value = getattr(self, field)
+            require(type(value) is int and value > 0, self, field, "a whole number, 1 or more")
+        for field in ("encoder_depth", "decoder_depth"):
+            value = getattr(self, field)
+            require(type(value) is int and 0 <= value <= 8, self, field, "a whole number from 0 to 8")
+        value = self.refine_steps
+        require(type(value) is int and value >= 0, self, "refine_steps", "a whole number, 0 or more")
+        require(type(self.seed) is int and 0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
+        require(0 < self.bits_per_latent <= 16, self, "bits_per_latent", "0 < bits <= 16")
+        for field in ("weight_loss", "behaviour_loss", "logit_spread", "rate_loss"):
+            value = getattr(self, field)
+            require(math.isfinite(value) and value >= 0, self, field, "0 or more")
+        require(self.weight_loss + self.behaviour_loss > 0, self, "weight_loss", "more than 0 if behaviour_loss is 0")
+        require(math.isfinite(self.learning_rate) and self.learning_rate > 0, self, "learning_rate", "more than 0")
+
+    @property
+    def by_neuron(self) -> bool:
+        """Whether a row is a neuron, not a whole network."""
+        return self.family == "neuron"
+
+    def blocks(self, layers: Layers) -> Layers:
+        """(rows, coordinates of a row) of each block that shares an encoder and a decoder."""
+        return layers if self.by_neuron else ((1, sum(neurons * width for neurons, width in layers)),)
+
+    def row_latent(self, width: int) -> int:
+        """Latent width of a row with ``width`` coordinates."""
+        return min(self.latent, width)
+
+    def latent_width(self, layers: Layers) -> int:
+        """Z, the latent width of a whole network."""
+        return sum(rows * self.row_latent(width) for rows, width in self.blocks(layers))
+
+    def decoder_numbers(self, layers: Layers) -> int:
+        """How many numbers turn latents into weights; the view's inverse is affine and adds one offset a weight."""
+        numbers = 2 * sum(neurons * width for neurons, width in layers)
+        for _, width in self.blocks(layers):
+            latent = self.row_latent(width)
+            numbers += latent * width if self.linear_path else 0
+            if self.decoder_depth or not self.linear_path:
+                widths = (latent, *([self.decoder_width] * self.decoder_depth), width)
+                numbers += sum(a * b for a, b in itertools.pairwise(widths)) + sum(widths[1:-1])
+        return numbers
+
+    def shared_bytes(self, layers: Layers) -> int:
+        """What the receiver must hold, to within a few hundred bytes and from the configuration alone.
+
+        The decoder and the latents' distributions in float16, and an allowance for headers; a fitted codec's own
+        figure is counted from its serialised bytes.
+
+        Args:
+            layers: (neurons, incoming weights with the bias) of each layer of the networks.
+        """
+        numbers = self.decoder_numbers(layers)
+        if self.bottleneck != "identity":
+            numbers += LATENT_NUMBERS * self.latent_width(layers)
+        return FLOAT16_BYTES * numbers + RECEIVER_OVERHEAD_BYTES

@@ -1,0 +1,131 @@
+"""Refinement of a network's symbols when it is encoded: its own function is the target, not the population's mean.
+
+An encoder is fitted to serve all networks; a few gradient steps on one network's latents, through the decoder that
+the receiver has, make up for what that costs (Campos et al., "Content adaptive optimization for neural image
+compression", CVPR workshops 2019). The receiver does not change.
+
+The cost is the behavioural loss and the rate; the fit's weight loss is left out. So the function comes closer while
+weights may move further away.
+
+Shape letters: M members, P parameters, N images, Z latent width of a network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from trainables.autoencoders.bottleneck import laplace_bits
+from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.receiver import Receiver, Symbols
+from trainables.fidelity import divergence_from, log_probabilities, sharpness
+from zoo.data.images import Images
+from zoo.population import Population
+
+PROBE_IMAGES = 512
+STEP_IMAGES = 128
+# In symbols: Adam moves a latent by about this much at first.
+LEARNING_RATE = 0.15
+MEMBERS_AT_ONCE = 64
+# A table codes the same networks in payloads of several sizes; what was refined once is not refined again.
+PARTS_KEPT = 64
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """What the sender needs beside encoder and receiver.
+
+    Attributes:
+        config: Says how many steps, and what a bit is worth beside a nat of KL.
+        images: Training images on which functions are compared.
+    """
+
+    config: AutoencoderConfig
+    images: Images
+    _kept: dict[str, tuple[Receiver, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __call__(self, receiver: Receiver, population: Population, latent_MZ: Tensor, gain_M: Tensor) -> Tensor:
+        """Latents whose symbols cost less, all told, than those of ``latent_MZ``; never more.
+
+        Args:
+            receiver: Decoder and distributions.
+            population: The networks as they were encoded.
+            latent_MZ: The encoder's latents.
+            gain_M: The networks' gains in quarter octaves.
+        """
+        if not self.config.refine_steps or not self.config.behaviour_loss or receiver.symbols is None:
+            return latent_MZ
+        parts = [
+            self._part(receiver, receiver.symbols, population.select(rows), latent_MZ[rows], gain_M[rows])
+            for rows in torch.arange(len(population)).split(MEMBERS_AT_ONCE)
+        ]
+        return torch.cat(parts) if parts else latent_MZ
+
+    def _part(
+        self, receiver: Receiver, symbols: Symbols, population: Population, latent_MZ: Tensor, gain_M: Tensor
+    ) -> Tensor:
+        """Refines some members, or finds what came of exactly these before."""
+        # A receiver in `_kept` lives as long as its id is in use there.
+        given = hashlib.sha256(repr((id(receiver), population.architectures, latent_MZ.shape)).encode())
+        for tensor in (population.architecture_M, population.weights_MP, latent_MZ, gain_M):
+            given.update(tensor.contiguous().numpy().tobytes())
+        key = given.hexdigest()
+        if key not in self._kept:
+            if len(self._kept) == PARTS_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = receiver, _Refinement(self, receiver, symbols, population, gain_M).run(latent_MZ)
+        return self._kept[key][1]
+
+
+class _Refinement:
+    """One refinement of some members at once; members do not touch each other."""
+
+    def __init__(
+        self, refiner: Refiner, receiver: Receiver, symbols: Symbols, population: Population, gain_M: Tensor
+    ) -> None:
+        self.config = refiner.config
+        self.receiver = receiver
+        self.symbols = symbols
+        self.population = population
+        self.gain_M = gain_M
+        self.location_Z = torch.from_numpy(symbols.prior.location)
+        self.scale_Z = torch.from_numpy(symbols.prior.scale * symbols.laplace_factor)
+        self.x = refiner.images.inputs
+        with torch.no_grad():
+            original_MNC = population.logits(self.x)
+            self.sharpness_M11 = sharpness(original_MNC, self.config.logit_spread)
+            self.log_original_MNC = log_probabilities(original_MNC * self.sharpness_M11)
+
+    def run(self, latent_MZ: Tensor) -> Tensor:
+        """The better of the refined and the given latents, for each member."""
+        start_MZ = latent_MZ / self.symbols.step_Z
+        symbols_MZ = start_MZ.clone().requires_grad_()
+        optimizer = torch.optim.Adam([symbols_MZ], lr=LEARNING_RATE)
+        generator = torch.Generator().manual_seed(SEED)
+        for step in range(self.config.refine_steps):
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / self.config.refine_steps))
+            chosen = torch.randint(len(self.x), (min(STEP_IMAGES, len(self.x)),), generator=generator)
+            optimizer.zero_grad(set_to_none=True)
+            (gradient,) = torch.autograd.grad(self._cost(symbols_MZ, chosen).sum(), symbols_MZ)
+            symbols_MZ.grad = gradient
+            optimizer.step()
+        with torch.no_grad():
+            everything = torch.arange(len(self.x))
+            better_M = self._cost(symbols_MZ, everything) < self._cost(start_MZ, everything)
+            return torch.where(better_M[:, None], symbols_MZ, start_MZ) * self.symbols.step_Z
+
+    def _cost(self, symbols_MZ: Tensor, chosen: Tensor) -> Tensor:
+        """KL and rate of each member ``[M]``, weighted as in the fit; rounded symbols, straight through."""
+        rounded_MZ = symbols_MZ + (torch.round(symbols_MZ) - symbols_MZ).detach()
+        weights_MP = self.receiver.weights(rounded_MZ * self.symbols.step_Z, self.gain_M)
+        logits_MNC = self.population.logits(self.x[chosen], weights_MP) * self.sharpness_M11
+        kl_M = divergence_from(self.log_original_MNC[:, chosen], logits_MNC).mean(1)
+        bits_MZ = laplace_bits((symbols_MZ - self.location_Z).abs(), torch.full((), 0.5), self.scale_Z)
+        rate_M = bits_MZ.sum(1) / self.population.parameters
+        return self.config.behaviour_loss * kl_M + self.config.rate_loss * rate_M

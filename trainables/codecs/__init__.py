@@ -1,0 +1,1 @@
+"""Codecs: networks to bytes and back."""

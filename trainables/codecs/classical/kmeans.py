@@ -1,0 +1,132 @@
+"""Non-uniform scalar quantisation: k-means codebooks with an entropy coder.
+
+Shape letters: M members, P parameters, T tensors, K codebook entries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainables.codecs.classical.blocks import (
+    WeightBlocks,
+    mean_magnitudes,
+    require_setting,
+    scale_codes,
+    scales_of,
+    take,
+    tensor_of_parameter,
+)
+from trainables.codecs.entropy import Decoder, Encoder, TableColumns
+from zoo.data.images import Images
+from zoo.population import Population
+
+ITERATIONS = 50
+QUANTILES = 257
+# A table of code lengths reserves its first and last entry for symbols outside of it.
+UNUSED_ENDS = 1
+
+
+def lloyd(values: np.ndarray, clusters: int, iterations: int = ITERATIONS) -> np.ndarray:
+    """k-means in one dimension, by Lloyd's algorithm.
+
+    On sorted values a cluster is an interval and its mean a difference of prefix sums, so that an iteration costs
+    one search for each boundary.
+
+    Args:
+        values: ``[N]``, at least one.
+        clusters: Largest number of centres; fewer where there are fewer distinct values.
+        iterations: Largest number of iterations.
+
+    Returns:
+        The centres in increasing order, at most ``clusters`` float64.
+    """
+    ordered = np.sort(values.astype(np.float64))
+    prefix = np.concatenate([[0.0], np.cumsum(ordered)])
+    points = np.quantile(ordered, np.linspace(0, 1, QUANTILES))
+    # The best quantiser's centres lie as dense as the cube root of the density (Panter and Dite, 1951).
+    spread = np.concatenate([[0.0], np.cumsum(np.diff(points) ** (2 / 3))])
+    centres = np.unique(np.interp((np.arange(clusters) + 0.5) / clusters * spread[-1], spread, points))
+    for _ in range(iterations):
+        inner = np.searchsorted(ordered, (centres[:-1] + centres[1:]) / 2)
+        bounds = np.concatenate([[0], inner, [len(ordered)]])
+        counts = np.diff(bounds)
+        kept = counts > 0
+        moved = np.diff(prefix[bounds])[kept] / counts[kept]
+        if len(moved) == len(centres) and np.array_equal(moved, centres):
+            break
+        centres = moved
+    return centres
+
+
+def nearest(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Number of the nearest of the increasing ``centres`` for each value."""
+    return np.searchsorted((centres[:-1] + centres[1:]) / 2, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KMeans(WeightBlocks):
+    """Each tensor of the block has a codebook, which is part of the payload.
+
+    Weights are divided by the mean magnitude of their member's tensor (one byte each) before they are clustered,
+    so that members at different scales share a codebook. Symbols are coded with their frequencies.
+
+    Attributes:
+        clusters: Largest number of codebook entries of a tensor.
+    """
+
+    clusters: int
+    name: str = "kmeans"
+
+    @classmethod
+    def fit(cls, training: Population, images: Images | None = None, *, clusters: int) -> KMeans:  # noqa: ARG003
+        """Needs the layout only."""
+        require_setting(2 <= clusters <= 256, "clusters", clusters, "2 to 256")
+        return cls(training.architecture.layout, clusters=clusters)
+
+    def encode(self, weights_MP: np.ndarray) -> bytes:
+        """See :class:`WeightBlocks`."""
+        codes_MT = scale_codes(mean_magnitudes(weights_MP, self.layout))
+        relative_MP = weights_MP / scales_of(codes_MT)[:, tensor_of_parameter(self.layout)]
+        codebooks, encoder = [], Encoder()
+        for spec in self.layout:
+            values = relative_MP[:, spec.span].ravel()
+            centres = np.unique(lloyd(values, self.clusters).astype(np.float16))
+            symbols = nearest(values, centres.astype(np.float64))
+            lengths = _code_lengths(np.bincount(symbols, minlength=len(centres)))
+            codebooks.append(bytes([len(centres) - 1]) + centres.astype("<f2").tobytes() + lengths.tobytes())
+            encoder.add(_model(lengths), symbols[:, None])
+        return codes_MT.tobytes() + b"".join(codebooks) + encoder.finish()
+
+    def decode(self, body: bytes, members: int) -> np.ndarray:
+        """See :class:`WeightBlocks`."""
+        codes, rest = take(body, members * len(self.layout))
+        codebooks = []
+        for _ in self.layout:
+            size, rest = take(rest, 1)
+            entries, rest = take(rest, 2 * (size[0] + 1))
+            counted, rest = take(rest, size[0] + 1)
+            centres = np.frombuffer(entries, dtype="<f2").astype(np.float32)
+            codebooks.append((centres, _model(np.frombuffer(counted, dtype=np.uint8))))
+        decoder = Decoder(rest)
+        parts = []
+        for spec, (centres, model) in zip(self.layout, codebooks, strict=True):
+            symbols = decoder.read(model, members * spec.size)[:, 0]
+            if symbols.min() < 0 or symbols.max() >= len(centres):
+                raise ValueError(f"a payload names entry {symbols.max()} of {len(centres)}; it is corrupted")
+            parts.append(centres[symbols].reshape(members, spec.size))
+        scale_MT = scales_of(np.frombuffer(codes, dtype=np.uint8).reshape(members, -1))
+        return np.concatenate(parts, axis=1) * scale_MT[:, tensor_of_parameter(self.layout)]
+
+
+def _code_lengths(counts: np.ndarray) -> np.ndarray:
+    """-8·log2 of the frequencies, as the entropy coder's tables store them; uint8."""
+    frequency = np.maximum(counts, 0.5) / counts.sum()
+    return np.clip(np.rint(-8 * np.log2(frequency)), 0, 255).astype(np.uint8)
+
+
+def _model(lengths: np.ndarray) -> TableColumns:
+    """The distribution of one tensor's symbols, with unlikely ends that stand for what does not occur."""
+    ends = np.full(UNUSED_ENDS, 255, dtype=np.uint8)
+    return TableColumns(np.array([-UNUSED_ENDS]), (np.concatenate([ends, lengths, ends]),))

@@ -1,0 +1,120 @@
+"""Principal components over members, quantised and entropy coded.
+
+Shape letters: M members, P parameters, K components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainables.codecs.classical.blocks import WeightBlocks, require_setting
+from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns
+from zoo.data.images import Images
+from zoo.population import Population
+
+BASIS_LEVELS = 127
+# Weights that the components are taken from (128 MB as float64), of members spread evenly over the population.
+ENTRIES = 16_000_000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pca(WeightBlocks):
+    """Coordinates in the training members' principal components, on one uniform grid.
+
+    One step for all components spends bits where the variance is (reverse water-filling). The receiver holds the
+    mean (float16), the basis (int8 with a float16 factor for each component) and the coordinates' distributions.
+
+    Attributes:
+        mean_P: Mean of the training members.
+        basis_KP: Components as integers of -127 to 127.
+        unit_K: What one step of each component is worth.
+        step: Width of a cell, in units of weight.
+        model: Distribution of each coordinate's symbols.
+        projector_KP: Least-squares coordinates in the basis; what the sender uses.
+    """
+
+    mean_P: np.ndarray
+    basis_KP: np.ndarray
+    unit_K: np.ndarray
+    step: float
+    model: LaplaceColumns
+    projector_KP: np.ndarray
+    name: str = "pca"
+
+    @classmethod
+    def fit(
+        cls,
+        training: Population,
+        images: Images | None = None,  # noqa: ARG003
+        *,
+        components: int,
+        step: float,
+    ) -> Pca:
+        """Takes the components from the training members.
+
+        Args:
+            training: At least two members.
+            images: Not used.
+            components: Largest number of components; less than the number of training members and at most P.
+            step: Width of a cell, relative to the root mean square of the training members' deviation from
+                their mean.
+
+        Raises:
+            ValueError: A setting is out of range or there are fewer than two training members.
+        """
+        require_setting(components >= 1, "components", components, "1 or more")
+        require_setting(step > 0, "step", step, "more than 0")
+        if len(training) < 2:
+            raise ValueError(f"there are {len(training)} training members; components need at least 2")
+        count = min(len(training), max(2, ENTRIES // training.parameters))
+        rows = np.linspace(0, len(training) - 1, count).round().astype(int)
+        weights_MP = training.weights_MP.double().numpy()[rows]
+        mean_P = weights_MP.mean(0).astype(np.float16).astype(np.float64)
+        centred_MP = weights_MP - mean_P
+        basis_KP = _principal_directions(centred_MP, min(components, len(rows) - 1))
+        unit_K = (np.abs(basis_KP).max(1) / BASIS_LEVELS).astype(np.float16).astype(np.float64)
+        whole_KP = np.clip(np.rint(basis_KP / unit_K[:, None]), -BASIS_LEVELS, BASIS_LEVELS).astype(np.int8)
+        width = float(np.float32(step * np.sqrt((centred_MP**2).mean())))
+        rounded_KP = whole_KP * unit_K[:, None]
+        # Rounded, the basis is no longer orthonormal.
+        projector_KP = np.linalg.solve(rounded_KP @ rounded_KP.T, rounded_KP)
+        symbols_MK = np.rint(centred_MP @ projector_KP.T / width).astype(np.int64)
+        return cls(
+            training.architecture.layout,
+            mean_P=mean_P,
+            basis_KP=whole_KP,
+            unit_K=unit_K,
+            step=width,
+            model=LaplaceColumns.fit(symbols_MK),
+            projector_KP=projector_KP,
+        )
+
+    @property
+    def shared_bytes(self) -> int:
+        """Mean, basis with its factors, the step, distributions."""
+        return 2 * self.mean_P.size + self.basis_KP.size + 2 * self.unit_K.size + 4 + self.model.shared_bytes
+
+    def encode(self, weights_MP: np.ndarray) -> bytes:
+        """See :class:`WeightBlocks`."""
+        coordinates_MK = (weights_MP - self.mean_P) @ self.projector_KP.T
+        encoder = Encoder()
+        encoder.add(self.model, np.rint(coordinates_MK / self.step).astype(np.int64))
+        return encoder.finish()
+
+    def decode(self, body: bytes, members: int) -> np.ndarray:
+        """See :class:`WeightBlocks`."""
+        symbols_MK = Decoder(body).read(self.model, members)
+        return self.mean_P + (symbols_MK * self.step) @ (self.basis_KP * self.unit_K[:, None])
+
+
+def _principal_directions(centred_MP: np.ndarray, components: int) -> np.ndarray:
+    """Orthonormal directions of largest variance, ``[K, P]``, K at most ``components`` and P."""
+    members, parameters = centred_MP.shape
+    if parameters <= members:
+        _, vectors = np.linalg.eigh(centred_MP.T @ centred_MP)
+        return vectors[:, ::-1][:, :components].T
+    values, vectors = np.linalg.eigh(centred_MP @ centred_MP.T)
+    kept = [column for column in range(members - 1, -1, -1) if values[column] > 1e-12 * values[-1]][:components]
+    return vectors[:, kept].T @ centred_MP / np.sqrt(values[kept])[:, None]

@@ -1,0 +1,89 @@
+"""Scalar quantisation: float16, and a uniform grid with an entropy coder.
+
+Shape letters: M members, P parameters, T tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainables.codecs.classical.blocks import (
+    LARGEST_FLOAT16,
+    WeightBlocks,
+    mean_magnitudes,
+    require_setting,
+    scale_codes,
+    scales_of,
+    take,
+    tensor_of_parameter,
+)
+from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns
+from zoo.data.images import Images
+from zoo.population import Population
+
+
+@dataclass(frozen=True)
+class Float16(WeightBlocks):
+    """Weights as half-precision numbers."""
+
+    name: str = "float16"
+
+    @classmethod
+    def fit(cls, training: Population, images: Images | None = None) -> Float16:  # noqa: ARG003
+        """Needs the layout only."""
+        return cls(training.architecture.layout)
+
+    def encode(self, weights_MP: np.ndarray) -> bytes:
+        """See :class:`WeightBlocks`; numbers beyond float16's range become its largest."""
+        return np.clip(weights_MP, -LARGEST_FLOAT16, LARGEST_FLOAT16).astype("<f2").tobytes()
+
+    def decode(self, body: bytes, members: int) -> np.ndarray:
+        """See :class:`WeightBlocks`."""
+        weights, _ = take(body, 2 * members * self.parameters)
+        return np.frombuffer(weights, dtype="<f2").reshape(members, -1).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform(WeightBlocks):
+    """Weights rounded to a uniform grid; symbols coded under a Laplace distribution for each tensor.
+
+    The grid's step is proportional to the mean magnitude of the member's largest tensor, so that members at
+    different scales lose about as much; each tensor's magnitude is stored as one byte and gives both the step
+    and the distributions.
+
+    Attributes:
+        step: Width of a cell, relative to the mean magnitude of the member's largest tensor.
+    """
+
+    step: float
+    name: str = "uniform"
+
+    @classmethod
+    def fit(cls, training: Population, images: Images | None = None, *, step: float) -> Uniform:  # noqa: ARG003
+        """Needs the layout only."""
+        require_setting(step > 0, "step", step, "more than 0")
+        return cls(training.architecture.layout, step=step)
+
+    def encode(self, weights_MP: np.ndarray) -> bytes:
+        """See :class:`WeightBlocks`."""
+        codes_MT = scale_codes(mean_magnitudes(weights_MP, self.layout))
+        step_M1, model = self._grid(codes_MT)
+        encoder = Encoder()
+        encoder.add(model, np.rint(weights_MP / step_M1).astype(np.int64))
+        return codes_MT.tobytes() + encoder.finish()
+
+    def decode(self, body: bytes, members: int) -> np.ndarray:
+        """See :class:`WeightBlocks`."""
+        codes, stream = take(body, members * len(self.layout))
+        step_M1, model = self._grid(np.frombuffer(codes, dtype=np.uint8).reshape(members, -1))
+        return Decoder(stream).read(model, members) * step_M1
+
+    def _grid(self, codes_MT: np.ndarray) -> tuple[np.ndarray, LaplaceColumns]:
+        """Each member's step ``[M, 1]`` and the distribution of each of its symbols."""
+        scale_MT = scales_of(codes_MT)
+        largest = int(np.argmax([spec.size for spec in self.layout]))
+        step_M1 = self.step * scale_MT[:, [largest]]
+        scale_MP = (scale_MT / step_M1)[:, tensor_of_parameter(self.layout)]
+        return step_M1, LaplaceColumns(np.zeros_like(scale_MP), scale_MP)

@@ -1,0 +1,85 @@
+"""Rounding with error feedback and by rate and distortion: the function-metric codec's quantiser.
+
+Shape letters: M members, T tokens rounded one after the other, K entries of a token, S symbols of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.codecs.entropy import TableColumns
+
+# Share of the mean diagonal added to a Gram matrix before it is inverted.
+DAMPING = 0.01
+# Symbols beyond this cost what this one costs and some more; they hardly ever compete with a neighbour.
+LARGEST_COSTED = 64
+BITS_BEYOND = 2.0
+# Symbols are int32 in the payload.
+LARGEST_SYMBOL = 2.0**30
+
+
+def bit_costs(table: TableColumns) -> Tensor:
+    """What each symbol from -64 to 64 costs in each column of a table: ``[K, S]`` bits."""
+    symbols = np.arange(-LARGEST_COSTED, LARGEST_COSTED + 1)
+    costs = []
+    for low, lengths in zip(table.low, table.code_lengths, strict=True):
+        inside = np.clip(symbols - low, 0, len(lengths) - 1)
+        costs.append(lengths[inside] / 8 + BITS_BEYOND * np.abs(symbols - low - inside))
+    return torch.from_numpy(np.array(costs, dtype=np.float32))
+
+
+def rounded(target_MK: Tensor, weight_M: Tensor, costs_KS: Tensor | None, price: float) -> Tensor:
+    """Symbols that minimise ``weight · (target - symbol)² + price · bits``; the nearest where there are no costs.
+
+    The candidates are the nearest integer, its neighbour towards zero, and zero.
+    """
+    best_MK = target_MK.round().clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL)
+    if costs_KS is None or not price:
+        return best_MK
+    columns = torch.arange(len(costs_KS)).expand(target_MK.shape)
+
+    def loss(symbols_MK: Tensor) -> Tensor:
+        inside = symbols_MK.clamp(-LARGEST_COSTED, LARGEST_COSTED)
+        bits_MK = costs_KS[columns, (inside + LARGEST_COSTED).long()] + BITS_BEYOND * (symbols_MK - inside).abs()
+        return weight_M.unsqueeze(1) * (target_MK - symbols_MK).square() + price * bits_MK
+
+    least_MK = loss(best_MK)
+    for candidate_MK in (best_MK - best_MK.sign(), torch.zeros_like(best_MK)):
+        loss_MK = loss(candidate_MK)
+        best_MK = torch.where(loss_MK < least_MK, candidate_MK, best_MK)
+        least_MK = torch.minimum(loss_MK, least_MK)
+    return best_MK
+
+
+def round_with_feedback(targets_MTK: Tensor, gram_MTT: Tensor, costs: Sequence[Tensor | None], price: float) -> Tensor:
+    """Rounds tokens one after the other; those still to come take up each one's error where they can.
+
+    Minimises Σ_k δ_kᵀ·G·δ_k over the tokens' errors δ greedily, as GPTQ (Frantar et al., ICLR 2023) does for the
+    inputs of a layer, plus the price of the bits.
+
+    Args:
+        targets_MTK: In units of the step.
+        gram_MTT: G, how errors of two tokens add up.
+        costs: For each token ``[K, S]`` as from :func:`bit_costs`, or ``None``: round to the nearest.
+        price: Distortion that one bit is worth, in units of a squared step times the mean diagonal of G.
+
+    Returns:
+        Integers ``[M, T, K]``, as floats.
+    """
+    diagonal_M1 = gram_MTT.diagonal(dim1=1, dim2=2).mean(dim=1).clamp_min(1e-30).double()[:, None, None]
+    tokens = targets_MTK.shape[1]
+    damped_MTT = gram_MTT.double() / diagonal_M1 + DAMPING * torch.eye(tokens, dtype=torch.float64)
+    # Row t of the inverse's Cholesky factor says how a unit error of token t moves the optimum of later ones.
+    factor_MTT = torch.linalg.cholesky(torch.linalg.inv(damped_MTT), upper=True).to(targets_MTK.dtype)
+    remaining_MTK = targets_MTK.clone()
+    symbols_MTK = torch.zeros_like(targets_MTK)
+    for token in range(tokens):
+        pivot_M = factor_MTT[:, token, token]
+        symbols_MTK[:, token] = rounded(remaining_MTK[:, token], pivot_M**-2, costs[token], price)
+        error_MK = (remaining_MTK[:, token] - symbols_MTK[:, token]) / pivot_M.unsqueeze(1)
+        remaining_MTK[:, token + 1 :] -= factor_MTT[:, token, token + 1 :, None] * error_MK[:, None]
+    return symbols_MTK

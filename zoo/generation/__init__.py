@@ -1,0 +1,1 @@
+"""Generation of zoos: drawing members, training shards, storing and committing them."""

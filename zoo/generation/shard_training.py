@@ -1,0 +1,137 @@
+"""Trains the members of one shard and measures each one on what it was made for.
+
+Shape letters: M members, E snapshot epochs, P parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from zoo.data.images import ImageData, Images
+from zoo.data.tasks import select
+from zoo.evaluation import evaluate
+from zoo.population import Member, Population, single_architecture
+from zoo.recipes import Recipe
+from zoo.storage.environment import environment
+from zoo.storage.rows import METRIC_COLUMNS, SPLITS
+from zoo.storage.shards import ShardContents, ShardRange
+from zoo.training.backend import choose_backend
+from zoo.training.grouping import training_examples
+from zoo.training.train import train_population
+
+
+def train_shard(recipe: Recipe, data: ImageData, members: ShardRange) -> ShardContents:
+    """Trains and evaluates the members of one shard.
+
+    The same bits for the same arguments on one kind of machine. A member's weights do not depend on where its
+    shard begins or ends: members that are trained in one group are always trained together, also where only some
+    of them are wanted.
+
+    Raises:
+        ValueError: The members are not of one shard, or the recipe does not fit the data.
+    """
+    shard = recipe.shard(members.first)
+    if not members.first < members.end <= shard.end:
+        raise ValueError(
+            f"members {members.first} to {members.end - 1} are not of one shard; "
+            f"allowed: at least one, and none beyond member {shard.end - 1}"
+        )
+    architecture = recipe.member_architecture(members.first, data)
+    start, end = shard.first, shard.end
+    limit = recipe.members_limit(data)
+    everyone = [recipe.member(index) for index in range(start, end if limit is None else min(end, limit))]
+    within = range(members.first - start, members.end - start)
+    wanted = [everyone[row] for row in within]
+    epochs = recipe.snapshot_epochs
+    weights_MEP = torch.empty(len(wanted), len(epochs), architecture.parameters)
+    steps_ME = np.zeros((len(wanted), len(epochs)), dtype=np.int64)
+    with one_thread():
+        for snapshot in train_population(
+            architecture, everyone, data.train, epochs=recipe.epochs, snapshot_epochs=epochs, only=within
+        ):
+            epoch = epochs.index(snapshot.epoch)
+            chosen = [place for place, row in enumerate(snapshot.rows) if row in within]
+            places = [snapshot.rows[place] - within.start for place in chosen]
+            weights_MEP[places, epoch] = snapshot.weights_MP[chosen]
+            steps_ME[places, epoch] = snapshot.steps
+        population = single_architecture(
+            architecture,
+            weights_MEP.flatten(0, 1),
+            [member for member in wanted for _ in epochs],
+            list(epochs) * len(wanted),
+        )
+        metrics = measure(population, data, recipe.evaluation_examples)
+    backend, _ = choose_backend(architecture, torch.device("cpu"))
+    return ShardContents(
+        recipe=recipe,
+        dataset_sha256=data.sha256,
+        members=members,
+        population=population,
+        steps=steps_ME.flatten().tolist(),
+        metrics=metrics,
+        subsets=_subsets(population.members, data.train),
+        environment=environment(backend),
+    )
+
+
+def measure(population: Population, data: ImageData, evaluation_examples: int) -> dict[str, np.ndarray]:
+    """Loss and accuracy of each row on each split, on the images of its task.
+
+    Training loss and accuracy are those on the member's own subset where it has one, else those on the first
+    ``evaluation_examples`` training images of its task, whether a training fraction held them or not.
+
+    Returns:
+        The columns in ``METRIC_COLUMNS``, float64.
+    """
+    metrics = {name: np.empty(len(population)) for name in METRIC_COLUMNS}
+    for split in SPLITS:
+        everything: Images = getattr(data, split)
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for row, member in enumerate(population.members):
+            own = (member.subset_seed, member.subset_size, member.subset_index) if member.subset_size else ()
+            alike.setdefault((member.task, own if split == "train" else ()), []).append(row)
+        for rows in alike.values():
+            member = population.members[rows[0]]
+            if split == "train":
+                images = _measured_in_training(member, everything, evaluation_examples)
+            else:
+                images = select(member.task, everything)
+            evaluation = evaluate(population if len(rows) == len(population) else population.select(rows), images)
+            metrics[f"{split}_loss"][rows] = evaluation.loss_M.numpy()
+            metrics[f"{split}_accuracy"][rows] = evaluation.accuracy_M.numpy()
+    return metrics
+
+
+def _measured_in_training(member: Member, images: Images, evaluation_examples: int) -> Images:
+    """The training images on which a member is measured."""
+    if not member.subset_size:
+        return select(member.task, images).first(evaluation_examples)
+    rows = torch.from_numpy(training_examples(member, images))
+    return select(member.task, Images(images.pixels[rows], images.labels[rows], images.scale))
+
+
+def _subsets(members: Sequence[Member], images: Images) -> Sequence[np.ndarray]:
+    """For each row, the training images of its subset; empty where no row has one."""
+    if not any(member.subset_size for member in members):
+        return ()
+    nothing = np.empty(0, dtype=np.int32)
+    of_member = {
+        member.id: np.sort(training_examples(member, images)).astype(np.int32) if member.subset_size else nothing
+        for member in dict.fromkeys(members)
+    }
+    return [of_member[member.id] for member in members]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Computes on one core: the number of threads decides how sums are split, and so their last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

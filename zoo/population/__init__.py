@@ -1,0 +1,5 @@
+"""Members and populations: weights together with what is needed to know and use them."""
+
+from zoo.population.population import Member, Population, single_architecture
+
+__all__ = ["Member", "Population", "single_architecture"]

@@ -1,0 +1,190 @@
+"""Members and populations: weights together with what is needed to know and use them.
+
+Shape letters: M members, P parameters, N examples, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from zoo.architecture import Architecture
+from zoo.config import require
+from zoo.data.tasks import parse_task
+from zoo.population.initialisation import INITIALISATIONS
+from zoo.training.optimizers import OPTIMIZERS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """How one network is trained; every field is a column of the zoo.
+
+    Attributes:
+        id: Number of the member in its zoo.
+        seed: Seed of its initialisation and dropout masks.
+        initialisation: A name in ``INITIALISATIONS``.
+        init_scale: Factor on the initial weights.
+        optimizer: A name in ``OPTIMIZERS``.
+        learning_rate: Step size.
+        weight_decay: L2 penalty (decoupled for AdamW), as in ``torch.optim``.
+        dropout: Probability of zeroing a hidden unit in training, after each activation.
+        batch_size: Examples a step; the last, smaller batch of an epoch is dropped.
+        training_fraction: Share of the training images that the member sees.
+        order_seed: Seed of the minibatch order; members with equal order and subset share products.
+        subset_seed: Seed of the choice of the training fraction or subset.
+        subset_size: If not 0, the member sees exactly so many training images: one of the disjoint pieces into
+            which ``subset_seed`` divides them.
+        subset_index: Which piece.
+        task: What it is to tell apart, as in ``zoo.data.tasks``; the whole data set where empty.
+    """
+
+    id: int
+    seed: int
+    initialisation: str = "kaiming_uniform"
+    init_scale: float = 1.0
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    batch_size: int = 64
+    training_fraction: float = 1.0
+    order_seed: int = 0
+    subset_seed: int = 0
+    subset_size: int = 0
+    subset_index: int = 0
+    task: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.id >= 0, self, "id", "0 or more")
+        for field_name in ("seed", "order_seed", "subset_seed"):
+            seed = getattr(self, field_name)
+            require(type(seed) is int and 0 <= seed < 2**63, self, field_name, "a whole number, 0 to 2**63 - 1")
+        require(self.initialisation in INITIALISATIONS, self, "initialisation", ", ".join(INITIALISATIONS))
+        require(0 < self.init_scale < math.inf, self, "init_scale", "more than 0 and finite")
+        require(self.optimizer in OPTIMIZERS, self, "optimizer", ", ".join(OPTIMIZERS))
+        require(0 < self.learning_rate < math.inf, self, "learning_rate", "more than 0 and finite")
+        require(0 <= self.weight_decay < math.inf, self, "weight_decay", "0 or more and finite")
+        require(0 <= self.dropout < 1, self, "dropout", "0 <= dropout < 1")
+        require(type(self.batch_size) is int and self.batch_size > 0, self, "batch_size", "a whole number, 1 or more")
+        require(0 < self.training_fraction <= 1, self, "training_fraction", "0 < training_fraction <= 1")
+        for field_name in ("subset_size", "subset_index"):
+            value = getattr(self, field_name)
+            require(type(value) is int and value >= 0, self, field_name, "a whole number, 0 or more")
+        if self.subset_size:
+            require(self.training_fraction == 1, self, "training_fraction", "1 where there is a subset_size")
+        else:
+            require(self.subset_index == 0, self, "subset_index", "0 where there is no subset_size")
+        parse_task(self.task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """Snapshots of one parameter layout with the architecture of each.
+
+    Attributes:
+        weights_MP: Flat parameters, float32.
+        architectures: The distinct architectures; all have the same layout.
+        architecture_M: For each row, its index into ``architectures``.
+        members: For each row, how it was trained.
+        epochs: For each row, the epoch of the snapshot.
+    """
+
+    weights_MP: Tensor
+    architectures: tuple[Architecture, ...]
+    architecture_M: Tensor
+    members: tuple[Member, ...]
+    epochs: tuple[int, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        layouts = {architecture.layout for architecture in self.architectures}
+        if len(layouts) != 1:
+            raise ValueError(f"a population has one parameter layout, got {len(layouts)}; split it by architecture")
+        if self.weights_MP.ndim != 2 or self.weights_MP.shape[1] != self.architecture.parameters:
+            raise ValueError(
+                f"weights have shape {tuple(self.weights_MP.shape)}; expected [members, {self.architecture.parameters}]"
+            )
+        if not len(self.members) == len(self.architecture_M) == len(self.weights_MP):
+            raise ValueError(
+                f"{len(self.weights_MP)} weight rows, {len(self.members)} members and "
+                f"{len(self.architecture_M)} architecture indices; these must be equal"
+            )
+
+    def __len__(self) -> int:
+        return len(self.weights_MP)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The first architecture: good for everything that depends on the layout alone."""
+        return self.architectures[0]
+
+    @property
+    def parameters(self) -> int:
+        """P."""
+        return self.architecture.parameters
+
+    def groups(self) -> Iterator[tuple[Architecture, Tensor]]:
+        """Yields each architecture that occurs with the rows that have it (int64)."""
+        for index, architecture in enumerate(self.architectures):
+            rows = torch.nonzero(self.architecture_M == index).flatten()
+            if len(rows):
+                yield architecture, rows
+
+    def require_whole_data_set(self, what: str) -> None:
+        """Raises ``ValueError`` where a member's task is a part of the data set, for ``what`` knows only the whole."""
+        task = next((member.task for member in self.members if member.task), None)
+        if task is not None:
+            raise ValueError(
+                f"{what} measures networks on the whole data set, but some of these tell apart the classes of a task "
+                f"such as {task!r}; allowed: zoos without tasks"
+            )
+
+    def with_weights(self, weights_MP: Tensor) -> Population:
+        """The same rows with other weights: what a decoder returns, ready to be applied to images."""
+        return replace(self, weights_MP=weights_MP)
+
+    def select(self, rows: Sequence[int] | Tensor) -> Population:
+        """The given rows, in the given order."""
+        index = torch.as_tensor(rows, dtype=torch.int64)
+        chosen = index.tolist()
+        return replace(
+            self,
+            weights_MP=self.weights_MP[index],
+            architecture_M=self.architecture_M[index],
+            members=tuple(self.members[row] for row in chosen),
+            epochs=tuple(self.epochs[row] for row in chosen) if self.epochs else (),
+        )
+
+    def logits(self, x: Tensor, weights_MP: Tensor | None = None) -> Tensor:
+        """Applies every row to every example, each with its own architecture; differentiable in the weights.
+
+        Args:
+            x: Examples ``[N, *input_shape]`` in floating point.
+            weights_MP: Used instead of the population's own weights where given.
+
+        Returns:
+            ``logits_MNC``.
+        """
+        weights_MP = self.weights_MP if weights_MP is None else weights_MP
+        groups = list(self.groups())
+        if len(groups) == 1:
+            return groups[0][0].logits(weights_MP, x)
+        parts = [architecture.logits(weights_MP[rows], x) for architecture, rows in groups]
+        order = torch.cat([rows for _, rows in groups])
+        return torch.cat(parts)[torch.argsort(order)]
+
+
+def single_architecture(
+    architecture: Architecture, weights_MP: Tensor, members: Sequence[Member], epochs: Sequence[int] = ()
+) -> Population:
+    """A population whose rows all have one architecture."""
+    return Population(
+        weights_MP=weights_MP,
+        architectures=(architecture,),
+        architecture_M=torch.zeros(len(weights_MP), dtype=torch.int64),
+        members=tuple(members),
+        epochs=tuple(epochs),
+    )
