@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analysis.behaviour import Reference
+from analysis.behavior import Reference
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.headlines import TARGET_AGREEMENT, Headline, headlines, pareto
@@ -24,11 +24,11 @@ from analysis.measurement import BLOCK, CodecResult
 from analysis.rows import LEARNED, Row, best_mean_latent, chosen_families, codec_rows, learned_rows
 from trainables.study_files import StudyRecord
 from zoo.config import to_json
-from zoo.data.images import ImageData
+from zoo.data.examples import Dataset
 from zoo.evaluation import agreement_matrix, predictions
 from zoo.generation.shard_training import one_thread
 from zoo.population import Population
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 from zoo.storage.errors import ZooError
 from zoo.storage.selection import Epochs
 from zoo.storage.zoo import Zoo
@@ -160,7 +160,7 @@ def _on_random(
     results: Sequence[CodecResult],
     rows: Sequence[Row],
     reference: Reference,
-    data: ImageData,
+    data: Dataset,
     like_P: Tensor,
     bootstrap: Bootstrap,
     groups_M: np.ndarray,
@@ -205,7 +205,7 @@ def _summary(
     agreement_MM = agreement_matrix(predictions(reference.population, reference.images)).numpy()
     others = ~np.eye(len(agreement_MM), dtype=bool)
     mlp = training.architecture.is_mlp
-    canonicalised = Reference(raw, reference.images).behaviour(reference.population.weights_MP, "the population")
+    canonicalized = Reference(raw, reference.images).behavior(reference.population.weights_MP, "the population")
     return {
         "zoo": zoo.name,
         "zoo_uri": zoo.uri,
@@ -228,8 +228,8 @@ def _summary(
         "accuracy_max": float(accuracy_M.max()),
         "pairwise_agreement": float(agreement_MM[others].mean()) if others.any() else None,
         "zero_rate_agreement": zero_rate_agreement,
-        "canonicalisation_agreement": float(canonicalised.agree_MN.mean()),
-        "canonicalisation_agreement_shifted": float(canonicalised.agree_shifted_MN.mean()),
+        "canonicalization_agreement": float(canonicalized.agree_MN.mean()),
+        "canonicalization_agreement_shifted": float(canonicalized.agree_shifted_MN.mean()),
         "study": None if study is None else study.name,
         "search": None if study is None else {**study.facts["study"], "seed": study.facts.get("seed")},
         "trials": 0 if study is None else len(study.trials),
@@ -243,7 +243,7 @@ def _evenly(population: Population, count: int) -> Population:
     return population.select(np.linspace(0, len(population) - 1, count).round().astype(int).tolist())
 
 
-def _canonical(population: Population, data: ImageData, like_P: Tensor) -> Population:
+def _canonical(population: Population, data: Dataset, like_P: Tensor) -> Population:
     """Weights on inputs that never occur set to zero, hidden units in the order of those of ``like_P``."""
     population = without_dead_inputs(population, data.train)
     return population.with_weights(align(population.weights_MP, population.architecture, like_P).weights_MP)

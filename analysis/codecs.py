@@ -16,7 +16,7 @@ from trainables.codecs.classical.sz3 import Sz3
 from trainables.codecs.codec import Codec
 from trainables.codecs.function_metric.codec import MetricCodec
 from zoo.config import lookup
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 Setting = Mapping[str, Any]
@@ -38,7 +38,7 @@ class CodecFamily:
     family: str = "classical"
     mlp_only: bool = False
 
-    def codec(self, training: Population, images: Images | None, setting: Setting) -> Codec:
+    def codec(self, training: Population, images: Examples | None, setting: Setting) -> Codec:
         """Fits the codec at one setting."""
         return self.fit(training, images, **setting)
 

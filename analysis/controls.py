@@ -20,9 +20,9 @@ from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.codecs.classical.blocks import LARGEST_FLOAT16, WeightBlocks, require_setting, take
 from trainables.codecs.codec import with_header
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 
 ZERO_RATE = ("mean weights", "constant member", "mean latent", "random network")
 CANDIDATES, CANDIDATE_IMAGES = 600, 500
@@ -64,13 +64,13 @@ class Constant(WeightBlocks):
         return np.tile(self.weights_P, (members, 1))
 
 
-def fit_mean_weights(training: Population, images: Images | None = None) -> Constant:  # noqa: ARG001
+def fit_mean_weights(training: Population, images: Examples | None = None) -> Constant:  # noqa: ARG001
     """The mean of the training members' weights."""
     return Constant.of(training, training.weights_MP.double().mean(0).float(), "mean weights")
 
 
 @torch.no_grad()
-def fit_constant_member(training: Population, images: Images | None = None) -> Constant:
+def fit_constant_member(training: Population, images: Examples | None = None) -> Constant:
     """The training member that agrees most with all of them when it stands in for each, on training images.
 
     A network is decoded into the architecture of the one it stands in for, so a candidate is tried in all of them.
@@ -87,8 +87,8 @@ def fit_constant_member(training: Population, images: Images | None = None) -> C
     return Constant.of(training, candidates.weights_MP[int(agreement_K.argmax())], "constant member")
 
 
-def fit_random_network(training: Population, images: Images | None = None) -> Constant:  # noqa: ARG001
-    """An untrained network: freshly initialised like the first training member."""
+def fit_random_network(training: Population, images: Examples | None = None) -> Constant:  # noqa: ARG001
+    """An untrained network: freshly initialized like the first training member."""
     weights_MP = initial_weights(training.architecture, training.members[:1])
     return Constant.of(training, weights_MP[0], "random network")
 
@@ -116,12 +116,12 @@ class Index(WeightBlocks):
     """
 
     known: Population
-    images: Images
+    images: Examples
     tables: dict[Architecture, Tensor] = field(default_factory=dict, repr=False)
     name: str = "index"
 
     @classmethod
-    def fit(cls, training: Population, images: Images | None = None, *, known: int) -> Index:
+    def fit(cls, training: Population, images: Examples | None = None, *, known: int) -> Index:
         """Keeps training members spread evenly over the population.
 
         Args:
@@ -170,7 +170,7 @@ class Index(WeightBlocks):
 
     @torch.no_grad()
     def _nearest(self, architecture: Architecture, weights_MP: Tensor) -> Tensor:
-        """For each network the known one of least divergence: maximises Σ p·log q over images and classes."""
+        """For each network the known one of least divergence: maximizes Σ p·log q over images and classes."""
         if architecture not in self.tables:
             parts = self.known.weights_MP.split(max(1, AT_ONCE // (len(self.images) * architecture.classes)))
             logits = (architecture.logits(part, self.images.inputs) for part in parts)

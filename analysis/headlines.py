@@ -30,7 +30,7 @@ class Headline:
             quality; ``None`` where it never does, where no such codec gets there, or where it shares nothing itself.
         rivals: How many codecs without a shared part were measured.
         rival: The best of them at that quality; ``None`` where none reaches it.
-        bd_rate: Bjøntegaard difference in rate to uniform quantisation at equal KL divergence, per cent.
+        bd_rate: Bjøntegaard difference in rate to uniform quantization at equal KL divergence, per cent.
     """
 
     codec: str

@@ -1,4 +1,4 @@
-"""What a codec costs and what it keeps: real bytes, and behaviour on held-out members and images.
+"""What a codec costs and what it keeps: real bytes, and behavior on held-out members and images.
 
 Shape letters: M members, P parameters, N images, S fits of one setting that differ in their seed.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.behaviour import Reference
+from analysis.behavior import Reference
 from analysis.intervals import Bootstrap
 from trainables.codecs.codec import Codec
 from zoo.population import Population
@@ -202,9 +202,9 @@ def measure(
     name = fits[0].name if name is None else name
     population, bootstrap = reference.population, bootstrap or Bootstrap()
     coded = [code(fit, population) for fit in fits]
-    behaviours = [reference.behaviour(part.weights_MP, f"codec {name!r} ({setting})") for part in coded]
+    behaviors = [reference.behavior(part.weights_MP, f"codec {name!r} ({setting})") for part in coded]
     agree_SMN, correct_SMN, kl_SMN, shifted_SMN = (
-        np.stack([getattr(behaviour, field) for behaviour in behaviours])
+        np.stack([getattr(behavior, field) for behavior in behaviors])
         for field in ("agree_MN", "correct_MN", "kl_MN", "agree_shifted_MN")
     )
     lost_SMN = reference.correct_MN.astype(np.int8) - correct_SMN.astype(np.int8)

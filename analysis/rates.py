@@ -1,4 +1,4 @@
-"""Rates: amortisation of what is shared, Pareto envelopes, rates at a stated quality, Bjøntegaard differences."""
+"""Rates: amortization of what is shared, Pareto envelopes, rates at a stated quality, Bjøntegaard differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.interpolate import PchipInterpolator
 from trainables.study_files import pareto_rows
 
 FLOAT_BITS = 32
-AMORTISED_OVER = (1, 1_000, 10_000, 100_000, math.inf)
+AMORTIZED_OVER = (1, 1_000, 10_000, 100_000, math.inf)
 
 
 def total_bits_per_weight(
@@ -36,10 +36,10 @@ def compression_ratio(total: float) -> float:
     return FLOAT_BITS / total if total > 0 else math.inf
 
 
-def amortisation(code_bits_per_weight: float, shared_bytes: int | float, parameters: int) -> dict[str, float]:
-    """``total_bits_per_weight`` and ``compression_ratio`` at each N of ``AMORTISED_OVER``, a column each."""
+def amortization(code_bits_per_weight: float, shared_bytes: int | float, parameters: int) -> dict[str, float]:
+    """``total_bits_per_weight`` and ``compression_ratio`` at each N of ``AMORTIZED_OVER``, a column each."""
     columns: dict[str, float] = {}
-    for models in AMORTISED_OVER:
+    for models in AMORTIZED_OVER:
         name = "inf" if math.isinf(models) else f"{models:.0f}"
         total = total_bits_per_weight(code_bits_per_weight, shared_bytes, parameters, models)
         columns[f"total_bits_per_weight_{name}"] = total

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from analysis.behaviour import Reference
+from analysis.behavior import Reference
 from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
 from analysis.controls import ZERO_RATE, fit_mean_latent
 from analysis.intervals import Bootstrap
@@ -22,7 +22,7 @@ from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
 from zoo.architecture import Architecture
-from zoo.data.images import ImageData
+from zoo.data.examples import Dataset
 from zoo.population import Population
 from zoo.storage.errors import ZooError
 
@@ -73,7 +73,7 @@ def chosen_families(codecs: Sequence[str] | None, architecture: Architecture) ->
     return {name: find_codec(name) for name in [*names, *(name for name in ZERO_RATE if name in CODECS)]}
 
 
-def codec_rows(families: dict[str, CodecFamily], training: Population, data: ImageData) -> list[Row]:
+def codec_rows(families: dict[str, CodecFamily], training: Population, data: Dataset) -> list[Row]:
     """A row for each setting of each codec."""
     return [
         Row(
@@ -132,7 +132,7 @@ def best_mean_latent(learned: Sequence[Row], training: Population, reference: Re
                 raise TypeError(f"trial {row.trial} has a {type(codec).__name__}; expected a LearnedCodec")
             constant = fit_mean_latent(codec, training)
             weights_MP = torch.from_numpy(constant.weights_P).expand(len(reference.population), -1)
-            agreement = float(reference.behaviour(weights_MP, f"trial {row.trial}").agree_MN.mean())
+            agreement = float(reference.behavior(weights_MP, f"trial {row.trial}").agree_MN.mean())
             found.append((agreement, row.trial, constant))
     _, trial, constant = max(found, key=lambda entry: entry[0])
     return Row(name=constant.name, setting="", family="control", fit=partial(_same, constant), trial=trial)

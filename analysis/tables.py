@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis.measurement import CodecResult
-from analysis.rates import amortisation
+from analysis.rates import amortization
 from zoo.storage.store import Store
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ TABLES = "tables"
 
 
 def results_frame(results: Sequence[CodecResult]) -> pd.DataFrame:
-    """One row a result with its rates at every N of the amortisation, without what there is for each member."""
+    """One row a result with its rates at every N of the amortization, without what there is for each member."""
     rows = [
-        result.row() | amortisation(result.code_bits_per_weight, result.shared_bytes, result.parameters)
+        result.row() | amortization(result.code_bits_per_weight, result.shared_bytes, result.parameters)
         for result in results
     ]
     frame = pd.DataFrame(rows)

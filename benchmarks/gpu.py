@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 
 from zoo.architecture import Architecture, Conv, Linear, cnn_2464, cnn_4970, mlp
-from zoo.data import Images, load_dataset
+from zoo.data import Examples, load_dataset
 from zoo.population import Member
 from zoo.training.backend import choose_backend
 from zoo.training.train import train_population
@@ -93,15 +93,15 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def mnist_like(count: int) -> Images:
+def mnist_like(count: int) -> Examples:
     """Digits enlarged to 28×28: the speed depends on shapes alone, and they need no download."""
     digits = load_dataset("digits").train
     pixels = F.interpolate(digits.pixels.float(), size=28, mode="bilinear").round().to(torch.uint8)
     repeat = -(-count // len(digits))
-    return Images(pixels.repeat(repeat, 1, 1, 1)[:count], digits.labels.repeat(repeat)[:count], digits.scale)
+    return Examples(pixels.repeat(repeat, 1, 1, 1)[:count], digits.labels.repeat(repeat)[:count], digits.scale)
 
 
-def measure(case: Case, count: int, images: Images, epochs: int, device: torch.device) -> dict[str, float | str]:
+def measure(case: Case, count: int, images: Examples, epochs: int, device: torch.device) -> dict[str, float | str]:
     """Trains one population for one epoch and for more."""
     members = [Member(id=i, seed=i, batch_size=case.batch, order_seed=i // BLOCK) for i in range(count)]
 

@@ -34,9 +34,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.architecture import Architecture, Conv, Linear, cnn_2464, cnn_4970, mlp
-from zoo.data import Images, load_dataset
+from zoo.data import Examples, load_dataset
 from zoo.population import Member
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 from zoo.training.train import train_population
 
 LEARNING_RATE = 1e-3
@@ -64,13 +64,13 @@ class Case:
     few: int
 
     @property
-    def data(self) -> Images:
+    def data(self) -> Examples:
         """Digits, enlarged where the network is for 28×28: speed depends on shapes alone, and they need no download."""
         digits = load_dataset("digits").train
         pixels = F.interpolate(digits.pixels.float(), size=self.architecture.input_shape[1:], mode="bilinear")
         repeat = -(-self.images // len(digits))
         rows = torch.arange(len(digits)).repeat(repeat)[: self.images]
-        return Images(pixels.round().to(torch.uint8)[rows], digits.labels[rows], digits.scale)
+        return Examples(pixels.round().to(torch.uint8)[rows], digits.labels[rows], digits.scale)
 
     @property
     def steps(self) -> int:
@@ -112,7 +112,7 @@ def members_of(case: Case, count: int, block: int) -> list[Member]:
     ]
 
 
-def plain_loop(case: Case, data: Images, **adam: bool) -> Iterator[Tensor]:
+def plain_loop(case: Case, data: Examples, **adam: bool) -> Iterator[Tensor]:
     """The ordinary loop: one module, one optimizer, one minibatch at a time."""
     x, y = data.inputs, data.labels
     start = initial_weights(case.architecture, members_of(case, case.few, 1))
@@ -127,7 +127,7 @@ def plain_loop(case: Case, data: Images, **adam: bool) -> Iterator[Tensor]:
         yield case.architecture.from_module(module)
 
 
-def vmapped(case: Case, data: Images, count: int) -> Tensor:
+def vmapped(case: Case, data: Examples, count: int) -> Tensor:
     """``torch.func.vmap`` over members that share their minibatches, with a hand-written Adam."""
     x, y = data.inputs, data.labels
     architecture = case.architecture
@@ -158,7 +158,7 @@ def consume(iterator: Iterator[object]) -> None:
         pass
 
 
-def train(case: Case, data: Images, count: int, block: int, backend: str) -> None:
+def train(case: Case, data: Examples, count: int, block: int, backend: str) -> None:
     """``train_population``, from members to their trained weights."""
     consume(
         train_population(
@@ -172,7 +172,7 @@ def train(case: Case, data: Images, count: int, block: int, backend: str) -> Non
     )
 
 
-def methods(case: Case, data: Images) -> dict[str, tuple[int, Callable[[], object]]]:
+def methods(case: Case, data: Examples) -> dict[str, tuple[int, Callable[[], object]]]:
     """By name: how many members a run trains, and the run."""
     torch_backend = "closed-form" if case.architecture.is_mlp else "autograd"
     many = case.population

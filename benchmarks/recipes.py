@@ -31,8 +31,8 @@ import numpy as np
 import torch
 from torchvision import datasets
 
-from zoo.data.images import ImageData, split_images
-from zoo.data.vision import data_root, grey
+from zoo.data.examples import Dataset, split_examples
+from zoo.data.vision import data_root
 from zoo.generation.build import commit, plan_generation
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
@@ -67,7 +67,7 @@ class FirstBatch(datasets.CIFAR10):
     train_list = datasets.CIFAR10.train_list[:1]
 
 
-def first_batch(*, gray: bool = False) -> ImageData:
+def first_batch(*, gray: bool = False) -> Dataset:
     """The 10 000 images of CIFAR-10's first training batch, 1 000 of them for validation, and its test images.
 
     Raises:
@@ -80,16 +80,16 @@ def first_batch(*, gray: bool = False) -> ImageData:
         raise FileNotFoundError(f"CIFAR-10's data_batch_1 and test_batch are not under {root}") from error
     pixels, test_pixels = (part.data.transpose(0, 3, 1, 2) for part in parts)
     if gray:
-        pixels, test_pixels = grey(pixels), grey(test_pixels)
+        pixels, test_pixels = gray(pixels), gray(test_pixels)
     labels, test_labels = (np.asarray(part.targets) for part in parts)
-    return split_images(
+    return split_examples(
         "cifar10-batch-1", pixels, labels, classes=10, scale=1 / 255, validation=1000, test_pixels=test_pixels,
         test_labels=test_labels,
     )  # fmt: skip
 
 
-def first_batch_gray() -> ImageData:
-    """The same in shades of grey."""
+def first_batch_gray() -> Dataset:
+    """The same in shades of gray."""
     return first_batch(gray=True)
 
 
@@ -143,7 +143,7 @@ def row(name: str, zoo: Zoo, where: str) -> dict[str, Any]:
         "test_accuracy_sd": finite.test_accuracy.std(),
         "test_accuracy_min": finite.test_accuracy.min(),
         "test_accuracy_max": finite.test_accuracy.max(),
-        "generalisation_gap_pp": 100 * finite.generalisation_gap.mean(),
+        "generalization_gap_pp": 100 * finite.generalization_gap.mean(),
         "cpu_s_per_member_epoch": seconds,
         "cpu_h_of_all": seconds * recipe.epochs * recipe.members / 3600,
         "content_sha256": zoo.content_sha256[:16],
@@ -161,7 +161,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             f"| {' to '.join(f'{count:,}' for count in each['parameters'])} | {each['epochs']} "
             f"| {100 * each['test_accuracy_mean']:.1f} ± {100 * each['test_accuracy_sd']:.1f} "
             f"| {100 * each['test_accuracy_min']:.1f}, {100 * each['test_accuracy_max']:.1f} "
-            f"| {each['generalisation_gap_pp']:.1f} | {each['cpu_s_per_member_epoch']:.2g} "
+            f"| {each['generalization_gap_pp']:.1f} | {each['cpu_s_per_member_epoch']:.2g} "
             f"| {each['cpu_h_of_all']:.1f} |"
         )
 

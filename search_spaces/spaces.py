@@ -46,14 +46,14 @@ def any_autoencoder(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, 
     """Everything that can be chosen, for long studies; arguments as for :func:`neuron_autoencoder`."""
     suggested = {
         "family": trial.suggest_categorical("family", ["neuron", "mlp"]),
-        "view": trial.suggest_categorical("view", ["input_metric", "standardised", "flat"]),
+        "view": trial.suggest_categorical("view", ["input_metric", "standardized", "flat"]),
         "canonical": trial.suggest_categorical("canonical", ["aligned", "sorted", "given"]),
         "gain": trial.suggest_categorical("gain", [True, False]),
         "linear_path": trial.suggest_categorical("linear_path", [True, False]),
-        "bottleneck": trial.suggest_categorical("bottleneck", ["quantised", "gaussian", "identity"]),
+        "bottleneck": trial.suggest_categorical("bottleneck", ["quantized", "gaussian", "identity"]),
         "latent": trial.suggest_int("latent", 8, 256, log=True),
         "bits_per_latent": trial.suggest_float("bits_per_latent", 0.5, 6.0),
-        "behaviour_loss": trial.suggest_float("behaviour_loss", 0.1, 10.0, log=True),
+        "behavior_loss": trial.suggest_float("behavior_loss", 0.1, 10.0, log=True),
         "logit_spread": trial.suggest_float("logit_spread", 1.0, 8.0, log=True),
     }
     return complete({**suggested, **_shape(trial), **_fitting(trial, 1e-4, 1e-2)}, settings)
@@ -61,7 +61,7 @@ def any_autoencoder(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, 
 
 def _bottleneck(trial: BaseTrial) -> dict[str, Any]:
     # The identity's 16 bits a latent are never on the front.
-    return {"bottleneck": trial.suggest_categorical("bottleneck", ["quantised", "gaussian"])}
+    return {"bottleneck": trial.suggest_categorical("bottleneck", ["quantized", "gaussian"])}
 
 
 def _shape(trial: BaseTrial) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _shape(trial: BaseTrial) -> dict[str, Any]:
 
 
 def _fitting(trial: BaseTrial, slowest: float, fastest: float) -> dict[str, Any]:
-    # The behavioural loss has weight 1 unless a space says otherwise: only ratios matter to Adam.
+    # The behavioral loss has weight 1 unless a space says otherwise: only ratios matter to Adam.
     return {
         "weight_loss": trial.suggest_float("weight_loss", 0.03, 1.0, log=True),
         "rate_loss": trial.suggest_float("rate_loss", 0.03, 2.0, log=True),

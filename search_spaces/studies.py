@@ -24,7 +24,7 @@ class Study:
     Attributes:
         name: Name of the study.
         space: A name in ``SPACES`` or ``module:attribute``.
-        metrics: What is optimised: keys of ``AutoencoderFit.validate``.
+        metrics: What is optimized: keys of ``AutoencoderFit.validate``.
         modes: "min" or "max" for each.
         shared_bytes_limit: Most bytes that a receiver may have to hold.
         trials: How many autoencoders to try.

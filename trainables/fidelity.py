@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.evaluation import examples_at_once
 from zoo.population import Population
 
@@ -43,8 +43,8 @@ def sharpness(logits_MNC: Tensor, spread: float) -> Tensor:
     """
     if not spread:
         return torch.ones(len(logits_MNC), 1, 1)
-    centred_MNC = logits_MNC - logits_MNC.mean(-1, keepdim=True)
-    return spread / centred_MNC.square().mean((1, 2), keepdim=True).sqrt().clamp_min(SMALLEST_SPREAD)
+    centered_MNC = logits_MNC - logits_MNC.mean(-1, keepdim=True)
+    return spread / centered_MNC.square().mean((1, 2), keepdim=True).sqrt().clamp_min(SMALLEST_SPREAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Fidelity:
 
 
 @torch.no_grad()
-def measure(original: Population, reconstructed_MP: Tensor, images: Images) -> Fidelity:
+def measure(original: Population, reconstructed_MP: Tensor, images: Examples) -> Fidelity:
     """Compares networks with their reconstructions on all images, in pieces of bounded memory."""
     reconstructed = original.with_weights(reconstructed_MP)
     sums = torch.zeros(4, len(original), dtype=torch.float64)

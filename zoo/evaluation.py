@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.training.lanes import LanesBackend
 from zoo.training.lanes import logits as lanes_logits
@@ -49,7 +49,7 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(population: Population, images: Images) -> Evaluation:
+def evaluate(population: Population, images: Examples) -> Evaluation:
     """Measures every member on all images, in pieces of bounded memory.
 
     Raises:
@@ -66,7 +66,7 @@ def evaluate(population: Population, images: Images) -> Evaluation:
     gap_MB = torch.zeros(members, CALIBRATION_BINS, dtype=torch.float64)
     for rows, span, logits_MNC in _applied(population, images):
         labels = images.labels[span]
-        # With examples last, reductions over classes are vectorised, other than torch's argmax.
+        # With examples last, reductions over classes are vectorized, other than torch's argmax.
         logits_MCN = logits_MNC.transpose(1, 2).contiguous()
         is_largest_MCN = logits_MCN == logits_MCN.amax(1, keepdim=True)
         right_MN = ((is_largest_MCN * first_C[:, None]).amax(1) == first_C[labels]).float()
@@ -89,7 +89,7 @@ def evaluate(population: Population, images: Images) -> Evaluation:
 
 
 @torch.no_grad()
-def predictions(population: Population, images: Images) -> Tensor:
+def predictions(population: Population, images: Examples) -> Tensor:
     """The class that each member predicts for each image: ``predicted_MN`` int64; of one that diverged, any."""
     predicted_MN = torch.empty(len(population), len(images), dtype=torch.int64)
     for rows, span, logits_MNC in _applied(population, images):
@@ -120,7 +120,7 @@ def _examples_at_once(architecture: Architecture, members: int) -> int:
     return max(1, OUTPUTS_AT_ONCE // (members * largest))
 
 
-def _applied(population: Population, images: Images) -> Iterator[tuple[Tensor, slice, Tensor]]:
+def _applied(population: Population, images: Examples) -> Iterator[tuple[Tensor, slice, Tensor]]:
     """Applies all members to all images, some at a time: yields (rows int64, which images, ``logits_MNC``).
 
     The kernel of ``zoo.training.lanes`` is several times faster than torch on convolutions, and on MLPs where it has
@@ -134,7 +134,7 @@ def _applied(population: Population, images: Images) -> Iterator[tuple[Tensor, s
             size = _examples_at_once(architecture, LANES if in_lanes else len(rows))
             for start in range(0, len(images), size):
                 span = slice(start, min(start + size, len(images)))
-                part = Images(images.pixels[span], images.labels[span], images.scale)
+                part = Examples(images.pixels[span], images.labels[span], images.scale)
                 yield (
                     rows,
                     span,

@@ -11,7 +11,7 @@ from numpy.random.bit_generator import ISeedSequence
 class Purpose(IntEnum):
     """What a stream is for; streams of different purposes are independent."""
 
-    INITIALISATION = 1
+    INITIALIZATION = 1
     ORDER = 2
     SUBSET = 3
     DROPOUT = 4

@@ -9,7 +9,7 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from analysis.card.behaviour import AgreementFacts, BehaviourFacts
+from analysis.card.behavior import AgreementFacts, BehaviorFacts
 from analysis.card.distributions import Distribution, Histogram
 from analysis.card.hyperparameters import HyperParameter
 from analysis.card.record import EpochFacts, FinalFacts
@@ -17,8 +17,8 @@ from analysis.card.splits import TaskFacts
 from analysis.card.traces import (
     BLUE,
     COLUMNS,
+    GRAY,
     GREEN,
-    GREY,
     ORANGE,
     PERCENT,
     PURPLE,
@@ -37,9 +37,9 @@ from analysis.card.verdicts import DIVERSE_AGREEMENT
 from analysis.card.weights import DistanceFacts, LayoutFacts
 from analysis.report.figures import base_layout
 
-PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#c9a227", "#d1495b", "#4fb0c6", "#7a9e3d", "#b5838d", GREY)
-SPLIT_COLOURS = {"train": ORANGE, "validation": GREEN, "test": BLUE}
-DOTTED = {"color": GREY, "width": 1, "dash": "dot"}
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#c9a227", "#d1495b", "#4fb0c6", "#7a9e3d", "#b5838d", GRAY)
+SPLIT_COLORS = {"train": ORANGE, "validation": GREEN, "test": BLUE}
+DOTTED = {"color": GRAY, "width": 1, "dash": "dot"}
 LEGEND_ABOVE = {"legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, "margin": {"t": 40}}
 HEAT = [[0, "#20406b"], [0.35, "#2f78a8"], [0.65, "#59b39a"], [0.85, "#c8d96f"], [1, "#fff3a6"]]
 
@@ -52,12 +52,12 @@ def over_epochs(epochs: Sequence[EpochFacts], metric: str) -> go.Figure:
         metric: "accuracy" or "loss".
     """
     figure = go.Figure()
-    for split, colour in SPLIT_COLOURS.items():
+    for split, color in SPLIT_COLORS.items():
         found = [(facts.epoch, facts.metrics[f"{split}_{metric}"]) for facts in epochs]
         add_band(
             figure,
             [(epoch, values) for epoch, values in found if values.count],
-            colour,
+            color,
             f"{split} images",
             band=split == "test",
         )
@@ -74,8 +74,8 @@ def over_epochs(epochs: Sequence[EpochFacts], metric: str) -> go.Figure:
 def final_accuracy(final: FinalFacts) -> go.Figure:
     """Accuracy of last snapshots on training, validation and test images."""
     figure = go.Figure()
-    for split, colour in SPLIT_COLOURS.items():
-        add_outline(figure, final.histograms[f"{split}_accuracy"], colour, f"{split} images", filled=split == "test")
+    for split, color in SPLIT_COLORS.items():
+        add_outline(figure, final.histograms[f"{split}_accuracy"], color, f"{split} images", filled=split == "test")
     figure.update_layout(base_layout(340), hovermode="x")
     figure.update_layout(LEGEND_ABOVE)
     # Below all members it would press them to the edge. All accuracies have the same edges.
@@ -159,9 +159,9 @@ def effects(varying: Sequence[HyperParameter]) -> go.Figure:
     return figure
 
 
-def class_accuracy(behaviour: BehaviourFacts) -> go.Figure:
+def class_accuracy(behavior: BehaviorFacts) -> go.Figure:
     """Accuracy by class."""
-    groups = {str(facts.label): facts.accuracy for facts in behaviour.classes}
+    groups = {str(facts.label): facts.accuracy for facts in behavior.classes}
     return _boxes(groups, 300, "class", "accuracy on its images")
 
 
@@ -227,7 +227,7 @@ def tensor_histograms(layout: LayoutFacts) -> go.Figure:
     for place, facts in enumerate(shown):
         row, column = divmod(place, COLUMNS)
         part = go.Figure()
-        add_outline(part, facts.histogram, BLUE if facts.trainable else GREY, "entries", filled=True, share=True)
+        add_outline(part, facts.histogram, BLUE if facts.trainable else GRAY, "entries", filled=True, share=True)
         figure.add_traces(part.data, rows=[row + 1], cols=[column + 1])
     set_style(figure, 40 + 190 * rows)
     figure.update_yaxes(tickformat=PERCENT, rangemode="tozero", nticks=4)
@@ -259,8 +259,8 @@ def distances(facts: DistanceFacts) -> go.Figure:
 def _pairs(parts: Mapping[str, Histogram], height: int, title: str, mark: float) -> go.Figure:
     """Histograms over pairs of members, one on the other; a line marks a value."""
     figure = go.Figure()
-    for (name, histogram), colour in zip(parts.items(), (BLUE, ORANGE), strict=False):
-        add_outline(figure, histogram, colour, name, filled=True, share=True)
+    for (name, histogram), color in zip(parts.items(), (BLUE, ORANGE), strict=False):
+        add_outline(figure, histogram, color, name, filled=True, share=True)
     figure.add_vline(x=mark, line=DOTTED)
     figure.update_layout(base_layout(height), hovermode="x")
     figure.update_layout(LEGEND_ABOVE)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.card.behaviour import BehaviourFacts, behaviour
+from analysis.card.behavior import BehaviorFacts, behavior
 from analysis.card.distributions import distribution, even_edges, evenly_spaced, histogram
 from analysis.card.hyperparameters import hyper_parameters, imported_columns
 from analysis.card.layouts import SECTIONS, sampled_layouts
@@ -33,7 +33,7 @@ from analysis.card.verdicts import Evidence, limits, uses
 from analysis.card.weights import in_words
 from analysis.card.words import attribute_words, object_words
 from zoo.config import canonical_json, to_json
-from zoo.data import ImageData
+from zoo.data import Dataset
 from zoo.data.tasks import task_labels
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import shard_path
@@ -42,7 +42,7 @@ from zoo.storage.shards import open_shard, read_header
 from zoo.storage.zoo import Zoo
 
 MEMBERS, IMAGES = 400, 2000
-ACCURACIES, GAP = tuple(f"{split}_accuracy" for split in SPLITS), "generalisation_gap"
+ACCURACIES, GAP = tuple(f"{split}_accuracy" for split in SPLITS), "generalization_gap"
 ACCURACY_BINS = 50
 # Where recipes and what is said of them stand.
 RECIPE_PACKAGE = "zoo.recipes"
@@ -85,10 +85,10 @@ def make_card(
     sample = np.sort(np.random.default_rng(seed).choice(len(zoo), min(members, len(zoo)), replace=False))
     progress(f"read {len(sample)} of {len(zoo)} members")
     sampled = sampled_layouts(zoo, table, sample)
-    found: BehaviourFacts | None = None
+    found: BehaviorFacts | None = None
     if data is not None and sampled.last:
         progress("apply them to test images")
-        found = behaviour(sampled.last, sampled.one, data.test, data.classes, images)
+        found = behavior(sampled.last, sampled.one, data.test, data.classes, images)
     elif data is not None:
         unmeasured = "all members of the sample have diverged."
     varying, constant = hyper_parameters(table.last, _extra(zoo, table))
@@ -114,7 +114,7 @@ def make_card(
         shared=shared_facts(table.last),
         tasks=task_facts(table.last),
         memorisation=memorisation_facts(table.last),
-        behaviour=found,
+        behavior=found,
         unmeasured=unmeasured,
         layouts=sampled.layouts,
         uses=(),
@@ -124,7 +124,7 @@ def make_card(
     return replace(card, uses=uses(evidence), limits=limits(evidence))
 
 
-def _dataset(zoo: Zoo) -> tuple[ImageData | None, str]:
+def _dataset(zoo: Zoo) -> tuple[Dataset | None, str]:
     """The data set, or why it is not to be had: then the card goes without what is measured on images."""
     try:
         return zoo.dataset(), ""
@@ -160,7 +160,7 @@ def _identity(zoo: Zoo, table: ZooTable) -> Identity:
     )
 
 
-def _provenance(zoo: Zoo, data: ImageData | None) -> Provenance:
+def _provenance(zoo: Zoo, data: Dataset | None) -> Provenance:
     recipe = zoo.recipe
     value = to_json(recipe)
     meanings = attribute_words(type(recipe))
@@ -194,7 +194,7 @@ def _trained(zoo: Zoo) -> tuple[TrainedFacts, ...]:
     return tuple(TrainedFacts(environment=environment, shards=shards) for environment, shards in found.values())
 
 
-def _final(table: ZooTable, data: ImageData | None) -> FinalFacts:
+def _final(table: ZooTable, data: Dataset | None) -> FinalFacts:
     accuracy_M = table.last["test_accuracy"].to_numpy(dtype=np.float64)
     histograms = {}
     accuracies = even_edges(table.last[list(ACCURACIES)].to_numpy(dtype=np.float64), ACCURACY_BINS)
@@ -213,7 +213,7 @@ def _final(table: ZooTable, data: ImageData | None) -> FinalFacts:
     )
 
 
-def _guessing(table: ZooTable, data: ImageData | None) -> np.ndarray | None:
+def _guessing(table: ZooTable, data: Dataset | None) -> np.ndarray | None:
     """Test accuracy that always naming the commonest class of a member's task reaches, plus two standard errors."""
     if data is None:
         return None
@@ -244,7 +244,7 @@ def _evidence(card: Card, table: ZooTable) -> Evidence:
         shared=card.shared,
         tasks=card.tasks,
         memorisation=card.memorisation,
-        behaviour=card.behaviour,
+        behavior=card.behavior,
         unmeasured=card.unmeasured,
         layouts=card.layouts,
     )

@@ -59,9 +59,9 @@ def _figures(card: Card) -> dict[str, go.Figure]:
         ),
         "final": (known, lambda: charts.final_accuracy(card.final)),
         "gap": (
-            sum(card.final.histograms["generalisation_gap"].counts) > 0,
+            sum(card.final.histograms["generalization_gap"].counts) > 0,
             lambda: charts.members_by(
-                card.final.histograms["generalisation_gap"], "generalisation gap (training − test accuracy)", zero=True
+                card.final.histograms["generalization_gap"], "generalization gap (training − test accuracy)", zero=True
             ),
         ),
         "frequencies": (_chosen(card), lambda: charts.frequencies(card.varying)),
@@ -73,8 +73,8 @@ def _figures(card: Card) -> dict[str, go.Figure]:
         "tasks": (len(card.tasks) > 0, lambda: charts.task_accuracy(card.tasks)),
     }
     figures = {name: make() for name, (shown, make) in makers.items() if shown}
-    if card.behaviour is not None:
-        facts = card.behaviour
+    if card.behavior is not None:
+        facts = card.behavior
         figures["classes"] = charts.class_accuracy(facts)
         figures["calibration"] = charts.members_by(facts.calibration_histogram, "expected calibration error")
         if facts.agreement and facts.agreement[0].pairs:
@@ -106,7 +106,7 @@ def _context(card: Card, made_on: datetime.date, shown: set[str]) -> dict[str, A
         "constant": {name: _text(value) for name, value in card.constant.items()},
         "epochs": epoch_table(card.epochs),
         "several_epochs": len(card.epochs) > 1,
-        "behaviour": card.behaviour,
+        "behavior": card.behavior,
         "agreement_words": _agreement_words(card),
         "matrix_words": _matrix_words(card),
         "diverse": f"{100 * DIVERSE_AGREEMENT:.0f} %",
@@ -136,7 +136,7 @@ def _context(card: Card, made_on: datetime.date, shown: set[str]) -> dict[str, A
 
 
 def _how_measured(card: Card) -> str:
-    images = card.behaviour.images if card.behaviour else card.sample.images
+    images = card.behavior.images if card.behavior else card.sample.images
     return (
         f"Counts, accuracies and losses are those of all {count(card.identity.snapshots)} snapshots. Calibration,"
         f" accuracy by class, agreement, weights and distances are measured on {_sampled(card)} and at most"
@@ -173,7 +173,7 @@ def _contents(card: Card) -> list[tuple[str, str]]:
         ("uses", "What it is good for"),
         ("varies", "What varies"),
         ("training", "Accuracy and loss"),
-        *([("behaviour", "Behaviour")] if card.behaviour else []),
+        *([("behavior", "Behavior")] if card.behavior else []),
         ("weights", "Weights"),
         ("splits", "Splits"),
         *([("tasks", "Tasks")] if card.tasks else []),
@@ -185,7 +185,7 @@ def _contents(card: Card) -> list[tuple[str, str]]:
 def _agreement_words(card: Card) -> list[str]:
     """A sentence on each measure of agreement."""
     found = []
-    for facts in card.behaviour.agreement if card.behaviour else ():
+    for facts in card.behavior.agreement if card.behavior else ():
         mean, sd = facts.agreement.mean, facts.accuracy.sd
         if mean is None or sd is None or facts.accuracy.mean is None:
             continue
@@ -198,7 +198,7 @@ def _agreement_words(card: Card) -> list[str]:
 
 
 def _matrix_words(card: Card) -> str:
-    facts = card.behaviour.agreement[-1] if card.behaviour and card.behaviour.agreement else None
+    facts = card.behavior.agreement[-1] if card.behavior and card.behavior.agreement else None
     if facts is None:
         return ""
     return f"{SNAPSHOTS[facts.snapshots]}, of {count(len(facts.matrix_members))} members by rising accuracy."

@@ -46,7 +46,7 @@ def hyper_parameter_table(varying: Sequence[HyperParameter], members: int) -> Ta
 
 def epoch_table(epochs: Sequence[EpochFacts]) -> Table:
     """A row for each epoch."""
-    shares = ("train_accuracy", "validation_accuracy", "test_accuracy", "generalisation_gap")
+    shares = ("train_accuracy", "validation_accuracy", "test_accuracy", "generalization_gap")
     losses = ("train_loss", "test_loss")
     columns = (
         *map(_number, ("epoch", "snapshots", "diverged")),

@@ -53,7 +53,7 @@ def header_facts(card: Card) -> list[dict[str, str]]:
             else f"from {100 * last.minimum:.1f} to {100 * (last.maximum or 0):.1f} %, last epoch",
         ),
     ]
-    for entry in (card.behaviour.agreement if card.behaviour else ())[-1:]:
+    for entry in (card.behavior.agreement if card.behavior else ())[-1:]:
         if entry.agreement.mean is not None:
             what = "one snapshot a member" if entry.snapshots == "one" else "last snapshots"
             facts.append(("Pairwise agreement", f"{100 * entry.agreement.mean:.1f} %", what))

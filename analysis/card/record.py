@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.card.behaviour import BehaviourFacts
+from analysis.card.behavior import BehaviorFacts
 from analysis.card.distributions import Distribution, Histogram
 from analysis.card.hyperparameters import HyperParameter
 from analysis.card.splits import MemorisationFacts, SharedFacts, SplitFacts, TaskFacts
@@ -110,7 +110,7 @@ class FinalFacts:
 
     Attributes:
         members: How many.
-        histograms: Of each accuracy, and of the generalisation gap.
+        histograms: Of each accuracy, and of the generalization gap.
         chance_accuracy: What guessing reaches, with two standard errors; of several tasks, the highest.
         chance_share: Share of members that reach no more, each in its own task.
     """
@@ -160,7 +160,7 @@ class Card:
     shared: tuple[SharedFacts, ...]
     tasks: tuple[TaskFacts, ...]
     memorisation: MemorisationFacts | None
-    behaviour: BehaviourFacts | None
+    behavior: BehaviorFacts | None
     unmeasured: str
     layouts: tuple[LayoutFacts, ...]
     uses: tuple[Use, ...]

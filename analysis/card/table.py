@@ -17,7 +17,7 @@ from analysis.card.record import EpochFacts
 from zoo.storage.rows import METRIC_COLUMNS
 from zoo.storage.zoo import Zoo
 
-METRICS = (*METRIC_COLUMNS, "generalisation_gap")
+METRICS = (*METRIC_COLUMNS, "generalization_gap")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What charts of a card are put together from: outlines of histograms, bands, boxes, panels.
 
-Colours stand on light and dark ground; the page sets text and grid.
+Colors stand on light and dark ground; the page sets text and grid.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from analysis.card.hyperparameters import HyperParameter
 from analysis.card.weights import ARROW
 from analysis.report.figures import base_layout
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#3f83c9", "#d9822b", "#2a9d8f", "#9a6bc9", "#8391a0"
+BLUE, ORANGE, GREEN, PURPLE, GRAY = "#3f83c9", "#d9822b", "#2a9d8f", "#9a6bc9", "#8391a0"
 COLUMNS = 3
 # Characters of a label on an axis.
 LONGEST_LABEL = 22
@@ -29,7 +29,7 @@ PERCENT = ".1~%"
 
 
 def add_band(
-    figure: go.Figure, found: Sequence[tuple[int, Distribution]], colour: str, name: str, *, band: bool = True
+    figure: go.Figure, found: Sequence[tuple[int, Distribution]], color: str, name: str, *, band: bool = True
 ) -> None:
     """A median line and, behind it, the range of 90 %."""
     if not found:
@@ -40,7 +40,7 @@ def add_band(
             x=[*x, *reversed(x)],
             y=[*(values.p95 for _, values in found), *(values.p5 for _, values in reversed(found))],
             fill="toself",
-            fillcolor=_faint(colour, 0.16),
+            fillcolor=_faint(color, 0.16),
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
@@ -51,7 +51,7 @@ def add_band(
         x=x,
         y=[values.median for _, values in found],
         mode="lines+markers",
-        line={"color": colour, "width": 2},
+        line={"color": color, "width": 2},
         marker={"size": 6},
         name=escape(name),
         legendgroup=name,
@@ -59,7 +59,7 @@ def add_band(
 
 
 def add_outline(
-    figure: go.Figure, histogram: Histogram, colour: str, name: str, *, filled: bool, share: bool = False
+    figure: go.Figure, histogram: Histogram, color: str, name: str, *, filled: bool, share: bool = False
 ) -> None:
     """A histogram as an outline, so that several can lie on each other."""
     if not sum(histogram.counts):
@@ -70,9 +70,9 @@ def add_outline(
         x=histogram.edges,
         y=[*heights, heights[-1]],
         mode="lines",
-        line={"color": colour, "width": 1.6, "shape": "hv"},
+        line={"color": color, "width": 1.6, "shape": "hv"},
         fill="tozeroy" if filled else "none",
-        fillcolor=_faint(colour, 0.22),
+        fillcolor=_faint(color, 0.22),
         name=escape(name),
     )
 
@@ -90,7 +90,7 @@ def add_number(figure: go.Figure, entry: HyperParameter, row: int, column: int) 
     figure.update_xaxes(tickangle=0, row=row, col=column, **scale)
 
 
-def add_boxes(figure: go.Figure, groups: Mapping[str, Distribution], colour: str, row: int, column: int) -> None:
+def add_boxes(figure: go.Figure, groups: Mapping[str, Distribution], color: str, row: int, column: int) -> None:
     """A box for each group; whiskers span 90 %."""
     values = list(groups.values())
     figure.add_trace(
@@ -102,7 +102,7 @@ def add_boxes(figure: go.Figure, groups: Mapping[str, Distribution], colour: str
             lowerfence=[v.p5 for v in values],
             upperfence=[v.p95 for v in values],
             mean=[v.mean for v in values],
-            marker={"color": colour},
+            marker={"color": color},
             line={"width": 1.3},
         ),
         row=row,
@@ -171,8 +171,8 @@ def whole_epochs(last: int) -> dict[str, int]:
     return {"dtick": 1} if last <= FEW_EPOCHS else {}
 
 
-def _faint(colour: str, opacity: float) -> str:
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+def _faint(color: str, opacity: float) -> str:
+    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
 
 

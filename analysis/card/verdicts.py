@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.card.behaviour import AgreementFacts, BehaviourFacts
+from analysis.card.behavior import AgreementFacts, BehaviorFacts
 from analysis.card.hyperparameters import HyperParameter
 from analysis.card.splits import MemorisationFacts, SharedFacts, SplitFacts, TaskFacts
 from analysis.card.weights import LayoutFacts
@@ -53,14 +53,14 @@ class Evidence:
     shared: Sequence[SharedFacts]
     tasks: Sequence[TaskFacts]
     memorisation: MemorisationFacts | None
-    behaviour: BehaviourFacts | None
+    behavior: BehaviorFacts | None
     unmeasured: str
     layouts: Sequence[LayoutFacts]
 
     @property
     def spread(self) -> AgreementFacts | None:
         """Agreement over one snapshot a member, or over last ones where a member has no others."""
-        found = {facts.snapshots: facts for facts in self.behaviour.agreement} if self.behaviour else {}
+        found = {facts.snapshots: facts for facts in self.behavior.agreement} if self.behavior else {}
         chosen = found.get("one") or found.get("last")
         return chosen if chosen is not None and chosen.pairs else None
 

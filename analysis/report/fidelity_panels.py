@@ -16,14 +16,14 @@ def fidelity_data(results: Sequence[CodecResult], style: Mapping[str, Style]) ->
 
     Returns:
         ``originals``: lists of M accuracies; ``results``: for each result the number of its list of originals,
-        its M reconstructed accuracies, its colour and a line of text.
+        its M reconstructed accuracies, its color and a line of text.
     """
     places: dict[tuple[float, ...], int] = {}
     rows = [
         {
             "original": places.setdefault(result.accuracy_original_M, len(places)),
             "reconstructed": _rounded(result.accuracy_reconstructed_M),
-            "colour": style[result.codec].colour,
+            "color": style[result.codec].color,
             "summary": _in_words(result),
         }
         for result in results

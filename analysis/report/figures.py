@@ -1,4 +1,4 @@
-"""The look of the report's charts, and those without a rate; every codec has the same colour in all of them."""
+"""The look of the report's charts, and those without a rate; every codec has the same color in all of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import plotly.graph_objects as go
 
 from analysis.measurement import CodecResult
 
-LEARNED_COLOURS = ("#c6312b", "#e2793f", "#a3195b", "#8a3b12", "#e0559a")
-CLASSICAL_COLOURS = (
+LEARNED_COLORS = ("#c6312b", "#e2793f", "#a3195b", "#8a3b12", "#e0559a")
+CLASSICAL_COLORS = (
     "#1f5fa8", "#2a9d8f", "#8456b8", "#c29a12", "#4aa3df", "#5b8c2a", "#3d405b", "#a0714f", "#00798c",
 )  # fmt: skip
-CONTROL_COLOURS = ("#4d5966", "#8391a0", "#b0926a", "#9aa88f", "#6f7f95", "#a8a29e")
+CONTROL_COLORS = ("#4d5966", "#8391a0", "#b0926a", "#9aa88f", "#6f7f95", "#a8a29e")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "star", "cross")
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot", "6px,2px")
 
@@ -28,21 +28,21 @@ FONT = 'Inter, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Liberation Sans", "
 class Style:
     """How a codec looks in every chart."""
 
-    colour: str
+    color: str
     symbol: str
     dash: str
 
 
 def styles(results: Sequence[CodecResult]) -> dict[str, Style]:
-    """Gives each codec a colour, a marker and a dash, by family and order of appearance."""
-    palettes = {"learned": LEARNED_COLOURS, "classical": CLASSICAL_COLOURS, "control": CONTROL_COLOURS}
+    """Gives each codec a color, a marker and a dash, by family and order of appearance."""
+    palettes = {"learned": LEARNED_COLORS, "classical": CLASSICAL_COLORS, "control": CONTROL_COLORS}
     seen: dict[str, list[str]] = {family: [] for family in palettes}
     for result in results:
         if result.codec not in seen[result.family]:
             seen[result.family].append(result.codec)
     return {
         codec: Style(
-            colour=palettes[family][number % len(palettes[family])],
+            color=palettes[family][number % len(palettes[family])],
             symbol="x" if family == "control" else SYMBOLS[number % len(SYMBOLS)],
             dash=DASHES[number % len(DASHES)],
         )
@@ -108,7 +108,7 @@ def importances(values: Mapping[str, Mapping[str, float]]) -> go.Figure:
         for parameter, value in by_parameter.items():
             totals[parameter] = totals.get(parameter, 0.0) + value
     order = sorted(totals, key=lambda parameter: -totals[parameter])
-    colours = ("#1f5fa8", "#c6312b", "#2a9d8f", "#c29a12")
+    colors = ("#1f5fa8", "#c6312b", "#2a9d8f", "#c29a12")
     figure = go.Figure()
     for number, (objective, by_parameter) in enumerate(values.items()):
         shares = [by_parameter.get(parameter, 0.0) for parameter in order]
@@ -117,7 +117,7 @@ def importances(values: Mapping[str, Mapping[str, float]]) -> go.Figure:
             y=[escape(parameter) for parameter in order],
             orientation="h",
             name=escape(objective),
-            marker={"color": colours[number % len(colours)]},
+            marker={"color": colors[number % len(colors)]},
             hovertemplate="%{y}: %{x:.2f}<extra>" + escape(objective) + "</extra>",
         )
     figure.update_layout(base_layout(height=110 + 13 * len(order) * (1 + len(values))), barmode="group", bargap=0.3)
@@ -128,7 +128,7 @@ def importances(values: Mapping[str, Mapping[str, float]]) -> go.Figure:
 
 
 def base_layout(height: int) -> dict[str, Any]:
-    """Fonts, colours and margins of every chart; height in pixels."""
+    """Fonts, colors and margins of every chart; height in pixels."""
     axis = {
         "gridcolor": GRID, "linecolor": "#aab4bf", "zeroline": False, "ticks": "outside", "ticklen": 4,
         "tickcolor": "#aab4bf", "automargin": True, "title": {"font": {"size": 13.5}, "standoff": 10},

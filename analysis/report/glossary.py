@@ -139,7 +139,7 @@ _METRICS = (
     Metric(
         name="weight_mse",
         unit="",
-        meaning="Mean squared error of the weights. A diagnostic: equal errors can differ twofold in behaviour, and it"
+        meaning="Mean squared error of the weights. A diagnostic: equal errors can differ twofold in behavior, and it"
         " means nothing for codecs that return an equal function in other weights, as the function-metric codec does.",
     ),
     Metric(

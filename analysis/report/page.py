@@ -17,7 +17,7 @@ from analysis.report.findings import cards, sentences
 from analysis.report.glossary import DERIVED, METRICS, count
 from analysis.report.reproduce import commands
 from analysis.report.tables import (
-    amortisation_table,
+    amortization_table,
     headline_table,
     pareto_table,
     results_table,
@@ -78,7 +78,7 @@ def _data(analysis: Analysis, style: Mapping[str, figures.Style]) -> dict[str, A
     charts = {
         "agreement": rate_figures.rate_agreement(results),
         "accuracy": rate_figures.rate_accuracy(results),
-        "amortised": rate_figures.amortised(results),
+        "amortized": rate_figures.amortized(results),
         "fidelity": figures.fidelity(results),
     }
     if analysis.importances:
@@ -103,7 +103,7 @@ def _context(analysis: Analysis, made_on: datetime.date, style: Mapping[str, fig
         "cards": cards(results, analysis.headlines),
         "headlines": headline_table(analysis.headlines, style),
         "slider": {"end": SLIDER_END, "start": 4 * STEPS_PER_DECADE, "ticks": _slider_ticks()},
-        "amortisation": amortisation_table(analysis.headlines, results[0].parameters, style),
+        "amortization": amortization_table(analysis.headlines, results[0].parameters, style),
         "pareto": pareto_table(analysis.pareto, style, linked),
         "trials": trials,
         "trials_note": _trials_note(analysis),
@@ -119,7 +119,7 @@ def _context(analysis: Analysis, made_on: datetime.date, style: Mapping[str, fig
             *((m.name, m.unit, m.meaning) for m in METRICS.values()),
             *((name, "", meaning) for name, meaning in DERIVED.items()),
         ],
-        "limits": [*LIMITS, *_canonicalisation(summary), *_left_out(summary), *_diverged(summary)],
+        "limits": [*LIMITS, *_canonicalization(summary), *_left_out(summary), *_diverged(summary)],
         "commands": commands(summary),
         "versions": installed_versions(LIBRARIES),
     }
@@ -128,7 +128,7 @@ def _context(analysis: Analysis, made_on: datetime.date, style: Mapping[str, fig
 def _lead(summary: Mapping[str, Any], made_on: datetime.date) -> str:
     text = (
         f"A population of {count(summary['zoo_members'])} trained networks, compressed by classical and learned"
-        " codecs; how many bits each needs, and how much of every network's behaviour survives."
+        " codecs; how many bits each needs, and how much of every network's behavior survives."
     )
     return f"{text} {made_on:%-d %B %Y}."
 
@@ -185,13 +185,13 @@ def _trials_note(analysis: Analysis) -> str:
     )
 
 
-def _canonicalisation(summary: Mapping[str, Any]) -> list[str]:
+def _canonicalization(summary: Mapping[str, Any]) -> list[str]:
     percent = METRICS["agreement"].format
     return [
         "Before coding, for all codecs alike, weights on inputs that are zero in every training image are set to zero"
         " and hidden units are aligned with those of the first training snapshot."
-        f" The untouched networks agree with these on {percent(summary['canonicalisation_agreement'])} % of the test"
-        f" images and {percent(summary['canonicalisation_agreement_shifted'])} % of the shifted ones; figures here are"
+        f" The untouched networks agree with these on {percent(summary['canonicalization_agreement'])} % of the test"
+        f" images and {percent(summary['canonicalization_agreement_shifted'])} % of the shifted ones; figures here are"
         " relative to the networks after that step."
     ]
 

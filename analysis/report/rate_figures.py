@@ -80,21 +80,21 @@ ACCURACY_SHIFT = Loss(
 
 def rate_agreement(results: Sequence[CodecResult]) -> go.Figure:
     """Agreement against code rate, with 95 % intervals, controls and the Pareto front."""
-    return _rate_figure(results, AGREEMENT, amortised=False)
+    return _rate_figure(results, AGREEMENT, amortized=False)
 
 
 def rate_accuracy(results: Sequence[CodecResult]) -> go.Figure:
     """Mean absolute change of accuracy against code rate, with 95 % intervals, controls and the Pareto front."""
-    return _rate_figure(results, ACCURACY_SHIFT, amortised=False)
+    return _rate_figure(results, ACCURACY_SHIFT, amortized=False)
 
 
-def amortised(results: Sequence[CodecResult]) -> go.Figure:
+def amortized(results: Sequence[CodecResult]) -> go.Figure:
     """Agreement against ``total_bits_per_weight(N)``, drawn for infinite N.
 
     Every trace's ``meta`` holds ``code`` and ``shared`` (bits per weight for N = 1), so that the page computes
     x = code + shared / N for the N of its slider. The axis is fixed to what any N can give.
     """
-    return _rate_figure(results, AGREEMENT, amortised=True)
+    return _rate_figure(results, AGREEMENT, amortized=True)
 
 
 def shared_bits_per_weight(result: CodecResult) -> float:
@@ -102,7 +102,7 @@ def shared_bits_per_weight(result: CodecResult) -> float:
     return 8 * result.shared_bytes / result.parameters
 
 
-def _rate_figure(results: Sequence[CodecResult], axis: Loss, amortised: bool) -> go.Figure:
+def _rate_figure(results: Sequence[CodecResult], axis: Loss, amortized: bool) -> go.Figure:
     style = styles(results)
     shown = [r for r in results if usable(getattr(r, axis.metric)) and usable(r.code_bits_per_weight)]
     codecs = [r for r in shown if r.family != "control" and r.code_bits_per_weight > 0]
@@ -112,7 +112,7 @@ def _rate_figure(results: Sequence[CodecResult], axis: Loss, amortised: bool) ->
     lines = [r for r in shown if r.family == "control" and r.code_bits_per_weight < lowest]
     drawn = [*codecs, *marked]
     ends = [FLOAT_BITS, *(r.code_bits_per_weight for r in drawn)]
-    if amortised:
+    if amortized:
         ends += [r.code_bits_per_weight + shared_bits_per_weight(r) for r in drawn]
     x_range = (min(ends) / 1.5, max(ends) * 1.5)
 
@@ -123,7 +123,7 @@ def _rate_figure(results: Sequence[CodecResult], axis: Loss, amortised: bool) ->
         figure.add_trace(_codec_trace(settings, axis, style[codec]))
     for line in lines:
         figure.add_trace(_control_line(line, axis, style[line.codec], x_range))
-    rate = "total_bits_per_weight(N)" if amortised else "code_bits_per_weight"
+    rate = "total_bits_per_weight(N)" if amortized else "code_bits_per_weight"
     return _laid_out(figure, axis, [*drawn, *lines], x_range, rate)
 
 
@@ -160,8 +160,8 @@ def _codec_trace(results: Sequence[CodecResult], axis: Loss, style: Style) -> go
         name=escape(results[0].codec),
         # Trials of a search are separate autoencoders, not settings of one: no line between them.
         mode="lines+markers" if family == "classical" else "markers",
-        line={"width": 1.6, "color": style.colour},
-        marker={"size": 9 if family == "learned" else 7.5, "symbol": style.symbol, "color": style.colour},
+        line={"width": 1.6, "color": style.color},
+        marker={"size": 9 if family == "learned" else 7.5, "symbol": style.symbol, "color": style.color},
         text=[_hover(r) for r in results],
         hovertemplate="%{text}<extra></extra>",
         legendrank=LEGEND_RANK[family],
@@ -176,7 +176,7 @@ def _control_line(result: CodecResult, axis: Loss, style: Style, x_range: tuple[
         y=[axis.lost(getattr(result, axis.metric))] * (LINE_STEPS + 1),
         name=escape(result.codec),
         mode="lines",
-        line={"width": 1.6, "color": style.colour, "dash": style.dash},
+        line={"width": 1.6, "color": style.color, "dash": style.dash},
         text=[_hover(result)] * (LINE_STEPS + 1),
         hovertemplate="%{text}<extra></extra>",
         legendrank=LEGEND_RANK["control"],

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.headlines import ANCHOR, Headline
 from analysis.measurement import CodecResult
-from analysis.rates import AMORTISED_OVER, total_bits_per_weight
+from analysis.rates import AMORTIZED_OVER, total_bits_per_weight
 from analysis.report.figures import Style, usable
 from analysis.report.glossary import METRICS, NOT_MEASURED, NOT_REACHED, count, significant
 
@@ -31,7 +31,7 @@ class Cell:
     Attributes:
         text: What is shown.
         sort: What it sorts by, if not its text; the empty string sorts last.
-        colour: Colour of a dot before the text.
+        color: Color of a dot before the text.
         href: Where the text links to.
         interval: A second, smaller line.
         absent: Whether the text stands for a missing value.
@@ -39,7 +39,7 @@ class Cell:
 
     text: str
     sort: float | str | None = None
-    colour: str | None = None
+    color: str | None = None
     href: str | None = None
     interval: str | None = None
     absent: bool = False
@@ -105,8 +105,8 @@ def number_cell(value: float | None, missing: str = NOT_MEASURED) -> Cell:
 
 
 def codec_cell(result: CodecResult, style: Mapping[str, Style]) -> Cell:
-    """A codec's name with its colour."""
-    return Cell(text=result.codec, colour=style[result.codec].colour if result.codec in style else None)
+    """A codec's name with its color."""
+    return Cell(text=result.codec, color=style[result.codec].color if result.codec in style else None)
 
 
 def trial_cell(trial: int | None, linked: frozenset[int]) -> Cell:
@@ -206,7 +206,7 @@ def _value_cell(name: str, value: Any) -> Cell:
 
 
 def headline_table(headlines: Sequence[Headline], style: Mapping[str, Style]) -> Table:
-    """What is said of each codec: its rates at both targets, against uniform quantisation, its shared part."""
+    """What is said of each codec: its rates at both targets, against uniform quantization, its shared part."""
     return Table(
         caption="Codecs compared",
         columns=(
@@ -220,7 +220,7 @@ def headline_table(headlines: Sequence[Headline], style: Mapping[str, Style]) ->
         rows=tuple(
             Row(
                 cells=(
-                    Cell(text=h.codec, colour=style[h.codec].colour),
+                    Cell(text=h.codec, color=style[h.codec].color),
                     number_cell(h.rate_at_97, NOT_REACHED),
                     number_cell(h.rate_at_1pp, NOT_REACHED),
                     number_cell(h.bd_rate),
@@ -248,7 +248,7 @@ def break_even_cell(headline: Headline) -> Cell:
     return Cell(text=significant(headline.break_even_models, 2), sort=headline.break_even_models)
 
 
-def amortisation_table(headlines: Sequence[Headline], parameters: int, style: Mapping[str, Style]) -> Table:
+def amortization_table(headlines: Sequence[Headline], parameters: int, style: Mapping[str, Style]) -> Table:
     """``total_bits_per_weight`` at 97 % agreement for each stated N, and the break-even N*."""
 
     def total(headline: Headline, models: float) -> Cell:
@@ -260,14 +260,14 @@ def amortisation_table(headlines: Sequence[Headline], parameters: int, style: Ma
         caption="total_bits_per_weight at 97 % agreement",
         columns=(
             Column(title="codec", number=False),
-            *(Column(title=f"N = {count(models)}", unit="bits") for models in AMORTISED_OVER),
+            *(Column(title=f"N = {count(models)}", unit="bits") for models in AMORTIZED_OVER),
             Column(title="N*", unit="networks"),
         ),
         rows=tuple(
             Row(
                 cells=(
-                    Cell(text=h.codec, colour=style[h.codec].colour),
-                    *(total(h, models) for models in AMORTISED_OVER),
+                    Cell(text=h.codec, color=style[h.codec].color),
+                    *(total(h, models) for models in AMORTIZED_OVER),
                     break_even_cell(h),
                 )
             )

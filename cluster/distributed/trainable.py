@@ -14,7 +14,7 @@ from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.fit import AutoencoderFit, DivergedError
 from trainables.autoencoders.learned_codec import LearnedCodec
 from zoo.config import from_json
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -41,8 +41,8 @@ class TrialData:
     store: Store
     training: Population
     validation: Population
-    training_images: Images
-    validation_images: Images
+    training_images: Examples
+    validation_images: Examples
 
     @classmethod
     def of(cls, zoo: Zoo, store: Store, validation_members: int) -> TrialData:

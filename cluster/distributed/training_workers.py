@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.distributed.runtime import Cluster, ClusterError
 from cluster.distributed.shard_queue import Progress, ShardQueue
-from zoo.data.images import ImageData
+from zoo.data.examples import Dataset
 from zoo.generation.build import GenerationPlan
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
@@ -66,7 +66,7 @@ def work(settings: dict[str, Any]) -> None:
         ray.get(queue.finish.remote(rank, worker, shard, file))
 
     try:
-        data: ImageData = load_staged(store, images) if isinstance(images, str) else ray.get(images)
+        data: Dataset = load_staged(store, images) if isinstance(images, str) else ray.get(images)
         with ShardWriter(store, settings["zoo"], stored) as writer:
             while (shard := ray.get(queue.take.remote(rank, world_size, worker, process))) is not None:
                 writer.write(train_shard(recipe, data, shard))

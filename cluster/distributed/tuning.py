@@ -32,7 +32,7 @@ from zoo.config import to_json
 MAX_FAILURES = 2
 CHECKPOINT_EPOCHS = 5
 # What a fit says of an epoch, beside Tune's own bookkeeping.
-EPOCH_METRICS = ("loss", "weight_error", "behaviour_kl", "estimated_bits_per_weight")
+EPOCH_METRICS = ("loss", "weight_error", "behavior_kl", "estimated_bits_per_weight")
 
 
 class StudySearch(OptunaSearch):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.display import human_bytes, say
-from zoo.data import DATASETS, ImageData, load_dataset
+from zoo.data import DATASETS, Dataset, load_dataset
 from zoo.storage.staging import SPLITS, find_staged, load_from_store, stage
 from zoo.storage.store import Store
 
@@ -20,7 +20,7 @@ class _Source:
         files: Where its files are, or belong.
     """
 
-    data: ImageData | None
+    data: Dataset | None
     files: str
 
 
@@ -43,7 +43,7 @@ def run_data(name: str, store_uri: str, *, staging: bool = False) -> dict[str, A
     store = Store(store_uri)
     new = False
     if staging:
-        data: ImageData | None = load_from_store(store, name)
+        data: Dataset | None = load_from_store(store, name)
         if data is None:
             say(f"data {name}: loading it here")
             data = load_dataset(name)
@@ -106,7 +106,7 @@ def _files_of(name: str) -> str:
     return "none: it comes with the program" if name in DATASETS else f"those of {name}"
 
 
-def _describe(data: ImageData) -> dict[str, Any]:
+def _describe(data: Dataset) -> dict[str, Any]:
     """Shape, counts and hash, as JSON values."""
     parts = {split: getattr(data, split) for split in SPLITS}
     return {

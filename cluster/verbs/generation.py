@@ -14,7 +14,7 @@ import torch
 from cluster.display import human_bytes, human_seconds, live, say
 from cluster.distributed.runtime import quieten, runtime
 from cluster.settings import changed, parse_assignments
-from zoo.data.images import ImageData
+from zoo.data.examples import Dataset
 from zoo.generation.build import GenerationPlan, commit, plan_generation
 from zoo.generation.shard_training import one_thread
 from zoo.recipes import Recipe, find_recipe
@@ -179,7 +179,7 @@ def estimate(plan: GenerationPlan, store: Store, workers: int | None = None) -> 
     }
 
 
-def _seconds_a_member(recipe: Recipe, data: ImageData, shards: Sequence[ShardRange]) -> float:
+def _seconds_a_member(recipe: Recipe, data: Dataset, shards: Sequence[ShardRange]) -> float:
     """What an epoch of a member takes on one CPU: a mean over the members of some shards."""
     choose_backend(recipe.member_architecture(0, data), torch.device("cpu"))  # compiles where that was never done here
     images, share = data.train, 1.0

@@ -79,7 +79,7 @@ def test_originals_are_the_test_members_of_the_zoo(analysis, small_zoo):
     accuracy_M = evaluate(population, small_zoo.dataset().test.first(100)).accuracy_M
     assert analysis.results[0].accuracy_original_M == pytest.approx(accuracy_M.tolist(), abs=0.011)
     assert analysis.summary["accuracy_mean"] == pytest.approx(float(accuracy_M.mean()), abs=0.005)
-    assert analysis.summary["canonicalisation_agreement"] > 0.99
+    assert analysis.summary["canonicalization_agreement"] > 0.99
     assert analysis.summary["zoo"] == small_zoo.name
 
 
@@ -290,7 +290,7 @@ def test_rates_of_learned_codecs_belong_to_a_measured_trial():
     ]
     learned = headlines(results)[1]
     assert (learned.rate_at_97, learned.rate_at_1pp, learned.shared_bytes) == (1.0, 1.0, 3000)
-    # Uniform quantisation needs 4 bits, interpolated: 3 bits of 100 weights are saved on each network.
+    # Uniform quantization needs 4 bits, interpolated: 3 bits of 100 weights are saved on each network.
     assert learned.break_even_models == pytest.approx(8 * 3000 / (100 * 3))
     assert (learned.rivals, learned.rival) == (1, "uniform")
 

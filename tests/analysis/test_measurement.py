@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.behaviour import Reference
+from analysis.behavior import Reference
 from analysis.intervals import Bootstrap
 from analysis.measurement import CodecResult, code, measure
 from trainables.codecs.codec import read_header, with_header
 from zoo.architecture import mlp
 from zoo.data import load_dataset
 from zoo.population import Member, Population
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 
 
 class Noisy:
@@ -172,6 +172,6 @@ def test_networks_without_finite_outputs_are_refused(reference, images):
     with pytest.raises(ValueError, match="original population"):
         Reference(broken, images)
     with pytest.raises(ValueError, match="loud"):
-        reference.behaviour(torch.full_like(reference.population.weights_MP, 1e30), "loud")
+        reference.behavior(torch.full_like(reference.population.weights_MP, 1e30), "loud")
     with pytest.raises(ValueError, match="at least one"):
         Reference(population_of(0), images)

@@ -1,4 +1,4 @@
-"""Amortisation, envelopes and Bjøntegaard differences against arithmetic done by hand."""
+"""Amortization, envelopes and Bjøntegaard differences against arithmetic done by hand."""
 
 import math
 
@@ -8,7 +8,7 @@ from scipy.interpolate import PchipInterpolator
 
 from analysis.rates import (
     Point,
-    amortisation,
+    amortization,
     bd_rate,
     break_even_models,
     compression_ratio,
@@ -29,8 +29,8 @@ def test_total_is_code_plus_share():
         total_bits_per_weight(2.0, 1, 1000, 0)
 
 
-def test_amortisation_columns():
-    columns = amortisation(1.0, 1250, 1000)
+def test_amortization_columns():
+    columns = amortization(1.0, 1250, 1000)
     assert columns["total_bits_per_weight_1"] == 11.0
     assert columns["total_bits_per_weight_1000"] == pytest.approx(1.01)
     assert columns["compression_ratio_inf"] == 32.0

@@ -188,7 +188,7 @@ def test_values_are_read_by_type(text, kind, value):
     ("assignment", "words"),
     [
         ("batch_size", "field=value"),
-        ("colour=red", "batch_size"),
+        ("color=red", "batch_size"),
         ("batch_size=many", "batch_size"),
         ("bias=maybe", "true"),
         ("learning_rates=1,2,3", "2 values"),

@@ -273,8 +273,8 @@ def begun(trial, data):
 
 def test_trial_dict_becomes_a_configuration():
     assert trial_config(trial_dict()).latent == 16
-    with pytest.raises(ValueError, match="no field colour"):
-        trial_config({**trial_dict(), "colour": "red"})
+    with pytest.raises(ValueError, match="no field color"):
+        trial_config({**trial_dict(), "color": "red"})
 
 
 def test_trial_is_validated_and_stored_at_its_end(trial_data):

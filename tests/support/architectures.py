@@ -34,7 +34,7 @@ CONVOLUTIONAL = {
     "cnn": cnn((3, 9, 8), (4, 6), 5, activation="gelu"),
     "cnn without bias": cnn((1, 8, 8), (5,), 3, bias=False),
     "cnn-2464": cnn_2464((1, 28, 28), (), 10),
-    "cnn-2464 in colour": cnn_2464((3, 32, 32), (), 10, activation="relu"),
+    "cnn-2464 in color": cnn_2464((3, 32, 32), (), 10, activation="relu"),
     "cnn-4970": cnn_4970((1, 28, 28), (), 10, activation="tanh"),
     "resnet": resnet((3, 8, 8), (4, 6), 5),
     "every pool on rescaled pixels": Architecture(

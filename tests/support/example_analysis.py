@@ -116,7 +116,7 @@ def make_analysis(results=None, *, study=True, **changes):
                     make_result(
                         "autoencoder",
                         "learned",
-                        f"quantised, latent {16 * trial}",
+                        f"quantized, latent {16 * trial}",
                         rate,
                         agreement,
                         shared=shared,
@@ -130,7 +130,7 @@ def make_analysis(results=None, *, study=True, **changes):
         {
             "trial": range(16),
             "state": ["COMPLETE"] * 15 + ["FAIL"],
-            "view": ["standardised", "function"] * 8,
+            "view": ["standardized", "function"] * 8,
             "canonical": [True] * 16,
             "latent": [16.0 * (1 + n % 6) for n in range(15)] + [math.nan],
             "rate_loss": [10 ** (-4 + n / 5) for n in range(16)],
@@ -170,8 +170,8 @@ def make_analysis(results=None, *, study=True, **changes):
             "accuracy_max": 0.981,
             "pairwise_agreement": 0.803,
             "zero_rate_agreement": 0.712,
-            "canonicalisation_agreement": 1.0,
-            "canonicalisation_agreement_shifted": 0.9971,
+            "canonicalization_agreement": 1.0,
+            "canonicalization_agreement_shifted": 0.9971,
             "study": "digits-tradeoff-9f8e7d6c" if study else None,
             "search": {"space": "neuron-autoencoder", "trials": 16, "epochs": 5, "settings": {"latent": 8}}
             if study

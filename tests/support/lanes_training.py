@@ -3,17 +3,17 @@
 import torch
 from reference_training import train_one
 
-from zoo.data import Images
-from zoo.population.initialisation import initial_weights
+from zoo.data.examples import Examples
+from zoo.population.initialization import initial_weights
 from zoo.training.train import train_population
 
 CPU = torch.device("cpu")
 
 
-def random_images(count: int, shape: tuple[int, int, int], classes: int = 10) -> Images:
+def random_images(count: int, shape: tuple[int, int, int], classes: int = 10) -> Examples:
     generator = torch.Generator().manual_seed(7)
     pixels = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
-    return Images(pixels, torch.randint(0, classes, (count,), generator=generator), 1 / 255)
+    return Examples(pixels, torch.randint(0, classes, (count,), generator=generator), 1 / 255)
 
 
 def trained(architecture, members, data, epochs=1, **options):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zoo.architecture import Architecture
 from zoo.architecture.activations import ACTIVATIONS
-from zoo.data import Images
+from zoo.data.examples import Examples
 from zoo.data.tasks import task_labels
 from zoo.population import Member
 from zoo.training.dropout import dropout_factors
@@ -56,7 +56,7 @@ class Dropout:
 
 
 def train_one(
-    architecture: Architecture, member: Member, start_P: Tensor, data: Images, epochs: int
+    architecture: Architecture, member: Member, start_P: Tensor, data: Examples, epochs: int
 ) -> Iterator[tuple[int, Tensor]]:
     """Yields (steps done, weights) after every step."""
     module = architecture.to_module(start_P)

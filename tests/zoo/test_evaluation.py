@@ -8,10 +8,10 @@ from sklearn.metrics import accuracy_score, log_loss, recall_score
 
 import zoo.evaluation as evaluation
 from zoo.architecture import cnn_2464, mlp, resnet
-from zoo.data import Images, load_dataset
+from zoo.data import Examples, load_dataset
 from zoo.evaluation import agreement_matrix, evaluate, predictions
 from zoo.population import Member, Population, single_architecture
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 
 DIGITS = load_dataset("digits").test
 METRICS = ("loss_M", "accuracy_M", "class_accuracy_MC", "calibration_error_M")
@@ -81,7 +81,7 @@ def test_convolutional_members_are_measured_as_their_modules(monkeypatch, build,
     monkeypatch.setenv("ZOOSCALE_KERNEL", kernel)
     monkeypatch.setattr(evaluation, "OUTPUTS_AT_ONCE", 500_000)
     pixels = torch.randint(0, 256, (40, 1, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    images = Images(pixels, torch.arange(40) % 10, 1 / 255)
+    images = Examples(pixels, torch.arange(40) % 10, 1 / 255)
     members = convolutional(build, (1, size, size))
     result = evaluate(members, images)
     for row in range(len(members)):
@@ -110,7 +110,7 @@ def test_a_diverged_convolutional_member_is_marked_too(monkeypatch, kernel, acti
     """Neither an activation nor a maximum over a window may hide what is not a number."""
     monkeypatch.setenv("ZOOSCALE_KERNEL", kernel)
     pixels = torch.randint(0, 256, (10, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    images = Images(pixels, torch.arange(10), 1 / 255)
+    images = Examples(pixels, torch.arange(10), 1 / 255)
     architecture = cnn_2464((1, 28, 28), (), 10, activation=activation)
     specs = [Member(id=i, seed=i) for i in range(3)]
     weights_MP = initial_weights(architecture, specs)
@@ -121,7 +121,7 @@ def test_a_diverged_convolutional_member_is_marked_too(monkeypatch, kernel, acti
 
 
 def test_a_class_without_images_has_no_accuracy():
-    few = Images(DIGITS.pixels[:50], DIGITS.labels[:50] % 4, DIGITS.scale)
+    few = Examples(DIGITS.pixels[:50], DIGITS.labels[:50] % 4, DIGITS.scale)
     accuracy_MC = evaluate(population(), few).class_accuracy_MC
     assert torch.isnan(accuracy_MC).tolist() == [[False] * 4 + [True] * 6] * 6
 
@@ -139,7 +139,7 @@ def test_a_certain_member_is_off_by_its_errors_and_one_that_knows_nothing_by_its
 
 def test_labels_beyond_the_logits_are_refused():
     with pytest.raises(ValueError, match="labels go up to 10; the members have 10 logits"):
-        evaluate(population(), Images(DIGITS.pixels[:2], torch.tensor([0, 10]), DIGITS.scale))
+        evaluate(population(), Examples(DIGITS.pixels[:2], torch.tensor([0, 10]), DIGITS.scale))
 
 
 @pytest.mark.parametrize("outputs_at_once", [evaluation.OUTPUTS_AT_ONCE, 10])

@@ -53,7 +53,7 @@ def blocks_of(modules: nn.ModuleList) -> list[LinearAndHidden]:
 def start_pair(encoder: LinearAndHidden, decoder: LinearAndHidden, rows_KD: Tensor, seed: int) -> Tensor:
     """Starts a block's encoder and decoder from training rows, so that latents have unit variance.
 
-    A linear path starts at the principal components; hidden layers alone are scaled and centred.
+    A linear path starts at the principal components; hidden layers alone are scaled and centered.
 
     Returns:
         The deviation of each latent dimension before it was made 1, ``[latent width of a row]``.
@@ -110,7 +110,7 @@ class Latent:
     """What the encoder keeps of each network.
 
     Attributes:
-        values_MZ: The latent, not quantised.
+        values_MZ: The latent, not quantized.
         gain_M: The network's size in quarter octaves, int64.
     """
 
@@ -152,7 +152,7 @@ class Autoencoder(nn.Module):
             self.decoder = self.decoder_type(config, self.indices)
 
     @torch.no_grad()
-    def initialise(self, coordinates_MP: Tensor) -> None:
+    def initialize(self, coordinates_MP: Tensor) -> None:
         """Starts from training coordinates: latents of unit variance, a linear path of principal components."""
         deviations = []
         for index, encoder, decoder in zip(
@@ -161,7 +161,7 @@ class Autoencoder(nn.Module):
             some_MP = coordinates_MP[:: math.ceil(len(coordinates_MP) * len(index) / PRINCIPAL_ROWS)]
             deviation = start_pair(encoder, decoder, some_MP[:, index].flatten(0, 1), self.config.seed)
             deviations.append(deviation.repeat(len(index)))
-        self.bottleneck.initialise(initial_steps(torch.cat(deviations), self.config.bits_per_latent))
+        self.bottleneck.initialize(initial_steps(torch.cat(deviations), self.config.bits_per_latent))
 
     def encoded(self, coordinates_MP: Tensor) -> Tensor:
         """The bottleneck's input: ``[M, outputs · Z]``."""
@@ -173,7 +173,7 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def encode(self, population: Population) -> Latent:
-        """The latent of each network, as it is before it is quantised."""
+        """The latent of each network, as it is before it is quantized."""
         return self.encode_prepared(self.coordinates.prepare(population))
 
     @torch.no_grad()
@@ -233,5 +233,5 @@ def find_family(name: str) -> type[Autoencoder]:
 
 
 def new_autoencoder(config: AutoencoderConfig, coordinates: Coordinates) -> Autoencoder:
-    """An autoencoder of ``config.family``, not yet initialised from data."""
+    """An autoencoder of ``config.family``, not yet initialized from data."""
     return find_family(config.family)(config, coordinates)

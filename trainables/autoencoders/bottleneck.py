@@ -1,6 +1,6 @@
 """Bottlenecks: what happens to a latent between encoder and decoder, and what it costs.
 
-A latent dimension has a step: the distance of two neighbouring symbols once the latent is coded.
+A latent dimension has a step: the distance of two neighboring symbols once the latent is coded.
 
 Shape letters: B batch, Z latent width.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-# Entropy of a normal variable of unit variance quantised with step Δ is log2(√(2πe)/Δ) bits for a small Δ.
+# Entropy of a normal variable of unit variance quantized with step Δ is log2(√(2πe)/Δ) bits for a small Δ.
 NORMAL_STEP = math.sqrt(2 * math.pi * math.e)
 # A uniform error on (-½, ½) has this standard deviation.
 UNIFORM_STD = 1 / math.sqrt(12)
@@ -36,7 +36,7 @@ class Bottleneck(nn.Module):
         super().__init__()
         self.latent_width = latent
 
-    def initialise(self, step_Z: Tensor) -> None:
+    def initialize(self, step_Z: Tensor) -> None:
         """Sets the steps at which training starts, for latents of unit variance."""
 
     def forward(self, encoded: Tensor, noise_BZ: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,8 +69,8 @@ class Identity(Bottleneck):
         return encoded, encoded.new_full((len(encoded),), FLOAT16_BITS * noise_BZ.shape[1])
 
 
-class Quantised(Bottleneck):
-    """Uniform quantisation with learned steps.
+class Quantized(Bottleneck):
+    """Uniform quantization with learned steps.
 
     In training the decoder sees rounded latents, straight through for the gradient (of the steps too: Esser et al.,
     "Learned step size quantization", ICLR 2020). The rate is that of latents with additive uniform noise under a
@@ -86,7 +86,7 @@ class Quantised(Bottleneck):
         # Laplace's b of unit variance.
         self.log_scale_Z = nn.Parameter(torch.full((latent,), -0.5 * math.log(2)))
 
-    def initialise(self, step_Z: Tensor) -> None:
+    def initialize(self, step_Z: Tensor) -> None:
         """See :class:`Bottleneck`."""
         with torch.no_grad():
             self.log_step_Z.copy_(step_Z.log())
@@ -109,7 +109,7 @@ class Quantised(Bottleneck):
 class Gaussian(Bottleneck):
     """A variational bottleneck (Kingma and Welling 2014): a normal posterior, a normal prior for each dimension.
 
-    The rate is the KL divergence of the two. What is stored is the posterior's mean, quantised with the step whose
+    The rate is the KL divergence of the two. What is stored is the posterior's mean, quantized with the step whose
     error has the posterior's root mean square deviation over the training population.
     """
 
@@ -123,7 +123,7 @@ class Gaussian(Bottleneck):
         self.location_Z = nn.Parameter(torch.zeros(latent))
         self.log_scale_Z = nn.Parameter(torch.zeros(latent))
 
-    def initialise(self, step_Z: Tensor) -> None:
+    def initialize(self, step_Z: Tensor) -> None:
         """See :class:`Bottleneck`."""
         deviation_Z = step_Z * UNIFORM_STD
         self.log_deviation_Z.copy_(deviation_Z.log())
@@ -157,7 +157,7 @@ class Gaussian(Bottleneck):
 
 BOTTLENECKS: dict[str, Callable[[int], Bottleneck]] = {
     "identity": Identity,
-    "quantised": Quantised,
+    "quantized": Quantized,
     "gaussian": Gaussian,
 }
 
@@ -166,7 +166,7 @@ def laplace_bits(distance: Tensor, half_step: Tensor, scale: Tensor) -> Tensor:
     """-log2 of the probability that a Laplace variable falls within half a step of a place.
 
     Args:
-        distance: Of the place from the centre, 0 or more.
+        distance: Of the place from the center, 0 or more.
         half_step: Half the step.
         scale: Laplace's b.
     """
@@ -184,7 +184,7 @@ def _laplace_cdf(x: Tensor, scale: Tensor) -> Tensor:
 
 
 def initial_steps(deviation_Z: Tensor, bits: float) -> Tensor:
-    """Steps, in units of each dimension's deviation, of one quantiser for all dimensions.
+    """Steps, in units of each dimension's deviation, of one quantizer for all dimensions.
 
     Equal steps before the division are what reverse water-filling asks for; their size gives normally distributed
     latents ``bits`` bits a dimension in the mean.

@@ -37,7 +37,7 @@ class AutoencoderConfig:
         canonical: How hidden units are ordered before a network is encoded, its function unchanged: "given",
             "sorted" (by size) or "aligned" (by weight matching to the first training member).
         gain: Divide every network's coordinates by their own root mean square, sent along in 6 bits or so: the
-            quantiser's step is then a fixed share of each network's own size.
+            quantizer's step is then a fixed share of each network's own size.
         encoder_depth: Hidden layers of the encoder; 0 leaves the linear map.
         encoder_width: Units in each.
         decoder_depth: Hidden layers of the decoder; 0 leaves the linear map.
@@ -46,18 +46,18 @@ class AutoencoderConfig:
             hidden layers, which then start from zero as a correction to it.
         latent: Width of the latent of a network, or of each neuron.
         bottleneck: A name in ``trainables.autoencoders.bottleneck.BOTTLENECKS`` or ``module:attribute``.
-        bits_per_latent: How finely the quantiser starts: the mean bits of a latent that is normally distributed
+        bits_per_latent: How finely the quantizer starts: the mean bits of a latent that is normally distributed
             with the principal components' variances. Ignored by the identity.
         weight_loss: Weight of the mean squared error in the view, relative to the view's mean square.
-        behaviour_loss: Weight of KL(original ‖ reconstruction) in nats an image, on training images.
-        logit_spread: For the behavioural loss, scale each network's logits so that the original's have this standard
+        behavior_loss: Weight of KL(original ‖ reconstruction) in nats an image, on training images.
+        logit_spread: For the behavioral loss, scale each network's logits so that the original's have this standard
             deviation: a network that is hardly decided counts as much as one that is. 0 compares them as they are.
         rate_loss: Weight of the rate in bits per weight.
-        refine_steps: Gradient steps on a network's own symbols when it is encoded, for the behavioural loss and the
-            rate alone: weights may move further from the network's own. None without a behavioural loss.
+        refine_steps: Gradient steps on a network's own symbols when it is encoded, for the behavioral loss and the
+            rate alone: weights may move further from the network's own. None without a behavioral loss.
         learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
         batch_size: Networks a step.
-        batch_images: Training images on which a step compares behaviour.
+        batch_images: Training images on which a step compares behavior.
         epochs: Passes over the training population.
         seed: Seed of everything random.
     """
@@ -72,10 +72,10 @@ class AutoencoderConfig:
     decoder_width: int = 64
     linear_path: bool = True
     latent: int = 40
-    bottleneck: str = "quantised"
+    bottleneck: str = "quantized"
     bits_per_latent: float = 1.0
     weight_loss: float = 0.3
-    behaviour_loss: float = 1.0
+    behavior_loss: float = 1.0
     logit_spread: float = 4.0
     rate_loss: float = 0.3
     refine_steps: int = 40
@@ -99,10 +99,10 @@ class AutoencoderConfig:
         require(type(value) is int and value >= 0, self, "refine_steps", "a whole number, 0 or more")
         require(type(self.seed) is int and 0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
         require(0 < self.bits_per_latent <= 16, self, "bits_per_latent", "0 < bits <= 16")
-        for field in ("weight_loss", "behaviour_loss", "logit_spread", "rate_loss"):
+        for field in ("weight_loss", "behavior_loss", "logit_spread", "rate_loss"):
             value = getattr(self, field)
             require(math.isfinite(value) and value >= 0, self, field, "0 or more")
-        require(self.weight_loss + self.behaviour_loss > 0, self, "weight_loss", "more than 0 if behaviour_loss is 0")
+        require(self.weight_loss + self.behavior_loss > 0, self, "weight_loss", "more than 0 if behavior_loss is 0")
         require(math.isfinite(self.learning_rate) and self.learning_rate > 0, self, "learning_rate", "more than 0")
 
     @property
@@ -137,7 +137,7 @@ class AutoencoderConfig:
         """What the receiver must hold, to within a few hundred bytes and from the configuration alone.
 
         The decoder and the latents' distributions in float16, and an allowance for headers; a fitted codec's own
-        figure is counted from its serialised bytes.
+        figure is counted from its serialized bytes.
 
         Args:
             layers: (neurons, incoming weights with the bias) of each layer of the networks.

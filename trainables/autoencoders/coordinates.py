@@ -17,23 +17,23 @@ from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.input_metric import InputMetric
 from zoo.architecture import Architecture
 from zoo.config import lookup
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.views import View
 from zoo.views.align import align
-from zoo.views.canonical import canonicalise
-from zoo.views.standardise import Standardised
+from zoo.views.canonical import canonicalize
+from zoo.views.standardize import Standardized
 from zoo.views.tokens import Flat
 
 # Those of ``zoo.views.VIEWS`` that are affine maps of one vector, and the metric made so.
-AFFINE_VIEWS: dict[str, type[View]] = {"flat": Flat, "standardised": Standardised, "input_metric": InputMetric}
+AFFINE_VIEWS: dict[str, type[View]] = {"flat": Flat, "standardized": Standardized, "input_metric": InputMetric}
 GAIN_STEPS_PER_OCTAVE = 4
 SMALLEST_GAIN = 1e-12
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Weights ⇄ centred coordinates whose size is about 1.
+    """Weights ⇄ centered coordinates whose size is about 1.
 
     Attributes:
         view: A fitted view whose inverse is affine.
@@ -52,7 +52,7 @@ class Coordinates:
     common_gain: int
 
     @classmethod
-    def fit(cls, config: AutoencoderConfig, training: Population, images: Images) -> Coordinates:
+    def fit(cls, config: AutoencoderConfig, training: Population, images: Examples) -> Coordinates:
         """Fits the view and the mean to a training population.
 
         Args:
@@ -93,7 +93,7 @@ class Coordinates:
                 "leave diverged members out"
             )
         if self.order == "sorted":
-            return population.with_weights(canonicalise(population.weights_MP, population.architecture))
+            return population.with_weights(canonicalize(population.weights_MP, population.architecture))
         if self.order == "aligned":
             aligned = align(population.weights_MP, population.architecture, self.reference_P)
             return population.with_weights(aligned.weights_MP)

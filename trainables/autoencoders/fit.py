@@ -21,7 +21,7 @@ from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.autoencoders.receiver import DivergedError as DivergedError
 from trainables.fidelity import divergence, measure, sharpness
 from zoo.config import canonical_json, to_json
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 STATE_FILE, PROGRESS_FILE = "state.safetensors", "progress.json"
@@ -56,13 +56,13 @@ class AutoencoderFit:
     Args:
         config: What to fit and how.
         training: Training members, weights finite.
-        images: Training images, for the behavioural loss and for views that need inputs.
+        images: Training images, for the behavioral loss and for views that need inputs.
 
     Attributes:
         epoch: Epochs done.
     """
 
-    def __init__(self, config: AutoencoderConfig, training: Population, images: Images) -> None:
+    def __init__(self, config: AutoencoderConfig, training: Population, images: Examples) -> None:
         if not len(training):
             raise ValueError("the training population is empty; an autoencoder needs members to fit")
         training.require_whole_data_set("a weight autoencoder")
@@ -74,7 +74,7 @@ class AutoencoderFit:
         self.coordinates_MP, self.gain_M = coordinates.forward_prepared(self.training)
         self.mean_square = float(self.coordinates_MP.square().mean())
         self.autoencoder = new_autoencoder(config, coordinates)
-        self.autoencoder.initialise(self.coordinates_MP)
+        self.autoencoder.initialize(self.coordinates_MP)
         self.optimizer = torch.optim.Adam(self.autoencoder.parameters(), lr=config.learning_rate)
 
     @property
@@ -87,7 +87,7 @@ class AutoencoderFit:
 
         Returns:
             Means over the epoch: ``loss``, ``weight_error`` (relative to the view's mean square),
-            ``behaviour_kl`` in nats, ``estimated_bits_per_weight``; and ``epoch``.
+            ``behavior_kl`` in nats, ``estimated_bits_per_weight``; and ``epoch``.
 
         Raises:
             DivergedError: The loss is not finite.
@@ -115,12 +115,12 @@ class AutoencoderFit:
             self.optimizer.step()
             sums += losses.detach().double()
         self.epoch += 1
-        names = ("loss", "weight_error", "behaviour_kl", "estimated_bits_per_weight")
+        names = ("loss", "weight_error", "behavior_kl", "estimated_bits_per_weight")
         means = (sums / self.batches).tolist()
         return dict(zip(names, means, strict=True)) | {"epoch": self.epoch}
 
     def _losses(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """[loss, weight error, behavioural KL, bits per weight] of one batch."""
+        """[loss, weight error, behavioral KL, bits per weight] of one batch."""
         config, model = self.config, self.autoencoder
         coordinates_BP = self.coordinates_MP[rows]
         noise_BZ = torch.rand(len(rows), model.bottleneck.latent_width, generator=generator)
@@ -128,7 +128,7 @@ class AutoencoderFit:
         decoded_BP = model.decoder(latent_BZ)
         weight_error = (decoded_BP - coordinates_BP).square().mean() / self.mean_square
         kl = torch.zeros(())
-        if config.behaviour_loss:
+        if config.behavior_loss:
             chosen = torch.randint(len(self.images), (config.batch_images,), generator=generator)
             x = self.images.pixels[chosen].float() * self.images.scale
             batch = self.training.select(rows)
@@ -138,7 +138,7 @@ class AutoencoderFit:
             scale_B11 = sharpness(original, config.logit_spread)
             kl = divergence(original * scale_B11, batch.logits(x, weights_BP) * scale_B11).mean()
         bits = bits_B.mean() / self.training.parameters
-        loss = config.weight_loss * weight_error + config.behaviour_loss * kl + config.rate_loss * bits
+        loss = config.weight_loss * weight_error + config.behavior_loss * kl + config.rate_loss * bits
         return torch.stack([loss, weight_error, kl, bits])
 
     def codec(self, name: str = "autoencoder") -> LearnedCodec:
@@ -153,7 +153,7 @@ class AutoencoderFit:
             raise DivergedError(f"after epoch {self.epoch} the autoencoder is not finite; lower learning_rate")
         return LearnedCodec.from_coordinates(self.autoencoder, self.coordinates_MP, self.gain_M, self.images, name)
 
-    def validate(self, population: Population, images: Images) -> dict[str, float]:
+    def validate(self, population: Population, images: Examples) -> dict[str, float]:
         """Rate from real bytes and fidelity, on members and images that were not fitted.
 
         Returns:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.views.moments import input_moments
 from zoo.views.tokens import from_neuron_rows, neuron_rows
@@ -40,13 +40,13 @@ class InputMetric:
         self._inverses = tuple(torch.linalg.inv(root.double()).float() for root in roots)
 
     @classmethod
-    def fit(cls, training: Population, images: Images) -> InputMetric:
+    def fit(cls, training: Population, images: Examples) -> InputMetric:
         """Measures second moments on training images, and the layers' weight in the logits on training members.
 
         Raises:
             ValueError: The networks are not multilayer perceptrons.
         """
-        training.architecture.require_mlp("the view 'input_metric'", "use 'standardised' or 'flat'")
+        training.architecture.require_mlp("the view 'input_metric'", "use 'standardized' or 'flat'")
         roots: list[Tensor] = []
         moments = input_moments(training, images)
         tensors = training.architecture.tensors(training.weights_MP.double())

@@ -22,7 +22,7 @@ from trainables.codecs.codec import read_header, with_header
 from trainables.codecs.entropy import Decoder, Encoder, GaussianColumns, ParametricColumns
 from zoo.architecture import Architecture
 from zoo.config import from_json, to_json
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
@@ -52,7 +52,7 @@ class LearnedCodec:
 
     @classmethod
     def from_autoencoder(
-        cls, autoencoder: Autoencoder, training: Population, images: Images, name: str = "autoencoder"
+        cls, autoencoder: Autoencoder, training: Population, images: Examples, name: str = "autoencoder"
     ) -> LearnedCodec:
         """Fits steps and distributions on the training population and rounds the decoder to float16.
 
@@ -72,7 +72,7 @@ class LearnedCodec:
         autoencoder: Autoencoder,
         coordinates_MP: Tensor,
         gain_M: Tensor,
-        images: Images,
+        images: Examples,
         name: str = "autoencoder",
     ) -> LearnedCodec:
         """The same with the training population's coordinates and gains at hand."""
@@ -179,7 +179,7 @@ class LearnedCodec:
         autoencoder = new_autoencoder(config, coordinates)
         autoencoder.load_state_dict(_with_prefix(tensors, "autoencoder."))
         pixels = tensors["images"]
-        images = Images(
+        images = Examples(
             pixels, torch.zeros(len(pixels), dtype=torch.int64), facts["image_scale"]
         )  # labels play no part
         receiver = Receiver.from_bytes(tensors["receiver"].numpy().tobytes())

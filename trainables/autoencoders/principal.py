@@ -12,14 +12,14 @@ OVERSAMPLING = 16
 ITERATIONS = 4
 
 
-def principal_components(centred_MD: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The first principal directions of centred rows and the rows' standard deviations along them.
+def principal_components(centered_MD: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The first principal directions of centered rows and the rows' standard deviations along them.
 
     Subspace iteration from a random start (Halko, Martinsson and Tropp, "Finding structure with randomness",
     SIAM Review 2011, algorithm 4.4).
 
     Args:
-        centred_MD: Rows of mean zero.
+        centered_MD: Rows of mean zero.
         count: Z.
         seed: Seed of the random start.
 
@@ -29,7 +29,7 @@ def principal_components(centred_MD: Tensor, count: int, seed: int) -> tuple[Ten
     Raises:
         ValueError: There are fewer rows or coordinates than components.
     """
-    rows, width = centred_MD.shape
+    rows, width = centered_MD.shape
     if count > min(rows, width):
         raise ValueError(
             f"{count} principal components need as many rows and coordinates; there are {rows} rows "
@@ -37,10 +37,10 @@ def principal_components(centred_MD: Tensor, count: int, seed: int) -> tuple[Ten
         )
     generator = torch.Generator().manual_seed(seed)
     block = min(count + OVERSAMPLING, rows, width)
-    basis_DK = torch.randn(width, block, generator=generator).to(centred_MD)
+    basis_DK = torch.randn(width, block, generator=generator).to(centered_MD)
     for _ in range(ITERATIONS):
-        basis_DK, _ = torch.linalg.qr(centred_MD.T @ (centred_MD @ basis_DK))
-    _, singular_K, right_KK = torch.linalg.svd(centred_MD @ basis_DK, full_matrices=False)
+        basis_DK, _ = torch.linalg.qr(centered_MD.T @ (centered_MD @ basis_DK))
+    _, singular_K, right_KK = torch.linalg.svd(centered_MD @ basis_DK, full_matrices=False)
     directions_DZ = basis_DK @ right_KK[:count].T
     # Fixed signs: the largest entry of each direction is positive.
     largest_1Z = directions_DZ.abs().argmax(0, keepdim=True)

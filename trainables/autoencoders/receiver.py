@@ -37,7 +37,7 @@ class Symbols:
     """How latents are sent as integers.
 
     Attributes:
-        step_Z: Distance of two neighbouring symbols.
+        step_Z: Distance of two neighboring symbols.
         prior: Their distribution.
     """
 

@@ -4,7 +4,7 @@ An encoder is fitted to serve all networks; a few gradient steps on one network'
 the receiver has, make up for what that costs (Campos et al., "Content adaptive optimization for neural image
 compression", CVPR workshops 2019). The receiver does not change.
 
-The cost is the behavioural loss and the rate; the fit's weight loss is left out. So the function comes closer while
+The cost is the behavioral loss and the rate; the fit's weight loss is left out. So the function comes closer while
 weights may move further away.
 
 Shape letters: M members, P parameters, N images, Z latent width of a network.
@@ -23,7 +23,7 @@ from trainables.autoencoders.bottleneck import laplace_bits
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.receiver import Receiver, Symbols
 from trainables.fidelity import divergence_from, log_probabilities, sharpness
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 PROBE_IMAGES = 512
@@ -46,7 +46,7 @@ class Refiner:
     """
 
     config: AutoencoderConfig
-    images: Images
+    images: Examples
     _kept: dict[str, tuple[Receiver, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, receiver: Receiver, population: Population, latent_MZ: Tensor, gain_M: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class Refiner:
             latent_MZ: The encoder's latents.
             gain_M: The networks' gains in quarter octaves.
         """
-        if not self.config.refine_steps or not self.config.behaviour_loss or receiver.symbols is None:
+        if not self.config.refine_steps or not self.config.behavior_loss or receiver.symbols is None:
             return latent_MZ
         parts = [
             self._part(receiver, receiver.symbols, population.select(rows), latent_MZ[rows], gain_M[rows])
@@ -128,4 +128,4 @@ class _Refinement:
         kl_M = divergence_from(self.log_original_MNC[:, chosen], logits_MNC).mean(1)
         bits_MZ = laplace_bits((symbols_MZ - self.location_Z).abs(), torch.full((), 0.5), self.scale_Z)
         rate_M = bits_MZ.sum(1) / self.population.parameters
-        return self.config.behaviour_loss * kl_M + self.config.rate_loss * rate_M
+        return self.config.behavior_loss * kl_M + self.config.rate_loss * rate_M

@@ -93,7 +93,7 @@ class Decoder:
 
 @dataclass(frozen=True)
 class ParametricColumns:
-    """A quantised Laplace or Gaussian distribution for each column.
+    """A quantized Laplace or Gaussian distribution for each column.
 
     Attributes:
         location: ``[K]``, float16-rounded; or ``[N, K]`` where a decoder predicts every entry.
@@ -117,8 +117,8 @@ class ParametricColumns:
 
     def push(self, coder: Any, symbols_NK: Array) -> None:
         """See :class:`ColumnModel`."""
-        centre, location, scale = self._parameters(len(symbols_NK))
-        relative = symbols_NK.ravel() - centre
+        center, location, scale = self._parameters(len(symbols_NK))
+        relative = symbols_NK.ravel() - center
         clipped = np.clip(relative, -PARAMETRIC_RANGE, PARAMETRIC_RANGE)
         escaped = np.abs(clipped) == PARAMETRIC_RANGE
         _push_excess(coder, np.abs(relative[escaped]) - PARAMETRIC_RANGE)
@@ -127,27 +127,27 @@ class ParametricColumns:
 
     def pop(self, coder: Any, rows: int) -> Array:
         """See :class:`ColumnModel`."""
-        centre, location, scale = self._parameters(rows)
+        center, location, scale = self._parameters(rows)
         relative = np.zeros(0, dtype=np.int64)
-        if centre.size:
+        if center.size:
             relative = coder.decode(self._model(), location, scale).astype(np.int64)
         escaped = np.abs(relative) == PARAMETRIC_RANGE
         relative[escaped] += np.sign(relative[escaped]) * _pop_excess(coder, int(escaped.sum()))
-        return (relative + centre).astype(np.int32).reshape(rows, self.location.shape[-1])
+        return (relative + center).astype(np.int32).reshape(rows, self.location.shape[-1])
 
     def _model(self) -> Any:
         return type(self).family(-PARAMETRIC_RANGE, PARAMETRIC_RANGE)
 
     def _parameters(self, rows: int) -> tuple[Array, Array, Array]:
-        """(integer centre of the table, location relative to it, scale), each ``[rows · K]``."""
+        """(integer center of the table, location relative to it, scale), each ``[rows · K]``."""
         shape = (rows, self.location.shape[-1])
         location, scale = (np.broadcast_to(p, shape).ravel() for p in (self.location, self.scale))
-        centre = np.rint(location).astype(np.int64)
-        return centre, (location - centre).astype(np.float32), scale
+        center = np.rint(location).astype(np.int64)
+        return center, (location - center).astype(np.float32), scale
 
 
 class LaplaceColumns(ParametricColumns):
-    """A quantised Laplace distribution for each column."""
+    """A quantized Laplace distribution for each column."""
 
     family = staticmethod(distributions.QuantizedLaplace)
 
@@ -164,13 +164,13 @@ class LaplaceColumns(ParametricColumns):
 
 
 class GaussianColumns(ParametricColumns):
-    """A quantised normal distribution for each column."""
+    """A quantized normal distribution for each column."""
 
     family = staticmethod(distributions.QuantizedGaussian)
 
     @classmethod
     def fit(cls, symbols_NK: Array) -> GaussianColumns:
-        """Mean and standard deviation; Sheppard's correction for the quantisation."""
+        """Mean and standard deviation; Sheppard's correction for the quantization."""
         variance = np.maximum(symbols_NK.var(axis=0) - 1 / 12, 0.04)
         return cls(symbols_NK.mean(axis=0), np.sqrt(variance))
 
@@ -264,7 +264,7 @@ def _table(code_lengths: Array) -> Any:
 
 
 def _laplace_mass(symbols: Array, location: float, scale: float) -> Array:
-    """Probabilities of integers under a quantised Laplace distribution; the ends take the tails."""
+    """Probabilities of integers under a quantized Laplace distribution; the ends take the tails."""
 
     def cumulative(x: Array) -> Array:
         tail = 0.5 * np.exp(-np.abs(x) / scale)

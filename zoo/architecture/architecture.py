@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zoo.architecture.description import described, from_description
 from zoo.architecture.layers import Activate, AfterActivation, Flatten, Forward, Layer, Linear, Shape
 from zoo.architecture.layout import Placed, TensorSpec
-from zoo.architecture.normalisation import BatchStatistics, without_counts
+from zoo.architecture.normalization import BatchStatistics, without_counts
 from zoo.architecture.residual import named, sequence_shapes
 from zoo.architecture.symmetry import Groups, Symmetry
 
@@ -93,7 +93,7 @@ class Architecture:
 
     @cached_property
     def trainable(self) -> Tensor:
-        """Which entries of the flat vector are optimised: the others are buffers. Bool ``[P]``."""
+        """Which entries of the flat vector are optimized: the others are buffers. Bool ``[P]``."""
         return torch.cat([torch.full((spec.size,), spec.trainable) for spec in self.layout])
 
     @cached_property
@@ -169,7 +169,7 @@ class Architecture:
                 its own.
             after_activation: Called with the activation's number and its output; its result is used instead
                 (dropout in training, a probe in analysis).
-            batch_statistics: Where given, batch norms are in training mode: they normalise by the batch and put
+            batch_statistics: Where given, batch norms are in training mode: they normalize by the batch and put
                 their updated buffers here. Otherwise they use the buffers among the weights.
 
         Returns:
@@ -195,7 +195,7 @@ class Architecture:
 
         Bit for bit, but for batch norms' variances below zero: see :class:`zoo.architecture.BatchNorm`.
         """
-        with torch.device("meta"):  # no random initialisation that would be thrown away
+        with torch.device("meta"):  # no random initialization that would be thrown away
             module = nn.Sequential(
                 *(layer.module(shape) for layer, shape in zip(self.layers, self.shapes, strict=False))
             )

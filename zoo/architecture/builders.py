@@ -7,12 +7,12 @@ from collections.abc import Callable
 from zoo.architecture.architecture import Architecture
 from zoo.architecture.convolution import Conv, GlobalAveragePool, MaxPool
 from zoo.architecture.layers import Activate, Flatten, Layer, Linear, Shape
-from zoo.architecture.normalisation import BatchNorm
+from zoo.architecture.normalization import BatchNorm
 from zoo.architecture.rescale import Rescale
 from zoo.architecture.residual import Residual
 
 
-def normalising(architecture: Architecture, mean: float, deviation: float) -> Architecture:
+def normalizing(architecture: Architecture, mean: float, deviation: float) -> Architecture:
     """The same architecture that first subtracts a mean from its inputs and divides by a standard deviation."""
     rescale = Rescale(scale=1 / deviation, offset=-mean / deviation)
     return Architecture(architecture.input_shape, (rescale, *architecture.layers))
@@ -102,15 +102,15 @@ def resnet(
         raise ValueError("resnet's hidden is (); allowed: one number of channels or more, such as (16, 32)")
     act = Activate(function=activation)
 
-    def normalised(channels: int, *, kernel: int = 3, stride: int = 1) -> tuple[Layer, ...]:
+    def normalized(channels: int, *, kernel: int = 3, stride: int = 1) -> tuple[Layer, ...]:
         padding = kernel // 2
         return (Conv(channels=channels, kernel=kernel, stride=stride, padding=padding, bias=False), BatchNorm())
 
-    layers: list[Layer] = [*normalised(hidden[0]), act]
+    layers: list[Layer] = [*normalized(hidden[0]), act]
     for index, channels in enumerate(hidden):
         stride = 2 if index else 1
-        body = (*normalised(channels, stride=stride), act, *normalised(channels))
-        shortcut = normalised(channels, kernel=1, stride=stride) if index else ()
+        body = (*normalized(channels, stride=stride), act, *normalized(channels))
+        shortcut = normalized(channels, kernel=1, stride=stride) if index else ()
         layers += [Residual(body=body, shortcut=shortcut), act]
     return Architecture(tuple(input_shape), (*layers, GlobalAveragePool(), Linear(features=classes, bias=bias)))
 

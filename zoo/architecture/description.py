@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.architecture.convolution import AveragePool, Conv, GlobalAveragePool, MaxPool
 from zoo.architecture.layers import Activate, Flatten, Layer, Linear
-from zoo.architecture.normalisation import BatchNorm
+from zoo.architecture.normalization import BatchNorm
 from zoo.architecture.rescale import Rescale
 from zoo.architecture.residual import Residual
 

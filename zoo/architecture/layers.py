@@ -18,7 +18,7 @@ from zoo.architecture.activations import ACTIVATIONS
 from zoo.architecture.symmetry import Entries, Symmetry
 
 if TYPE_CHECKING:
-    from zoo.architecture.normalisation import BatchStatistics
+    from zoo.architecture.normalization import BatchStatistics
 
 Shape = tuple[int, ...]
 AfterActivation = Callable[[int, Tensor], Tensor]
@@ -30,7 +30,7 @@ class Slot(NamedTuple):
     Attributes:
         name: Its name within the layer.
         shape: Its shape.
-        trainable: Whether it is a parameter; else a buffer, which training updates but does not optimise.
+        trainable: Whether it is a parameter; else a buffer, which training updates but does not optimize.
     """
 
     name: str

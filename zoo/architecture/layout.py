@@ -16,7 +16,7 @@ class TensorSpec:
         name: Its name in the ``state_dict``.
         shape: Its shape.
         offset: Where it begins in the flat vector.
-        trainable: Whether it is a parameter; else a buffer, stored but not optimised.
+        trainable: Whether it is a parameter; else a buffer, stored but not optimized.
     """
 
     name: str

@@ -15,7 +15,7 @@ from zoo.architecture.layers import Forward, Layer, Shape
 class Rescale(Layer):
     """``x * scale + offset``, without parameters.
 
-    Data sets here give pixels from 0 to 1. A network trained on pixels from -1 to 1, or on normalised ones, computes
+    Data sets here give pixels from 0 to 1. A network trained on pixels from -1 to 1, or on normalized ones, computes
     the same when this layer comes first.
     """
 

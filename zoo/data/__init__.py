@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 from zoo.config import lookup
 from zoo.data.digits import load_digits_images
-from zoo.data.images import ImageData, Images
+from zoo.data.examples import Dataset, Examples
 from zoo.data.tetris import load_tetris
 
 if TYPE_CHECKING:
     from zoo.storage.store import Store
 
-__all__ = ["DATASETS", "ImageData", "Images", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Examples", "load_dataset"]
 
 
-def _vision(name: str) -> ImageData:
+def _vision(name: str) -> Dataset:
     from zoo.data.vision import load_vision  # torchvision takes a second, which other data sets need not wait for
 
     return load_vision(name)
 
 
-DATASETS: dict[str, Callable[[], ImageData]] = {
+DATASETS: dict[str, Callable[[], Dataset]] = {
     "digits": load_digits_images,
     "tetris": load_tetris,
     "mnist": partial(_vision, "mnist"),
@@ -42,7 +42,7 @@ DATASETS: dict[str, Callable[[], ImageData]] = {
 PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "zoo")
 
 
-def load_dataset(name: str, store: Store | None = None, sha256: str | None = None) -> ImageData:
+def load_dataset(name: str, store: Store | None = None, sha256: str | None = None) -> Dataset:
     """Loads a data set by its name in ``DATASETS``, or the user's own by ``module:attribute``.
 
     Args:
@@ -69,8 +69,8 @@ def load_dataset(name: str, store: Store | None = None, sha256: str | None = Non
     if not callable(load):
         raise ValueError(f"data set {name!r} is a {type(load).__name__}; it must be a function without arguments")
     data = load()
-    if not isinstance(data, ImageData):
-        raise ValueError(f"data set {name!r} returned a {type(data).__name__}; it must return a zoo.data.ImageData")
+    if not isinstance(data, Dataset):
+        raise ValueError(f"data set {name!r} returned a {type(data).__name__}; it must return a zoo.data.Dataset")
     return data
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.data.images import ImageData, split_images
+from zoo.data.examples import Dataset, split_examples
 
 
-def load_digits_images() -> ImageData:
-    """The optical-recognition digits in splits of 997 / 300 / 500 images; 17 grey levels, inputs in [0, 1]."""
+def load_digits_images() -> Dataset:
+    """The optical-recognition digits in splits of 997 / 300 / 500 images; 17 gray levels, inputs in [0, 1]."""
     from sklearn.datasets import load_digits  # takes a second, which other data sets need not wait for
 
     bunch = load_digits()
     pixels = bunch.images.astype(np.uint8)[:, None]
-    return split_images("digits", pixels, bunch.target, classes=10, scale=1 / 16, validation=300, test=500)
+    return split_examples("digits", pixels, bunch.target, classes=10, scale=1 / 16, validation=300, test=500)

@@ -11,7 +11,7 @@ import re
 import torch
 from torch import Tensor
 
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 
 # One way to write each number, so that a task has one name.
 CLASS = re.compile(r"0|[1-9][0-9]*")
@@ -45,7 +45,7 @@ def task_labels(task: str, labels: Tensor) -> Tensor:
     return mapped
 
 
-def select(task: str, images: Images) -> Images:
+def select(task: str, images: Examples) -> Examples:
     """The images of a task with their labels in it.
 
     Raises:
@@ -57,4 +57,4 @@ def select(task: str, images: Images) -> Images:
     rows = torch.nonzero(labels >= 0).flatten()
     if not len(rows):
         raise ValueError(f"no image belongs to task {task!r}; its classes do not occur in this data set")
-    return Images(images.pixels[rows], labels[rows], images.scale)
+    return Examples(images.pixels[rows], labels[rows], images.scale)

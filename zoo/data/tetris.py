@@ -1,4 +1,4 @@
-"""TETRIS: 4×4 grey images of four tetromino classes, generated from a seed.
+"""TETRIS: 4×4 gray images of four tetromino classes, generated from a seed.
 
 The data set of Schürholt et al., "Self-Supervised Representation Learning on Neural Network Weights for
 Model Characteristic Prediction" (NeurIPS 2021), section 4, made anew from its description.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.data.images import ImageData, split_images
+from zoo.data.examples import Dataset, split_examples
 
 # One tetromino a class: I, O, T, L; the other three are their mirror images or ambiguous on a 4×4 grid.
 SHAPES = (
@@ -34,8 +34,8 @@ def placements(shape: tuple[tuple[int, ...], ...]) -> np.ndarray:
     return np.stack(list(masks.values()))
 
 
-def load_tetris(seed: int = 0, count: int = 4000) -> ImageData:
-    """Grey images: the shape bright (150 to 255), the background dark (0 to 105), both uniformly noisy."""
+def load_tetris(seed: int = 0, count: int = 4000) -> Dataset:
+    """Gray images: the shape bright (150 to 255), the background dark (0 to 105), both uniformly noisy."""
     generator = np.random.Generator(np.random.Philox(key=seed))
     labels = np.arange(count) % len(SHAPES)
     pixels = generator.integers(0, 106, size=(count, 1, SIDE, SIDE), dtype=np.uint8)
@@ -44,4 +44,4 @@ def load_tetris(seed: int = 0, count: int = 4000) -> ImageData:
         rows = np.flatnonzero(labels == label)
         pixels[rows, 0] += 150 * masks[generator.integers(len(masks), size=len(rows))]
     validation = test = count // 5
-    return split_images("tetris", pixels, labels, classes=4, scale=1 / 255, validation=validation, test=test)
+    return split_examples("tetris", pixels, labels, classes=4, scale=1 / 255, validation=validation, test=test)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torchvision import datasets
 
-from zoo.data.images import ImageData, split_images
+from zoo.data.examples import Dataset, split_examples
 
 ROOT_VARIABLE = "ZOOSCALE_DATA"
 
@@ -25,7 +25,7 @@ class VisionDataset:
         classes: Number of classes.
         validation: How many training images are set aside for validation.
         splits: Keyword arguments of the training part and of the test part.
-        gray: Whether to reduce colours to shades of grey.
+        gray: Whether to reduce colors to shades of gray.
     """
 
     factory: Callable[..., Any]
@@ -55,7 +55,7 @@ def data_root() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "zooscale" / "data"
 
 
-def load_vision(name: str, root: Path | None = None, *, download: bool = True) -> ImageData:
+def load_vision(name: str, root: Path | None = None, *, download: bool = True) -> Dataset:
     """Loads a torchvision data set from ``root``; downloads it there if it is missing.
 
     The training images are split by a fixed shuffle into train and validation; test images are the published
@@ -84,8 +84,8 @@ def load_vision(name: str, root: Path | None = None, *, download: bool = True) -
                 ) from error
     (pixels, labels), (test_pixels, test_labels) = (_arrays(part) for part in parts)
     if known.gray:
-        pixels, test_pixels = grey(pixels), grey(test_pixels)
-    return split_images(
+        pixels, test_pixels = gray(pixels), gray(test_pixels)
+    return split_examples(
         name,
         pixels,
         labels,
@@ -97,10 +97,10 @@ def load_vision(name: str, root: Path | None = None, *, download: bool = True) -
     )
 
 
-def grey(pixels: np.ndarray) -> np.ndarray:
-    """Shades of grey of colour images ``[N, 3, height, width]``: the mean of the colours, rounded.
+def gray(pixels: np.ndarray) -> np.ndarray:
+    """Shades of gray of color images ``[N, 3, height, width]``: the mean of the colors, rounded.
 
-    As in the published zoos on grey images (Unterthiner et al., 2020, ``train_network.py`` there).
+    As in the published zoos on gray images (Unterthiner et al., 2020, ``train_network.py`` there).
     """
     mean = np.empty((len(pixels), 1, *pixels.shape[2:]), dtype=np.uint8)
     for start in range(0, len(pixels), 4096):  # in pieces: floating point takes eight times the memory

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.data import ImageData, load_dataset
+from zoo.data import Dataset, load_dataset
 from zoo.exchange import exported
 from zoo.exchange.committing import Progress
 from zoo.exchange.foreign import checkpoint_tree, published_dataset, small_cnn_zoo, state_dicts
@@ -27,7 +27,7 @@ class Format:
 
     Attributes:
         matches: Whether a path looks like it.
-        open: Recognises its networks.
+        open: Recognizes its networks.
         what: What it looks like, for errors.
     """
 
@@ -73,7 +73,7 @@ class Source:
     format: str
     zoo: ForeignZoo | exported.ExportedZoo
     dataset: str = ""
-    data: ImageData | None = None
+    data: Dataset | None = None
 
     @property
     def name(self) -> str:
@@ -116,7 +116,7 @@ def open_source(
     epochs: tuple[int, ...] | None = None,
     store: Store | None = None,
 ) -> Source:
-    """Recognises what a path holds. Weights are read when it is stored.
+    """Recognizes what a path holds. Weights are read when it is stored.
 
     Args:
         path: A folder, or a file.

@@ -26,7 +26,7 @@ from zoo.architecture import (
     Shape,
 )
 from zoo.architecture.activations import LEAKY_SLOPE
-from zoo.architecture.normalisation import EPSILON
+from zoo.architecture.normalization import EPSILON
 
 # The first version with an exact GELU; runtimes since the end of 2023 know it.
 OPSET, IR_VERSION = 20, 9
@@ -60,7 +60,7 @@ class Graph:
 
 
 def onnx_model(architecture: Architecture, weights_P: Tensor, told: Mapping[str, str]) -> bytes:
-    """The network as a serialised ONNX model, which has been checked.
+    """The network as a serialized ONNX model, which has been checked.
 
     Its input ``images`` is ``[N, *input_shape]`` float32, scaled as in training; its output ``logits`` is ``[N, C]``.
 

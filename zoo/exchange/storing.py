@@ -14,7 +14,7 @@ import torch
 
 from zoo.architecture import Architecture
 from zoo.config import canonical_json
-from zoo.data.images import ImageData
+from zoo.data.examples import Dataset
 from zoo.data.tasks import parse_task, select
 from zoo.evaluation import evaluate
 from zoo.exchange.committing import Progress, is_whole, store_shards
@@ -50,7 +50,7 @@ def store_zoo(
     store: Store,
     *,
     dataset: str = "",
-    data: ImageData | None = None,
+    data: Dataset | None = None,
     include_diverged: bool = False,
     progress: Progress | None = None,
 ) -> Zoo:
@@ -133,7 +133,7 @@ def _check(
 
 
 def _check_data(
-    networks: Sequence[ForeignNetwork], epochs: Sequence[int], snapshots: ForeignSnapshots, data: ImageData
+    networks: Sequence[ForeignNetwork], epochs: Sequence[int], snapshots: ForeignSnapshots, data: Dataset
 ) -> None:
     """Raises where the data set does not fit the networks, or gives other test accuracies than the source says."""
     architecture = networks[0].architecture
@@ -185,7 +185,7 @@ def _original(network: ForeignNetwork, snapshots: ForeignSnapshots, row: int) ->
     return [{**of_network, "snapshot": dict(snapshots.original_ME[row][epoch])} for epoch in range(epochs)]
 
 
-def _contents(source: ForeignZoo, part: _Part, recipe: Imported, data: ImageData | None) -> ShardContents:
+def _contents(source: ForeignZoo, part: _Part, recipe: Imported, data: Dataset | None) -> ShardContents:
     """The rows of one shard."""
     networks = [source.networks[index] for index in part.networks]
     snapshots = source.read(part.networks)
@@ -224,7 +224,7 @@ def _population(
     )
 
 
-def _complete(metrics: dict[str, np.ndarray], population: Population, data: ImageData) -> None:
+def _complete(metrics: dict[str, np.ndarray], population: Population, data: Dataset) -> None:
     """Computes the metrics that the source does not tell."""
     rows = np.flatnonzero(np.any([np.isnan(column) for column in metrics.values()], axis=0))
     if len(rows):

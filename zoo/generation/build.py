@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from zoo.config import to_json
 from zoo.data import load_dataset
-from zoo.data.images import ImageData
+from zoo.data.examples import Dataset
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
 from zoo.recipes import Recipe, RecipeLike
@@ -65,7 +65,7 @@ class GenerationPlan:
     """
 
     recipe: Recipe
-    data: ImageData
+    data: Dataset
     name: str
     digest: str
     previous: Manifest | None

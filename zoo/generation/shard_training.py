@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from zoo.data.images import ImageData, Images
+from zoo.data.examples import Dataset, Examples
 from zoo.data.tasks import select
 from zoo.evaluation import evaluate
 from zoo.population import Member, Population, single_architecture
@@ -24,7 +24,7 @@ from zoo.training.grouping import training_examples
 from zoo.training.train import train_population
 
 
-def train_shard(recipe: Recipe, data: ImageData, members: ShardRange) -> ShardContents:
+def train_shard(recipe: Recipe, data: Dataset, members: ShardRange) -> ShardContents:
     """Trains and evaluates the members of one shard.
 
     The same bits for the same arguments on one kind of machine. A member's weights do not depend on where its
@@ -78,7 +78,7 @@ def train_shard(recipe: Recipe, data: ImageData, members: ShardRange) -> ShardCo
     )
 
 
-def measure(population: Population, data: ImageData, evaluation_examples: int) -> dict[str, np.ndarray]:
+def measure(population: Population, data: Dataset, evaluation_examples: int) -> dict[str, np.ndarray]:
     """Loss and accuracy of each row on each split, on the images of its task.
 
     Training loss and accuracy are those on the member's own subset where it has one, else those on the first
@@ -89,7 +89,7 @@ def measure(population: Population, data: ImageData, evaluation_examples: int) -
     """
     metrics = {name: np.empty(len(population)) for name in METRIC_COLUMNS}
     for split in SPLITS:
-        everything: Images = getattr(data, split)
+        everything: Examples = getattr(data, split)
         alike: dict[tuple[object, ...], list[int]] = {}
         for row, member in enumerate(population.members):
             own = (member.subset_seed, member.subset_size, member.subset_index) if member.subset_size else ()
@@ -106,15 +106,15 @@ def measure(population: Population, data: ImageData, evaluation_examples: int) -
     return metrics
 
 
-def _measured_in_training(member: Member, images: Images, evaluation_examples: int) -> Images:
+def _measured_in_training(member: Member, images: Examples, evaluation_examples: int) -> Examples:
     """The training images on which a member is measured."""
     if not member.subset_size:
         return select(member.task, images).first(evaluation_examples)
     rows = torch.from_numpy(training_examples(member, images))
-    return select(member.task, Images(images.pixels[rows], images.labels[rows], images.scale))
+    return select(member.task, Examples(images.pixels[rows], images.labels[rows], images.scale))
 
 
-def _subsets(members: Sequence[Member], images: Images) -> Sequence[np.ndarray]:
+def _subsets(members: Sequence[Member], images: Examples) -> Sequence[np.ndarray]:
     """For each row, the training images of its subset; empty where no row has one."""
     if not any(member.subset_size for member in members):
         return ()

@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo.architecture import Architecture
 from zoo.config import require
 from zoo.data.tasks import parse_task
-from zoo.population.initialisation import INITIALISATIONS
+from zoo.population.initialization import INITIALIZATIONS
 from zoo.training.optimizers import OPTIMIZERS
 
 
@@ -25,8 +25,8 @@ class Member:
 
     Attributes:
         id: Number of the member in its zoo.
-        seed: Seed of its initialisation and dropout masks.
-        initialisation: A name in ``INITIALISATIONS``.
+        seed: Seed of its initialization and dropout masks.
+        initialization: A name in ``INITIALIZATIONS``.
         init_scale: Factor on the initial weights.
         optimizer: A name in ``OPTIMIZERS``.
         learning_rate: Step size.
@@ -44,7 +44,7 @@ class Member:
 
     id: int
     seed: int
-    initialisation: str = "kaiming_uniform"
+    initialization: str = "kaiming_uniform"
     init_scale: float = 1.0
     optimizer: str = "adam"
     learning_rate: float = 1e-3
@@ -63,7 +63,7 @@ class Member:
         for field_name in ("seed", "order_seed", "subset_seed"):
             seed = getattr(self, field_name)
             require(type(seed) is int and 0 <= seed < 2**63, self, field_name, "a whole number, 0 to 2**63 - 1")
-        require(self.initialisation in INITIALISATIONS, self, "initialisation", ", ".join(INITIALISATIONS))
+        require(self.initialization in INITIALIZATIONS, self, "initialization", ", ".join(INITIALIZATIONS))
         require(0 < self.init_scale < math.inf, self, "init_scale", "more than 0 and finite")
         require(self.optimizer in OPTIMIZERS, self, "optimizer", ", ".join(OPTIMIZERS))
         require(0 < self.learning_rate < math.inf, self, "learning_rate", "more than 0 and finite")

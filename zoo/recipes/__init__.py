@@ -31,7 +31,7 @@ RECIPES: dict[str, Recipe] = {
     "tetris-seeds": ours.TETRIS_SEEDS,
     "mnist-mlp-seeds": ours.MNIST_MLP_SEEDS,
     "mnist-mlp-diverse": ours.MNIST_MLP_DIVERSE,
-    "cs236-initialisations": cs236.INITIALISATIONS,
+    "cs236-initialisations": cs236.INITIALIZATIONS,
     "cs236-deep": cs236.DEEP,
     "cs236-wide": cs236.WIDE,
     "cs236-mixed-depths": cs236.MIXED_DEPTHS,

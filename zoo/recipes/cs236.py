@@ -1,6 +1,6 @@
 """Zoos of MNIST MLPs as student projects in generative modelling of weights train them (Stanford CS236).
 
-Members differ in initialisation alone; deeper or wider; or in depth. The course has no fixed sizes: those below are
+Members differ in initialization alone; deeper or wider; or in depth. The course has no fixed sizes: those below are
 ours, chosen so that each zoo is one step away from the first. Accuracies are those on test images, measured on cuts of
 32 to 64 members; costs are CPU time of one core with evaluation.
 """
@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from zoo.recipes.recipe import Recipe
 
-INITIALISATIONS = Recipe(
+INITIALIZATIONS = Recipe(
     name="cs236-initialisations",
     dataset="mnist",
     members=1000,
     hidden=(16,),
-    initialisations=(
+    initializations=(
         "uniform", "normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal",
     ),
     epochs=5,
@@ -27,21 +27,21 @@ INITIALISATIONS = Recipe(
 Accuracy 94.1 %, standard deviation 0.3 points; about 5 minutes.
 """
 
-DEEP = replace(INITIALISATIONS, name="cs236-deep", hidden=(16, 16, 16))
+DEEP = replace(INITIALIZATIONS, name="cs236-deep", hidden=(16, 16, 16))
 """The same with three hidden layers, 784-16-16-16-10 (13 274 parameters).
 
 Accuracy 94.1 %, standard deviation 0.8 points: 94.6 % from the scaled distributions, 93.2 % from the plain ones; about
 6 minutes.
 """
 
-WIDE = replace(INITIALISATIONS, name="cs236-wide", hidden=(64,))
+WIDE = replace(INITIALIZATIONS, name="cs236-wide", hidden=(64,))
 """The same with a wide hidden layer, 784-64-10 (50 890 parameters).
 
 Accuracy 96.9 %, standard deviation 0.1 points; about 20 minutes.
 """
 
 MIXED_DEPTHS = replace(
-    INITIALISATIONS,
+    INITIALIZATIONS,
     name="cs236-mixed-depths",
     hidden=(),
     depths=(1, 2, 3),

@@ -88,7 +88,7 @@ def draw_shard(recipe: Recipe, member: int) -> Shard:
 def _window(recipe: Recipe, number: int) -> tuple[Shard, ...]:
     """The shards of a window, within which a shape is drawn for each member.
 
-    Which numbers the members of a shape have means nothing, so those of one shape are neighbours and fill shards of
+    Which numbers the members of a shape have means nothing, so those of one shape are neighbors and fill shards of
     one architecture. Shards of one shape lie evenly apart, so that any first part of them is a sample of all.
     """
     drawn = stream(Purpose.RECIPE, recipe.seed, Draw.WINDOW, number)
@@ -130,7 +130,7 @@ def draw_member(recipe: Recipe, index: int) -> Member:
         values |= {"subset_size": recipe.subset_size, "subset_index": block}
     if recipe.scale_learning_rates:
         values["learning_rate"] *= STEP_FACTOR.get(values["optimizer"], 1.0)
-    if recipe.scaled_initialisations and values["initialisation"] not in recipe.scaled_initialisations:
+    if recipe.scaled_initializations and values["initialization"] not in recipe.scaled_initializations:
         values["init_scale"] = 1.0
     return Member(id=index, batch_size=recipe.batch_size, **values)
 
@@ -150,7 +150,7 @@ def _independent(recipe: Recipe, index: int) -> dict[str, Any]:
     rates, decays, dropouts = recipe.learning_rate_choices, recipe.weight_decay_range, recipe.dropout_range
     rate = _choose(of_member, rates) if rates else _log_uniform(of_member, *recipe.learning_rates)
     scale = _log_uniform(of_member, *recipe.init_scales)
-    initialisation = _choose(of_member, recipe.initialisations)
+    initialization = _choose(of_member, recipe.initializations)
     decay = _log_uniform(of_member, *decays) if decays else _choose(of_member, recipe.weight_decays)
     dropout = _rounded(of_member.uniform(*dropouts)) if dropouts else _choose(of_member, recipe.dropouts)
     return {
@@ -160,7 +160,7 @@ def _independent(recipe: Recipe, index: int) -> dict[str, Any]:
         "subset_seed": block_seed,
         "learning_rate": rate,
         "init_scale": scale,
-        "initialisation": initialisation,
+        "initialization": initialization,
         "weight_decay": decay,
         "dropout": dropout,
         "seed": int(of_member.integers(2**63)),
@@ -191,12 +191,12 @@ def _of_grid(recipe: Recipe, index: int) -> dict[str, Any]:
     rates = recipe.learning_rate_choices
     of_blocks = (len(recipe.optimizers), len(recipe.training_fractions), max(1, recipe.fixed_seeds))
     optimizer, fraction, which_seed = np.unravel_index(combination, of_blocks)
-    of_members = (len(recipe.initialisations), max(1, len(rates)), len(recipe.weight_decays), len(recipe.dropouts))
-    initialisation, rate, decay, dropout = np.unravel_index(of_member, of_members)
+    of_members = (len(recipe.initializations), max(1, len(rates)), len(recipe.weight_decays), len(recipe.dropouts))
+    initialization, rate, decay, dropout = np.unravel_index(of_member, of_members)
     values: dict[str, Any] = {
         "optimizer": recipe.optimizers[optimizer],
         "training_fraction": recipe.training_fractions[fraction],
-        "initialisation": recipe.initialisations[initialisation],
+        "initialization": recipe.initializations[initialization],
     }
     if rates:
         values["learning_rate"] = rates[rate]

@@ -6,7 +6,7 @@ arXiv 2110.15288), section 4, and its code, github.com/HSG-AIML/NeurIPS_2021-Wei
 Eight of its twelve zoos; the other four are those of Unterthiner et al., see ``zoo.recipes.unterthiner``. The code
 reads zoos and does not make them. What made them is public since the authors' later collection (Schürholt et al.,
 "Model Zoos", NeurIPS 2022, arXiv 2209.14764; github.com/ModelZoos/ModelZooDataset, ``code/zoo_generators``), and the
-MNIST zoos follow that: minibatches of 10; pixels normalised (mean 0.1307 and deviation 0.3081 on MNIST, 0.5 and 0.5 on
+MNIST zoos follow that: minibatches of 10; pixels normalized (mean 0.1307 and deviation 0.3081 on MNIST, 0.5 and 0.5 on
 Fashion-MNIST); weights from U(0, 1), N(0, 1) or Kaiming's distributions; SGD with momentum 0.9; a grid of 256
 combinations, which with five seeds each are the 1 280 members of the 5-seed zoos. The generators of the TETRIS zoos and
 the finer grid of the 1-seed zoos are not public: there, what is not in the paper is ours, and said to be.
@@ -15,7 +15,7 @@ Not as published: 55 000 training images, where theirs are 50 000; biases start 
 dropout follows each activation, where theirs leaves out the third. The numbers of members called published are those of
 the paper as others quote it.
 
-Snapshots are those published: each epoch but the initialisation. A fixed seed fixes initialisation, minibatch order and
+Snapshots are those published: each epoch but the initialization. A fixed seed fixes initialization, minibatch order and
 dropout masks alike, as ``torch.manual_seed`` does there.
 """
 
@@ -25,8 +25,8 @@ from dataclasses import replace
 
 from zoo.recipes.recipe import Recipe
 
-# Mean and standard deviation by which the published zoos normalise pixels from 0 to 1.
-NORMALISATIONS = {"mnist": (0.1307, 0.3081), "fashion_mnist": (0.5, 0.5), "cifar10": (0.5, 0.5)}
+# Mean and standard deviation by which the published zoos normalize pixels from 0 to 1.
+NORMALIZATIONS = {"mnist": (0.1307, 0.3081), "fashion_mnist": (0.5, 0.5), "cifar10": (0.5, 0.5)}
 
 TETRIS_SEED = Recipe(
     name="hr-tetris-seed",
@@ -35,7 +35,7 @@ TETRIS_SEED = Recipe(
     hidden=(5,),
     bias=False,
     activations=("tanh",),
-    initialisations=("unit_uniform",),
+    initializations=("unit_uniform",),
     learning_rates=(1e-2, 1e-2),
     batch_size=32,
     epochs=75,
@@ -52,7 +52,7 @@ TETRIS_HYP = replace(
     name="hr-tetris-hyp",
     members=3200,
     activations=("tanh", "relu", "sigmoid", "gelu"),
-    initialisations=("unit_uniform", "unit_normal", "kaiming_uniform", "kaiming_normal"),
+    initializations=("unit_uniform", "unit_normal", "kaiming_uniform", "kaiming_normal"),
     learning_rate_choices=(1e-2, 1e-3),
     learning_rates=(1e-3, 1e-3),
     fixed_seeds=100,
@@ -60,7 +60,7 @@ TETRIS_HYP = replace(
     block_members=8,
     shard_members=40,
 )
-"""TETRIS-HYP: the 100 seeds of each of 32 combinations of activation, initialisation and learning rate.
+"""TETRIS-HYP: the 100 seeds of each of 32 combinations of activation, initialization and learning rate.
 
 Published are about 2 900 members of seeds 1 to 100, so 29 combinations, of unknown values. Test accuracy
 52.4 % with a standard deviation of 11.5 points; a minute of one core.
@@ -73,8 +73,8 @@ MNIST_SEED = Recipe(
     architecture="cnn-2464",
     hidden=(),
     activations=("tanh",),
-    normalise=NORMALISATIONS["mnist"],
-    initialisations=("unit_uniform",),
+    normalize=NORMALIZATIONS["mnist"],
+    initializations=("unit_uniform",),
     learning_rates=(3e-4, 3e-4),
     batch_size=10,
     epochs=25,
@@ -88,7 +88,7 @@ with evaluation, so that the zoo takes about 3 hours of one core.
 """
 
 F_MNIST_SEED = replace(
-    MNIST_SEED, name="hr-f-mnist-seed", dataset="fashion_mnist", normalise=NORMALISATIONS["fashion_mnist"]
+    MNIST_SEED, name="hr-f-mnist-seed", dataset="fashion_mnist", normalize=NORMALIZATIONS["fashion_mnist"]
 )
 """F-MNIST-SEED: the same on Fashion-MNIST.
 
@@ -100,7 +100,7 @@ MNIST_HYP_5_RAND_SEED = replace(
     name="hr-mnist-hyp-5-rand-seed",
     members=1280,
     activations=("tanh", "relu", "sigmoid", "gelu"),
-    initialisations=("unit_uniform", "unit_normal", "kaiming_uniform", "kaiming_normal"),
+    initializations=("unit_uniform", "unit_normal", "kaiming_uniform", "kaiming_normal"),
     optimizers=("adam", "momentum"),
     learning_rates=(1e-3, 1e-3),
     learning_rate_choices=(1e-3, 1e-4),
@@ -110,7 +110,7 @@ MNIST_HYP_5_RAND_SEED = replace(
     design="grid",
     shard_members=16,
 )
-"""MNIST-HYP-5-RAND-SEED: 256 combinations of activation, initialisation, optimizer, learning rate, weight decay and
+"""MNIST-HYP-5-RAND-SEED: 256 combinations of activation, initialization, optimizer, learning rate, weight decay and
 dropout, five members each, every one with a seed of its own. Published: about 1 280.
 
 Test accuracy 67.9 % with a standard deviation of 36.7 points, 90.2 % with Adam and 45.6 % with momentum, of a cut of 64

@@ -53,7 +53,7 @@ class Imported:
             and self.snapshot_epochs[-1] > 0,
             self,
             "snapshot_epochs",
-            "increasing, from 0 or more, the last 1 or more (0 is the initialisation)",
+            "increasing, from 0 or more, the last 1 or more (0 is the initialization)",
         )
 
     def to_json(self) -> dict[str, Any]:

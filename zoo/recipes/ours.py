@@ -19,7 +19,7 @@ DIGITS_MLP_SEEDS = Recipe(
 
 DIVERSE = {
     "activations": ("relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu"),
-    "initialisations": (
+    "initializations": (
         "uniform", "normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal",
     ),
     "init_scales": (0.5, 2.0),

@@ -10,10 +10,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from zoo.architecture import ARCHITECTURES, Architecture, normalising
+from zoo.architecture import ARCHITECTURES, Architecture, normalizing
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.config import digest, lookup, require, to_json
-from zoo.data.images import ImageData
+from zoo.data.examples import Dataset
 from zoo.data.tasks import parse_task
 from zoo.population import Member
 from zoo.recipes.drawing import Shape, Shard, draw_member, draw_shard
@@ -21,7 +21,7 @@ from zoo.recipes.drawing import Shape, Shard, draw_member, draw_shard
 Design = Literal["random", "grid"]
 # For each tuple of choices, the field of a member that they are for.
 CHOICES = {
-    "initialisations": "initialisation",
+    "initializations": "initialization",
     "optimizers": "optimizer",
     "learning_rate_choices": "learning_rate",
     "weight_decays": "weight_decay",
@@ -39,8 +39,8 @@ INSTEAD_OF = {
 COUNTS = (
     "members", "batch_size", "epochs", "block_members", "shard_members", "window_members", "evaluation_examples",
 )  # fmt: skip
-TUPLES = ("hidden", "depths", "widths", "kernels", "activations", "snapshot_epochs", "scaled_initialisations", *CHOICES)
-OPTIONAL = ("hidden", "depths", "widths", "kernels", "scaled_initialisations", "learning_rate_choices")
+TUPLES = ("hidden", "depths", "widths", "kernels", "activations", "snapshot_epochs", "scaled_initializations", *CHOICES)
+OPTIONAL = ("hidden", "depths", "widths", "kernels", "scaled_initializations", "learning_rate_choices")
 POSITIVE = "(low, high), 0 < low <= high, finite"
 
 
@@ -68,13 +68,13 @@ class Recipe:
         window_members: With ``depths`` or ``kernels``, shape and activation are drawn for each member on its own, and
             the members of each window of so many are numbered so that those of one architecture fill shards. The
             larger it is against the number of architectures, the fuller these are, and the faster is training.
-        normalise: Mean and standard deviation by which the network normalises its inputs, which are pixels from 0 to
+        normalize: Mean and standard deviation by which the network normalizes its inputs, which are pixels from 0 to
             1: a ``Rescale`` before its first layer. Empty for none.
         bias: Whether layers have biases.
         activations: Choices of activation.
-        initialisations: Choices of initial distribution.
+        initializations: Choices of initial distribution.
         init_scales: Range of the factor on initial weights.
-        scaled_initialisations: The distributions that have this factor; all where empty.
+        scaled_initializations: The distributions that have this factor; all where empty.
         optimizers: Choices of optimizer.
         learning_rates: Range for adaptive optimizers; 10 times that for momentum, 100 times for SGD.
         learning_rate_choices: Choices in place of the range.
@@ -86,14 +86,14 @@ class Recipe:
         training_fractions: Choices of the share of training images.
         tasks: What members are to tell apart, as in ``zoo.data.tasks``; members of a task lie in one split.
         subset_size: If not 0, each block is trained on exactly so many images that no other block of its task has.
-        fixed_seeds: If not 0, there are only so many seeds: each fixes initialisation, dropout, minibatch order and
+        fixed_seeds: If not 0, there are only so many seeds: each fixes initialization, dropout, minibatch order and
             training subset of the blocks that have it. Otherwise each member and each block has its own.
         design: "random": choices are drawn independently. "grid": every combination of activation, optimizer,
-            training fraction, fixed seed, initialisation, learning rate, weight decay and dropout occurs equally
+            training fraction, fixed seed, initialization, learning rate, weight decay and dropout occurs equally
             often (as long as there are choices), in rounds of random order.
         batch_size: Examples a step.
         epochs: Length of training.
-        snapshot_epochs: Epochs at whose end weights are stored; 0 is the initialisation.
+        snapshot_epochs: Epochs at whose end weights are stored; 0 is the initialization.
         seed: Seed of everything.
         block_members: Members that share one minibatch order and training subset, and lie in one split.
         shard_members: Members of a shard, or at most so many where there are several shapes; a multiple of
@@ -110,12 +110,12 @@ class Recipe:
     widths: tuple[int, ...] = ()
     kernels: tuple[int, ...] = ()
     window_members: int = 1024
-    normalise: tuple[float, float] | tuple[()] = ()
+    normalize: tuple[float, float] | tuple[()] = ()
     bias: bool = True
     activations: tuple[str, ...] = ("relu",)
-    initialisations: tuple[str, ...] = ("kaiming_uniform",)
+    initializations: tuple[str, ...] = ("kaiming_uniform",)
     init_scales: tuple[float, float] = (1.0, 1.0)
-    scaled_initialisations: tuple[str, ...] = ()
+    scaled_initializations: tuple[str, ...] = ()
     optimizers: tuple[str, ...] = ("adam",)
     learning_rates: tuple[float, float] = (1e-3, 1e-3)
     learning_rate_choices: tuple[float, ...] = ()
@@ -190,12 +190,12 @@ class Recipe:
             require(type(getattr(self, field)) is bool, self, field, "true or false")
         require(type(self.seed) is int and 0 <= self.seed < 2**63, self, "seed", "a whole number, 0 to 2**63 - 1")
         require(self.design in get_args(Design), self, "design", ", ".join(get_args(Design)))
-        if self.normalise != ():
+        if self.normalize != ():
             allowed = "(mean, standard deviation), finite, the second above 0; or nothing"
-            require(isinstance(self.normalise, tuple) and len(self.normalise) == 2, self, "normalise", allowed)
-            values = list(self.normalise)
+            require(isinstance(self.normalize, tuple) and len(self.normalize) == 2, self, "normalize", allowed)
+            values = list(self.normalize)
             numbers = all(type(value) in (int, float) and abs(value) < math.inf for value in values)
-            require(numbers and values[1] > 0, self, "normalise", allowed)
+            require(numbers and values[1] > 0, self, "normalize", allowed)
         for field in ("init_scales", "learning_rates", "weight_decay_range", "dropout_range"):
             low_high = getattr(self, field)
             if low_high == () and field in INSTEAD_OF:
@@ -221,9 +221,9 @@ class Recipe:
                     Member(id=0, seed=0, **{member_field: choice})
                 except (AttributeError, TypeError, ValueError) as error:
                     raise ValueError(f"Recipe.{field} is {getattr(self, field)!r}: {error}") from error
-        unscaled = f"of initialisations ({', '.join(self.initialisations)})"
-        scaled = set(self.scaled_initialisations)
-        require(scaled <= set(self.initialisations), self, "scaled_initialisations", unscaled)
+        unscaled = f"of initializations ({', '.join(self.initializations)})"
+        scaled = set(self.scaled_initializations)
+        require(scaled <= set(self.initializations), self, "scaled_initializations", unscaled)
 
     def _check_kernels(self) -> None:
         """Raises where kernels are given to an architecture that takes none."""
@@ -232,7 +232,7 @@ class Recipe:
             allowed = f"() for architecture {self.architecture!r}, which takes no kernel"
             require("kernel" in inspect.signature(build).parameters, self, "kernels", allowed)
 
-    def check_data(self, data: ImageData) -> None:
+    def check_data(self, data: Dataset) -> None:
         """Finds out before training whether all members can be trained on a data set.
 
         Raises:
@@ -254,7 +254,7 @@ class Recipe:
         for shape in dict.fromkeys(shard.shape for shard in self.shards(0, self.members)):
             self._architecture(shape, data)
 
-    def members_limit(self, data: ImageData) -> int | None:
+    def members_limit(self, data: Dataset) -> int | None:
         """How many members there can be, each block with a subset of its own; ``None`` where nothing limits them."""
         if not self.subset_size:
             return None
@@ -269,8 +269,8 @@ class Recipe:
         # These came later; zoos of recipes that do without them keep their identity.
         if not self.has_shapes:
             del value["window_members"]
-        if not self.normalise:
-            del value["normalise"]
+        if not self.normalize:
+            del value["normalize"]
         return value
 
     @property
@@ -292,7 +292,7 @@ class Recipe:
     def member_combinations(self) -> int:
         """In a grid: combinations of what is chosen for each member."""
         rates = max(1, len(self.learning_rate_choices))
-        return len(self.initialisations) * rates * len(self.weight_decays) * len(self.dropouts)
+        return len(self.initializations) * rates * len(self.weight_decays) * len(self.dropouts)
 
     def shard(self, member: int) -> Shard:
         """The shard that a member lies in, whole whatever the number of members."""
@@ -305,7 +305,7 @@ class Recipe:
             yield shard
             first = shard.end
 
-    def member_architecture(self, member: int, data: ImageData) -> Architecture:
+    def member_architecture(self, member: int, data: Dataset) -> Architecture:
         """The architecture of a member, and of all others in its shard.
 
         Raises:
@@ -313,7 +313,7 @@ class Recipe:
         """
         return self._architecture(self.shard(member).shape, data)
 
-    def _architecture(self, shape: Shape, data: ImageData) -> Architecture:
+    def _architecture(self, shape: Shape, data: Dataset) -> Architecture:
         """The architecture of a shape for images of a data set and the classes of the recipe's tasks."""
         build = lookup(ARCHITECTURES, self.architecture, "architecture")
         classes = len(parse_task(self.tasks[0])) or data.classes
@@ -325,7 +325,7 @@ class Recipe:
             bias=self.bias,
             **({} if shape.kernel is None else {"kernel": shape.kernel}),
         )
-        return normalising(architecture, *self.normalise) if self.normalise else architecture
+        return normalizing(architecture, *self.normalize) if self.normalize else architecture
 
     def member(self, index: int) -> Member:
         """Member ``index``: a function of the recipe and the index alone."""

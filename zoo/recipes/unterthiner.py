@@ -4,7 +4,7 @@
 MNIST-HYP, F-MNIST-HYP, SVHN-HYP and CIFAR-10-HYP.
 
 30 000 CNNs a data set, 86 epochs, nine snapshots. Its networks of 4 970 parameters take images of one channel, so its
-SVHN and CIFAR-10 are in shades of grey, the mean of the colours; set encoders and other functionals of weights are
+SVHN and CIFAR-10 are in shades of gray, the mean of the colors; set encoders and other functionals of weights are
 measured on these as SVHN-GS and CIFAR10-GS. Pixels are from -1 to 1, minibatches of 512, biases start at 0
 (``train_network.py`` and README of google-research/dnn_predict_accuracy). Ranges: learning rate 5e-4 to 5e-2 and l2
 1e-8 to 1e-2 log-uniform, dropout 0 to 0.7 uniform, the standard deviation of the two plain initial distributions 1e-3
@@ -28,11 +28,11 @@ MNIST = Recipe(
     members=30_000,
     architecture="cnn-4970",
     hidden=(),
-    normalise=(0.5, 0.5),
+    normalize=(0.5, 0.5),
     activations=("relu", "tanh"),
-    initialisations=("xavier_normal", "kaiming_normal", "orthogonal", "normal", "truncated_normal"),
+    initializations=("xavier_normal", "kaiming_normal", "orthogonal", "normal", "truncated_normal"),
     init_scales=(0.01, 5.0),  # of the standard deviation 0.1 that the plain distributions have
-    scaled_initialisations=("normal", "truncated_normal"),
+    scaled_initializations=("normal", "truncated_normal"),
     optimizers=("adam", "sgd", "rmsprop"),
     learning_rates=(5e-4, 5e-2),
     scale_learning_rates=False,
@@ -58,20 +58,20 @@ Test accuracy 64.5 % with a standard deviation of 24.2 points, of a cut of 64 me
 """
 
 SVHN_GRAY = replace(MNIST, name="unterthiner-svhn-gray", dataset="svhn_gray")
-"""SVHN-HYP as published, in shades of grey. Not run here: SVHN is not at hand."""
+"""SVHN-HYP as published, in shades of gray. Not run here: SVHN is not at hand."""
 
 CIFAR10_GRAY = replace(MNIST, name="unterthiner-cifar10-gray", dataset="cifar10_gray")
-"""CIFAR-10-HYP as published, in shades of grey.
+"""CIFAR-10-HYP as published, in shades of gray.
 
 On the 10 000 images of one of the five training batches, all that was at hand: test accuracy 23.2 % with a standard
 deviation of 8.6 points, at most 46.0 %, of a cut of 128 members.
 """
 
 SVHN = replace(MNIST, name="unterthiner-svhn", dataset="svhn")
-"""The same in colour, 5 258 parameters; not among the published ones. Not run here: SVHN is not at hand."""
+"""The same in color, 5 258 parameters; not among the published ones. Not run here: SVHN is not at hand."""
 
 CIFAR10 = replace(MNIST, name="unterthiner-cifar10", dataset="cifar10")
-"""The same in colour, 5 258 parameters; not among the published ones.
+"""The same in color, 5 258 parameters; not among the published ones.
 
 On the images of one training batch: test accuracy 26.5 % with a standard deviation of 11.3 points, of a cut of 64
 members.

@@ -15,7 +15,7 @@ GAP_BYTES = 1 << 15
 
 
 def column_ranges(footer: pq.FileMetaData, row_groups: Iterable[int], columns: Sequence[str]) -> list[Range]:
-    """First byte and end of what has to be read; sorted, neighbours joined.
+    """First byte and end of what has to be read; sorted, neighbors joined.
 
     Args:
         footer: The file's footer.

@@ -67,7 +67,7 @@ def shard_schema(parameters: int) -> pa.Schema:
     columns |= {"split": pa.string(), "dataset": pa.string(), "activation": pa.string()}
     columns |= {name: ARROW_TYPES[str(field.type)] for name, field in MEMBER_COLUMNS.items()}
     columns |= {"subset": pa.list_(pa.int32()), "imported": pa.string()}
-    columns |= dict.fromkeys([*METRIC_COLUMNS, "generalisation_gap"], pa.float64())
+    columns |= dict.fromkeys([*METRIC_COLUMNS, "generalization_gap"], pa.float64())
     columns |= {"diverged": pa.bool_(), "weights": pa.list_(pa.float32(), parameters)}
     return pa.schema([pa.field(name, kind, nullable=name in NULLABLE) for name, kind in columns.items()])
 

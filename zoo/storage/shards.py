@@ -142,7 +142,7 @@ def describe_shard(data: bytes, where: str) -> ShardFile:
 
 
 def encode_shard(contents: ShardContents) -> bytes:
-    """Serialises a shard; equal contents give equal bytes.
+    """Serializes a shard; equal contents give equal bytes.
 
     Raises:
         ValueError: The rows have several architectures.
@@ -169,7 +169,7 @@ def encode_shard(contents: ShardContents) -> bytes:
         "activation": [_activation(architecture)] * rows,
         "subset": list(contents.subsets) or [np.empty(0, np.int32)] * rows,
         "imported": imported,
-        "generalisation_gap": metrics["train_accuracy"] - metrics["test_accuracy"],
+        "generalization_gap": metrics["train_accuracy"] - metrics["test_accuracy"],
         "diverged": ~finite_rows(weights, metrics, np.array([bool(text) for text in imported])),
         "weights": pa.FixedSizeListArray.from_arrays(pa.array(weights.reshape(-1)), architecture.parameters),
     }
@@ -186,7 +186,7 @@ def encode_shard(contents: ShardContents) -> bytes:
         "environment": environment() if contents.environment is None else contents.environment,
     }
     table = table.replace_schema_metadata({METADATA_PREFIX + k: canonical_json(v) for k, v in header.items()})
-    return _serialise(table, row_group_rows(architecture.parameters, len(recipe.snapshot_epochs)))
+    return _serialize(table, row_group_rows(architecture.parameters, len(recipe.snapshot_epochs)))
 
 
 def row_group_rows(parameters: int, snapshots: int) -> int:
@@ -194,7 +194,7 @@ def row_group_rows(parameters: int, snapshots: int) -> int:
     return snapshots * max(1, ROW_GROUP_BYTES // (4 * parameters * snapshots))
 
 
-def _serialise(table: pa.Table, rows: int) -> bytes:
+def _serialize(table: pa.Table, rows: int) -> bytes:
     """A table as Parquet: weights by byte planes, page checksums, zstd; ``weight_pages`` reads what this writes."""
     plain = [name for name in table.column_names if name != "weights"]
     strings = [field.name for field in table.schema if pa.types.is_string(field.type)]

@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError
 
-from zoo.data.images import ImageData, Images
+from zoo.data.examples import Dataset, Examples
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
@@ -28,7 +28,7 @@ def find_staged(store: Store, dataset: str) -> list[str]:
     return [f"{FOLDER}/{file}" for file in store.files(FOLDER) if pattern.fullmatch(file)]
 
 
-def stage(store: Store, dataset: str, data: ImageData) -> tuple[str, bool]:
+def stage(store: Store, dataset: str, data: Dataset) -> tuple[str, bool]:
     """Puts a data set into a store.
 
     Args:
@@ -64,7 +64,7 @@ def staged_path(dataset: str, sha256: str) -> str:
     return f"{FOLDER}/{_stem(dataset)}-{sha256[:8]}{SUFFIX}"
 
 
-def load_staged(store: Store, path: str) -> ImageData:
+def load_staged(store: Store, path: str) -> Dataset:
     """Reads a data set from a store and checks its content.
 
     Raises:
@@ -76,10 +76,10 @@ def load_staged(store: Store, path: str) -> ImageData:
         facts = _facts(content)
         tensors = safetensors.torch.load(content)
         parts = {
-            split: Images(tensors[f"{split}.pixels"], tensors[f"{split}.labels"], float(facts["scales"][split]))
+            split: Examples(tensors[f"{split}.pixels"], tensors[f"{split}.labels"], float(facts["scales"][split]))
             for split in SPLITS
         }
-        data = ImageData(str(facts["name"]), int(facts["classes"]), **parts)
+        data = Dataset(str(facts["name"]), int(facts["classes"]), **parts)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{where} is no staged data set, or damaged ({error}); delete it and stage it again") from error
     if data.sha256 != facts["sha256"] or path != staged_path(str(facts["dataset"]), data.sha256):
@@ -90,7 +90,7 @@ def load_staged(store: Store, path: str) -> ImageData:
     return data
 
 
-def load_from_store(store: Store, dataset: str, sha256: str | None = None) -> ImageData | None:
+def load_from_store(store: Store, dataset: str, sha256: str | None = None) -> Dataset | None:
     """Reads a data set by its name; ``None`` where it is not staged.
 
     Args:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 
 from zoo.architecture import Architecture, TensorSpec
-from zoo.data import ImageData, load_dataset
+from zoo.data import Dataset, load_dataset
 from zoo.population import Population
 from zoo.recipes import Imported, RecipeLike, recipe_from_json
 from zoo.storage.errors import REMAKE, ZooError
@@ -186,7 +186,7 @@ class Zoo:
             split: "train", "validation" or "test" members; all by default.
             members: Only these.
             epochs: "last": the last snapshot of each member. "one": one snapshot of each member, its epoch chosen
-                by a hash of the member's number. Epochs: those. By default all but the initialisation.
+                by a hash of the member's number. Epochs: those. By default all but the initialization.
             limit: At most so many members: the first ones.
             include_diverged: Whether to include snapshots whose weights or losses are not finite. They are left
                 out by default, and how many is logged.
@@ -240,7 +240,7 @@ class Zoo:
         wanted = Selection(zoo=self.name, recipe=self.recipe, split=split, members=members, epochs=epochs, limit=limit)
         return self._choose(wanted, include_diverged, architecture)[0]
 
-    def dataset(self) -> ImageData:
+    def dataset(self) -> Dataset:
         """The images that the members were trained on.
 
         Raises:

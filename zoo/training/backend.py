@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Member
 
 
@@ -60,7 +60,7 @@ class BackendType(Protocol):
     def members_at_once(self, architecture: Architecture, batch: int, device: torch.device) -> int:
         """How many members a group should have to be trained fastest, at a number of examples a step."""
 
-    def __call__(self, architecture: Architecture, images: Images, device: torch.device) -> Backend:
+    def __call__(self, architecture: Architecture, images: Examples, device: torch.device) -> Backend:
         """Makes the backend; what all groups share, such as the images on the device, is prepared once."""
 
 

@@ -1,7 +1,7 @@
 """Gradients of a whole group of MLPs in closed form.
 
 Everything runs members first and examples last, ``[M, H, B]``: then every product is one batched matrix product,
-softmax runs along a strided axis with the examples contiguous (vectorised), and biases are one more input that is
+softmax runs along a strided axis with the examples contiguous (vectorized), and biases are one more input that is
 always 1. The first layer's products are shared by all members of a block: ``[G, k·H, D] × [G, D, B]``.
 
 Shape letters: M members, G blocks, k members of a block, B batch, D inputs (with the constant one), H units,

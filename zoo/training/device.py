@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def exact_convolutions() -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-class DeviceImages:
+class DeviceExamples:
     """Images kept on a device as bytes, converted one minibatch at a time.
 
     Bytes are a quarter of the memory, and gathering them is faster than gathering floats once there are more images
@@ -149,7 +149,7 @@ class DeviceImages:
         scale: What one step of a pixel is worth.
     """
 
-    def __init__(self, images: Images, device: torch.device) -> None:
+    def __init__(self, images: Examples, device: torch.device) -> None:
         self.pixels_ND = images.pixels.flatten(1).to(device)
         self.scale = images.scale
 
@@ -174,7 +174,7 @@ class Minibatches:
         labels: Its labels, int64 ``[G·B]``.
     """
 
-    def __init__(self, images: DeviceImages, inputs: Tensor) -> None:
+    def __init__(self, images: DeviceExamples, inputs: Tensor) -> None:
         device = inputs.device
         self.images = images
         self.inputs = inputs

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.data.tasks import parse_task, task_labels
 from zoo.population import Member
 from zoo.streams import Purpose, stream
@@ -29,7 +29,7 @@ class Group:
     block: int
 
 
-def group_members(members: Sequence[Member], images: Images, members_at_once: Callable[[int], int]) -> list[Group]:
+def group_members(members: Sequence[Member], images: Examples, members_at_once: Callable[[int], int]) -> list[Group]:
     """Splits members into groups; a function of its arguments alone, so that results have the same bits anywhere.
 
     Args:
@@ -63,7 +63,7 @@ def group_members(members: Sequence[Member], images: Images, members_at_once: Ca
     return groups
 
 
-def example_count(member: Member, images: Images) -> int:
+def example_count(member: Member, images: Examples) -> int:
     """How many of the training images the member sees.
 
     Raises:
@@ -87,7 +87,7 @@ def example_count(member: Member, images: Images) -> int:
     return member.subset_size
 
 
-def training_examples(member: Member, images: Images) -> np.ndarray:
+def training_examples(member: Member, images: Examples) -> np.ndarray:
     """Rows of the training images that the member sees, int64, in an order of no meaning.
 
     Raises:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Member
-from zoo.training.device import DeviceImages, Minibatches, exact_convolutions, stepper
+from zoo.training.device import DeviceExamples, Minibatches, exact_convolutions, stepper
 from zoo.training.masks import DeviceDropout
 from zoo.training.optimizers import OPTIMIZERS
 
@@ -19,9 +19,9 @@ from zoo.training.optimizers import OPTIMIZERS
 class TorchBackend:
     """The images on a device, for all groups of one architecture; see ``zoo.training.backend``."""
 
-    def __init__(self, architecture: Architecture, images: Images, device: torch.device) -> None:
+    def __init__(self, architecture: Architecture, images: Examples, device: torch.device) -> None:
         self.architecture = architecture
-        self.images = DeviceImages(images, device)
+        self.images = DeviceExamples(images, device)
         self.device = device
 
 

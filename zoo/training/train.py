@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.data.tasks import parse_task, task_labels
 from zoo.population import Member
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 from zoo.training.backend import Backend, choose_backend
 from zoo.training.grouping import Group, group_members, minibatches, training_examples
 
@@ -28,7 +28,7 @@ class Snapshot:
 
     Attributes:
         rows: Which of the members given to :func:`train_population` these are.
-        epoch: Epochs done; 0 is the initialisation.
+        epoch: Epochs done; 0 is the initialization.
         steps: Optimizer steps done.
         weights_MP: Their weights, float32 on the CPU; not touched again.
     """
@@ -53,7 +53,7 @@ class _Copy(NamedTuple):
 def train_population(
     architecture: Architecture,
     members: Sequence[Member],
-    data: Images,
+    data: Examples,
     *,
     epochs: int,
     snapshot_epochs: Sequence[int],
@@ -74,7 +74,7 @@ def train_population(
         members: How each one is trained.
         data: Training images.
         epochs: Length of training.
-        snapshot_epochs: When to yield: increasing, from 0 (the initialisation) to ``epochs``.
+        snapshot_epochs: When to yield: increasing, from 0 (the initialization) to ``epochs``.
         initial_MP: Initial weights, one row a member, in place of those drawn from the members' seeds.
         device: Where to compute.
         backend: A name in ``zoo.training.backend.BACKENDS``; by default the fastest that can train this
@@ -115,7 +115,7 @@ def train_population(
 
 
 def _check(
-    architecture: Architecture, members: Sequence[Member], data: Images, epochs: int, wanted: Sequence[int]
+    architecture: Architecture, members: Sequence[Member], data: Examples, epochs: int, wanted: Sequence[int]
 ) -> None:
     """Raises where the arguments of :func:`train_population` do not fit each other."""
     if not members:
@@ -140,7 +140,7 @@ def _train_group(
     group: Group,
     members: Sequence[Member],
     start_MP: Tensor,
-    data: Images,
+    data: Examples,
     wanted: Sequence[int],
 ) -> Iterator[Snapshot]:
     """Trains one group; see :func:`train_population`."""

@@ -7,12 +7,12 @@ from typing import Protocol
 from torch import Tensor
 
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.views.align import Alignment, align
-from zoo.views.canonical import canonicalise, inverted, permute, without_dead_inputs, zero_dead_inputs
+from zoo.views.canonical import canonicalize, inverted, permute, without_dead_inputs, zero_dead_inputs
 from zoo.views.metric import FunctionMetric
-from zoo.views.standardise import Standardised
+from zoo.views.standardize import Standardized
 from zoo.views.tokens import Flat, NeuronTokens
 
 __all__ = [
@@ -21,10 +21,10 @@ __all__ = [
     "Flat",
     "FunctionMetric",
     "NeuronTokens",
-    "Standardised",
+    "Standardized",
     "View",
     "align",
-    "canonicalise",
+    "canonicalize",
     "inverted",
     "permute",
     "without_dead_inputs",
@@ -44,7 +44,7 @@ class View(Protocol):
     architecture: Architecture
 
     @classmethod
-    def fit(cls, training: Population, images: Images) -> View:
+    def fit(cls, training: Population, images: Examples) -> View:
         """Fits what there is to fit on training members and training images."""
         ...
 
@@ -69,6 +69,6 @@ class View(Protocol):
 VIEWS: dict[str, type[View]] = {
     "flat": Flat,
     "tokens": NeuronTokens,
-    "standardised": Standardised,
+    "standardized": Standardized,
     "metric": FunctionMetric,
 }

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.architecture import Architecture, Axis, Conv, Flatten, Linear
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 Permutations = dict[str, Tensor]
@@ -72,7 +72,7 @@ def inverted(permutations: Mapping[str, Tensor]) -> Permutations:
 
 
 def canonical_order(weights_MP: Tensor, architecture: Architecture) -> Permutations:
-    """The permutations that :func:`canonicalise` applies.
+    """The permutations that :func:`canonicalize` applies.
 
     Units are sorted by decreasing product of their incoming and outgoing squared norms, which neither moves
     with them nor with a homogeneous activation's scale; ties by their incoming weights, then by the outgoing ones
@@ -105,7 +105,7 @@ def canonical_order(weights_MP: Tensor, architecture: Architecture) -> Permutati
     return permutations
 
 
-def canonicalise(weights_MP: Tensor, architecture: Architecture) -> Tensor:
+def canonicalize(weights_MP: Tensor, architecture: Architecture) -> Tensor:
     """Brings hidden units into a canonical order, the same whatever order they come in, bit for bit.
 
     (But for ties before the last hidden layer; see :func:`canonical_order`.)
@@ -116,7 +116,7 @@ def canonicalise(weights_MP: Tensor, architecture: Architecture) -> Tensor:
     return permute(weights_MP, architecture, canonical_order(weights_MP, architecture))
 
 
-def zero_dead_inputs(weights_MP: Tensor, architecture: Architecture, images: Images) -> Tensor:
+def zero_dead_inputs(weights_MP: Tensor, architecture: Architecture, images: Examples) -> Tensor:
     """Sets the first layer's weights that only ever meet zeros, in all given images, to zero.
 
     On these images the function stays the same. Apply it to every codec's input or to none. Where the first layer
@@ -138,7 +138,7 @@ def zero_dead_inputs(weights_MP: Tensor, architecture: Architecture, images: Ima
     return architecture.flatten(tensors)
 
 
-def without_dead_inputs(population: Population, images: Images) -> Population:
+def without_dead_inputs(population: Population, images: Examples) -> Population:
     """The same networks after :func:`zero_dead_inputs`."""
     return population.with_weights(zero_dead_inputs(population.weights_MP, population.architecture, images))
 

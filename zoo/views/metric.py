@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture, TensorSpec
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.views.moments import input_moments
 from zoo.views.tokens import from_neuron_rows, neuron_rows
@@ -123,13 +123,13 @@ class FunctionMetric:
         self._rotation_CC = class_rotation(architecture.classes)
 
     @classmethod
-    def fit(cls, training: Population, images: Images) -> FunctionMetric:
+    def fit(cls, training: Population, images: Examples) -> FunctionMetric:
         """Measures the second moments on training images and training members.
 
         Raises:
             ValueError: The networks are not multilayer perceptrons.
         """
-        training.architecture.require_mlp("the view 'metric'", "use 'flat', 'tokens' or 'standardised'")
+        training.architecture.require_mlp("the view 'metric'", "use 'flat', 'tokens' or 'standardized'")
         moments = input_moments(training, images)
         roots = [Root.of(moment_DD, symmetric=index > 0) for index, moment_DD in enumerate(moments)]
         return cls(training.architecture, roots)

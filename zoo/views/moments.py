@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 # More images than this change nothing in the second moment of some hundred pixels.
@@ -18,7 +18,7 @@ POOLED_MEMBERS = 256
 POOLED_IMAGES = 1000
 
 
-def image_moment(images: Images, *, bias: bool) -> Tensor:
+def image_moment(images: Examples, *, bias: bool) -> Tensor:
     """E[x xᵀ] of flattened images.
 
     Args:
@@ -34,7 +34,7 @@ def image_moment(images: Images, *, bias: bool) -> Tensor:
     return x_ND.T @ x_ND / len(x_ND)
 
 
-def hidden_statistics(architecture: Architecture, weights_MP: Tensor, images: Images) -> list[Tensor]:
+def hidden_statistics(architecture: Architecture, weights_MP: Tensor, images: Examples) -> list[Tensor]:
     """For each hidden layer, what its outputs' second moment is on average over its units.
 
     Args:
@@ -66,7 +66,7 @@ def hidden_statistics(architecture: Architecture, weights_MP: Tensor, images: Im
     return statistics
 
 
-def input_moments(population: Population, images: Images) -> list[Tensor]:
+def input_moments(population: Population, images: Examples) -> list[Tensor]:
     """E[x xᵀ] of each linear layer's inputs, 1 appended where the layer has a bias.
 
     A hidden layer's units have no names, so its moment is pooled over units and over members: one mean square,

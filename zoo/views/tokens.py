@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture, BatchNorm, Conv, Linear, Placed, Residual, TensorSpec
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 
@@ -83,7 +83,7 @@ class Flat:
         self.architecture = architecture
 
     @classmethod
-    def fit(cls, training: Population, images: Images) -> Flat:  # noqa: ARG003
+    def fit(cls, training: Population, images: Examples) -> Flat:  # noqa: ARG003
         """Nothing is fitted."""
         return cls(training.architecture)
 

@@ -3,7 +3,7 @@
   const report = page.data;
   const byId = (id) => document.getElementById(id);
 
-  /* Amortisation: total_bits_per_weight(N) = code + shared / N, both in bits per weight. */
+  /* Amortization: total_bits_per_weight(N) = code + shared / N, both in bits per weight. */
   const spaced = (n) => Math.round(n).toLocaleString("en-US").replace(/,/g, "\u202f");
 
   function copiesAt(slider) {
@@ -33,7 +33,7 @@
       .filter((point) => point.y < best && ((best = point.y), true));
   }
 
-  function amortise(chart, slider) {
+  function amortize(chart, slider) {
     const copies = copiesAt(slider);
     const moved = [];
     const points = [];
@@ -75,7 +75,7 @@
     const result = report.fidelity.results[Number(select.value)];
     Plotly.restyle(
       chart,
-      { x: [report.fidelity.originals[result.original]], y: [result.reconstructed], "marker.color": result.colour },
+      { x: [report.fidelity.originals[result.original]], y: [result.reconstructed], "marker.color": result.color },
       [chart.data.findIndex((trace) => trace.meta.role === "members")],
     );
     byId(select.dataset.summary).textContent = result.summary;
@@ -84,9 +84,9 @@
   page.draw().then(() => {
     const slider = byId("copies");
     if (slider) {
-      const chart = document.querySelector('[data-figure="amortised"]');
-      slider.addEventListener("input", () => amortise(chart, slider));
-      amortise(chart, slider);
+      const chart = document.querySelector('[data-figure="amortized"]');
+      slider.addEventListener("input", () => amortize(chart, slider));
+      amortize(chart, slider);
     }
     document.querySelectorAll("select[data-chart]").forEach((select) => {
       const chart = byId(select.dataset.chart);

@@ -11,7 +11,7 @@ import pytest
 import torch
 from card_checks import matches
 
-from analysis.card.behaviour import multiplications
+from analysis.card.behavior import multiplications
 from analysis.card.distributions import distribution, even_edges, evenly_spaced, histogram
 from analysis.card.facts import make_card
 from analysis.card.hyperparameters import explained_variance, hyper_parameters, imported_columns
@@ -87,7 +87,7 @@ def test_epochs_describe_all_snapshots(card, small_zoo):
     for facts in card.epochs:
         rows = frame[(frame["epoch"] == facts.epoch) & ~frame["diverged"]]
         assert facts.snapshots == 64
-        for name in ("train_loss", "validation_accuracy", "test_accuracy", "generalisation_gap"):
+        for name in ("train_loss", "validation_accuracy", "test_accuracy", "generalization_gap"):
             matches(facts.metrics[name], rows[name].to_numpy())
 
 
@@ -109,7 +109,7 @@ def test_what_varies_is_found_and_counted(card, small_zoo):
     frame = small_zoo.members
     last = frame[frame["epoch"] == 2]
     varying = {entry.name: entry for entry in card.varying}
-    for name in ("activation", "optimizer", "dropout", "initialisation"):
+    for name in ("activation", "optimizer", "dropout", "initialization"):
         counts = last[name].value_counts()
         shown = {level.value: level.members for level in varying[name].levels}
         assert shown == {f"{v:g}" if isinstance(v, float) else v: n for v, n in counts.items()}
@@ -157,10 +157,10 @@ def test_class_accuracy_and_calibration(card, modules):
                 gap = correct_N[inside].mean() - confidence_N[inside].double().mean()
                 error += float(inside.double().mean() * gap.abs())
         errors.append(error)
-    assert card.behaviour.members == MEMBERS
-    for facts in card.behaviour.classes:
+    assert card.behavior.members == MEMBERS
+    for facts in card.behavior.classes:
         matches(facts.accuracy, by_class[facts.label])
-    matches(card.behaviour.calibration_error, errors, tolerance=1e-3)
+    matches(card.behavior.calibration_error, errors, tolerance=1e-3)
 
 
 def test_agreement_of_last_snapshots(card, modules):
@@ -169,7 +169,7 @@ def test_agreement_of_last_snapshots(card, modules):
     pairs = [
         float((predicted[a] == predicted[b]).double().mean()) for a, b in itertools.combinations(sorted(predicted), 2)
     ]
-    (facts,) = [entry for entry in card.behaviour.agreement if entry.snapshots == "last"]
+    (facts,) = [entry for entry in card.behavior.agreement if entry.snapshots == "last"]
     assert (facts.members, facts.pairs) == (MEMBERS, MEMBERS * (MEMBERS - 1) // 2)
     matches(facts.agreement, pairs)
     a, b = facts.matrix_members[3], facts.matrix_members[7]
@@ -178,20 +178,20 @@ def test_agreement_of_last_snapshots(card, modules):
 
 
 def test_of_many_members_some_are_compared(small_zoo, card, modules, monkeypatch):
-    monkeypatch.setattr("analysis.card.behaviour.COMPARED_MEMBERS", 10)
-    few = make_card(small_zoo, members=MEMBERS, images=IMAGES).behaviour
+    monkeypatch.setattr("analysis.card.behavior.COMPARED_MEMBERS", 10)
+    few = make_card(small_zoo, members=MEMBERS, images=IMAGES).behavior
     logits, _ = modules
     compared = [sorted(logits)[row] for row in evenly_spaced(len(logits), 10)]
     predicted = {member: logits[member].argmax(1) for member in compared}
     equal = [float((predicted[a] == predicted[b]).double().mean()) for a, b in itertools.combinations(compared, 2)]
     assert [(facts.members, facts.pairs) for facts in few.agreement] == [(10, 45), (10, 45)]
     matches(few.agreement[0].agreement, equal)
-    assert few.calibration_error == card.behaviour.calibration_error
-    assert few.classes == card.behaviour.classes
+    assert few.calibration_error == card.behavior.calibration_error
+    assert few.classes == card.behavior.classes
 
 
 def test_agreement_of_one_snapshot_a_member_is_on_the_zoos_own_choice(card, small_zoo, sample):
-    (facts,) = [entry for entry in card.behaviour.agreement if entry.snapshots == "one"]
+    (facts,) = [entry for entry in card.behavior.agreement if entry.snapshots == "one"]
     population = small_zoo.population(members=sample, epochs="one")
     images = small_zoo.dataset().test.first(IMAGES)
     predicted_MN = population.logits(images.inputs).argmax(-1)
@@ -227,7 +227,7 @@ def test_of_many_entries_some_are_drawn_from_all_places(monkeypatch):
 def test_says_how_many_of_the_sample_were_read(small_zoo, monkeypatch):
     monkeypatch.setattr("analysis.card.layouts.WEIGHT_BYTES", 5 * 4 * 1210 * 3)
     card = make_card(small_zoo, members=MEMBERS, images=10)
-    assert (card.sample.members, card.sample.read, card.behaviour.members) == (MEMBERS, 5, 5)
+    assert (card.sample.members, card.sample.read, card.behavior.members) == (MEMBERS, 5, 5)
     assert card.layouts[0].measured == 5
 
 
@@ -269,7 +269,7 @@ def test_a_leak_between_splits_is_a_limit(small_zoo, monkeypatch):
 def test_verdicts_follow_from_the_facts(card):
     verdicts = {use.purpose: use for use in card.uses}
     compression = verdicts["Claims about weight compression"]
-    (spread,) = [entry for entry in card.behaviour.agreement if entry.snapshots == "one"]
+    (spread,) = [entry for entry in card.behavior.agreement if entry.snapshots == "one"]
     assert compression.verdict == "suited"
     assert spread.agreement.mean <= 0.85
     assert f"{100 * spread.agreement.mean:.1f} %" in compression.reason
@@ -283,7 +283,7 @@ def test_goes_without_a_data_set_that_is_not_here(small_zoo, monkeypatch):
 
     monkeypatch.setattr(Zoo, "dataset", missing)
     card = make_card(small_zoo, members=4)
-    assert card.behaviour is None
+    assert card.behavior is None
     assert card.unmeasured == "data set 'digits' has other content here."
     assert card.layouts[0].tensors
     assert {use.verdict for use in card.uses if "compression" in use.purpose} == {"not known"}
@@ -301,7 +301,7 @@ def test_json_has_a_stable_shape(card):
         "sample": words("members read of seed images sections layouts"),
         "constant": sorted(card.constant),
         "final": words("members histograms chance_accuracy chance_share"),
-        "behaviour": words("members images classes calibration_error calibration_histogram agreement"),
+        "behavior": words("members images classes calibration_error calibration_histogram agreement"),
     }
     assert {name: sorted(part[0]) for name, part in value.items() if isinstance(part, list) and part} == {
         "varying": words(
@@ -323,7 +323,7 @@ def test_same_zoo_gives_the_same_card(card, small_zoo):
     assert make_card(small_zoo, members=MEMBERS, images=IMAGES).to_json() == card.to_json()
     other = make_card(small_zoo, members=MEMBERS, images=IMAGES, seed=1)
     assert other.epochs == card.epochs
-    assert other.behaviour.calibration_error != card.behaviour.calibration_error
+    assert other.behavior.calibration_error != card.behavior.calibration_error
 
 
 @pytest.mark.parametrize(("options", "words"), [({"members": 1}, "members is 1"), ({"images": 0}, "images is 0")])
@@ -369,11 +369,9 @@ def test_work_is_the_number_of_products():
 
 
 def test_slow_networks_see_fewer_images(small_zoo, monkeypatch):
-    monkeypatch.setattr(
-        "analysis.card.behaviour.MOST_WORK", 300 * MEMBERS * multiplications(small_zoo.architectures[0])
-    )
-    assert make_card(small_zoo, members=MEMBERS, images=400).behaviour.images == 300
-    assert make_card(small_zoo, members=2 * MEMBERS, images=400).behaviour.images == 200
+    monkeypatch.setattr("analysis.card.behavior.MOST_WORK", 300 * MEMBERS * multiplications(small_zoo.architectures[0]))
+    assert make_card(small_zoo, members=MEMBERS, images=400).behavior.images == 300
+    assert make_card(small_zoo, members=2 * MEMBERS, images=400).behavior.images == 200
 
 
 def test_layers_in_words():

@@ -9,7 +9,7 @@ from card_checks import CHARTS
 from analysis.card.facts import make_card
 from analysis.card.page import render
 
-# Colours of all charts' text.
+# Colors of all charts' text.
 DARK_INK, LIGHT_INK = "rgb(27, 36, 48)", "rgb(207, 215, 224)"
 
 
@@ -35,14 +35,14 @@ def grounds(shown):
         "() => [getComputedStyle(document.body).backgroundColor,"
         " ...[...document.querySelectorAll('.xtick text, .ytick text')].map((text) => getComputedStyle(text).fill)]"
     )
-    return [sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in (paper, *dict.fromkeys(inks))]
+    return [sum(map(int, re.findall(r"\d+", color)[:3])) / 3 for color in (paper, *dict.fromkeys(inks))]
 
 
-def written_in(colour):
-    """The condition that all charts have text of one colour."""
+def written_in(color):
+    """The condition that all charts have text of one color."""
     return (
         "() => [...document.querySelectorAll('.xtick text, .ytick text')]"
-        f".every((text) => getComputedStyle(text).fill === '{colour}')"
+        f".every((text) => getComputedStyle(text).fill === '{color}')"
     )
 
 

@@ -71,7 +71,7 @@ def test_a_zoo_of_seeds_alone_is_not_for_compression(tmp_path):
     assert verdicts["Claims about weight compression"].verdict == "not suited"
     assert "not diverse enough" in verdicts["Claims about weight compression"].reason
     assert verdicts["Predicting hyper-parameters from weights"].reason == "Members differ in their seeds alone."
-    assert [entry.snapshots for entry in card.behaviour.agreement] == ["last"]
+    assert [entry.snapshots for entry in card.behavior.agreement] == ["last"]
 
 
 def test_diverged_snapshots_are_counted_and_left_out(tmp_path):
@@ -93,7 +93,7 @@ def test_diverged_snapshots_are_counted_and_left_out(tmp_path):
     card = make_card(zoo, images=20)
     assert sum(facts.diverged for facts in card.epochs) == frame["diverged"].sum()
     kept = frame[(frame["epoch"] == 2) & ~frame["diverged"]]
-    assert card.behaviour.members == card.final.members == len(kept)
+    assert card.behavior.members == card.final.members == len(kept)
     assert any("have diverged" in limit for limit in card.limits)
     json.dumps(card.to_json(), allow_nan=False)
 
@@ -111,8 +111,8 @@ def test_several_layouts_have_a_section_each(tmp_path):
     assert {layout.parameters for layout in card.layouts} == set(zoo.parameter_counts)
     for layout in card.layouts:
         assert sum(math.prod(facts.shape) for facts in layout.tensors) in (layout.parameters, 0)
-    assert card.behaviour.members == 24
-    assert card.behaviour.agreement[0].pairs == 24 * 23 // 2
+    assert card.behavior.members == 24
+    assert card.behavior.agreement[0].pairs == 24 * 23 // 2
     (named,) = [entry for entry in card.varying if entry.name == "architecture"]
     assert {level.value: level.members for level in named.levels} == {
         layout.label: layout.members for layout in card.layouts
@@ -129,11 +129,11 @@ def test_tasks_are_compared_within_themselves(tmp_path):
     for facts in card.tasks:
         matches(facts.test_accuracy, last[last["task"] == facts.task]["test_accuracy"].to_numpy())
     assert any(use.reason == "Members differ in their seeds and tasks alone." for use in card.uses)
-    (agreement,) = card.behaviour.agreement
+    (agreement,) = card.behavior.agreement
     assert agreement.pairs == sum(n * (n - 1) // 2 for n in last["task"].value_counts())
     assert agreement.matrix == ()
     matches(agreement.accuracy, last["test_accuracy"].to_numpy())
-    by_label = {facts.label: facts.members for facts in card.behaviour.classes}
+    by_label = {facts.label: facts.members for facts in card.behavior.classes}
     assert by_label[3] == sum("3" in task.split("-") for task in last["task"])
     guesses = {}
     for task in last["task"].unique():
@@ -175,7 +175,7 @@ def test_imported_zoos_say_what_their_source_says(tmp_path):
     card = make_card(zoo, images=10)
     assert (card.provenance.kind, card.identity.members) == ("imported", 4)
     assert {field.name: field.value for field in card.provenance.fields}["source_format"]
-    assert card.behaviour is None
+    assert card.behavior is None
     assert "data set" in card.unmeasured
     assert any("imported" in limit for limit in card.limits)
     varying = {entry.name: entry for entry in card.varying}

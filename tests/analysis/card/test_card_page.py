@@ -98,7 +98,7 @@ def test_a_card_with_hardly_anything_is_a_page(card):
         epochs=epochs,
         final=dataclasses.replace(card.final, histograms=histograms, chance_accuracy=None, chance_share=None),
         varying=(),
-        behaviour=None,
+        behavior=None,
         unmeasured="the data set is not here",
         layouts=tuple(dataclasses.replace(layout, tensors=(), distances=None) for layout in card.layouts),
     )

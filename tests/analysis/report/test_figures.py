@@ -18,7 +18,7 @@ def test_a_codec_looks_the_same_in_every_figure():
     for figure in (
         rate_figures.rate_agreement(results),
         rate_figures.rate_accuracy(results),
-        rate_figures.amortised(results),
+        rate_figures.amortized(results),
     ):
         for trace in (*traces(figure, "codec"), *traces(figure, "control")):
             assert looks.setdefault(trace.name, (trace.marker.color, trace.marker.symbol)) == (
@@ -27,7 +27,7 @@ def test_a_codec_looks_the_same_in_every_figure():
             )
     assert len(set(looks.values())) == len(looks) == len(CURVES) + 2
     data = fidelity_data(results, figures.styles(results))["results"]
-    assert {row["colour"] for row, r in zip(data, results, strict=True) if r.codec == "sz3"} == {looks["sz3"][0]}
+    assert {row["color"] for row, r in zip(data, results, strict=True) if r.codec == "sz3"} == {looks["sz3"][0]}
 
 
 def test_points_intervals_and_controls_are_where_they_belong():
@@ -72,7 +72,7 @@ def test_front_is_the_pareto_front():
 
 
 def test_meta_carries_what_the_slider_needs():
-    figure = rate_figures.amortised(make_analysis().results)
+    figure = rate_figures.amortized(make_analysis().results)
     learned = next(trace for trace in traces(figure, "codec") if trace.name == "autoencoder")
     for code, shared, (_, rate, _, shared_bytes) in zip(
         learned.meta["code"], learned.meta["shared"], TRIALS, strict=True

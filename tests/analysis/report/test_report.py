@@ -9,7 +9,7 @@ import pytest
 from example_analysis import CONTROLS, PARAMETERS, make_analysis, make_result
 
 from analysis.headlines import headlines
-from analysis.rates import AMORTISED_OVER, total_bits_per_weight
+from analysis.rates import AMORTIZED_OVER, total_bits_per_weight
 from analysis.report.glossary import METRICS, count, significant
 from analysis.report.page import render
 
@@ -99,9 +99,9 @@ def test_shows_every_metric_with_its_unit(page):
         assert f"{name} ({metric.unit}) {metric.meaning}" in page.text or f"{name} {metric.meaning}" in page.text
 
 
-def test_tables_give_the_amortised_rates(page):
+def test_tables_give_the_amortized_rates(page):
     head = next(h for h in headlines(make_analysis().results) if h.codec == "autoencoder")
-    for models in AMORTISED_OVER:
+    for models in AMORTIZED_OVER:
         total = total_bits_per_weight(head.rate_at_97, head.shared_bytes, PARAMETERS, models)
         assert significant(total) in page.text
     assert significant(head.break_even_models, 2) in page.text

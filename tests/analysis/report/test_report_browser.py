@@ -73,7 +73,7 @@ def trace(page, figure, name):
     return page.evaluate(
         """([figure, name]) => {
             const found = document.querySelector(`[data-figure="${figure}"]`).data.find((t) => t.name === name);
-            return { x: Array.from(found.x), y: Array.from(found.y), colour: found.marker && found.marker.color };
+            return { x: Array.from(found.x), y: Array.from(found.y), color: found.marker && found.marker.color };
         }""",
         [figure, name],
     )
@@ -84,7 +84,7 @@ def slide(page, step):
 
 
 def test_charts_are_drawn_and_the_page_fits(page, tmp_path):
-    for figure in ("agreement", "accuracy", "amortised"):
+    for figure in ("agreement", "accuracy", "amortized"):
         assert drawn(page, figure, "svg .scatterlayer .trace") > 10
         assert drawn(page, figure, ".scatterlayer .point") > 30
         assert drawn(page, figure, ".errorbar") > 30
@@ -114,7 +114,7 @@ def test_the_page_forbids_itself_the_network(browser, tmp_path):
 
 
 def test_labels_do_not_lie_on_each_other(page):
-    for figure in ("agreement", "accuracy", "amortised"):
+    for figure in ("agreement", "accuracy", "amortized"):
         for labels in (".xaxislayer-above text", ".yaxislayer-above text", ".legendtext"):
             boxes = page.locator(f'[data-figure="{figure}"] {labels}').evaluate_all(
                 "(texts) => texts.map((t) => t.getBoundingClientRect().toJSON())"
@@ -129,16 +129,16 @@ def test_labels_do_not_lie_on_each_other(page):
 
 
 @pytest.mark.parametrize("step", [0, 3 * STEPS_PER_DECADE, 5 * STEPS_PER_DECADE, SLIDER_END])
-def test_slider_moves_every_codec_to_its_amortised_rate(page, step):
+def test_slider_moves_every_codec_to_its_amortized_rate(page, step):
     slide(page, 17)
-    elsewhere = trace(page, "amortised", "autoencoder")["x"]
+    elsewhere = trace(page, "amortized", "autoencoder")["x"]
     slide(page, step)
     models = math.inf if step == SLIDER_END else 10 ** (step / STEPS_PER_DECADE)
     expected = [total_bits_per_weight(rate, shared, PARAMETERS, models) for _, rate, _, shared in TRIALS]
-    moved = trace(page, "amortised", "autoencoder")["x"]
+    moved = trace(page, "amortized", "autoencoder")["x"]
     assert moved == pytest.approx(expected)
     assert moved != pytest.approx(elsewhere)
-    assert trace(page, "amortised", "uniform")["x"] == [0.55, 1.02, 1.6, 2.45, 3.4, 5.2]
+    assert trace(page, "amortized", "uniform")["x"] == [0.55, 1.02, 1.6, 2.45, 3.4, 5.2]
     # The fixed charts stay as they are.
     assert trace(page, "agreement", "autoencoder")["x"] == [rate for _, rate, _, _ in TRIALS]
     number = {1: "1", 1e3: "1\u202f000", 1e5: "100\u202f000"}.get(models, "∞")
@@ -151,8 +151,8 @@ def test_slider_names_who_wins_at_its_n(page):
     slide(page, 0)
     assert "kmeans" in page.locator("#copies-best").inner_text()
     # One network cannot pay for a decoder, so nothing learned is on the front.
-    front = trace(page, "amortised", "Pareto front")
-    assert not set(trace(page, "amortised", "autoencoder")["x"]) & set(front["x"])
+    front = trace(page, "amortized", "Pareto front")
+    assert not set(trace(page, "amortized", "autoencoder")["x"]) & set(front["x"])
 
 
 def test_slider_answers_to_the_keyboard(page):
@@ -213,7 +213,7 @@ def test_a_single_codec_without_a_study_is_drawn(show):
     )
     assert drawn(page, "agreement", ".scatterlayer .point") == 1
     slide(page, 0)
-    assert trace(page, "amortised", "uniform")["x"] == [2.0]
+    assert trace(page, "amortized", "uniform")["x"] == [2.0]
 
 
 def test_text_is_shown_and_never_run(show):

@@ -29,7 +29,7 @@ def build(config: AutoencoderConfig, training: Population, images) -> tuple[Auto
     coordinates = Coordinates.fit(config, training, images)
     coordinates_MP, _ = coordinates.forward(training)
     model = new_autoencoder(config, coordinates)
-    model.initialise(coordinates_MP)
+    model.initialize(coordinates_MP)
     return model, coordinates_MP
 
 
@@ -75,7 +75,7 @@ def test_decoder_size_follows_from_the_configuration(family, depth, linear_path)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("view", AFFINE_VIEWS)
 def test_a_full_linear_path_starts_as_the_identity(family, view, training, images):
-    # 40 centred networks span 39 dimensions; 66 hold any neuron.
+    # 40 centered networks span 39 dimensions; 66 hold any neuron.
     few = training.select(range(40))
     config = AutoencoderConfig(family=family, view=view, latent=39 if family == "mlp" else 66, canonical="given")
     model, _ = build(config, few, images)
@@ -171,7 +171,7 @@ def test_initial_steps_give_normal_latents_the_asked_bits():
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_bottlenecks_pass_gradients_to_latent_and_steps(name):
     bottleneck = BOTTLENECKS[name](6)
-    bottleneck.initialise(torch.full((6,), 0.3))
+    bottleneck.initialize(torch.full((6,), 0.3))
     generator = torch.Generator().manual_seed(0)
     encoded = torch.randn(32, 6 * bottleneck.outputs, generator=generator, requires_grad=True)
     latent_BZ, bits_B = bottleneck(encoded, torch.rand(32, 6, generator=generator))
@@ -184,9 +184,9 @@ def test_bottlenecks_pass_gradients_to_latent_and_steps(name):
     assert (latent_BZ - bottleneck.latent(encoded)).abs().max() < (1e-6 if name == "identity" else 1.0)
 
 
-def test_quantised_latents_lie_on_the_grid_and_cost_what_their_prior_says():
-    bottleneck = BOTTLENECKS["quantised"](1)
-    bottleneck.initialise(torch.tensor([0.25]))
+def test_quantized_latents_lie_on_the_grid_and_cost_what_their_prior_says():
+    bottleneck = BOTTLENECKS["quantized"](1)
+    bottleneck.initialize(torch.tensor([0.25]))
     encoded = torch.tensor([[0.0], [0.4], [-3.0], [60.0]])
     with torch.no_grad():
         latent, bits = bottleneck(encoded, torch.full((4, 1), 0.5))
@@ -201,7 +201,7 @@ def test_quantised_latents_lie_on_the_grid_and_cost_what_their_prior_says():
 
 def test_gaussian_rate_is_the_divergence_of_posterior_and_prior():
     bottleneck = BOTTLENECKS["gaussian"](3)
-    bottleneck.initialise(torch.tensor([0.5, 1.0, 2.0]))
+    bottleneck.initialize(torch.tensor([0.5, 1.0, 2.0]))
     mean = torch.tensor([[0.3, -1.0, 2.0]])
     with torch.no_grad():
         _, bits = bottleneck(torch.cat([mean, torch.zeros(1, 3)], 1), torch.full((1, 3), 0.4))

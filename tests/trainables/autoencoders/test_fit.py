@@ -22,7 +22,7 @@ def drive(fit: Fit, epochs: int) -> list[dict[str, float]]:
     return [fit.step() for _ in range(epochs)]
 
 
-@pytest.mark.parametrize("bottleneck", ["identity", "quantised", "gaussian"])
+@pytest.mark.parametrize("bottleneck", ["identity", "quantized", "gaussian"])
 @pytest.mark.parametrize("family", ["neuron", "mlp"])
 def test_fitting_lowers_the_loss(small_zoo, family, bottleneck):
     fit = new_fit(small_zoo, family=family, bottleneck=bottleneck, latent=12, learning_rate=3e-3)
@@ -31,7 +31,7 @@ def test_fitting_lowers_the_loss(small_zoo, family, bottleneck):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-@pytest.mark.parametrize("bottleneck", ["quantised", "gaussian"])
+@pytest.mark.parametrize("bottleneck", ["quantized", "gaussian"])
 def test_a_resumed_fit_continues_bit_for_bit(small_zoo, bottleneck):
     whole = new_fit(small_zoo, bottleneck=bottleneck)
     expected = drive(whole, 4)
@@ -64,12 +64,12 @@ def test_a_state_of_another_configuration_is_refused(small_zoo):
         fit.load_state(state)
 
 
-def test_behaviour_loss_brings_functions_closer(small_zoo):
-    weights_only = new_fit(small_zoo, behaviour_loss=0.0, rate_loss=0.0, weight_loss=1.0, epochs=10, latent=6)
-    behaviour = new_fit(small_zoo, behaviour_loss=1.0, rate_loss=0.0, weight_loss=0.1, epochs=10, latent=6)
+def test_behavior_loss_brings_functions_closer(small_zoo):
+    weights_only = new_fit(small_zoo, behavior_loss=0.0, rate_loss=0.0, weight_loss=1.0, epochs=10, latent=6)
+    behavior = new_fit(small_zoo, behavior_loss=1.0, rate_loss=0.0, weight_loss=0.1, epochs=10, latent=6)
     held_out, images = small_zoo.population("validation", epochs="last"), small_zoo.dataset().validation
     kl = []
-    for fit in (weights_only, behaviour):
+    for fit in (weights_only, behavior):
         drive(fit, 10)
         kl.append(fit.validate(held_out, images)["kl"])
     assert kl[1] < kl[0]
@@ -110,7 +110,7 @@ def test_measure_finds_no_difference_where_there_is_none(small_zoo):
 
 
 def test_a_diverged_fit_says_so(small_zoo):
-    fit = new_fit(small_zoo, behaviour_loss=0.0, learning_rate=1e30)
+    fit = new_fit(small_zoo, behavior_loss=0.0, learning_rate=1e30)
     with pytest.raises(DivergedError, match=r"lower learning_rate \(1e\+30\)"):
         drive(fit, 4)
 

@@ -35,7 +35,7 @@ class GatedAutoencoder(Autoencoder):
 SETTINGS = [
     {"family": family, "bottleneck": bottleneck, "gain": gain}
     for family in ("neuron", "mlp")
-    for bottleneck, gain in (("identity", True), ("quantised", True), ("quantised", False), ("gaussian", True))
+    for bottleneck, gain in (("identity", True), ("quantized", True), ("quantized", False), ("gaussian", True))
 ]
 
 
@@ -128,7 +128,9 @@ def test_a_decoder_of_ones_own_becomes_a_codec(small_zoo):
 
 
 def test_a_family_that_is_none_is_refused():
-    with pytest.raises(ValueError, match=r"it must be a subclass of trainables\.autoencoder\.Autoencoder"):
+    with pytest.raises(
+        ValueError, match=r"it must be a subclass of trainables\.autoencoders\.autoencoder\.Autoencoder"
+    ):
         find_family("test_learned_codec:GatedDecoder")
 
 
@@ -166,7 +168,7 @@ def test_numbers_beyond_float16_are_refused(codec):
         huge.to_bytes()
 
 
-@pytest.mark.parametrize("bottleneck", ["quantised", "gaussian"])
+@pytest.mark.parametrize("bottleneck", ["quantized", "gaussian"])
 def test_refinement_helps_held_out_networks_and_never_hurts_its_own_objective(small_zoo, bottleneck):
     population, images = small_zoo.population("validation"), small_zoo.dataset().validation
     objective = []

@@ -16,13 +16,13 @@ from trainables.codecs.classical.sz3 import Sz3
 from zoo.architecture import mlp
 from zoo.data import load_dataset
 from zoo.population import Member, Population, single_architecture
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 
 LAYOUT = mlp((1, 8, 8), (16,), 10)
 
 
 def networks(members, first=0, **fields):
-    specs = [Member(id=i, seed=i, initialisation="normal", **fields) for i in range(first, first + members)]
+    specs = [Member(id=i, seed=i, initialization="normal", **fields) for i in range(first, first + members)]
     return single_architecture(LAYOUT, initial_weights(LAYOUT, specs), specs)
 
 
@@ -84,13 +84,13 @@ def test_uniform_does_not_depend_on_scale():
 @pytest.mark.parametrize("clusters", [2, 5, 16])
 def test_lloyd_is_as_good_as_sklearn(clusters):
     values = np.random.default_rng(0).standard_t(4, size=3000)
-    centres = lloyd(values, clusters, iterations=200)
-    inertia = ((values[:, None] - centres) ** 2).min(1).sum()
+    centers = lloyd(values, clusters, iterations=200)
+    inertia = ((values[:, None] - centers) ** 2).min(1).sum()
     reference = ReferenceKMeans(clusters, n_init=10, random_state=0).fit(values[:, None])
     assert inertia <= 1.05 * reference.inertia_
-    nearest = np.abs(values[:, None] - centres).argmin(1)
+    nearest = np.abs(values[:, None] - centers).argmin(1)
     moved = [values[nearest == k].mean() for k in range(clusters)]
-    assert centres == pytest.approx(moved, rel=1e-3, abs=1e-3)  # a fixed point
+    assert centers == pytest.approx(moved, rel=1e-3, abs=1e-3)  # a fixed point
 
 
 def test_lloyd_with_few_distinct_values():

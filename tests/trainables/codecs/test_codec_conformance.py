@@ -11,7 +11,7 @@ from trainables.autoencoders.fit import AutoencoderFit
 from trainables.codecs.codec import Codec
 
 LEARNED = {
-    "autoencoder, quantised": {"bottleneck": "quantised"},
+    "autoencoder, quantized": {"bottleneck": "quantized"},
     "autoencoder, float16 latents": {"bottleneck": "identity"},
 }
 CASES = [(name, place) for name, family in CODECS.items() for place in {0, len(family.settings) - 1}]

@@ -188,8 +188,8 @@ def test_networks_measure_the_jacobian_in_a_gauge_of_the_same_function(data, act
         gram_HH = torch.einsum("knh,kng->hg", jacobian, jacobian) / 20
         torch.testing.assert_close(networks.grams[index][member], gram_HH, rtol=1e-3, atol=1e-5)
         rotated_NK = logits(outputs_NH, index, member)
-        centred_NC = expected_MNC[member] - expected_MNC[member].mean(dim=1, keepdim=True)
-        torch.testing.assert_close(rotated_NK.norm(dim=1), centred_NC.norm(dim=1), rtol=1e-3, atol=1e-4)
+        centered_NC = expected_MNC[member] - expected_MNC[member].mean(dim=1, keepdim=True)
+        torch.testing.assert_close(rotated_NK.norm(dim=1), centered_NC.norm(dim=1), rtol=1e-3, atol=1e-4)
     if activation == "relu":
         torch.testing.assert_close(networks.rows[2][..., :-1].norm(dim=1), torch.ones(3, 4))
 

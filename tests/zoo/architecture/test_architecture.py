@@ -29,7 +29,7 @@ from zoo.architecture import (
 )
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.population import Member, Population, single_architecture
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 from zoo.views import permute
 from zoo.views.canonical import permute_axis
 
@@ -170,7 +170,7 @@ def test_every_builder_and_every_kind_of_layer_has_a_test_above():
 
 def test_a_batch_norm_starts_as_the_identity_and_kernels_by_their_fans():
     architecture = resnet((3, 8, 8), (4, 6), 5)
-    members = [Member(id=i, seed=i, initialisation="kaiming_normal") for i in range(50)]
+    members = [Member(id=i, seed=i, initialization="kaiming_normal") for i in range(50)]
     weights = initial_weights(architecture, members)
     tensors = architecture.tensors(weights)
     for norm in ("1", "3.body.1", "5.shortcut.1"):

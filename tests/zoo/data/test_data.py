@@ -15,10 +15,10 @@ import scipy.io
 import torch
 from torchvision import datasets
 
-from zoo.data import DATASETS, ImageData, Images, load_dataset
-from zoo.data.images import split_images
+from zoo.data import DATASETS, Dataset, Examples, load_dataset
+from zoo.data.examples import split_examples
 from zoo.data.tetris import SHAPES, load_tetris, placements
-from zoo.data.vision import VISION, grey, load_vision
+from zoo.data.vision import VISION, gray, load_vision
 
 
 def numbers(*shape, high=256):
@@ -39,10 +39,10 @@ def test_content_hash_is_pinned_and_sees_every_part():
     data = load_dataset("digits")
     assert data.sha256[:16] == "f36903b4be8dc41c"
     assert load_dataset("digits").sha256 == data.sha256
-    swapped = ImageData(data.name, data.classes, data.train, data.test, data.validation)
+    swapped = Dataset(data.name, data.classes, data.train, data.test, data.validation)
     assert swapped.sha256 != data.sha256
-    scaled = ImageData(
-        data.name, data.classes, Images(data.train.pixels, data.train.labels, 1.0), data.validation, data.test
+    scaled = Dataset(
+        data.name, data.classes, Examples(data.train.pixels, data.train.labels, 1.0), data.validation, data.test
     )
     assert scaled.sha256 != data.sha256
 
@@ -127,10 +127,10 @@ def test_cifar(tmp_path, monkeypatch, name, cls, key):
     assert data.input_shape == (3, 32, 32)
     assert torch.equal(data.test.pixels, torch.from_numpy(test.reshape(5, 3, 32, 32)))
     if name == "cifar10":
-        gray = load_vision("cifar10_gray", tmp_path)
-        assert gray.input_shape == (1, 32, 32)
-        assert torch.equal(gray.test.pixels, torch.from_numpy(grey(data.test.pixels.numpy())))
-        assert torch.equal(gray.test.labels, data.test.labels)
+        in_gray = load_vision("cifar10_gray", tmp_path)
+        assert in_gray.input_shape == (1, 32, 32)
+        assert torch.equal(in_gray.test.pixels, torch.from_numpy(gray(data.test.pixels.numpy())))
+        assert torch.equal(in_gray.test.labels, data.test.labels)
 
 
 def test_svhn(tmp_path, monkeypatch):
@@ -149,13 +149,13 @@ def test_svhn(tmp_path, monkeypatch):
     assert (gray.name, gray.input_shape) == ("svhn_gray", (1, 32, 32))
 
 
-def test_shades_of_grey_are_the_mean_of_the_colours():
+def test_shades_of_gray_are_the_mean_of_the_colors():
     pixels = numbers(5000, 3, 4, 4)
-    found = grey(pixels)
+    found = gray(pixels)
     assert found.dtype == np.uint8
     assert found.shape == (5000, 1, 4, 4)
     assert (np.abs(found[:, 0] - pixels.astype(np.int64).sum(axis=1) / 3) <= 0.5).all()
-    assert grey(np.full((1, 3, 2, 2), 200, dtype=np.uint8)).tolist() == [[[[200, 200], [200, 200]]]]
+    assert gray(np.full((1, 3, 2, 2), 200, dtype=np.uint8)).tolist() == [[[[200, 200], [200, 200]]]]
 
 
 def test_a_data_set_that_cannot_be_found_says_where_it_belongs(tmp_path, monkeypatch):
@@ -186,18 +186,18 @@ def no_images():
 def test_unknown_and_malformed_data_sets_are_refused():
     with pytest.raises(ValueError, match="unknown data set 'imagenet'; known: cifar10"):
         load_dataset("imagenet")
-    with pytest.raises(ValueError, match=r"must return a zoo\.data\.ImageData"):
+    with pytest.raises(ValueError, match=r"must return a zoo\.data\.Dataset"):
         load_dataset("test_data:no_images")
     pixels = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     with pytest.raises(ValueError, match="expected uint8"):
-        Images(pixels.float(), torch.zeros(3, dtype=torch.int64), 1.0)
+        Examples(pixels.float(), torch.zeros(3, dtype=torch.int64), 1.0)
     with pytest.raises(ValueError, match="expected int64 \\[3\\]"):
-        Images(pixels, torch.zeros(2, dtype=torch.int64), 1.0)
-    good = Images(pixels, torch.tensor([0, 1, 2]), 1.0)
+        Examples(pixels, torch.zeros(2, dtype=torch.int64), 1.0)
+    good = Examples(pixels, torch.tensor([0, 1, 2]), 1.0)
     with pytest.raises(ValueError, match=r"train labels leave 0\.\.1"):
-        ImageData("x", 2, good, good, good)
+        Dataset("x", 2, good, good, good)
     with pytest.raises(ValueError, match="no validation images"):
-        ImageData("x", 3, good, good.first(0), good)
+        Dataset("x", 3, good, good.first(0), good)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_unknown_and_malformed_data_sets_are_refused():
 )
 def test_splits_that_share_images_or_leave_none_are_refused(parts, message):
     with pytest.raises(ValueError, match=message):
-        split_images("x", numbers(10, 1, 2, 2), np.arange(10), classes=10, scale=1.0, validation=2, **parts)
+        split_examples("x", numbers(10, 1, 2, 2), np.arange(10), classes=10, scale=1.0, validation=2, **parts)
 
 
 def test_the_registry_has_the_published_data_sets():

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from zoo import Member, load_dataset
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.data.tasks import parse_task, select, task_labels
 from zoo.training.grouping import example_count, minibatches, training_examples
 
 
 @pytest.fixture(scope="module")
-def digits() -> Images:
+def digits() -> Examples:
     return load_dataset("digits").train
 
 

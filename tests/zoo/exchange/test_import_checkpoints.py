@@ -70,13 +70,13 @@ def test_it_is_a_zoo_like_any_other(zoo):
 def test_known_hyper_parameters_become_columns_and_unknown_ones_null(zoo):
     table = zoo.members
     first = table[table.seed == 11].iloc[0]
-    assert first.initialisation == "kaiming_normal"
+    assert first.initialization == "kaiming_normal"
     assert first.init_scale == 1
     assert first.learning_rate == 3e-4
     assert first.batch_size == 8
     sgd = table[table.seed == 12].iloc[0]
     assert sgd.optimizer == "momentum"
-    assert sgd.initialisation == "unit_uniform"
+    assert sgd.initialization == "unit_uniform"
     for unknown in ("order_seed", "subset_seed", "training_fraction", "subset_size", "task", "step"):
         assert table[unknown].isna().all(), unknown
     told = json.loads(first.imported)
@@ -282,7 +282,7 @@ def test_hyper_parameters_of_odd_kinds_are_unknown(tmp_path):
     odd = {"optim::optimizer": "sgd", "optim::momentum": [1], "optim::lr": "fast", "model::init_type": {}}
     write_checkpoint_tree(tmp_path / "tree", [tune_config(1, **odd)], [1])
     (network,) = open_source(tmp_path / "tree").zoo.networks
-    assert not {"optimizer", "learning_rate", "initialisation", "init_scale"} & set(network.known)
+    assert not {"optimizer", "learning_rate", "initialization", "init_scale"} & set(network.known)
     assert network.original["optim::lr"] == "fast"
 
 

@@ -59,10 +59,10 @@ def test_known_hyper_parameters_become_columns(zoo):
     assert list(table.optimizer) == [line["config.optimizer"] for line in told]
     assert (table.weight_decay == 2e-4).all()  # the gradient of l2 · w² is 2 · l2 · w
     names = {"glorot_normal": "xavier_normal", "RandomNormal": "normal", "TruncatedNormal": "truncated_normal"}
-    assert list(table.initialisation) == [names[line["config.w_init"]] for line in told]
-    plain = table[table.initialisation == "normal"]
+    assert list(table.initialization) == [names[line["config.w_init"]] for line in told]
+    plain = table[table.initialization == "normal"]
     np.testing.assert_allclose(plain.init_scale, 0.2)  # standard deviation 0.02, in units of 0.1
-    assert (table[table.initialisation == "xavier_normal"].init_scale == 1).all()
+    assert (table[table.initialization == "xavier_normal"].init_scale == 1).all()
     assert table.batch_size.isna().all()
     assert told[0]["config.b_init"] == "zeros"
     assert "test_accuracy" not in told[0]

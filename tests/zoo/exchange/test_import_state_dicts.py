@@ -59,7 +59,7 @@ def test_functions_are_those_of_the_files(folder, tmp_path):
     assert told == ["a", "b", "c", "d"]
     for row, logits in enumerate(population.logits(x)):
         torch.testing.assert_close(logits, network(row)(x))
-    for column in ("learning_rate", "seed", "initialisation", "optimizer", "step"):
+    for column in ("learning_rate", "seed", "initialization", "optimizer", "step"):
         assert zoo.members[column].isna().all()
     assert zoo.members.test_accuracy.isna().all()
 

@@ -10,7 +10,7 @@ from published_layouts import PublishedCnn, keras_forward, tune_config, write_ch
 from torch import nn
 
 from zoo.data import DATASETS
-from zoo.data.images import ImageData, Images
+from zoo.data.examples import Dataset, Examples
 from zoo.exchange import storing
 from zoo.exchange.foreign.published_fields import TUNE_ARCHITECTURES, tune_architecture
 from zoo.exchange.importing import open_source, store_source
@@ -95,7 +95,7 @@ def test_other_content_is_another_zoo(tree, tmp_path):
         ({"snapshot_epochs": (2, 1)}, "increasing"),
         ({"snapshot_epochs": (0,)}, "the last 1 or more"),
         ({"members": 0}, "members is 0"),
-        ({"colour": "red"}, "no field colour"),
+        ({"color": "red"}, "no field color"),
     ],
 )
 def test_a_bad_record_is_refused(changes, words):
@@ -105,15 +105,15 @@ def test_a_bad_record_is_refused(changes, words):
         recipe_from_json(good | changes)
 
 
-def data_of(labelled: nn.Module, prepare, shape: tuple[int, ...]) -> ImageData:
+def data_of(labelled: nn.Module, prepare, shape: tuple[int, ...]) -> Dataset:
     """Images whose labels are what a network says of them when they are prepared as it wants."""
     pixels = torch.randint(0, 256, (60, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels = labelled(prepare(pixels / 255)).argmax(1)
-    images = [Images(pixels[rows], labels[rows], 1 / 255) for rows in (slice(0, 30), slice(30, 40), slice(40, 60))]
-    return ImageData("mnist", 10, *images)
+    images = [Examples(pixels[rows], labels[rows], 1 / 255) for rows in (slice(0, 30), slice(30, 40), slice(40, 60))]
+    return Dataset("mnist", 10, *images)
 
 
-def test_networks_of_normalised_images_read_our_data_set(tmp_path, monkeypatch):
+def test_networks_of_normalized_images_read_our_data_set(tmp_path, monkeypatch):
     torch.manual_seed(5)
     network = PublishedCnn("tanh", 0.0)
     with torch.no_grad():
@@ -130,8 +130,10 @@ def test_networks_of_normalised_images_read_our_data_set(tmp_path, monkeypatch):
     assert (last.validation_accuracy, last.test_accuracy) == (1, 1)
     assert last.train_accuracy == 0.501  # the source says it
     assert zoo.dataset() is data
-    images = [Images(part.pixels, (part.labels + 1) % 10, 1 / 255) for part in (data.train, data.validation, data.test)]
-    other = ImageData("mnist", 10, *images)
+    images = [
+        Examples(part.pixels, (part.labels + 1) % 10, 1 / 255) for part in (data.train, data.validation, data.test)
+    ]
+    other = Dataset("mnist", 10, *images)
     monkeypatch.setitem(DATASETS, "mnist", lambda: other)
     with pytest.raises(ValueError, match="prepared otherwise"):
         store_source(open_source(tmp_path / "tree", dataset="mnist"), Store(tmp_path / "store"))
@@ -148,7 +150,7 @@ def test_the_small_cnn_zoo_reads_pixels_from_0_to_1(tmp_path):
 
 def test_imported_networks_with_rescaled_inputs_can_be_trained_on(tmp_path):
     pixels = torch.randint(0, 256, (64, 1, 4, 4), dtype=torch.uint8)
-    images = Images(pixels, (pixels.flatten(1).float().mean(1) > 127).long(), 1 / 255)
+    images = Examples(pixels, (pixels.flatten(1).float().mean(1) > 127).long(), 1 / 255)
     architecture = tune_architecture(
         {"model::type": "MLP", "model::i_dim": 16, "model::h_dim": [5], "model::o_dim": 2, "model::use_bias": True}
         | {"model::nlin": "tanh"},
@@ -160,7 +162,7 @@ def test_imported_networks_with_rescaled_inputs_can_be_trained_on(tmp_path):
     assert torch.isfinite(snapshot.weights_MP).all()
 
 
-def test_what_images_of_a_data_set_were_normalised_by():
+def test_what_images_of_a_data_set_were_normalized_by():
     config = {"model::type": "CNN3", "model::channels_in": 3, "model::nlin": "gelu"}
     plain, given = tune_architecture(config, (3, 32, 32)), tune_architecture(config, (3, 32, 32), "cifar10")
     x = torch.rand(2, 3, 32, 32)

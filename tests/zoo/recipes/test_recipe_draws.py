@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from zoo.config import from_json, to_json
-from zoo.data import ImageData, Images
+from zoo.data import Dataset
+from zoo.data.examples import Examples
 from zoo.data.tasks import parse_task
 from zoo.population import Member
 from zoo.recipes import RECIPES, Imported, Recipe, find_recipe, recipe_from_json
@@ -51,7 +52,7 @@ FACTORS = {  # what a grid varies of a member, and the field with its choices
     "learning_rate": "learning_rate_choices",
     "weight_decay": "weight_decays",
     "dropout": "dropouts",
-    "initialisation": "initialisations",
+    "initialization": "initializations",
 }
 
 
@@ -62,9 +63,9 @@ def fake_data(recipe):
     labels = torch.arange(images) % classes
 
     def part(count):
-        return Images(torch.zeros(count, *SHAPES[recipe.dataset], dtype=torch.uint8), labels[:count], 1 / 255)
+        return Examples(torch.zeros(count, *SHAPES[recipe.dataset], dtype=torch.uint8), labels[:count], 1 / 255)
 
-    return ImageData(recipe.dataset, classes, part(images), part(50), part(50))
+    return Dataset(recipe.dataset, classes, part(images), part(50), part(50))
 
 
 def combination(recipe, member):
@@ -114,7 +115,7 @@ def test_unterthiner_ranges():
     assert (dropouts.min(), dropouts.max()) == (pytest.approx(0, abs=0.01), pytest.approx(0.7, abs=0.01))
     assert dropouts.mean() == pytest.approx(0.35, abs=0.02)
     for member in members:
-        scaled = member.initialisation in ("normal", "truncated_normal")
+        scaled = member.initialization in ("normal", "truncated_normal")
         assert 0.01 <= member.init_scale <= 5.0 if scaled else member.init_scale == 1.0
     shares = collections.Counter(member.training_fraction for member in members)
     assert set(shares) == {0.1, 0.25, 0.5, 1.0}
@@ -275,11 +276,11 @@ def test_kernels_differ():
     assert len(set(layouts)) > 10
 
 
-def test_networks_normalise_their_inputs_where_a_recipe_says_so():
+def test_networks_normalize_their_inputs_where_a_recipe_says_so():
     recipe = find_recipe("hr-mnist-seed")
     data = fake_data(recipe)
     architecture = recipe.member_architecture(0, data)
-    bare = dataclasses.replace(recipe, normalise=()).member_architecture(0, data)
+    bare = dataclasses.replace(recipe, normalize=()).member_architecture(0, data)
     assert architecture.layers[1:] == bare.layers
     weights_MP = torch.randn(2, bare.parameters)
     images = data.train.inputs
@@ -288,11 +289,11 @@ def test_networks_normalise_their_inputs_where_a_recipe_says_so():
 
 
 def test_what_came_later_leaves_the_identity_of_other_recipes_alone():
-    plain, normalised = find_recipe("digits-mlp-seeds"), find_recipe("hr-mnist-seed")
-    assert {"normalise", "window_members"}.isdisjoint(plain.identity())
-    assert normalised.identity()["normalise"] == [0.1307, 0.3081]
+    plain, normalized = find_recipe("digits-mlp-seeds"), find_recipe("hr-mnist-seed")
+    assert {"normalize", "window_members"}.isdisjoint(plain.identity())
+    assert normalized.identity()["normalize"] == [0.1307, 0.3081]
     assert MIXED.identity()["window_members"] == 1024
-    assert from_json(Recipe, to_json(plain) | {"normalise": [], "window_members": 7}).digest("") == plain.digest("")
+    assert from_json(Recipe, to_json(plain) | {"normalize": [], "window_members": 7}).digest("") == plain.digest("")
 
 
 # ---- refusals ----
@@ -310,15 +311,15 @@ def test_what_came_later_leaves_the_identity_of_other_recipes_alone():
         ("digits-mlp-mixed", {"kernels": (3,)}, r"Recipe\.kernels is \(3,\); allowed: \(\) for architecture 'mlp'"),
         (
             "digits-mlp-seeds",
-            {"normalise": (0.5, 0)},
-            r"Recipe\.normalise is \(0\.5, 0\); allowed: \(mean, standard dev",
+            {"normalize": (0.5, 0)},
+            r"Recipe\.normalize is \(0\.5, 0\); allowed: \(mean, standard dev",
         ),
         (
             "digits-mlp-seeds",
-            {"normalise": (0.5,)},
-            r"Recipe\.normalise is \(0\.5,\); allowed: \(mean, standard deviat",
+            {"normalize": (0.5,)},
+            r"Recipe\.normalize is \(0\.5,\); allowed: \(mean, standard deviat",
         ),
-        ("digits-mlp-seeds", {"normalise": (math.nan, 1.0)}, r"Recipe\.normalise is \(nan, 1\.0\); allowed: .*finite"),
+        ("digits-mlp-seeds", {"normalize": (math.nan, 1.0)}, r"Recipe\.normalize is \(nan, 1\.0\); allowed: .*finite"),
         ("digits-mlp-seeds", {"depths": 2}, r"Recipe\.depths is 2; allowed: a tuple"),
         ("digits-tasks", {"tasks": ("0-1", "")}, r"Recipe\.tasks is .*allowed: tasks of equally many classes"),
         ("digits-tasks", {"tasks": ("3-3",)}, r"Recipe\.tasks is .*different classes"),
@@ -340,8 +341,8 @@ def test_what_came_later_leaves_the_identity_of_other_recipes_alone():
         ("unterthiner-mnist", {"weight_decay_range": (0.0, 1.0)}, r"Recipe\.weight_decay_range is .*0 < low"),
         (
             "unterthiner-mnist",
-            {"scaled_initialisations": ("uniform",)},
-            r"scaled_initialisations is .*of initialisations",
+            {"scaled_initializations": ("uniform",)},
+            r"scaled_initializations is .*of initializations",
         ),
         ("hr-mnist-hyp-5-fix-seed", {"design": "full"}, r"Recipe\.design is 'full'; allowed: random, grid"),
         (

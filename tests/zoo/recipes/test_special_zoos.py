@@ -133,7 +133,7 @@ def test_memorisers_fit_their_own_images_and_no_others(memoriser_zoo):
     assert last.train_accuracy.mean() > 0.99
     assert last.train_accuracy.min() >= 0.96
     assert last.test_accuracy.mean() < 0.9
-    assert last.generalisation_gap.mean() == pytest.approx((last.train_accuracy - last.test_accuracy).mean())
+    assert last.generalization_gap.mean() == pytest.approx((last.train_accuracy - last.test_accuracy).mean())
 
 
 def test_subsets_are_disjoint_and_those_that_were_trained_on(memoriser_zoo):

@@ -252,7 +252,7 @@ def test_faults_are_found(small_zoo, remote, tmp_path):
 # ---- what is fetched of a file ----
 
 
-def test_neighbouring_ranges_are_joined():
+def test_neighboring_ranges_are_joined():
     far = 1 << 20
     assert joined([(far, far + 5), (10, 20), (0, 10), (15, 18), (30, 40)]) == [(0, 40), (far, far + 5)]
     assert joined([]) == []

@@ -70,7 +70,7 @@ def test_write_read_round_trip_is_exact(small_recipe):
     assert set(frame.dataset) == {"digits"}
     assert set(frame.activation) == {"relu"}
     assert frame.split.tolist() == [split_of(member.id, small_recipe.block_members) for member in members]
-    assert np.allclose(frame.generalisation_gap, frame.train_accuracy - frame.test_accuracy)
+    assert np.allclose(frame.generalization_gap, frame.train_accuracy - frame.test_accuracy)
     assert not frame.diverged.any()
     assert header.members == ShardRange(0, 4)
     assert header.architecture == ARCHITECTURE

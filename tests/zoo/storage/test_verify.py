@@ -12,7 +12,7 @@ from zoo.generation.build import generate_zoo
 from zoo.generation.shard_training import train_shard
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import content_hash, sum_hashes, weights_of
-from zoo.storage.shards import ShardRange, _serialise, encode_shard, read_shard
+from zoo.storage.shards import ShardRange, _serialize, encode_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.verify import remove_unfinished, verify
 from zoo.storage.zoo import Zoo
@@ -42,7 +42,7 @@ def forge(zoo, index, change, metadata=None):
     content = content_hash(table, header.architecture)
     raw[b"zooscale.content_sha256"] = canonical_json(content).encode()
     raw |= metadata or {}
-    data = _serialise(table.replace_schema_metadata(raw), 48)
+    data = _serialize(table.replace_schema_metadata(raw), 48)
     file.write_bytes(data)
 
     def in_manifest(value):
@@ -144,7 +144,7 @@ def test_member_that_was_not_trained_as_the_recipe_says(zoo_copy, column, value)
 def test_values_that_no_member_can_have(zoo_copy):
     file = shard_file(zoo_copy, 1)
     _, table = read_shard(file.read_bytes(), "")
-    file.write_bytes(_serialise(with_column(table, "optimizer", ["unheard of"] * 48), 48))
+    file.write_bytes(_serialize(with_column(table, "optimizer", ["unheard of"] * 48), 48))
     findings = verify(zoo_copy.uri)
     assert [finding.kind for finding in findings] == ["wrong file hash", "wrong specs"]
     assert "Member.optimizer is 'unheard of'" in findings[1].detail
@@ -248,7 +248,7 @@ def test_wrong_range_in_the_metadata(zoo_copy):
 def test_missing_column(zoo_copy):
     file = shard_file(zoo_copy, 1)
     _, table = read_shard(file.read_bytes(), "")
-    file.write_bytes(_serialise(table.drop_columns(["dropout"]), 48))
+    file.write_bytes(_serialize(table.drop_columns(["dropout"]), 48))
     assert kinds(zoo_copy) == ["wrong file hash", "wrong schema"]
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from zoo.storage.errors import ZooError
-from zoo.storage.shards import _serialise, read_shard
+from zoo.storage.shards import _serialize, read_shard
 from zoo.storage.weight_pages import decode, is_decodable, is_zstd
 from zoo.storage.zoo import Zoo
 
@@ -174,7 +174,7 @@ def test_zoos_written_otherwise_are_read_all_the_same(small_zoo, zoo_copy, optio
 
 
 def test_any_rows_in_any_order_are_those_that_arrow_reads(zoo_copy, monkeypatch):
-    reader = rewritten(zoo_copy, lambda table: _serialise(table, 9))._reader
+    reader = rewritten(zoo_copy, lambda table: _serialize(table, 9))._reader
     assert [reader.footer(shard).num_row_groups for shard in (0, 1)] == [1, 6]
     generator = np.random.default_rng(0)
     every = np.arange(192)

@@ -137,7 +137,7 @@ def test_weights_and_metrics_are_those_of_training(small_zoo, small_recipe):
         found = evaluate(population, getattr(data, split))
         assert np.allclose(frame[f"{split}_loss"], found.loss_M.numpy(), atol=1e-5)
         assert np.allclose(frame[f"{split}_accuracy"], found.accuracy_M.numpy())
-    assert np.allclose(frame.generalisation_gap, frame.train_accuracy - frame.test_accuracy)
+    assert np.allclose(frame.generalization_gap, frame.train_accuracy - frame.test_accuracy)
 
 
 def test_architecture_of_each_row(small_zoo):

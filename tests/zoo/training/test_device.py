@@ -14,7 +14,7 @@ from zoo.data import load_dataset
 from zoo.population import Member
 from zoo.training import device, torch_trainer
 from zoo.training.backend import BACKENDS
-from zoo.training.device import DeviceImages, EagerStepper, GraphStepper, Minibatches, stepper
+from zoo.training.device import DeviceExamples, EagerStepper, GraphStepper, Minibatches, stepper
 from zoo.training.dropout import dropout_factors
 from zoo.training.masks import DeviceDropout
 from zoo.training.optimizers import OPTIMIZERS
@@ -177,7 +177,7 @@ def test_devices_get_what_they_can_do():
 
 
 def test_images_are_kept_as_bytes_and_gathered_as_inputs():
-    images = DeviceImages(DIGITS, CPU)
+    images = DeviceExamples(DIGITS, CPU)
     assert images.pixels_ND.dtype == torch.uint8
     rows = torch.tensor([5, 0, 5], dtype=torch.int32)
     out = torch.ones(3, 65)
@@ -187,7 +187,7 @@ def test_images_are_kept_as_bytes_and_gathered_as_inputs():
 
 
 def test_minibatches_come_in_their_order_epoch_after_epoch():
-    minibatches = Minibatches(DeviceImages(DIGITS, CPU), torch.empty(10, 64))
+    minibatches = Minibatches(DeviceExamples(DIGITS, CPU), torch.empty(10, 64))
     for epoch_GSB in np.random.default_rng(0).integers(0, len(DIGITS), (2, 2, 3, 5)):
         labels_GSB = DIGITS.labels.numpy()[epoch_GSB]
         minibatches.begin_epoch(EagerStepper(), epoch_GSB, labels_GSB)

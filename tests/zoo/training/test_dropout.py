@@ -61,12 +61,12 @@ def test_another_seed_epoch_or_step_is_another_mask(other):
 
 
 @pytest.mark.parametrize("distance", [1, 2, 3, 16, 63, 64, 128, 129, 1024, 4096])
-def test_neighbouring_draws_are_independent(distance):
+def test_neighboring_draws_are_independent(distance):
     flat = np.concatenate([kept(seed=seed).ravel() for seed in range(4)])
     assert abs(correlation(flat[:-distance], flat[distance:])) < 4.5 / np.sqrt(flat.size)
 
 
-def test_pairs_of_neighbours_are_equally_frequent():
+def test_pairs_of_neighbors_are_equally_frequent():
     flat = np.concatenate([kept(seed=seed).ravel() for seed in range(16)])
     words = flat[: flat.size // 8 * 8].reshape(-1, 8) @ (1 << np.arange(8))
     counts = np.bincount(words, minlength=256)

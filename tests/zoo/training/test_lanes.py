@@ -27,7 +27,7 @@ from zoo.architecture import (
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.data import load_dataset
 from zoo.population import Member
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 from zoo.training.backend import choose_backend
 from zoo.training.lanes import LanesBackend, backend, logits
 from zoo.training.lanes.packing import Lanes, lane_members
@@ -114,14 +114,14 @@ def test_convolutional_networks_equal_the_reference(name, channels):
     assert_parity(architecture, members, random_images(31, shape, 4), checked=[0, 15, 17, 35])
 
 
-SIGNED, NORMALISED = Rescale(scale=2, offset=-1), Rescale(scale=1 / 0.3, offset=-0.4)
+SIGNED, NORMALIZED = Rescale(scale=2, offset=-1), Rescale(scale=1 / 0.3, offset=-0.4)
 RESCALED = {
     "mlp": (SIGNED, Flatten(), Linear(features=5), Activate(function="tanh"), Linear(features=4)),
-    "mlp, flat first": (Flatten(), NORMALISED, Linear(features=4)),
-    "twice": (SIGNED, NORMALISED, Conv(channels=3, kernel=3), Activate(function="gelu"), GlobalAveragePool(),
+    "mlp, flat first": (Flatten(), NORMALIZED, Linear(features=4)),
+    "twice": (SIGNED, NORMALIZED, Conv(channels=3, kernel=3), Activate(function="gelu"), GlobalAveragePool(),
               Linear(features=4)),
     # What a convolution pads is zero, not a black pixel.
-    "padding": (NORMALISED, Conv(channels=3, kernel=3, padding=2, stride=2), Activate(function="tanh"),
+    "padding": (NORMALIZED, Conv(channels=3, kernel=3, padding=2, stride=2), Activate(function="tanh"),
                 MaxPool(size=2), Flatten(), Linear(features=4)),
 }  # fmt: skip
 

@@ -99,10 +99,10 @@ def test_kernels_that_nobody_used_for_a_month_are_removed(tmp_path, monkeypatch)
 TRAIN = """
 import torch
 from zoo.architecture import mlp
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.training.lanes import logits
 architecture = mlp((1, 1, 1), (1,), 1, bias=False, activation="leaky_relu")
-images = Images(torch.ones(1, 1, 1, 1, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64), 1.0)
+images = Examples(torch.ones(1, 1, 1, 1, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64), 1.0)
 print(float(logits(architecture, torch.tensor([[-1.0, 1.0]]), images)))
 """
 

@@ -20,7 +20,7 @@ from zoo.architecture import (
     resnet,
 )
 from zoo.population import Member
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 from zoo.training.lanes import LanesBackend, backend, logits
 from zoo.training.lanes.program import compiled
 from zoo.training.optimizers import OPTIMIZERS

@@ -10,10 +10,10 @@ from torch import nn
 
 from zoo.architecture import Architecture, Flatten, Linear, mlp, resnet
 from zoo.architecture.activations import ACTIVATIONS
-from zoo.data import Images, load_dataset
+from zoo.data import Examples, load_dataset
 from zoo.data.tasks import task_labels
 from zoo.population import Member
-from zoo.population.initialisation import INITIALISATIONS, fans, initial_weights
+from zoo.population.initialization import INITIALIZATIONS, fans, initial_weights
 from zoo.streams import Purpose, stream
 from zoo.training.backend import BACKENDS, choose_backend
 from zoo.training.grouping import group_members, minibatches, training_examples
@@ -24,7 +24,7 @@ DIGITS = load_dataset("digits").train
 RATES = {"sgd": 0.1, "momentum": 0.02, "adam": 3e-3, "adamw": 3e-3, "rmsprop": 1e-3}
 
 
-def subset(count: int) -> Images:
+def subset(count: int) -> Examples:
     return DIGITS.first(count)
 
 
@@ -147,7 +147,7 @@ def test_a_diverging_member_does_not_touch_the_others():
     assert (weights[0] - final_weights(architecture, [calm], DIGITS, 2)[0]).abs().max() < 1e-5
 
 
-def test_snapshots_come_once_each_and_include_the_initialisation():
+def test_snapshots_come_once_each_and_include_the_initialization():
     architecture = mlp((1, 8, 8), (16,), 10)
     members = [Member(id=i, seed=i, optimizer=("sgd", "adam")[i % 2]) for i in range(5)]
     snapshots = list(train_population(architecture, members, subset(128), epochs=4, snapshot_epochs=[0, 1, 4]))
@@ -174,9 +174,9 @@ def test_snapshots_come_once_each_and_include_the_initialisation():
         ("orthogonal", nn.init.orthogonal_),
     ],
 )
-def test_initialisations_have_the_distributions_of_torch(name, init):
+def test_initializations_have_the_distributions_of_torch(name, init):
     architecture = mlp((1, 20, 20), (100,), 10)
-    weights = initial_weights(architecture, [Member(id=0, seed=3, initialisation=name, init_scale=2.0)])
+    weights = initial_weights(architecture, [Member(id=0, seed=3, initialization=name, init_scale=2.0)])
     torch.manual_seed(0)
     for spec in architecture.layout:
         own = weights[0, spec.span]
@@ -196,19 +196,19 @@ def test_initialisations_have_the_distributions_of_torch(name, init):
         assert fans(spec) == nn.init._calculate_fan_in_and_fan_out(torch.empty(spec.shape))
 
 
-def test_every_initialisation_is_known_here():
+def test_every_initialization_is_known_here():
     (cases,) = (
         mark.args[1]
-        for mark in test_initialisations_have_the_distributions_of_torch.pytestmark
+        for mark in test_initializations_have_the_distributions_of_torch.pytestmark
         if mark.name == "parametrize"
     )
-    assert {name for name, _ in cases} == set(INITIALISATIONS)
+    assert {name for name, _ in cases} == set(INITIALIZATIONS)
 
 
 @pytest.mark.parametrize("hidden", [30, 100])
 def test_orthogonal_rows_or_columns_are_orthonormal(hidden):
     architecture = mlp((1, 8, 8), (hidden,), 10)
-    weights = initial_weights(architecture, [Member(id=0, seed=1, initialisation="orthogonal", init_scale=3.0)])
+    weights = initial_weights(architecture, [Member(id=0, seed=1, initialization="orthogonal", init_scale=3.0)])
     weight = weights[0, architecture.layout[0].span].view(hidden, 64)
     product = weight @ weight.T if hidden < 64 else weight.T @ weight
     assert (product - 9 * torch.eye(min(hidden, 64))).abs().max() < 1e-5
@@ -252,7 +252,7 @@ def test_tasks_are_made_of_their_images(task):
 
 
 def test_a_task_without_images_is_refused():
-    few = Images(DIGITS.pixels[:50], DIGITS.labels[:50] % 4, DIGITS.scale)
+    few = Examples(DIGITS.pixels[:50], DIGITS.labels[:50] % 4, DIGITS.scale)
     with pytest.raises(ValueError, match="task is '3-8'; there are no training images of class 8"):
         training_examples(Member(id=0, seed=0, task="3-8"), few)
 
@@ -352,7 +352,7 @@ def test_backends_agree():
         ({"snapshot_epochs": [3]}, "snapshot epochs are \\[3\\]"),
         ({"snapshot_epochs": [1, 1]}, "increasing"),
         (
-            {"data": Images(torch.zeros(4, 1, 9, 9, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), 1.0)},
+            {"data": Examples(torch.zeros(4, 1, 9, 9, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), 1.0)},
             "9, 9",
         ),
         ({"architecture": mlp((1, 8, 8), (4,), 3)}, "labels go up to 9"),
@@ -386,7 +386,7 @@ def test_bad_input_is_refused(change, message):
 @pytest.mark.parametrize(
     ("field", "value"),
     [("optimizer", "lion"), ("dropout", 1.0), ("training_fraction", 0.0), ("learning_rate", 0), ("batch_size", 0),
-     ("initialisation", "lecun"), ("seed", -1), ("weight_decay", -1.0), ("init_scale", 0.0),
+     ("initialization", "lecun"), ("seed", -1), ("weight_decay", -1.0), ("init_scale", 0.0),
      ("weight_decay", math.inf), ("batch_size", 2.0), ("batch_size", True), ("seed", 2**63), ("order_seed", -1),
      ("order_seed", 1.0), ("subset_seed", 2**63)],
 )  # fmt: skip

@@ -20,9 +20,9 @@ from zoo.architecture import (
     resnet,
 )
 from zoo.architecture.activations import ACTIVATIONS
-from zoo.data import Images, load_dataset
+from zoo.data import Examples, load_dataset
 from zoo.population import Member
-from zoo.population.initialisation import initial_weights
+from zoo.population.initialization import initial_weights
 from zoo.training.backend import choose_backend
 from zoo.training.optimizers import OPTIMIZERS
 from zoo.training.train import train_population
@@ -35,7 +35,7 @@ MNIST_SHAPE = (1, 28, 28)
 def enlarged(count):
     few = DIGITS.first(count)
     pixels = F.interpolate(few.pixels.float(), size=28, mode="bilinear").round().to(torch.uint8)
-    return Images(pixels, few.labels, few.scale)
+    return Examples(pixels, few.labels, few.scale)
 
 
 def steps_of(architecture, members, data, epochs):
@@ -111,7 +111,7 @@ def test_what_comes_before_the_first_parameters_is_dropped_too(own_order):
     assert_parity(Architecture((1, 8, 8), first), members, DIGITS.first(80))
 
 
-def test_running_statistics_are_stored_and_not_optimised():
+def test_running_statistics_are_stored_and_not_optimized():
     architecture = small_net()
     buffers = ~architecture.trainable
     members = [Member(id=0, seed=0, weight_decay=0.5, learning_rate=0.1, optimizer="adamw", batch_size=16)]

@@ -4,8 +4,8 @@ from architectures import CONVOLUTIONAL, random_examples, random_permutations
 
 from zoo.architecture import mlp
 from zoo.population import Member
-from zoo.population.initialisation import initial_weights
-from zoo.views import align, canonicalise, inverted, permute
+from zoo.population.initialization import initial_weights
+from zoo.views import align, canonicalize, inverted, permute
 from zoo.views.canonical import canonical_order
 
 HIDDEN = [(5,), (6, 4), (5, 5, 3)]
@@ -113,9 +113,9 @@ def test_diverged_members_cannot_be_aligned():
 def test_canonical_form_does_not_depend_on_the_order_of_units(architecture, seed):
     weights_MP = some_weights(architecture, 40)
     permuted_MP = permute(weights_MP, architecture, random_permutations(architecture, 40, seed))
-    canonical_MP = canonicalise(weights_MP, architecture)
-    assert torch.equal(canonicalise(permuted_MP, architecture), canonical_MP)
-    assert torch.equal(canonicalise(canonical_MP, architecture), canonical_MP)
+    canonical_MP = canonicalize(weights_MP, architecture)
+    assert torch.equal(canonicalize(permuted_MP, architecture), canonical_MP)
+    assert torch.equal(canonicalize(canonical_MP, architecture), canonical_MP)
     assert_same_function(architecture, canonical_MP, weights_MP)
     undone_MP = permute(canonical_MP, architecture, inverted(canonical_order(weights_MP, architecture)))
     assert torch.equal(undone_MP, weights_MP)
@@ -127,12 +127,12 @@ def test_ties_are_broken_by_the_weights_themselves(architecture):
     weights_MP = torch.randint(-1, 2, (60, architecture.parameters), generator=generator).float()
     weights_MP[0] = 0
     permuted_MP = permute(weights_MP, architecture, random_permutations(architecture, 60, 5))
-    assert torch.equal(canonicalise(permuted_MP, architecture), canonicalise(weights_MP, architecture))
+    assert torch.equal(canonicalize(permuted_MP, architecture), canonicalize(weights_MP, architecture))
 
 
 def test_canonical_form_puts_strong_units_first():
     architecture = mlp((1, 3, 4), (7,), 4)
-    tensors = architecture.tensors(canonicalise(some_weights(architecture), architecture))
+    tensors = architecture.tensors(canonicalize(some_weights(architecture), architecture))
     incoming_MH = tensors["1.weight"].square().sum(dim=2) + tensors["1.bias"].square()
     size_MH = incoming_MH * tensors["3.weight"].square().sum(dim=1)
     assert bool((size_MH[:, :-1] >= size_MH[:, 1:] - 1e-6).all())
@@ -149,4 +149,4 @@ def test_units_that_differ_only_in_the_outputs_they_lead_to_have_one_order():
     weights_1P = torch.tensor([[1.0, 2, 1, 2, 3, 5, 5, 3]])
     swapped_1P = permute(weights_1P, architecture, {"1": torch.tensor([[1, 0]])})
     assert not torch.equal(swapped_1P, weights_1P)
-    assert torch.equal(canonicalise(swapped_1P, architecture), canonicalise(weights_1P, architecture))
+    assert torch.equal(canonicalize(swapped_1P, architecture), canonicalize(weights_1P, architecture))

@@ -6,7 +6,7 @@ from trainables.autoencoders.input_metric import InputMetric
 from trainables.codecs.function_metric.codec import MetricCodec
 from zoo.architecture import Activate, Architecture, Conv, Flatten, Linear, mlp
 from zoo.data import load_dataset
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes import DIGITS_MLP_DIVERSE
 from zoo.training.train import train_population
@@ -123,9 +123,9 @@ def test_tokens_are_neurons(data):
         view.inverse(tokens_MTD[:, 1:])
 
 
-def test_standardised_has_zero_mean_and_nearly_unit_deviation(data):
+def test_standardized_has_zero_mean_and_nearly_unit_deviation(data):
     population = trained(data)
-    coordinates_MP = VIEWS["standardised"].fit(population, data.train).forward(population.weights_MP)
+    coordinates_MP = VIEWS["standardized"].fit(population, data.train).forward(population.weights_MP)
     for spec in population.architecture.layout:
         assert abs(float(coordinates_MP[:, spec.span].mean())) < 1e-6
         assert 0.7 < float(coordinates_MP[:, spec.span].std()) < 1.42
@@ -215,7 +215,7 @@ def convolutional(name, members=6) -> Population:
     )
 
 
-@pytest.mark.parametrize("view", ["flat", "tokens", "standardised"])
+@pytest.mark.parametrize("view", ["flat", "tokens", "standardized"])
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_convolutional_networks_come_back_bit_for_bit(data, name, view):
     population = convolutional(name)
@@ -260,7 +260,7 @@ def test_the_metric_refuses_convolutional_networks(data):
         FunctionMetric.fit(population, data.train)
     with pytest.raises(ValueError, match=f"second moment of layers' inputs is for .*{kinds}"):
         input_moments(population, data.train)
-    with pytest.raises(ValueError, match=f"view 'input_metric' is for .*{kinds}; use 'standardised' or 'flat'"):
+    with pytest.raises(ValueError, match=f"view 'input_metric' is for .*{kinds}; use 'standardized' or 'flat'"):
         InputMetric.fit(population, data.train)
     with pytest.raises(ValueError, match=f"codec 'function-metric' is for .*{kinds}; use the other codecs"):
         MetricCodec.fit(population, data.train, step=0.5)
@@ -281,7 +281,7 @@ def test_dead_kernel_entries_can_be_zeroed_without_a_change_of_function(padding)
     pixels = torch.randint(1, 256, (20, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pixels[:, 0, :5] = 0
     pixels[:, 1] = 0
-    images = Images(pixels, torch.zeros(20, dtype=torch.int64), 1 / 255)
+    images = Examples(pixels, torch.zeros(20, dtype=torch.int64), 1 / 255)
     weights_MP = random_weights(architecture)
     zeroed_MP = zero_dead_inputs(weights_MP, architecture, images)
     kernels = architecture.tensors(zeroed_MP)["0.weight"]
@@ -303,7 +303,7 @@ def test_nothing_is_dead_behind_what_changes_pixels(data):
         "every pool on rescaled pixels",
     ):
         population = convolutional(name)
-        blank = Images(
+        blank = Examples(
             torch.zeros(5, *population.architecture.input_shape, dtype=torch.uint8),
             torch.zeros(5, dtype=torch.int64),
             1.0,
@@ -312,6 +312,6 @@ def test_nothing_is_dead_behind_what_changes_pixels(data):
 
 
 def test_images_are_any(data):
-    blank = Images(torch.zeros_like(data.train.pixels), data.train.labels, data.train.scale)
+    blank = Examples(torch.zeros_like(data.train.pixels), data.train.labels, data.train.scale)
     view = FunctionMetric.fit(trained(data, bias=False), blank)
     assert all(bool(torch.isfinite(tensor).all()) for tensor in view.state().values())

@@ -1,4 +1,4 @@
-"""Non-uniform scalar quantisation: k-means codebooks with an entropy coder.
+"""Non-uniform scalar quantization: k-means codebooks with an entropy coder.
 
 Shape letters: M members, P parameters, T tensors, K codebook entries.
 """
@@ -19,7 +19,7 @@ from trainables.codecs.classical.blocks import (
     tensor_of_parameter,
 )
 from trainables.codecs.entropy import Decoder, Encoder, TableColumns
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 ITERATIONS = 50
@@ -36,33 +36,33 @@ def lloyd(values: np.ndarray, clusters: int, iterations: int = ITERATIONS) -> np
 
     Args:
         values: ``[N]``, at least one.
-        clusters: Largest number of centres; fewer where there are fewer distinct values.
+        clusters: Largest number of centers; fewer where there are fewer distinct values.
         iterations: Largest number of iterations.
 
     Returns:
-        The centres in increasing order, at most ``clusters`` float64.
+        The centers in increasing order, at most ``clusters`` float64.
     """
     ordered = np.sort(values.astype(np.float64))
     prefix = np.concatenate([[0.0], np.cumsum(ordered)])
     points = np.quantile(ordered, np.linspace(0, 1, QUANTILES))
-    # The best quantiser's centres lie as dense as the cube root of the density (Panter and Dite, 1951).
+    # The best quantizer's centers lie as dense as the cube root of the density (Panter and Dite, 1951).
     spread = np.concatenate([[0.0], np.cumsum(np.diff(points) ** (2 / 3))])
-    centres = np.unique(np.interp((np.arange(clusters) + 0.5) / clusters * spread[-1], spread, points))
+    centers = np.unique(np.interp((np.arange(clusters) + 0.5) / clusters * spread[-1], spread, points))
     for _ in range(iterations):
-        inner = np.searchsorted(ordered, (centres[:-1] + centres[1:]) / 2)
+        inner = np.searchsorted(ordered, (centers[:-1] + centers[1:]) / 2)
         bounds = np.concatenate([[0], inner, [len(ordered)]])
         counts = np.diff(bounds)
         kept = counts > 0
         moved = np.diff(prefix[bounds])[kept] / counts[kept]
-        if len(moved) == len(centres) and np.array_equal(moved, centres):
+        if len(moved) == len(centers) and np.array_equal(moved, centers):
             break
-        centres = moved
-    return centres
+        centers = moved
+    return centers
 
 
-def nearest(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Number of the nearest of the increasing ``centres`` for each value."""
-    return np.searchsorted((centres[:-1] + centres[1:]) / 2, values)
+def nearest(values: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Number of the nearest of the increasing ``centers`` for each value."""
+    return np.searchsorted((centers[:-1] + centers[1:]) / 2, values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class KMeans(WeightBlocks):
     name: str = "kmeans"
 
     @classmethod
-    def fit(cls, training: Population, images: Images | None = None, *, clusters: int) -> KMeans:  # noqa: ARG003
+    def fit(cls, training: Population, images: Examples | None = None, *, clusters: int) -> KMeans:  # noqa: ARG003
         """Needs the layout only."""
         require_setting(2 <= clusters <= 256, "clusters", clusters, "2 to 256")
         return cls(training.architecture.layout, clusters=clusters)
@@ -92,10 +92,10 @@ class KMeans(WeightBlocks):
         codebooks, encoder = [], Encoder()
         for spec in self.layout:
             values = relative_MP[:, spec.span].ravel()
-            centres = np.unique(lloyd(values, self.clusters).astype(np.float16))
-            symbols = nearest(values, centres.astype(np.float64))
-            lengths = _code_lengths(np.bincount(symbols, minlength=len(centres)))
-            codebooks.append(bytes([len(centres) - 1]) + centres.astype("<f2").tobytes() + lengths.tobytes())
+            centers = np.unique(lloyd(values, self.clusters).astype(np.float16))
+            symbols = nearest(values, centers.astype(np.float64))
+            lengths = _code_lengths(np.bincount(symbols, minlength=len(centers)))
+            codebooks.append(bytes([len(centers) - 1]) + centers.astype("<f2").tobytes() + lengths.tobytes())
             encoder.add(_model(lengths), symbols[:, None])
         return codes_MT.tobytes() + b"".join(codebooks) + encoder.finish()
 
@@ -107,15 +107,15 @@ class KMeans(WeightBlocks):
             size, rest = take(rest, 1)
             entries, rest = take(rest, 2 * (size[0] + 1))
             counted, rest = take(rest, size[0] + 1)
-            centres = np.frombuffer(entries, dtype="<f2").astype(np.float32)
-            codebooks.append((centres, _model(np.frombuffer(counted, dtype=np.uint8))))
+            centers = np.frombuffer(entries, dtype="<f2").astype(np.float32)
+            codebooks.append((centers, _model(np.frombuffer(counted, dtype=np.uint8))))
         decoder = Decoder(rest)
         parts = []
-        for spec, (centres, model) in zip(self.layout, codebooks, strict=True):
+        for spec, (centers, model) in zip(self.layout, codebooks, strict=True):
             symbols = decoder.read(model, members * spec.size)[:, 0]
-            if symbols.min() < 0 or symbols.max() >= len(centres):
-                raise ValueError(f"a payload names entry {symbols.max()} of {len(centres)}; it is corrupted")
-            parts.append(centres[symbols].reshape(members, spec.size))
+            if symbols.min() < 0 or symbols.max() >= len(centers):
+                raise ValueError(f"a payload names entry {symbols.max()} of {len(centers)}; it is corrupted")
+            parts.append(centers[symbols].reshape(members, spec.size))
         scale_MT = scales_of(np.frombuffer(codes, dtype=np.uint8).reshape(members, -1))
         return np.concatenate(parts, axis=1) * scale_MT[:, tensor_of_parameter(self.layout)]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from trainables.codecs.classical.blocks import WeightBlocks
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 LEVEL = 19
@@ -24,7 +24,7 @@ class ByteSplitZstd(WeightBlocks):
     name: str = "zstd"
 
     @classmethod
-    def fit(cls, training: Population, images: Images | None = None) -> ByteSplitZstd:  # noqa: ARG003
+    def fit(cls, training: Population, images: Examples | None = None) -> ByteSplitZstd:  # noqa: ARG003
         """Needs the layout only."""
         return cls(training.architecture.layout)
 

@@ -1,4 +1,4 @@
-"""Principal components over members, quantised and entropy coded.
+"""Principal components over members, quantized and entropy coded.
 
 Shape letters: M members, P parameters, K components.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from trainables.codecs.classical.blocks import WeightBlocks, require_setting
 from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 BASIS_LEVELS = 127
@@ -47,7 +47,7 @@ class Pca(WeightBlocks):
     def fit(
         cls,
         training: Population,
-        images: Images | None = None,  # noqa: ARG003
+        images: Examples | None = None,  # noqa: ARG003
         *,
         components: int,
         step: float,
@@ -72,15 +72,15 @@ class Pca(WeightBlocks):
         rows = np.linspace(0, len(training) - 1, count).round().astype(int)
         weights_MP = training.weights_MP.double().numpy()[rows]
         mean_P = weights_MP.mean(0).astype(np.float16).astype(np.float64)
-        centred_MP = weights_MP - mean_P
-        basis_KP = _principal_directions(centred_MP, min(components, len(rows) - 1))
+        centered_MP = weights_MP - mean_P
+        basis_KP = _principal_directions(centered_MP, min(components, len(rows) - 1))
         unit_K = (np.abs(basis_KP).max(1) / BASIS_LEVELS).astype(np.float16).astype(np.float64)
         whole_KP = np.clip(np.rint(basis_KP / unit_K[:, None]), -BASIS_LEVELS, BASIS_LEVELS).astype(np.int8)
-        width = float(np.float32(step * np.sqrt((centred_MP**2).mean())))
+        width = float(np.float32(step * np.sqrt((centered_MP**2).mean())))
         rounded_KP = whole_KP * unit_K[:, None]
         # Rounded, the basis is no longer orthonormal.
         projector_KP = np.linalg.solve(rounded_KP @ rounded_KP.T, rounded_KP)
-        symbols_MK = np.rint(centred_MP @ projector_KP.T / width).astype(np.int64)
+        symbols_MK = np.rint(centered_MP @ projector_KP.T / width).astype(np.int64)
         return cls(
             training.architecture.layout,
             mean_P=mean_P,
@@ -109,12 +109,12 @@ class Pca(WeightBlocks):
         return self.mean_P + (symbols_MK * self.step) @ (self.basis_KP * self.unit_K[:, None])
 
 
-def _principal_directions(centred_MP: np.ndarray, components: int) -> np.ndarray:
+def _principal_directions(centered_MP: np.ndarray, components: int) -> np.ndarray:
     """Orthonormal directions of largest variance, ``[K, P]``, K at most ``components`` and P."""
-    members, parameters = centred_MP.shape
+    members, parameters = centered_MP.shape
     if parameters <= members:
-        _, vectors = np.linalg.eigh(centred_MP.T @ centred_MP)
+        _, vectors = np.linalg.eigh(centered_MP.T @ centered_MP)
         return vectors[:, ::-1][:, :components].T
-    values, vectors = np.linalg.eigh(centred_MP @ centred_MP.T)
+    values, vectors = np.linalg.eigh(centered_MP @ centered_MP.T)
     kept = [column for column in range(members - 1, -1, -1) if values[column] > 1e-12 * values[-1]][:components]
-    return vectors[:, kept].T @ centred_MP / np.sqrt(values[kept])[:, None]
+    return vectors[:, kept].T @ centered_MP / np.sqrt(values[kept])[:, None]

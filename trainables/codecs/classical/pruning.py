@@ -18,7 +18,7 @@ from trainables.codecs.classical.blocks import (
     take,
 )
 from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns, TableColumns
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 
@@ -30,7 +30,7 @@ class Pruning(WeightBlocks):
 
     Attributes:
         keep: Share of the weights that is kept.
-        step: Width of a quantisation cell relative to the mean magnitude of the member's kept weights, entropy
+        step: Width of a quantization cell relative to the mean magnitude of the member's kept weights, entropy
             coded; kept weights are float16 where ``None``.
     """
 
@@ -42,7 +42,7 @@ class Pruning(WeightBlocks):
     def fit(
         cls,
         training: Population,
-        images: Images | None = None,  # noqa: ARG003
+        images: Examples | None = None,  # noqa: ARG003
         *,
         keep: float,
         step: float | None = None,

@@ -1,4 +1,4 @@
-"""Scalar quantisation: float16, and a uniform grid with an entropy coder.
+"""Scalar quantization: float16, and a uniform grid with an entropy coder.
 
 Shape letters: M members, P parameters, T tensors.
 """
@@ -20,7 +20,7 @@ from trainables.codecs.classical.blocks import (
     tensor_of_parameter,
 )
 from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 
@@ -31,7 +31,7 @@ class Float16(WeightBlocks):
     name: str = "float16"
 
     @classmethod
-    def fit(cls, training: Population, images: Images | None = None) -> Float16:  # noqa: ARG003
+    def fit(cls, training: Population, images: Examples | None = None) -> Float16:  # noqa: ARG003
         """Needs the layout only."""
         return cls(training.architecture.layout)
 
@@ -61,7 +61,7 @@ class Uniform(WeightBlocks):
     name: str = "uniform"
 
     @classmethod
-    def fit(cls, training: Population, images: Images | None = None, *, step: float) -> Uniform:  # noqa: ARG003
+    def fit(cls, training: Population, images: Examples | None = None, *, step: float) -> Uniform:  # noqa: ARG003
         """Needs the layout only."""
         require_setting(step > 0, "step", step, "more than 0")
         return cls(training.architecture.layout, step=step)

@@ -11,13 +11,13 @@ import numpy as np
 from pysz import sz, szAlgorithm, szConfig, szErrorBoundMode
 
 from trainables.codecs.classical.blocks import WeightBlocks, require_setting, scale_codes, scales_of, take
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sz3(WeightBlocks):
-    """SZ3 with an error bound and without its predictor: neighbouring weights predict nothing.
+    """SZ3 with an error bound and without its predictor: neighboring weights predict nothing.
 
     Members are divided by their mean magnitude (one byte each), so that those at different scales lose about as
     much; SZ3's own bound is absolute.
@@ -33,7 +33,7 @@ class Sz3(WeightBlocks):
     def fit(
         cls,
         training: Population,
-        images: Images | None = None,  # noqa: ARG003
+        images: Examples | None = None,  # noqa: ARG003
         *,
         bound: float,
     ) -> Sz3:

@@ -41,7 +41,7 @@ from trainables.codecs.function_metric.receiver import Receiver
 from trainables.codecs.function_metric.rounding import bit_costs
 from trainables.codecs.function_metric.transform import Symbols, Transform
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.views.metric import Root
 from zoo.views.moments import image_moment
@@ -83,13 +83,13 @@ class MetricCodec:
     name: str = "function-metric"
 
     @classmethod
-    def fit(cls, training: Population, images: Images, *, step: float, bit_price: float = BIT_PRICE) -> MetricCodec:
+    def fit(cls, training: Population, images: Examples, *, step: float, bit_price: float = BIT_PRICE) -> MetricCodec:
         """Fits bases, prediction and tables on training members (at most 1024 of them, evenly spaced).
 
         Args:
             training: Training members; those with weights that are not finite do not count.
             images: Training images.
-            step: Step of the quantiser, as a share of a network's logit spread.
+            step: Step of the quantizer, as a share of a network's logit spread.
             bit_price: Distortion that a bit is worth, in squared steps; 0 rounds to the nearest.
 
         Raises:

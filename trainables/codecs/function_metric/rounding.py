@@ -1,4 +1,4 @@
-"""Rounding with error feedback and by rate and distortion: the function-metric codec's quantiser.
+"""Rounding with error feedback and by rate and distortion: the function-metric codec's quantizer.
 
 Shape letters: M members, T tokens rounded one after the other, K entries of a token, S symbols of a table.
 """
@@ -15,7 +15,7 @@ from trainables.codecs.entropy import TableColumns
 
 # Share of the mean diagonal added to a Gram matrix before it is inverted.
 DAMPING = 0.01
-# Symbols beyond this cost what this one costs and some more; they hardly ever compete with a neighbour.
+# Symbols beyond this cost what this one costs and some more; they hardly ever compete with a neighbor.
 LARGEST_COSTED = 64
 BITS_BEYOND = 2.0
 # Symbols are int32 in the payload.
@@ -33,9 +33,9 @@ def bit_costs(table: TableColumns) -> Tensor:
 
 
 def rounded(target_MK: Tensor, weight_M: Tensor, costs_KS: Tensor | None, price: float) -> Tensor:
-    """Symbols that minimise ``weight · (target - symbol)² + price · bits``; the nearest where there are no costs.
+    """Symbols that minimize ``weight · (target - symbol)² + price · bits``; the nearest where there are no costs.
 
-    The candidates are the nearest integer, its neighbour towards zero, and zero.
+    The candidates are the nearest integer, its neighbor towards zero, and zero.
     """
     best_MK = target_MK.round().clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL)
     if costs_KS is None or not price:
@@ -58,7 +58,7 @@ def rounded(target_MK: Tensor, weight_M: Tensor, costs_KS: Tensor | None, price:
 def round_with_feedback(targets_MTK: Tensor, gram_MTT: Tensor, costs: Sequence[Tensor | None], price: float) -> Tensor:
     """Rounds tokens one after the other; those still to come take up each one's error where they can.
 
-    Minimises Σ_k δ_kᵀ·G·δ_k over the tokens' errors δ greedily, as GPTQ (Frantar et al., ICLR 2023) does for the
+    Minimizes Σ_k δ_kᵀ·G·δ_k over the tokens' errors δ greedily, as GPTQ (Frantar et al., ICLR 2023) does for the
     inputs of a layer, plus the price of the bits.
 
     Args:

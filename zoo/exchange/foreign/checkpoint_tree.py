@@ -94,7 +94,7 @@ def matches(path: Path) -> bool:
 
 
 def open_tree(path: Path, options: ImportOptions) -> CheckpointTree:
-    """Recognises the networks of a tree; weights are read later.
+    """Recognizes the networks of a tree; weights are read later.
 
     Raises:
         ValueError: A file is missing or damaged, or an architecture is unknown; the message names the file.

@@ -95,7 +95,7 @@ def matches(path: Path) -> bool:
 
 
 def open_published(path: Path, options: ImportOptions) -> PublishedZoo:
-    """Converts a file in a process of its own, and recognises the networks.
+    """Converts a file in a process of its own, and recognizes the networks.
 
     Args:
         path: The file, or the folder that holds it.
@@ -130,7 +130,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(path: Path, folder: Path, given: GivenArchitecture, options: ImportOptions) -> PublishedZoo:
-    """Recognises the networks of a converted file."""
+    """Recognizes the networks of a converted file."""
     told = json.loads((folder / "dataset.json").read_text())
     weights = np.load(folder / "weights.npy", mmap_mode="r", allow_pickle=False)
     samples = told["samples"]

@@ -17,14 +17,14 @@ from zoo.architecture import (
     Shape,
     cnn_2464,
     mlp,
-    normalising,
+    normalizing,
 )
 from zoo.exchange.foreign.architectures import GivenArchitecture
 from zoo.exchange.foreign.source import known_fields
-from zoo.recipes.hyper_representations import NORMALISATIONS
+from zoo.recipes.hyper_representations import NORMALIZATIONS
 
 ACTIVATION_NAMES = {"leakyrelu": "leaky_relu"}
-TUNE_INITIALISATIONS = {
+TUNE_INITIALIZATIONS = {
     "uniform": "unit_uniform",
     "normal": "unit_normal",
     "xavier_uniform": "xavier_uniform",
@@ -50,11 +50,11 @@ def tune_fields(config: Mapping[str, Any]) -> dict[str, Any]:
         optimizer = "sgd" if momentum == 0 else "momentum" if momentum == MOMENTUM else None
     elif optimizer == "rms_prop":
         optimizer = "rmsprop" if not config.get("optim::momentum", 0) else None
-    initialisation = TUNE_INITIALISATIONS.get(str(config.get("model::init_type")))
+    initialization = TUNE_INITIALIZATIONS.get(str(config.get("model::init_type")))
     candidates = {
         "seed": config.get("seed"),
-        "initialisation": initialisation,
-        "init_scale": None if initialisation is None else 1.0,
+        "initialization": initialization,
+        "init_scale": None if initialization is None else 1.0,
         "optimizer": optimizer,
         "learning_rate": config.get("optim::lr"),
         "weight_decay": config.get("optim::wd"),
@@ -78,7 +78,7 @@ def tune_architecture(
     Args:
         config: Its content.
         input_shape: Shape of an example, where it is known; otherwise that of the paper's images.
-        dataset: The data set as it is named here, where it is known. Where its images were normalised for these
+        dataset: The data set as it is named here, where it is known. Where its images were normalized for these
             networks, that is their first layer; otherwise they take what they were trained on.
 
     Raises:
@@ -96,7 +96,7 @@ def tune_architecture(
         raise ValueError(f"{error} is missing; give the architecture with --architecture FILE.json") from error
     # Images of other data sets were also cropped or resized, and are none of those here; so were those of CIFAR-10 for
     # "CNN".
-    return normalising(architecture, *NORMALISATIONS[dataset]) if dataset in NORMALISATIONS else architecture
+    return normalizing(architecture, *NORMALIZATIONS[dataset]) if dataset in NORMALIZATIONS else architecture
 
 
 def given_architecture(given: GivenArchitecture, config: Mapping[str, Any], where: Path) -> Architecture:
@@ -114,15 +114,15 @@ def keras_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     Keras adds ``l2reg · ‖w‖²`` to the loss, for which the weight decay is twice ``l2reg`` (there on kernels alone).
     Its He and Glorot normals are truncated at two standard deviations, with the same standard deviation as here.
     """
-    initialisation, scale = KERAS_INITIALISATIONS.get(str(row.get("config.w_init")), (None, None))
+    initialization, scale = KERAS_INITIALIZATIONS.get(str(row.get("config.w_init")), (None, None))
     std = row.get("config.init_std")
     if scale is None and isinstance(std, float):
         scale = std / PLAIN_STD
     l2 = row.get("config.l2reg")
     candidates = {
         "seed": row.get("config.random_seed"),
-        "initialisation": initialisation,
-        "init_scale": scale if initialisation is not None else None,
+        "initialization": initialization,
+        "init_scale": scale if initialization is not None else None,
         "optimizer": row.get("config.optimizer"),
         "learning_rate": row.get("config.learning_rate"),
         "weight_decay": 2 * l2 if isinstance(l2, float) else None,
@@ -133,7 +133,7 @@ def keras_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # Name here, and the scale: None where init_std says it.
-KERAS_INITIALISATIONS: dict[str, tuple[str, float | None]] = {
+KERAS_INITIALIZATIONS: dict[str, tuple[str, float | None]] = {
     "glorot_normal": ("xavier_normal", 1.0),
     "glorot_uniform": ("xavier_uniform", 1.0),
     "he_normal": ("kaiming_normal", 1.0),

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.architecture import Architecture, cnn_4970, normalising
+from zoo.architecture import Architecture, cnn_4970, normalizing
 from zoo.exchange.foreign.names import ForeignTensor, MismatchError, gather_tensors, match_tensors
 from zoo.exchange.foreign.published_fields import keras_fields, with_activation
 from zoo.exchange.foreign.reader import ImportOptions
@@ -219,7 +219,7 @@ def _base_architecture(path: Path, dataset: str, options: ImportOptions) -> Arch
             f"{path}: config.dataset is {dataset!r}; known are {', '.join(INPUT_SHAPES)}. Give the architecture with "
             "--architecture FILE.json"
         )
-    return normalising(cnn_4970(shape, (), 10), 0.5, 0.5)
+    return normalizing(cnn_4970(shape, (), 10), 0.5, 0.5)
 
 
 def _with_activation(path: Path, base: Architecture, activation: str, origin: str) -> Architecture:

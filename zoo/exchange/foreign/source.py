@@ -57,7 +57,7 @@ class ForeignSnapshots:
 
 @dataclass(kw_only=True)
 class ForeignZoo(ABC):
-    """A source that has been recognised. Reading is repeatable, so that it can be checked before it is stored.
+    """A source that has been recognized. Reading is repeatable, so that it can be checked before it is stored.
 
     Attributes:
         name: A name for the zoo.
@@ -107,7 +107,7 @@ def common_epochs(
 
     Raises:
         ValueError: No network has the epochs wanted, without a wish fewer than half have the same, or none is after
-            the initialisation.
+            the initialization.
     """
     sets = {origin: frozenset(epochs) for origin, epochs in epochs_of.items()}
     if wanted is not None:

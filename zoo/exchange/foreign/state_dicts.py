@@ -78,7 +78,7 @@ def matches(path: Path) -> bool:
 
 
 def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
-    """Recognises the networks of a folder; weights are read later.
+    """Recognizes the networks of a folder; weights are read later.
 
     Raises:
         ValueError: There is no architecture, or no epoch is known, or the table does not fit the files.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture, mlp
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Member
 from zoo.training.dropout import require_counters
 from zoo.training.lanes import plan
@@ -44,7 +44,7 @@ class LanesBackend:
     What a member's weights become depends on neither the other members nor its lane: the bits are the same.
     """
 
-    def __init__(self, architecture: Architecture, images: Images, device: torch.device) -> None:  # noqa: ARG002
+    def __init__(self, architecture: Architecture, images: Examples, device: torch.device) -> None:  # noqa: ARG002
         self.architecture = architecture
         self.images = images
         self.kernel = _require_kernel()
@@ -81,7 +81,7 @@ class LanesTrainer:
         self,
         kernel: ModuleType,
         architecture: Architecture,
-        images: Images,
+        images: Examples,
         members: Sequence[Member],
         weights_MP: Tensor,
         block: int,
@@ -139,7 +139,7 @@ class LanesTrainer:
         return lambda: copied
 
 
-def logits(architecture: Architecture, weights_MP: Tensor, images: Images) -> Tensor:
+def logits(architecture: Architecture, weights_MP: Tensor, images: Examples) -> Tensor:
     """Applies every member to every image in the kernel.
 
     Args:
@@ -198,7 +198,7 @@ def kernel_code(kernel: ModuleType, program: Program) -> Any:
     )
 
 
-def kernel_data(kernel: ModuleType, program: Program, images: Images) -> Any:
+def kernel_data(kernel: ModuleType, program: Program, images: Examples) -> Any:
     """Images as the kernel takes them: no copy."""
     pixels = np.ascontiguousarray(images.pixels.flatten(1).numpy())
     return kernel.Data(pixels, np.array([images.scale * program.scale, program.offset], dtype=np.float32))
@@ -262,7 +262,7 @@ def _try(kernel: ModuleType) -> None:
     Raises:
         RuntimeError: What comes out is not what the gradient says.
     """
-    images = Images(torch.full((1, 1, 1, 1), 2, dtype=torch.uint8), torch.tensor([1]), 0.5)
+    images = Examples(torch.full((1, 1, 1, 1), 2, dtype=torch.uint8), torch.tensor([1]), 0.5)
     member = Member(id=0, seed=0, optimizer="sgd", learning_rate=1.0, batch_size=1)
     architecture = mlp((1, 1, 1), (), 2, bias=False)
     trainer = LanesTrainer(kernel, architecture, images, [member], torch.zeros(1, 2), 1, 1)

@@ -22,7 +22,7 @@ import llvmlite
 import numba
 import numpy as np
 
-from zoo.architecture import activations, normalisation
+from zoo.architecture import activations, normalization
 from zoo.training import dropout, optimizers
 from zoo.training.lanes.cpu import cpu
 
@@ -34,7 +34,7 @@ UNUSED_DAYS = 30
 
 def sources() -> list[Path]:
     """The files that the kernel is compiled from: this folder, and those whose constants end up in machine code."""
-    constants = [Path(str(module.__file__)) for module in (activations, normalisation, dropout, optimizers)]
+    constants = [Path(str(module.__file__)) for module in (activations, normalization, dropout, optimizers)]
     return [*sorted(HERE.glob("*.py")), *constants]
 
 

@@ -46,7 +46,7 @@ class Pixels(NamedTuple):
 
 @primitive
 def _sixteen_pixels(typing: Any, images: Any, begins: Any, places: Any, scale: Any, offset: Any, out: Any) -> Any:
-    """Sixteen neighbouring pixels of sixteen images as sixteen vectors.
+    """Sixteen neighboring pixels of sixteen images as sixteen vectors.
 
     Args:
         typing: Numba's.
@@ -91,7 +91,7 @@ def _sixteen_pixels(typing: Any, images: Any, begins: Any, places: Any, scale: A
 
 @primitive
 def _sixteen_numbers(typing: Any, image: Any, scale: Any, offset: Any, out: Any) -> Any:
-    """Sixteen neighbouring pixels of one image as sixteen numbers."""
+    """Sixteen neighboring pixels of one image as sixteen numbers."""
 
     def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
         pixels, scale, offset, out = arguments

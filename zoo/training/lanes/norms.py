@@ -1,4 +1,4 @@
-"""Batch normalisation as functions over lanes, like the layers in ``zoo.training.lanes.layers``.
+"""Batch normalization as functions over lanes, like the layers in ``zoo.training.lanes.layers``.
 
 It is two steps: ``moments`` takes mean and variance of all examples, ``norm`` applies them. A statistic is of all
 values of a channel, or, for vectors, of one value of each example: the step's ``apart`` says which. There are
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from zoo.architecture.normalisation import EPSILON, MOMENTUM
+from zoo.architecture.normalization import EPSILON, MOMENTUM
 from zoo.training.lanes.layers import Piece, Room, clear
 from zoo.training.lanes.vectors import (
     Pointer,
@@ -72,7 +72,7 @@ def _together(step: Any) -> int:
 
 @kernel_function
 def forward_moments(step: Any, room: Room, piece: Piece) -> None:
-    """Takes the moments of these examples too; after the last ones of a step, says how values are normalised.
+    """Takes the moments of these examples too; after the last ones of a step, says how values are normalized.
 
     Where nothing is trained, the running moments are taken.
     """
@@ -151,7 +151,7 @@ def _add_squares(step: Any, tables: Pointer, source: Pointer, means: Pointer, sq
 
 @kernel_function
 def forward_norm(step: Any, room: Room, piece: Piece) -> None:
-    """Normalises, scales and shifts."""
+    """Normalizes, scales and shifts."""
     _, _, factors, shifts, _, _ = _statistics(step, room)
     starts, ends = room.tables + step.rows, room.tables + step.outs
     for e in range(piece.size):

@@ -1,7 +1,7 @@
 """What an architecture computes in the kernel: one move after the other, from values to values.
 
 Values of one example lie as ``[height, width, channels]`` (vectors count as one position), so that the channels a
-product sums over and writes are neighbours; images that a convolution pads lie inside a border of zeros. An
+product sums over and writes are neighbors; images that a convolution pads lie inside a border of zeros. An
 activation writes over its input where its derivative follows from its value and nobody else reads the input; a
 residual's sum writes over what its body gives.
 """

@@ -58,7 +58,7 @@ class Program:
         image_size: Size of that image with its border.
         scale: Inputs are pixels times this,
         offset: plus this; the border that a convolution pads stays zero.
-        values: Vectors of values of one example. An odd number, so that those of neighbouring examples do not
+        values: Vectors of values of one example. An odd number, so that those of neighboring examples do not
             compete for places in a cache.
         statistics: Vectors of what norms keep.
         pieces: How many examples are worked on.

@@ -6,7 +6,7 @@ AVX2 or four of NEON. Compiled functions get arrays as *pointers*, made once at 
 ``load`` and ``store`` do what they say, and nothing checks bounds. Arrays of vectors end in an axis of 16.
 
 No operation has a fast-math flag, and products are fused with sums where :func:`fma` says so and nowhere else: what a
-lane computes does not depend on the neighbouring code, let alone on the other lanes.
+lane computes does not depend on the neighboring code, let alone on the other lanes.
 """
 
 # ruff: noqa: ARG001, ARG005 (Numba hands every emitter more than it needs)
@@ -103,7 +103,7 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def expanded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function as a part of its only caller: else all that it calls is optimised once more, for a second."""
+    """Compiles a function as a part of its only caller: else all that it calls is optimized once more, for a second."""
     return njit(**INNER, inline="always")(function)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Images:
+class Examples:
     """Labelled images of one split.
 
     Attributes:
@@ -45,9 +45,9 @@ class Images:
         """All images as network inputs: float32 ``[N, channels, height, width]``."""
         return self.pixels.float() * self.scale
 
-    def first(self, count: int | None) -> Images:
+    def first(self, count: int | None) -> Examples:
         """The first ``count`` images (all, where ``None`` or more than there are)."""
-        return Images(self.pixels[:count], self.labels[:count], self.scale)
+        return Examples(self.pixels[:count], self.labels[:count], self.scale)
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (inputs float32, labels) for ``size`` images at a time, without converting all at once."""
@@ -56,7 +56,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class ImageData:
+class Dataset:
     """A data set: train for fitting, validation for objectives, test for analysis alone.
 
     Attributes:
@@ -69,13 +69,13 @@ class ImageData:
 
     name: str
     classes: int
-    train: Images
-    validation: Images
-    test: Images
+    train: Examples
+    validation: Examples
+    test: Examples
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "test"):
-            images: Images = getattr(self, split)
+            images: Examples = getattr(self, split)
             if not len(images):
                 raise ValueError(f"data set {self.name!r} has no {split} images")
             if int(images.labels.min()) < 0 or int(images.labels.max()) >= self.classes:
@@ -98,7 +98,7 @@ class ImageData:
         return state.hexdigest()
 
 
-def split_images(
+def split_examples(
     name: str,
     pixels: np.ndarray,
     labels: np.ndarray,
@@ -109,7 +109,7 @@ def split_images(
     test: int | None = None,
     test_pixels: np.ndarray | None = None,
     test_labels: np.ndarray | None = None,
-) -> ImageData:
+) -> Dataset:
     """Splits images by a fixed shuffle into train and validation (and test, where there is none of its own).
 
     Args:
@@ -144,8 +144,8 @@ def split_images(
     seed = int.from_bytes(hashlib.sha256(f"split {name}".encode()).digest()[:8], "little")
     order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(labels))
 
-    def images(part: np.ndarray, part_labels: np.ndarray) -> Images:
-        return Images(
+    def images(part: np.ndarray, part_labels: np.ndarray) -> Examples:
+        return Examples(
             torch.from_numpy(np.ascontiguousarray(part)),
             torch.from_numpy(part_labels.astype(np.int64)),
             scale,
@@ -156,7 +156,7 @@ def split_images(
     else:
         chosen, rest = order[:test], order[test:]
         held_out = images(pixels[chosen], labels[chosen])
-    return ImageData(
+    return Dataset(
         name,
         classes,
         train=images(pixels[rest[validation:]], labels[rest[validation:]]),

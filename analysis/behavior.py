@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 # Logits held at once: 16 MB of float32.
@@ -20,7 +20,7 @@ LOGITS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
-class Behaviour:
+class Behavior:
     """What some networks do on some images, next to the originals.
 
     Attributes:
@@ -37,9 +37,9 @@ class Behaviour:
 
 
 class Reference:
-    """The originals' behaviour on the images, computed once for all codecs; holds 4·M·N·C bytes."""
+    """The originals' behavior on the images, computed once for all codecs; holds 4·M·N·C bytes."""
 
-    def __init__(self, population: Population, images: Images) -> None:
+    def __init__(self, population: Population, images: Examples) -> None:
         if not len(population) or not len(images):
             raise ValueError(f"there are {len(population)} members and {len(images)} images; both need at least one")
         self.population = population
@@ -56,7 +56,7 @@ class Reference:
         self.correct_MN = (self._predicted_MN == images.labels).to(torch.uint8).numpy()
 
     @torch.no_grad()
-    def behaviour(self, weights_MP: Tensor, name: str) -> Behaviour:
+    def behavior(self, weights_MP: Tensor, name: str) -> Behavior:
         """Applies other weights, one row for each member, and compares.
 
         Raises:
@@ -75,7 +75,7 @@ class Reference:
             kl_MN[rows] = (log_p_MNC.exp() * difference_MNC).sum(-1).clamp_min(0)
             shifted = part.logits(self._shifted, weights_MP[rows]).argmax(-1)
             shifted_MN[rows] = (shifted == self._predicted_shifted_MN[rows]).to(torch.uint8)
-        return Behaviour(correct_MN.numpy(), agree_MN.numpy(), kl_MN.numpy(), shifted_MN.numpy())
+        return Behavior(correct_MN.numpy(), agree_MN.numpy(), kl_MN.numpy(), shifted_MN.numpy())
 
     def _parts(self) -> Iterator[tuple[slice, Population]]:
         """Rows of the population, few enough for their logits to be held at once."""

@@ -25,7 +25,7 @@ Draw = Callable[[np.random.Generator, TensorSpec, float], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class Initialisation:
+class Initialization:
     """A distribution for the weights of linear layers and convolutions; biases start at zero.
 
     Batch norms start as the identity whatever the distribution.
@@ -87,17 +87,17 @@ def _one(fan_in: int, fan_out: int) -> float:  # noqa: ARG001
     return 1.0
 
 
-INITIALISATIONS: dict[str, Initialisation] = {
-    "uniform": Initialisation(_uniform, _tenth),
-    "normal": Initialisation(_normal, _tenth),
-    "truncated_normal": Initialisation(_truncated, _tenth),
-    "unit_uniform": Initialisation(_positive, _one),
-    "unit_normal": Initialisation(_normal, _one),
-    "xavier_uniform": Initialisation(_uniform, _xavier),
-    "xavier_normal": Initialisation(_normal, _xavier),
-    "kaiming_uniform": Initialisation(_uniform, _kaiming),
-    "kaiming_normal": Initialisation(_normal, _kaiming),
-    "orthogonal": Initialisation(_orthogonal, _one),
+INITIALIZATIONS: dict[str, Initialization] = {
+    "uniform": Initialization(_uniform, _tenth),
+    "normal": Initialization(_normal, _tenth),
+    "truncated_normal": Initialization(_truncated, _tenth),
+    "unit_uniform": Initialization(_positive, _one),
+    "unit_normal": Initialization(_normal, _one),
+    "xavier_uniform": Initialization(_uniform, _xavier),
+    "xavier_normal": Initialization(_normal, _xavier),
+    "kaiming_uniform": Initialization(_uniform, _kaiming),
+    "kaiming_normal": Initialization(_normal, _kaiming),
+    "orthogonal": Initialization(_orthogonal, _one),
 }
 
 
@@ -120,8 +120,8 @@ def initial_weights(architecture: Architecture, members: Sequence[Member]) -> Te
         if spec.name in ones:
             weights_MP[:, spec.span] = 1
     for row, member in enumerate(members):
-        distribution = INITIALISATIONS[member.initialisation]
-        generator = stream(Purpose.INITIALISATION, member.seed)
+        distribution = INITIALIZATIONS[member.initialization]
+        generator = stream(Purpose.INITIALIZATION, member.seed)
         for spec in architecture.layout:
             if len(spec.shape) < 2:
                 continue

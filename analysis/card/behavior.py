@@ -14,7 +14,7 @@ import torch
 
 from analysis.card.distributions import Distribution, Histogram, distribution, even_edges, evenly_spaced, histogram
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.data.tasks import parse_task, select
 from zoo.evaluation import agreement_matrix, evaluate, predictions
 from zoo.population import Population
@@ -65,7 +65,7 @@ class AgreementFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BehaviourFacts:
+class BehaviorFacts:
     """What sampled members do on test images.
 
     Attributes:
@@ -85,9 +85,9 @@ class BehaviourFacts:
     agreement: tuple[AgreementFacts, ...]
 
 
-def behaviour(
-    last: Sequence[Population], one: Sequence[Population], test: Images, classes: int, images: int
-) -> BehaviourFacts:
+def behavior(
+    last: Sequence[Population], one: Sequence[Population], test: Examples, classes: int, images: int
+) -> BehaviorFacts:
     """Applies snapshots to test images.
 
     Args:
@@ -109,7 +109,7 @@ def behaviour(
                 by_class[label].append(evaluation.class_accuracy_MC[:, place].numpy())
             calibration.append(evaluation.calibration_error_M.numpy())
     errors_M = np.concatenate(calibration)
-    return BehaviourFacts(
+    return BehaviorFacts(
         members=len(errors_M),
         images=min(images, len(test)),
         classes=tuple(
@@ -127,7 +127,7 @@ def behaviour(
     )
 
 
-def agreement(populations: Sequence[Population], test: Images, images: int, snapshots: str) -> AgreementFacts:
+def agreement(populations: Sequence[Population], test: Examples, images: int, snapshots: str) -> AgreementFacts:
     """Compares the predictions of each two snapshots of the same task.
 
     Args:

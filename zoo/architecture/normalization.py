@@ -1,4 +1,4 @@
-"""Batch normalisation (Ioffe and Szegedy, ICML 2015).
+"""Batch normalization (Ioffe and Szegedy, ICML 2015).
 
 Shape letters: M members, P parameters, N examples, C channels (or components of a vector).
 """
@@ -44,7 +44,7 @@ class BatchStatistics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchNorm(Layer):
-    """Normalises each channel, then scales and shifts it; running statistics are buffers.
+    """Normalizes each channel, then scales and shifts it; running statistics are buffers.
 
     A running variance below zero, which a lossy codec may make of a small one, counts as zero; modules hold it as zero.
     """

@@ -1,4 +1,4 @@
-"""Per-layer standardisation.
+"""Per-layer standardization.
 
 Shape letters: M members, P parameters.
 """
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture
-from zoo.data.images import Images
+from zoo.data.examples import Examples
 from zoo.population import Population
 
 
-class Standardised:
+class Standardized:
     """Every tensor's entries minus their mean, over their standard deviation; both fitted on training members.
 
     The standard deviation is rounded to a power of two, so that division loses nothing: every float32 weight
@@ -31,7 +31,7 @@ class Standardised:
         self.scale_P = scale_P
 
     @classmethod
-    def fit(cls, training: Population, images: Images) -> Standardised:  # noqa: ARG003
+    def fit(cls, training: Population, images: Examples) -> Standardized:  # noqa: ARG003
         """Fits mean and standard deviation on the rows whose weights are all finite.
 
         Raises:
@@ -48,7 +48,7 @@ class Standardised:
         return cls(training.architecture, mean_P, scale_P)
 
     @classmethod
-    def from_state(cls, architecture: Architecture, state: dict[str, Tensor]) -> Standardised:
+    def from_state(cls, architecture: Architecture, state: dict[str, Tensor]) -> Standardized:
         """The inverse of :meth:`state`."""
         sizes = torch.tensor([spec.size for spec in architecture.layout])
         mean_P, scale_P = (torch.repeat_interleave(state[key].double(), sizes) for key in ("mean", "scale"))
@@ -60,7 +60,7 @@ class Standardised:
         return {"mean": self.mean_P[first].float(), "scale": self.scale_P[first].float()}
 
     def forward(self, weights_MP: Tensor) -> Tensor:
-        """Standardised weights ``[M, P]``, float64."""
+        """Standardized weights ``[M, P]``, float64."""
         return (weights_MP.double() - self.mean_P) / self.scale_P
 
     def inverse(self, coordinates: Tensor) -> Tensor:

@@ -1,0 +1,168 @@
+"""The seam of everything that can be fitted: a registry entry, a fit in progress, what it leaves behind.
+
+Free of torch, so that search spaces and ``--help`` load fast. To add a trainable, write one file with a config, a
+fit and an artifact, and name a :class:`Trainable` in ``trainables.registry`` (or as ``module:attribute``): fitting,
+checkpoints, search on Ray, fits with other seeds, and the report are inherited.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from zoo.metric import Metric
+
+if TYPE_CHECKING:
+    from zoo.architecture import Architecture
+    from zoo.data.examples import Dataset
+    from zoo.population import Population
+
+Reference = str | Callable[..., Any]
+"""A function, or where it is: ``module:attribute``, imported when it is first called."""
+
+
+class DivergedError(ArithmeticError):
+    """A fit's loss or parameters are no longer finite, or leave the range in which they are stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitData:
+    """What a fit sees of a zoo: never test members nor test examples.
+
+    Attributes:
+        training: Training members, one population for each parameter layout.
+        validation: Validation members, likewise.
+        dataset: The data set; a fit uses its training and validation examples.
+    """
+
+    training: tuple[Population, ...]
+    validation: tuple[Population, ...]
+    dataset: Dataset
+
+    def one_layout(self, what: str) -> tuple[Population, Population]:
+        """(training, validation) for what knows networks of one layout only.
+
+        Raises:
+            ValueError: There are several layouts; the message says that ``what`` needs one.
+        """
+        if len(self.training) != 1:
+            counts = ", ".join(f"{population.parameters:,}" for population in self.training[:4])
+            raise ValueError(
+                f"{what} needs networks of one parameter layout; this zoo has {len(self.training)} "
+                f"(of {counts}{' …' if len(self.training) > 4 else ''} parameters). Take a zoo of one layout, or a "
+                "trainable that takes any"
+            )
+        layout = self.training[0].architecture.layout
+        return self.training[0], next(p for p in self.validation if p.architecture.layout == layout)
+
+
+@runtime_checkable
+class Artifact(Protocol):
+    """What a fit leaves behind: it does the work, and is stored as safetensors and JSON."""
+
+    def to_files(self) -> dict[str, bytes]:
+        """The whole artifact as files; a :class:`Trainable`'s ``load`` is the inverse."""
+        ...
+
+
+@runtime_checkable
+class Fit(Protocol):
+    """One fitting in progress. It goes an epoch at a time and can be stopped and continued after any."""
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it takes; 1 where the fit is in closed form."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        ...
+
+    def train_epoch(self) -> dict[str, float]:
+        """Goes through the training members once; returns what there is to say of it (losses).
+
+        Raises:
+            DivergedError: A loss is not finite.
+        """
+        ...
+
+    def validate(self) -> dict[str, float]:
+        """The trainable's metrics, on validation members and validation examples.
+
+        Raises:
+            DivergedError: What was fitted is not finite.
+        """
+        ...
+
+    def state(self) -> dict[str, bytes]:
+        """Everything needed to go on, as files (safetensors and JSON)."""
+        ...
+
+    def load_state(self, state: Mapping[str, bytes]) -> None:
+        """Continues from :meth:`state`, bit for bit."""
+        ...
+
+    def artifact(self) -> Artifact:
+        """What was fitted, as it is now."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainable:
+    """A registry entry: what can be fitted, and how.
+
+    Attributes:
+        name: Its name in the registry, in tables and in studies.
+        kind: What it is: "codec", "autoencoder", "predictor" …; says how its artifact is used and reported.
+        config: Its own configuration, a flat frozen dataclass free of torch, with ``seed`` among its fields.
+        metrics: What ``Fit.validate`` gives: the objectives and constraints that a study can name.
+        begin: ``(config, FitData) -> Fit``.
+        load: ``(files) -> Artifact``.
+        check: ``(config, architectures) -> {metric name: value}``: what can be told before anything is fitted, such
+            as the bytes of a decoder (instantiated on the meta device). Raises ``ValueError`` for networks that it
+            cannot take; the message says what helps. ``None`` where there is nothing to tell.
+        description: One sentence for listings.
+    """
+
+    name: str
+    kind: str
+    config: type
+    metrics: tuple[Metric, ...]
+    begin: Reference
+    load: Reference
+    check: Reference | None = None
+    description: str
+
+    def fit(self, config: Any, data: FitData) -> Fit:
+        """Begins a fit."""
+        fit: Fit = resolved(self.begin)(config, data)
+        return fit
+
+    def from_files(self, files: Mapping[str, bytes]) -> Artifact:
+        """Loads an artifact that a fit of this trainable has left."""
+        artifact: Artifact = resolved(self.load)(files)
+        return artifact
+
+    def known_before(self, config: Any, architectures: Sequence[Architecture]) -> Mapping[str, float]:
+        """What config and networks tell without a fit; see ``check``."""
+        found: Mapping[str, float] = {} if self.check is None else resolved(self.check)(config, architectures)
+        return found
+
+
+def resolved(reference: Reference) -> Callable[..., Any]:
+    """The function that a reference names."""
+    if not isinstance(reference, str):
+        return reference
+    module, _, attribute = reference.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return function
+
+
+def run(fit: Fit) -> Fit:
+    """Trains a fit to its end: the plain loop of scripts and tests."""
+    while fit.epoch < fit.epochs:
+        fit.train_epoch()
+    return fit
