@@ -35,7 +35,7 @@ from analysis.card.traces import (
 )
 from analysis.card.verdicts import DIVERSE_AGREEMENT
 from analysis.card.weights import DistanceFacts, LayoutFacts
-from analysis.report.figures import base_layout
+from analysis.pages.figures import base_layout
 
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#c9a227", "#d1495b", "#4fb0c6", "#7a9e3d", "#b5838d", GRAY)
 SPLIT_COLORS = {"train": ORANGE, "validation": GREEN, "test": BLUE}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-import plotly.io
 
 from analysis.card import charts
 from analysis.card.page_tables import epoch_table, hyper_parameter_table, layout_table, split_table, task_table
@@ -18,8 +16,8 @@ from analysis.card.record import Card
 from analysis.card.usage import citation, duckdb_snippet, pandas_snippet, python_snippet, regenerate_snippet
 from analysis.card.verdicts import DIVERSE_AGREEMENT
 from analysis.card.weights import MOST_ENTRIES
-from analysis.report.document import document, installed_versions
-from analysis.report.glossary import count
+from analysis.pages.numbers import count
+from analysis.pages.page import installed_versions, render_page
 
 ASSETS = Path(__file__).with_name("assets")
 SNAPSHOTS = {"last": "Last snapshots", "one": "One snapshot a member, its epoch drawn"}
@@ -38,12 +36,13 @@ def render(card: Card, *, made_on: datetime.date | None = None) -> str:
     """
     made_on = made_on or datetime.datetime.now(datetime.UTC).date()
     figures = _figures(card)
-    return document(
-        "card.html.j2",
-        _context(card, made_on, set(figures)),
-        {"figures": {name: json.loads(plotly.io.to_json(figure)) for name, figure in figures.items()}},
-        styles=("page.css", "card.css"),
-        scripts=("page.js", "card.js"),
+    return render_page(
+        title=f"Model zoo {card.identity.name.rpartition('-')[0]}",
+        lead=_lead(card, made_on),
+        facts=header_facts(card),
+        template="card.html.j2",
+        context=_context(card, set(figures)),
+        figures=figures,
         assets=ASSETS,
     )
 
@@ -91,12 +90,9 @@ def _figures(card: Card) -> dict[str, go.Figure]:
     return figures
 
 
-def _context(card: Card, made_on: datetime.date, shown: set[str]) -> dict[str, Any]:
+def _context(card: Card, shown: set[str]) -> dict[str, Any]:
     measured = [layout_panel(number, layout) for number, layout in enumerate(card.layouts) if layout.tensors]
     return {
-        "title": f"Model zoo {card.identity.name.rpartition('-')[0]}",
-        "lead": _lead(card, made_on),
-        "facts": header_facts(card),
         "contents": _contents(card),
         "shown": shown,
         "uses": card.uses,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from analysis.card.distributions import Distribution
 from analysis.card.hyperparameters import HyperParameter
-from analysis.card.panels import activations, counted
+from analysis.card.panels import activations
 from analysis.card.record import EpochFacts
 from analysis.card.splits import SplitFacts, TaskFacts
 from analysis.card.weights import LayoutFacts
-from analysis.report.glossary import count, significant
-from analysis.report.tables import Cell, Column, Row, Table, absent
+from analysis.pages.numbers import count, counted, significant
+from analysis.pages.tables import Cell, Column, Row, Table, absent, count_cell
 
 # Values of a choice that are written out.
 MOST_VALUES = 8
@@ -21,9 +21,9 @@ def hyper_parameter_table(varying: Sequence[HyperParameter], members: int) -> Ta
     """What varies among so many members, and how."""
     columns = (
         _words("name"),
-        _words("meaning"),
+        Column(title="meaning", number=False, sentences=True),
         _number("values"),
-        _words("distribution"),
+        Column(title="distribution", number=False, sentences=True),
         Column(title="explains", unit="% of variance"),
     )
     return _table(
@@ -33,7 +33,7 @@ def hyper_parameter_table(varying: Sequence[HyperParameter], members: int) -> Ta
             (
                 Cell(text=entry.name),
                 Cell(text=entry.meaning or "–"),
-                _count_cell(entry.distinct),
+                count_cell(entry.distinct),
                 Cell(text=_values(entry, members)),
                 absent()
                 if entry.explained is None
@@ -58,7 +58,7 @@ def epoch_table(epochs: Sequence[EpochFacts]) -> Table:
         columns,
         [
             (
-                *map(_count_cell, (facts.epoch, facts.snapshots, facts.diverged)),
+                *map(count_cell, (facts.epoch, facts.snapshots, facts.diverged)),
                 *(_percent_cell(facts.metrics[name]) for name in shares),
                 *(_median_cell(facts.metrics[name]) for name in losses),
             )
@@ -100,7 +100,7 @@ def task_table(tasks: Sequence[TaskFacts]) -> Table:
             (
                 Cell(text=facts.task or "all classes"),
                 Cell(text=facts.split),
-                _count_cell(facts.members),
+                count_cell(facts.members),
                 _percent_cell(facts.train_accuracy),
                 _percent_cell(facts.test_accuracy),
             )
@@ -118,7 +118,7 @@ def layout_table(layouts: Sequence[LayoutFacts]) -> Table:
             (
                 Cell(text=layout.label),
                 Cell(text=activations(layout)),
-                *map(_count_cell, (layout.parameters, layout.members, layout.measured)),
+                *map(count_cell, (layout.parameters, layout.members, layout.measured)),
             )
             for layout in layouts
         ],
@@ -159,10 +159,6 @@ def _values(entry: HyperParameter, members: int) -> str:
     shown = [f"{level.value} ({100 * level.members / members:.0f} %)" for level in entry.levels[:MOST_VALUES]]
     more = len(entry.levels) - len(shown) + entry.other_levels
     return " · ".join(shown) + (f" · {more} more" if more else "")
-
-
-def _count_cell(number: int) -> Cell:
-    return Cell(text=count(number), sort=number)
 
 
 def _percent_cell(values: Distribution) -> Cell:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from analysis.card.record import Card, RecipeField
 from analysis.card.splits import SharedFacts
 from analysis.card.weights import LayoutFacts
-from analysis.report.glossary import count
-
-UNITS = ("B", "kB", "MB", "GB", "TB")
+from analysis.pages.numbers import count, counted, size
+from analysis.pages.page import Fact
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +26,7 @@ class LayoutPanel:
     has_distances: bool
 
 
-def header_facts(card: Card) -> list[dict[str, str]]:
+def header_facts(card: Card) -> list[Fact]:
     """The facts at the head of the page."""
     identity, last = card.identity, card.epochs[-1].metrics["test_accuracy"]
     diverged = sum(facts.diverged for facts in card.epochs)
@@ -57,9 +56,9 @@ def header_facts(card: Card) -> list[dict[str, str]]:
         if entry.agreement.mean is not None:
             what = "one snapshot a member" if entry.snapshots == "one" else "last snapshots"
             facts.append(("Pairwise agreement", f"{100 * entry.agreement.mean:.1f} %", what))
-    facts.append(("On storage", _bytes(identity.size_bytes), counted(identity.shards, "shard")))
+    facts.append(("On storage", size(identity.size_bytes), counted(identity.shards, "shard")))
     facts.append(("Made", identity.created[:10], f"digest {identity.digest[:16]}"))
-    return [{"name": name, "value": value, "detail": detail} for name, value, detail in facts]
+    return [Fact(name=name, value=value, detail=detail) for name, value, detail in facts]
 
 
 def shared_sentences(shared: Sequence[SharedFacts]) -> list[str]:
@@ -116,11 +115,6 @@ def recipe_rows(fields: Sequence[RecipeField]) -> list[tuple[str, str, str]]:
     return [(field.name, _plain(field.value), field.meaning) for field in fields]
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things: ``1 seed``, ``2 seeds``."""
-    return f"{count(number)} {what}{'s' * (number != 1)}"
-
-
 def _functions(layers: Sequence[dict]) -> list[str]:
     found: list[str] = []
     for layer in layers:
@@ -149,11 +143,3 @@ def _listed(epochs: Sequence[int]) -> str:
     if len(epochs) <= 8:
         return ", ".join(map(str, epochs))
     return f"{', '.join(map(str, epochs[:4]))} … {epochs[-1]} ({len(epochs)})"
-
-
-def _bytes(number: float) -> str:
-    for unit in UNITS[:-1]:
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} {UNITS[-1]}"

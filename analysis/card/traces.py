@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from analysis.card.distributions import Distribution, Histogram
 from analysis.card.hyperparameters import HyperParameter
 from analysis.card.weights import ARROW
-from analysis.report.figures import base_layout
+from analysis.pages.figures import base_layout
 
 BLUE, ORANGE, GREEN, PURPLE, GRAY = "#3f83c9", "#d9822b", "#2a9d8f", "#9a6bc9", "#8391a0"
 COLUMNS = 3

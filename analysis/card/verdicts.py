@@ -9,7 +9,7 @@ from analysis.card.behavior import AgreementFacts, BehaviorFacts
 from analysis.card.hyperparameters import HyperParameter
 from analysis.card.splits import MemorisationFacts, SharedFacts, SplitFacts, TaskFacts
 from analysis.card.weights import LayoutFacts
-from analysis.report.glossary import count
+from analysis.pages.numbers import count
 
 SUITED, CARE, UNSUITED, UNKNOWN = "suited", "with care", "not suited", "not known"
 

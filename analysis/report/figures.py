@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any, TypeGuard
 
 import plotly.graph_objects as go
 
 from analysis.measurement import CodecResult
+from analysis.pages.figures import MUTED, base_layout
+from analysis.pages.numbers import usable
 
 LEARNED_COLORS = ("#c6312b", "#e2793f", "#a3195b", "#8a3b12", "#e0559a")
 CLASSICAL_COLORS = (
-    "#1f5fa8", "#2a9d8f", "#8456b8", "#c29a12", "#4aa3df", "#5b8c2a", "#3d405b", "#a0714f", "#00798c",
+    "#1f5fa8", "#2a9d8f", "#8456b8", "#c29a12", "#4aa3df", "#5b8c2a", "#6b6f9c", "#a0714f", "#00798c",
 )  # fmt: skip
-CONTROL_COLORS = ("#4d5966", "#8391a0", "#b0926a", "#9aa88f", "#6f7f95", "#a8a29e")
+CONTROL_COLORS = ("#6b7a8a", "#8391a0", "#b0926a", "#9aa88f", "#6f7f95", "#a8a29e")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "star", "cross")
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot", "6px,2px")
-
-INK, MUTED, GRID = "#1b2430", "#5d6b7b", "#e9edf1"
-FONT = 'Inter, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Liberation Sans", "DejaVu Sans", sans-serif'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,11 +52,6 @@ def label(result: CodecResult) -> str:
     """Names a result: codec, setting, and the trial that found it."""
     trial = "" if result.trial is None else f"trial {result.trial}"
     return " · ".join(part for part in (result.codec, result.setting, trial) if part)
-
-
-def usable(value: float | None) -> TypeGuard[float]:
-    """Whether a value was measured and is a number."""
-    return value is not None and math.isfinite(value)
 
 
 def fidelity(results: Sequence[CodecResult]) -> go.Figure:
@@ -125,30 +117,3 @@ def importances(values: Mapping[str, Mapping[str, float]]) -> go.Figure:
     figure.update_xaxes(title_text="importance (share of the variance that the parameter explains)", rangemode="tozero")
     figure.update_yaxes(gridcolor="rgba(0,0,0,0)", autorange="reversed")
     return figure
-
-
-def base_layout(height: int) -> dict[str, Any]:
-    """Fonts, colors and margins of every chart; height in pixels."""
-    axis = {
-        "gridcolor": GRID, "linecolor": "#aab4bf", "zeroline": False, "ticks": "outside", "ticklen": 4,
-        "tickcolor": "#aab4bf", "automargin": True, "title": {"font": {"size": 13.5}, "standoff": 10},
-    }  # fmt: skip
-    return {
-        "template": "none",
-        "height": height,
-        "font": {"family": FONT, "size": 13, "color": INK},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "margin": {"l": 64, "r": 16, "t": 26, "b": 56},
-        "hovermode": "closest",
-        "separators": ".\u202f",
-        "hoverlabel": {
-            "align": "left",
-            "bgcolor": "#ffffff",
-            "bordercolor": "#aab4bf",
-            "font": {"size": 12.5, "color": INK},
-        },
-        "legend": {"x": 1.01, "y": 1, "font": {"size": 12.5}, "itemsizing": "trace", "tracegroupgap": 4},
-        "xaxis": axis,
-        "yaxis": axis,
-    }

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from analysis.controls import ZERO_RATE
 from analysis.headlines import Headline
 from analysis.measurement import CodecResult
+from analysis.pages.numbers import significant, usable
 from analysis.rates import FLOAT_BITS
-from analysis.report.figures import label, usable
-from analysis.report.glossary import METRICS, NOT_REACHED, significant
+from analysis.report.figures import label
+from analysis.report.glossary import METRICS, NOT_REACHED
 from analysis.report.rate_figures import ACCURACY_SHIFT, AGREEMENT, Loss
 
 FUNCTION_METRIC = "function-metric"

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from analysis.pages.numbers import NOT_MEASURED, grouped, significant
+
 NOT_REACHED = "not reached"
-NOT_MEASURED = "–"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,33 +44,6 @@ class Metric:
             return NOT_MEASURED
         scaled = value * self.factor
         return significant(scaled, self.digits) if self.significant else grouped(f"{scaled:z,.{self.digits}f}")
-
-
-def grouped(text: str) -> str:
-    """Uses thin spaces between thousands and a real minus sign."""
-    return text.replace(",", "\u202f").replace("-", "\u2212")
-
-
-def count(number: float) -> str:
-    """Writes a whole number with thousands apart; ∞ for infinity."""
-    return "∞" if math.isinf(number) else grouped(f"{number:,.0f}")
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """Writes a number with a fixed number of significant digits and with an exponent only below 0.0001.
-
-    Args:
-        value: The number; infinities are written as ∞.
-        digits: Significant digits, at least 1.
-    """
-    if math.isinf(value):
-        return "∞" if value > 0 else "\u2212∞"
-    if value == 0:
-        return "0"
-    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
-    if exponent < -4:
-        return grouped(f"{value / 10**exponent:.{digits - 1}f}e{exponent}")
-    return grouped(f"{round(value, digits - 1 - exponent):,.{max(digits - 1 - exponent, 0)}f}")
 
 
 def _share(name: str, meaning: str) -> Metric:

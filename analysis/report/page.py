@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import plotly.io
+import plotly.graph_objects as go
 
 from analysis.analyze import Analysis
+from analysis.pages.numbers import count
+from analysis.pages.page import Fact, installed_versions, render_page
 from analysis.report import figures, rate_figures
-from analysis.report.document import document, installed_versions
 from analysis.report.fidelity_panels import fidelity_data, option_groups, panels
 from analysis.report.findings import cards, sentences
-from analysis.report.glossary import DERIVED, METRICS, count
+from analysis.report.glossary import DERIVED, METRICS
 from analysis.report.reproduce import commands
 from analysis.report.tables import (
     amortization_table,
@@ -25,6 +26,7 @@ from analysis.report.tables import (
     untrained_table,
 )
 
+ASSETS = Path(__file__).with_name("assets")
 SLIDER_DECADES = 6
 # Five a decade are different whole numbers from 1 on: 1, 2, 3, 4, 6, 10.
 STEPS_PER_DECADE = 5
@@ -64,16 +66,21 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
         raise ValueError("the analysis has no results; measure at least one codec before writing a report")
     made_on = made_on or datetime.datetime.now(datetime.UTC).date()
     style = figures.styles(analysis.results)
-    return document(
-        "report.html.j2",
-        _context(analysis, made_on, style),
-        _data(analysis, style),
-        styles=("page.css",),
-        scripts=("page.js", "report.js"),
+    summary = analysis.summary
+    return render_page(
+        title=f"What compressing {summary['zoo'].rpartition('-')[0]} costs",
+        lead=_lead(summary, made_on),
+        facts=_facts(summary),
+        template="report.html.j2",
+        context=_context(analysis, style),
+        figures=_figures(analysis),
+        data={"fidelity": fidelity_data(analysis.results, style), "steps_per_decade": STEPS_PER_DECADE},
+        scripts=("report.js",),
+        assets=ASSETS,
     )
 
 
-def _data(analysis: Analysis, style: Mapping[str, figures.Style]) -> dict[str, Any]:
+def _figures(analysis: Analysis) -> dict[str, go.Figure]:
     results = analysis.results
     charts = {
         "agreement": rate_figures.rate_agreement(results),
@@ -83,21 +90,14 @@ def _data(analysis: Analysis, style: Mapping[str, figures.Style]) -> dict[str, A
     }
     if analysis.importances:
         charts["importances"] = figures.importances(analysis.importances)
-    return {
-        "figures": {name: json.loads(plotly.io.to_json(chart)) for name, chart in charts.items()},
-        "fidelity": fidelity_data(results, style),
-        "steps_per_decade": STEPS_PER_DECADE,
-    }
+    return charts
 
 
-def _context(analysis: Analysis, made_on: datetime.date, style: Mapping[str, figures.Style]) -> dict[str, Any]:
+def _context(analysis: Analysis, style: Mapping[str, figures.Style]) -> dict[str, Any]:
     results, summary = analysis.results, analysis.summary
     trials, constants = (None, ()) if analysis.trials is None else trials_table(analysis.trials)
-    linked = frozenset(row.number for row in trials.rows if row.number is not None) if trials else frozenset()
+    linked = frozenset(row.anchor for row in trials.rows if row.anchor is not None) if trials else frozenset()
     return {
-        "title": f"What compressing {summary['zoo'].rpartition('-')[0]} costs",
-        "lead": _lead(summary, made_on),
-        "facts": _facts(summary),
         "contents": _contents(trials is not None),
         "findings": sentences(results, analysis.headlines),
         "cards": cards(results, analysis.headlines),
@@ -133,7 +133,7 @@ def _lead(summary: Mapping[str, Any], made_on: datetime.date) -> str:
     return f"{text} {made_on:%-d %B %Y}."
 
 
-def _facts(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+def _facts(summary: Mapping[str, Any]) -> list[Fact]:
     percent = METRICS["agreement"].format
     facts = [
         ("Zoo", summary["zoo"].rpartition("-")[0], f"digest {summary['zoo_digest'][:16]}"),
@@ -156,7 +156,7 @@ def _facts(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     if summary["study"]:
         name = summary["study"].rpartition("-")[0]
         facts.append(("Search", f"{count(summary['trials'])} trials", f"study {name}"))
-    return [{"name": name, "value": value, "detail": detail} for name, value, detail in facts]
+    return [Fact(name=name, value=value, detail=detail) for name, value, detail in facts]
 
 
 def _contents(searched: bool) -> list[tuple[str, str]]:

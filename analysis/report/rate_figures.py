@@ -16,8 +16,10 @@ import plotly.graph_objects as go
 
 from analysis.headlines import TARGET_AGREEMENT, TARGET_SHIFT_PP
 from analysis.measurement import CodecResult
+from analysis.pages.figures import INK, MUTED, base_layout
+from analysis.pages.numbers import usable
 from analysis.rates import FLOAT_BITS
-from analysis.report.figures import INK, MUTED, Style, base_layout, label, styles, usable
+from analysis.report.figures import Style, label, styles
 from analysis.report.glossary import METRICS
 from trainables.study_files import pareto_rows
 

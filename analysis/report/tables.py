@@ -1,85 +1,27 @@
-"""The report's tables as plain data: what stands in a cell, by what it sorts, where it links to."""
+"""The report's tables."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from analysis.headlines import ANCHOR, Headline
 from analysis.measurement import CodecResult
+from analysis.pages.numbers import count, significant, usable
+from analysis.pages.tables import Cell, Column, Row, Table, absent, number_cell
 from analysis.rates import AMORTIZED_OVER, total_bits_per_weight
-from analysis.report.figures import Style, usable
-from analysis.report.glossary import METRICS, NOT_MEASURED, NOT_REACHED, count, significant
+from analysis.report.figures import Style
+from analysis.report.glossary import METRICS, NOT_REACHED
 
-TALL_ROWS = 24
 # Characters of a trial's value, which may be an error's message.
 LONGEST_TEXT = 60
 PARETO_METRICS = (
     "code_bits_per_weight", "agreement", "accuracy_shift_pp", "accuracy_drop_pp", "kl", "shared_bytes",
 )  # fmt: skip
 UNTRAINED_METRICS = ("code_bits_per_weight", "agreement", "kl", "relative_l2")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
-    """One cell.
-
-    Attributes:
-        text: What is shown.
-        sort: What it sorts by, if not its text; the empty string sorts last.
-        color: Color of a dot before the text.
-        href: Where the text links to.
-        interval: A second, smaller line.
-        absent: Whether the text stands for a missing value.
-    """
-
-    text: str
-    sort: float | str | None = None
-    color: str | None = None
-    href: str | None = None
-    interval: str | None = None
-    absent: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Column:
-    """A heading; numbers are set flush right."""
-
-    title: str
-    unit: str = ""
-    number: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """A row, and the number of the trial under which it can be linked to."""
-
-    cells: tuple[Cell, ...]
-    number: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
-    """A table with its description for those who do not see it."""
-
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    sortable: bool = True
-
-    @property
-    def tall(self) -> bool:
-        """Whether it scrolls in a box of its own under a fixed heading."""
-        return len(self.rows) > TALL_ROWS
-
-
-def absent(text: str = NOT_MEASURED) -> Cell:
-    """A cell without a value; it sorts last."""
-    return Cell(text=text, sort="", absent=True)
 
 
 def metric_column(name: str) -> Column:
@@ -97,36 +39,29 @@ def metric_cell(result: CodecResult, name: str) -> Cell:
     return Cell(text=metric.format(value), sort=value, interval=interval)
 
 
-def number_cell(value: float | None, missing: str = NOT_MEASURED) -> Cell:
-    """A number with three significant digits."""
-    if value is None or math.isnan(value):
-        return absent(missing)
-    return Cell(text=significant(value), sort=str(value) if math.isfinite(value) else "Infinity")
-
-
 def codec_cell(result: CodecResult, style: Mapping[str, Style]) -> Cell:
     """A codec's name with its color."""
     return Cell(text=result.codec, color=style[result.codec].color if result.codec in style else None)
 
 
-def trial_cell(trial: int | None, linked: frozenset[int]) -> Cell:
+def trial_cell(trial: int | None, linked: frozenset[str]) -> Cell:
     """A trial's number, linked to its row if there is one."""
     if trial is None:
         return absent("")
-    return Cell(text=f"trial {trial}", sort=trial, href=f"#trial-{trial}" if trial in linked else None)
+    return Cell(text=f"trial {trial}", sort=trial, href=f"#trial-{trial}" if f"trial-{trial}" in linked else None)
 
 
-def results_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[int]) -> Table:
+def results_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
     """Every metric of every result."""
     return _measured("All results", results, style, linked, tuple(METRICS))
 
 
-def pareto_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[int]) -> Table:
+def pareto_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
     """The results on the Pareto front, linked to their trials."""
     return _measured("Pareto front", results, style, linked, PARETO_METRICS)
 
 
-def untrained_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[int]) -> Table:
+def untrained_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
     """Codecs on networks as they were before training."""
     return _measured("Codecs on untrained networks", results, style, linked, UNTRAINED_METRICS)
 
@@ -135,7 +70,7 @@ def _measured(
     caption: str,
     results: Sequence[CodecResult],
     style: Mapping[str, Style],
-    linked: frozenset[int],
+    linked: frozenset[str],
     metrics: Sequence[str],
 ) -> Table:
     """A row for each result; the column of trials only where there are any."""
@@ -182,7 +117,7 @@ def trials_table(trials: pd.DataFrame) -> tuple[Table, tuple[tuple[str, str], ..
     rows = tuple(
         Row(
             cells=tuple(_value_cell(name, record[name]) for name in shown),
-            number=int(record["trial"]),
+            anchor=f"trial-{int(record['trial'])}",
         )
         for record in trials.to_dict("records")
     )

@@ -81,7 +81,7 @@
     byId(select.dataset.summary).textContent = result.summary;
   }
 
-  page.draw().then(() => {
+  page.drawn.then(() => {
     const slider = byId("copies");
     if (slider) {
       const chart = document.querySelector('[data-figure="amortized"]');
@@ -93,6 +93,5 @@
       select.addEventListener("change", () => showFidelity(chart, select));
       showFidelity(chart, select);
     });
-    page.ready();
   });
 })();

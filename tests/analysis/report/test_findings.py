@@ -4,8 +4,9 @@ import pytest
 from example_analysis import make_analysis, make_result
 
 from analysis.headlines import headlines
+from analysis.pages.numbers import significant
 from analysis.report.findings import cards, sentences
-from analysis.report.glossary import METRICS, significant
+from analysis.report.glossary import METRICS
 from analysis.report.tables import trials_table
 
 

@@ -9,8 +9,9 @@ import pytest
 from example_analysis import CONTROLS, PARAMETERS, make_analysis, make_result
 
 from analysis.headlines import headlines
+from analysis.pages.numbers import count, significant
 from analysis.rates import AMORTIZED_OVER, total_bits_per_weight
-from analysis.report.glossary import METRICS, count, significant
+from analysis.report.glossary import METRICS
 from analysis.report.page import render
 
 MADE_ON = datetime.date(2026, 11, 20)

@@ -1,0 +1,1 @@
+"""What all pages are made of: one frame, its blocks, figures, tables, numbers in words, the glossary."""
