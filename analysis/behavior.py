@@ -53,7 +53,7 @@ class Reference:
             self._log_p_MNC[rows] = torch.log_softmax(logits_MNC, -1)
             self._predicted_shifted_MN[rows] = part.logits(self._shifted).argmax(-1)
         self._predicted_MN = self._log_p_MNC.argmax(-1)
-        self.correct_MN = (self._predicted_MN == images.labels).to(torch.uint8).numpy()
+        self.correct_MN = (self._predicted_MN == images.targets).to(torch.uint8).numpy()
 
     @torch.no_grad()
     def behavior(self, weights_MP: Tensor, name: str) -> Behavior:
@@ -68,7 +68,7 @@ class Reference:
         for rows, part in self._parts():
             logits_MNC = _finite(part.logits(self._inputs, weights_MP[rows]), name)
             predicted_MN, log_p_MNC = logits_MNC.argmax(-1), self._log_p_MNC[rows]
-            correct_MN[rows] = (predicted_MN == self.images.labels).to(torch.uint8)
+            correct_MN[rows] = (predicted_MN == self.images.targets).to(torch.uint8)
             agree_MN[rows] = (predicted_MN == self._predicted_MN[rows]).to(torch.uint8)
             difference_MNC = log_p_MNC - torch.log_softmax(logits_MNC, -1)
             # Rounding can leave the sum a hair below zero.

@@ -64,7 +64,7 @@ def train_one(config: dict[str, int]) -> None:
         module.parameters(), lr=member.learning_rate, weight_decay=member.weight_decay, **options
     )
     count = round(member.training_fraction * len(data.train))
-    x, y = data.train.inputs[:count], data.train.labels[:count]
+    x, y = data.train.inputs[:count], data.train.targets[:count]
     for epoch in range(1, recipe.epochs + 1):
         module.train()
         for rows in torch.randperm(count)[: count // member.batch_size * member.batch_size].split(member.batch_size):
@@ -74,7 +74,7 @@ def train_one(config: dict[str, int]) -> None:
         module.eval()
         with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             outputs = module(data.test.inputs)
-            accuracy = float((outputs.argmax(1) == data.test.labels).float().mean())
+            accuracy = float((outputs.argmax(1) == data.test.targets).float().mean())
             torch.save({"model": module.state_dict(), "epoch": epoch}, Path(folder, "checkpoint.pt"))
             tune.report({"test_accuracy": accuracy}, checkpoint=tune.Checkpoint.from_directory(folder))
 

@@ -96,9 +96,9 @@ def now(device: torch.device) -> float:
 def mnist_like(count: int) -> Examples:
     """Digits enlarged to 28×28: the speed depends on shapes alone, and they need no download."""
     digits = load_dataset("digits").train
-    pixels = F.interpolate(digits.pixels.float(), size=28, mode="bilinear").round().to(torch.uint8)
+    pixels = F.interpolate(digits.values.float(), size=28, mode="bilinear").round().to(torch.uint8)
     repeat = -(-count // len(digits))
-    return Examples(pixels.repeat(repeat, 1, 1, 1)[:count], digits.labels.repeat(repeat)[:count], digits.scale)
+    return Examples(pixels.repeat(repeat, 1, 1, 1)[:count], digits.targets.repeat(repeat)[:count], digits.scale)
 
 
 def measure(case: Case, count: int, images: Examples, epochs: int, device: torch.device) -> dict[str, float | str]:

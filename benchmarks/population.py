@@ -67,10 +67,10 @@ class Case:
     def data(self) -> Examples:
         """Digits, enlarged where the network is for 28×28: speed depends on shapes alone, and they need no download."""
         digits = load_dataset("digits").train
-        pixels = F.interpolate(digits.pixels.float(), size=self.architecture.input_shape[1:], mode="bilinear")
+        pixels = F.interpolate(digits.values.float(), size=self.architecture.input_shape[1:], mode="bilinear")
         repeat = -(-self.images // len(digits))
         rows = torch.arange(len(digits)).repeat(repeat)[: self.images]
-        return Examples(pixels.round().to(torch.uint8)[rows], digits.labels[rows], digits.scale)
+        return Examples(pixels.round().to(torch.uint8)[rows], digits.targets[rows], digits.scale)
 
     @property
     def steps(self) -> int:
@@ -114,7 +114,7 @@ def members_of(case: Case, count: int, block: int) -> list[Member]:
 
 def plain_loop(case: Case, data: Examples, **adam: bool) -> Iterator[Tensor]:
     """The ordinary loop: one module, one optimizer, one minibatch at a time."""
-    x, y = data.inputs, data.labels
+    x, y = data.inputs, data.targets
     start = initial_weights(case.architecture, members_of(case, case.few, 1))
     for index in range(case.few):
         module = case.architecture.to_module(start[index])
@@ -129,7 +129,7 @@ def plain_loop(case: Case, data: Examples, **adam: bool) -> Iterator[Tensor]:
 
 def vmapped(case: Case, data: Examples, count: int) -> Tensor:
     """``torch.func.vmap`` over members that share their minibatches, with a hand-written Adam."""
-    x, y = data.inputs, data.labels
+    x, y = data.inputs, data.targets
     architecture = case.architecture
     start = initial_weights(architecture, members_of(case, count, 1))
     module = architecture.to_module(start[0])

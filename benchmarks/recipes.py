@@ -32,6 +32,7 @@ import torch
 from torchvision import datasets
 
 from zoo.data.examples import Dataset, split_examples
+from zoo.data.task import Task
 from zoo.data.vision import data_root
 from zoo.generation.build import commit, plan_generation
 from zoo.generation.shard_training import train_shard
@@ -83,8 +84,8 @@ def first_batch(*, gray: bool = False) -> Dataset:
         pixels, test_pixels = gray(pixels), gray(test_pixels)
     labels, test_labels = (np.asarray(part.targets) for part in parts)
     return split_examples(
-        "cifar10-batch-1", pixels, labels, classes=10, scale=1 / 255, validation=1000, test_pixels=test_pixels,
-        test_labels=test_labels,
+        "cifar10-batch-1", pixels, labels, task=Task("softmax", 10), scale=1 / 255, validation=1000,
+        test_values=test_pixels, test_targets=test_labels,
     )  # fmt: skip
 
 

@@ -56,16 +56,16 @@ def evaluate(population: Population, images: Examples) -> Evaluation:
         ValueError: A label is not among the classes that the members know.
     """
     members, classes = len(population), population.architecture.classes
-    if int(images.labels.max()) >= classes:
-        raise ValueError(f"labels go up to {int(images.labels.max())}; the members have {classes} logits")
+    if int(images.targets.max()) >= classes:
+        raise ValueError(f"labels go up to {int(images.targets.max())}; the members have {classes} logits")
     onehot = torch.eye(classes)
     first_C = torch.arange(classes, 0, -1, dtype=torch.int16)  # of several largest logits, the first counts
     finite_M = torch.ones(members, dtype=torch.bool)
     loss_M = torch.zeros(members, dtype=torch.float64)
     correct_MC = torch.zeros(members, classes, dtype=torch.float64)
     gap_MB = torch.zeros(members, CALIBRATION_BINS, dtype=torch.float64)
-    for rows, span, logits_MNC in _applied(population, images):
-        labels = images.labels[span]
+    for rows, span, logits_MNC in apply(population, images):
+        labels = images.targets[span]
         # With examples last, reductions over classes are vectorized, other than torch's argmax.
         logits_MCN = logits_MNC.transpose(1, 2).contiguous()
         is_largest_MCN = logits_MCN == logits_MCN.amax(1, keepdim=True)
@@ -78,7 +78,7 @@ def evaluate(population: Population, images: Examples) -> Evaluation:
         bin_MN = (confidence_MN * CALIBRATION_BINS).ceil_().long().sub_(1).clamp_(0, CALIBRATION_BINS - 1)
         part_MB = torch.zeros(len(rows), CALIBRATION_BINS, dtype=torch.float64)
         gap_MB[rows] += part_MB.scatter_add_(1, bin_MN, (right_MN - confidence_MN).double())
-    count, count_C = len(images), torch.bincount(images.labels, minlength=classes)
+    count, count_C = len(images), torch.bincount(images.targets, minlength=classes)
     missing = torch.tensor(math.nan, dtype=torch.float64)
     return Evaluation(
         loss_M=torch.where(finite_M, loss_M / count, missing),
@@ -92,7 +92,7 @@ def evaluate(population: Population, images: Examples) -> Evaluation:
 def predictions(population: Population, images: Examples) -> Tensor:
     """The class that each member predicts for each image: ``predicted_MN`` int64; of one that diverged, any."""
     predicted_MN = torch.empty(len(population), len(images), dtype=torch.int64)
-    for rows, span, logits_MNC in _applied(population, images):
+    for rows, span, logits_MNC in apply(population, images):
         predicted_MN[rows, span] = logits_MNC.argmax(-1)
     return predicted_MN
 
@@ -120,25 +120,33 @@ def _examples_at_once(architecture: Architecture, members: int) -> int:
     return max(1, OUTPUTS_AT_ONCE // (members * largest))
 
 
-def _applied(population: Population, images: Examples) -> Iterator[tuple[Tensor, slice, Tensor]]:
-    """Applies all members to all images, some at a time: yields (rows int64, which images, ``logits_MNC``).
+def apply(
+    population: Population, examples: Examples, weights_MP: Tensor | None = None
+) -> Iterator[tuple[Tensor, slice, Tensor]]:
+    """Applies all members to all examples, some at a time, without gradients.
 
     The kernel of ``zoo.training.lanes`` is several times faster than torch on convolutions, and on MLPs where it has
     members for all its lanes.
+
+    Args:
+        population: The members.
+        examples: What they are applied to.
+        weights_MP: Used instead of the population's own weights where given.
+
+    Yields:
+        Which rows (int64), which examples, and the outputs ``outputs_MNC`` float32 of the ones on the others.
     """
+    every_MP = population.weights_MP if weights_MP is None else weights_MP
     for architecture, every in population.groups():
-        wanted = not architecture.is_mlp or len(every) >= LANES
+        wanted = examples.values.dtype == torch.uint8 and (not architecture.is_mlp or len(every) >= LANES)
         in_lanes = wanted and LanesBackend.obstacle(architecture, torch.device("cpu")) is None
         for rows in every.split(MEMBERS_AT_ONCE):
-            weights_MP = population.weights_MP[rows]
+            rows_MP = every_MP[rows].detach()
             size = _examples_at_once(architecture, LANES if in_lanes else len(rows))
-            for start in range(0, len(images), size):
-                span = slice(start, min(start + size, len(images)))
-                part = Examples(images.pixels[span], images.labels[span], images.scale)
-                yield (
-                    rows,
-                    span,
-                    lanes_logits(architecture, weights_MP, part)
-                    if in_lanes
-                    else architecture.logits(weights_MP, part.inputs),
-                )
+            for start in range(0, len(examples), size):
+                span = slice(start, min(start + size, len(examples)))
+                part = examples.select(span)
+                if in_lanes:
+                    yield rows, span, lanes_logits(architecture, rows_MP, part)
+                else:
+                    yield rows, span, architecture.logits(rows_MP, part.inputs)

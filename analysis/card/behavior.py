@@ -14,8 +14,8 @@ import torch
 
 from analysis.card.distributions import Distribution, Histogram, distribution, even_edges, evenly_spaced, histogram
 from zoo.architecture import Architecture
+from zoo.data.class_tasks import parse_task, select
 from zoo.data.examples import Examples
-from zoo.data.tasks import parse_task, select
 from zoo.evaluation import agreement_matrix, evaluate, predictions
 from zoo.population import Population
 
@@ -153,7 +153,7 @@ def agreement(populations: Sequence[Population], test: Examples, images: int, sn
         predicted_MN = torch.cat(parts)
         agreement_MM = agreement_matrix(predicted_MN).numpy()
         pairs.append(agreement_MM[np.triu_indices(len(agreement_MM), 1)])
-        labels = select(task, test).first(images).labels
+        labels = select(task, test).first(images).targets
         accuracy_M = (predicted_MN == labels).double().mean(1).numpy()
         accuracies.append(accuracy_M)
         if len(predicted) == 1:

@@ -34,7 +34,7 @@ from analysis.card.weights import in_words
 from analysis.card.words import attribute_words, object_words
 from zoo.config import canonical_json, to_json
 from zoo.data import Dataset
-from zoo.data.tasks import task_labels
+from zoo.data.class_tasks import task_labels
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import shard_path
 from zoo.storage.rows import SPLITS
@@ -220,7 +220,7 @@ def _guessing(table: ZooTable, data: Dataset | None) -> np.ndarray | None:
     tasks = table.last["task"].fillna("").tolist() if "task" in table.last else [""] * len(table.last)
     guesses = {}
     for task in dict.fromkeys(tasks):
-        labels = task_labels(task, data.test.labels)
+        labels = task_labels(task, data.test.targets)
         labels = labels[labels >= 0]
         share = float(torch.bincount(labels).max()) / len(labels)
         guesses[task] = share + CHANCE_ERRORS * math.sqrt(share * (1 - share) / len(labels))

@@ -7,7 +7,8 @@ from typing import Any
 
 from cluster.display import human_bytes, say
 from zoo.data import DATASETS, Dataset, load_dataset
-from zoo.storage.staging import SPLITS, find_staged, load_from_store, stage
+from zoo.data.examples import SPLITS
+from zoo.storage.staging import find_staged, load_from_store, stage
 from zoo.storage.store import Store
 
 
@@ -66,8 +67,8 @@ def run_data(name: str, store_uri: str, *, staging: bool = False) -> dict[str, A
         counts = " / ".join(f"{facts['images'][split]:,}" for split in SPLITS)
         shape = "×".join(map(str, facts["shape"]))
         lines = [
-            f"data set {name}: {facts['classes']} classes, images {shape}, {counts} for train / validation / test, "
-            f"{human_bytes(facts['bytes'])}",
+            f"data set {name}: {facts['outputs']} outputs, loss {facts['loss']}, examples of {shape}, {counts} for "
+            f"train / validation / test, {human_bytes(facts['bytes'])}",
             f"content {facts['sha256']}",
         ]
     lines.append(f"files   {source.files}")
@@ -111,9 +112,10 @@ def _describe(data: Dataset) -> dict[str, Any]:
     parts = {split: getattr(data, split) for split in SPLITS}
     return {
         "name": data.name,
-        "classes": data.classes,
+        "loss": data.task.loss,
+        "outputs": data.task.outputs,
         "shape": list(data.input_shape),
         "images": {split: len(images) for split, images in parts.items()},
-        "bytes": sum(images.pixels.numel() + 8 * len(images) for images in parts.values()),
+        "bytes": sum(examples.values.nbytes + examples.targets.nbytes for examples in parts.values()),
         "sha256": data.sha256,
     }

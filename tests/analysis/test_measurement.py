@@ -77,8 +77,8 @@ def test_equals_a_loop_over_modules(reference, images):
             shifted = (original(rolled).argmax(1) == decoded(rolled).argmax(1)).float().mean().item()
         rows.append(
             {
-                "original": (p.argmax(1) == images.labels).float().mean().item(),
-                "decoded": (q.argmax(1) == images.labels).float().mean().item(),
+                "original": (p.argmax(1) == images.targets).float().mean().item(),
+                "decoded": (q.argmax(1) == images.targets).float().mean().item(),
                 "agreement": (p.argmax(1) == q.argmax(1)).float().mean().item(),
                 "kl": torch.nn.functional.kl_div(q, p, reduction="batchmean", log_target=True).item(),
                 "shifted": shifted,

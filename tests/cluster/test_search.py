@@ -248,7 +248,7 @@ def trial_data(small_zoo, tmp_path):
 
 def test_networks_are_searched_with_the_inputs_that_the_analysis_gives_them(small_zoo):
     data = TrialData.of(small_zoo, small_zoo.store, 5)
-    dead_D = (data.training_images.pixels == 0).flatten(1).all(dim=0)
+    dead_D = (data.training_images.values == 0).flatten(1).all(dim=0)
     for found, raw in [
         (data.training, small_zoo.population("train")),
         (data.validation, small_zoo.population("validation", epochs="one", limit=5)),

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from zoo.architecture import Architecture
 from zoo.architecture.activations import ACTIVATIONS
+from zoo.data.class_tasks import task_labels
 from zoo.data.examples import Examples
-from zoo.data.tasks import task_labels
 from zoo.population import Member
 from zoo.training.dropout import dropout_factors
 from zoo.training.grouping import minibatches, training_examples
@@ -66,7 +66,7 @@ def train_one(
         module.eval()(data.inputs[:1])
     units = dropout.units
     module.train()
-    labels = task_labels(member.task, data.labels)
+    labels = task_labels(member.task, data.targets)
     examples = training_examples(member, data)
     done = 0
     for epoch in range(1, epochs + 1):

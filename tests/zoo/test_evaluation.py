@@ -62,7 +62,7 @@ def test_every_metric_equals_that_of_the_modules(monkeypatch, outputs_at_once, m
     members = population()
     result = evaluate(members, DIGITS)
     predicted = predictions(members, DIGITS)
-    labels = DIGITS.labels.numpy()
+    labels = DIGITS.targets.numpy()
     for row in range(len(members)):
         logits = logits_of(members, row, DIGITS)
         probabilities = F.softmax(logits.double(), 1).numpy()
@@ -87,8 +87,8 @@ def test_convolutional_members_are_measured_as_their_modules(monkeypatch, build,
     for row in range(len(members)):
         logits = logits_of(members, row, images)
         assert torch.equal(predictions(members, images)[row], logits.argmax(1))
-        assert result.loss_M[row] == pytest.approx(F.cross_entropy(logits, images.labels).item(), rel=1e-5)
-        assert result.accuracy_M[row] == pytest.approx((logits.argmax(1) == images.labels).double().mean().item())
+        assert result.loss_M[row] == pytest.approx(F.cross_entropy(logits, images.targets).item(), rel=1e-5)
+        assert result.accuracy_M[row] == pytest.approx((logits.argmax(1) == images.targets).double().mean().item())
 
 
 def test_a_diverged_member_is_marked_and_the_others_are_not():
@@ -121,7 +121,7 @@ def test_a_diverged_convolutional_member_is_marked_too(monkeypatch, kernel, acti
 
 
 def test_a_class_without_images_has_no_accuracy():
-    few = Examples(DIGITS.pixels[:50], DIGITS.labels[:50] % 4, DIGITS.scale)
+    few = Examples(DIGITS.values[:50], DIGITS.targets[:50] % 4, DIGITS.scale)
     accuracy_MC = evaluate(population(), few).class_accuracy_MC
     assert torch.isnan(accuracy_MC).tolist() == [[False] * 4 + [True] * 6] * 6
 
@@ -131,7 +131,7 @@ def test_a_certain_member_is_off_by_its_errors_and_one_that_knows_nothing_by_its
     weights = torch.zeros(2, architecture.parameters)
     weights[0, -10] = 1000.0  # says class 0, always
     pair = single_architecture(architecture, weights, [Member(id=i, seed=i) for i in range(2)])
-    zeros = float((DIGITS.labels == 0).double().mean())
+    zeros = float((DIGITS.targets == 0).double().mean())
     result = evaluate(pair, DIGITS)
     assert result.calibration_error_M.tolist() == pytest.approx([1 - zeros, abs(zeros - 0.1)], rel=1e-6)
     assert result.class_accuracy_MC[0].tolist() == [1] + [0] * 9
@@ -139,7 +139,7 @@ def test_a_certain_member_is_off_by_its_errors_and_one_that_knows_nothing_by_its
 
 def test_labels_beyond_the_logits_are_refused():
     with pytest.raises(ValueError, match="labels go up to 10; the members have 10 logits"):
-        evaluate(population(), Examples(DIGITS.pixels[:2], torch.tensor([0, 10]), DIGITS.scale))
+        evaluate(population(), Examples(DIGITS.values[:2], torch.tensor([0, 10]), DIGITS.scale))
 
 
 @pytest.mark.parametrize("outputs_at_once", [evaluation.OUTPUTS_AT_ONCE, 10])
@@ -185,3 +185,22 @@ def test_of_several_largest_logits_the_first_counts():
     result = evaluate(same, DIGITS)
     assert result.class_accuracy_MC.tolist() == [[1.0] + [0.0] * 9] * 2
     assert set(predictions(same, DIGITS).unique().tolist()) == {0}
+
+
+def test_every_row_is_applied_to_every_example_once():
+    members = population(150)
+    other_MP = members.weights_MP.flip(0)
+    for weights_MP in (None, other_MP):
+        outputs_MNC = torch.full((150, len(DIGITS), 10), torch.nan)
+        for rows, span, part_MNC in evaluation.apply(members, DIGITS, weights_MP):
+            assert outputs_MNC[rows, span].isnan().all()
+            outputs_MNC[rows, span] = part_MNC
+        torch.testing.assert_close(outputs_MNC, members.logits(DIGITS.inputs, weights_MP), rtol=1e-4, atol=1e-4)
+
+
+def test_numbers_are_applied_as_images_are():
+    members = convolutional(cnn_2464, (1, 28, 28))
+    values = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    numbers = Examples(values, torch.arange(5))
+    outputs = [outputs_MNC for _, _, outputs_MNC in evaluation.apply(members, numbers)]
+    torch.testing.assert_close(torch.cat(outputs, 1), members.logits(values))

@@ -130,7 +130,7 @@ class AutoencoderFit:
         kl = torch.zeros(())
         if config.behavior_loss:
             chosen = torch.randint(len(self.images), (config.batch_images,), generator=generator)
-            x = self.images.pixels[chosen].float() * self.images.scale
+            x = self.images.values[chosen].float() * self.images.scale
             batch = self.training.select(rows)
             with torch.no_grad():
                 original = batch.logits(x)

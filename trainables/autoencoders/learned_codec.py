@@ -147,7 +147,7 @@ class LearnedCodec:
         model = self.autoencoder
         tensors = {f"autoencoder.{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"coordinates.{name}": tensor for name, tensor in model.coordinates.tensors().items()}
-        tensors["images"] = self.refiner.images.pixels
+        tensors["images"] = self.refiner.images.values
         tensors["receiver"] = torch.frombuffer(bytearray(self.receiver.to_bytes()), dtype=torch.uint8)
         facts = {
             "name": self.name,

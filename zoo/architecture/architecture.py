@@ -75,6 +75,11 @@ class Architecture:
         """The activations in the order in which :meth:`logits` numbers them."""
         return tuple(place for place in self.placed if isinstance(place.layer, Activate))
 
+    @property
+    def activation(self) -> str:
+        """The activation functions that occur, joined by commas."""
+        return ",".join(dict.fromkeys(layer.function for layer in self.layers if isinstance(layer, Activate)))
+
     @cached_property
     def layout(self) -> tuple[TensorSpec, ...]:
         """The parameter layout: every tensor with its offset into the flat vector of length P."""

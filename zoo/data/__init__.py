@@ -1,4 +1,4 @@
-"""Image data sets: ``load_dataset(name)`` and the registry ``DATASETS``."""
+"""Data sets: ``load_dataset(name)`` and the registry ``DATASETS``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from zoo.config import lookup
 from zoo.data.digits import load_digits_images
 from zoo.data.examples import Dataset, Examples
+from zoo.data.task import Task
 from zoo.data.tetris import load_tetris
 
 if TYPE_CHECKING:
     from zoo.storage.store import Store
 
-__all__ = ["DATASETS", "Dataset", "Examples", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Examples", "Task", "load_dataset"]
 
 
 def _vision(name: str) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.data.examples import Dataset, split_examples
+from zoo.data.task import Task
 
 
 def load_digits_images() -> Dataset:
@@ -13,4 +14,5 @@ def load_digits_images() -> Dataset:
 
     bunch = load_digits()
     pixels = bunch.images.astype(np.uint8)[:, None]
-    return split_examples("digits", pixels, bunch.target, classes=10, scale=1 / 16, validation=300, test=500)
+    task = Task("softmax", 10)
+    return split_examples("digits", pixels, bunch.target, task=task, scale=1 / 16, validation=300, test=500)

@@ -1,12 +1,12 @@
-"""Labelled images in three fixed splits, with a content hash.
+"""Examples with their targets in three fixed splits, with a content hash.
 
-Shape letters: N examples.
+Shape letters: N examples, K targets of one example.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,45 +14,67 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.config import canonical_json
+from zoo.data.task import Task
+
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled images of one split.
+    """Examples of one split with their targets.
 
     Attributes:
-        pixels: ``[N, channels, height, width]`` uint8.
-        labels: ``[N]`` int64.
-        scale: What one step of a pixel is worth: inputs to a network are ``pixels * scale``.
+        values: uint8 ``[N, channels, height, width]``, pixels of images; or float32 ``[N, ...]``, anything else.
+        targets: int64 ``[N]``, class labels; or float32 ``[N, K]``.
+        scale: What one step of a pixel is worth: inputs to a network are ``values * scale``. 1 for float32.
     """
 
-    pixels: Tensor
-    labels: Tensor
-    scale: float
+    values: Tensor
+    targets: Tensor
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
-            raise ValueError(f"pixels are {self.pixels.dtype} {tuple(self.pixels.shape)}; expected uint8 [N, C, H, W]")
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.pixels.shape[:1]:
+        values, targets = self.values, self.targets
+        described = f"values are {values.dtype} {tuple(values.shape)}"
+        if not (values.dtype == torch.uint8 and values.ndim == 4) and not (
+            values.dtype == torch.float32 and values.ndim > 1
+        ):
+            raise ValueError(f"{described}; expected uint8 [N, C, H, W] or float32 [N, ...]")
+        if values.dtype == torch.float32 and self.scale != 1:
+            raise ValueError(f"scale is {self.scale}; allowed: 1 where values are float32")
+        of_labels = targets.dtype == torch.int64 and targets.ndim == 1
+        of_numbers = targets.dtype == torch.float32 and targets.ndim == 2
+        if not (of_labels or of_numbers) or len(targets) != len(values):
             raise ValueError(
-                f"labels are {self.labels.dtype} {tuple(self.labels.shape)}; expected int64 [{len(self.pixels)}]"
+                f"targets are {targets.dtype} {tuple(targets.shape)}; expected labels, int64 [{len(values)}], or "
+                f"numbers, float32 [{len(values)}, K]"
             )
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     @cached_property
     def inputs(self) -> Tensor:
-        """All images as network inputs: float32 ``[N, channels, height, width]``."""
-        return self.pixels.float() * self.scale
+        """All examples as network inputs: float32 ``[N, *input_shape]``."""
+        return self._converted(self.values)
+
+    def _converted(self, values: Tensor) -> Tensor:
+        return values if values.dtype == torch.float32 else values.float() * self.scale
+
+    def select(self, rows: Sequence[int] | Tensor | slice) -> Examples:
+        """The given examples in the given order; a mask or a slice will do too."""
+        chosen = rows if isinstance(rows, slice | Tensor) else torch.as_tensor(rows, dtype=torch.int64)
+        return Examples(self.values[chosen], self.targets[chosen], self.scale)
 
     def first(self, count: int | None) -> Examples:
-        """The first ``count`` images (all, where ``None`` or more than there are)."""
-        return Examples(self.pixels[:count], self.labels[:count], self.scale)
+        """The first ``count`` examples (all, where ``None`` or more than there are)."""
+        return self.select(slice(count))
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (inputs float32, labels) for ``size`` images at a time, without converting all at once."""
+        """Yields (inputs float32, targets) for ``size`` examples at a time, without converting all at once."""
         for start in range(0, len(self), size):
-            yield self.pixels[start : start + size].float() * self.scale, self.labels[start : start + size]
+            yield self._converted(self.values[start : start + size]), self.targets[start : start + size]
 
 
 @dataclass(frozen=True)
@@ -61,105 +83,127 @@ class Dataset:
 
     Attributes:
         name: Name of the data set.
-        classes: Number of classes; labels are 0 to classes - 1.
-        train: Training images.
-        validation: Validation images.
-        test: Test images.
+        task: What networks are trained for on it.
+        train: Training examples.
+        validation: Validation examples.
+        test: Test examples.
     """
 
     name: str
-    classes: int
+    task: Task
     train: Examples
     validation: Examples
     test: Examples
 
     def __post_init__(self) -> None:
-        for split in ("train", "validation", "test"):
-            images: Examples = getattr(self, split)
-            if not len(images):
-                raise ValueError(f"data set {self.name!r} has no {split} images")
-            if int(images.labels.min()) < 0 or int(images.labels.max()) >= self.classes:
-                raise ValueError(f"data set {self.name!r}: {split} labels leave 0..{self.classes - 1}")
+        for split in SPLITS:
+            examples: Examples = getattr(self, split)
+            if not len(examples):
+                raise ValueError(f"data set {self.name!r} has no {split} examples")
+            if examples.values.shape[1:] != self.train.values.shape[1:]:
+                raise ValueError(
+                    f"data set {self.name!r}: {split} examples have shape {tuple(examples.values.shape[1:])}; the "
+                    f"training examples have {self.input_shape}"
+                )
+            self.task.check(examples.targets, f"data set {self.name!r}, {split}")
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        _, channels, height, width = self.train.pixels.shape
-        return channels, height, width
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example; of an image (channels, height, width)."""
+        return tuple(self.train.values.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; labels are 0 to classes - 1.
+
+        Raises:
+            ValueError: The task has no classes.
+        """
+        if self.task.loss != "softmax":
+            raise ValueError(
+                f"data set {self.name!r} has no classes: its task has loss {self.task.loss!r} and "
+                f"{self.task.outputs} outputs; classes are those of loss 'softmax'"
+            )
+        return self.task.outputs
 
     @cached_property
     def sha256(self) -> str:
-        """Content hash over pixels, labels, scale and splits."""
-        state = hashlib.sha256()
-        for images in (self.train, self.validation, self.test):
-            state.update(repr((tuple(images.pixels.shape), float(images.scale))).encode())
-            state.update(images.pixels.numpy().tobytes())
-            state.update(images.labels.numpy().astype("<i8").tobytes())
+        """Content hash over the task and, of each split, values, targets and scale."""
+        state = hashlib.sha256(canonical_json(self.task).encode())
+        for split in SPLITS:
+            examples: Examples = getattr(self, split)
+            state.update(repr(float(examples.scale)).encode())
+            for tensor in (examples.values, examples.targets):
+                array = np.ascontiguousarray(tensor.numpy())
+                state.update(repr((array.dtype.str.lstrip("<>|="), array.shape)).encode())
+                state.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         return state.hexdigest()
 
 
 def split_examples(
     name: str,
-    pixels: np.ndarray,
-    labels: np.ndarray,
+    values: np.ndarray,
+    targets: np.ndarray,
     *,
-    classes: int,
-    scale: float,
+    task: Task,
+    scale: float = 1.0,
     validation: int,
     test: int | None = None,
-    test_pixels: np.ndarray | None = None,
-    test_labels: np.ndarray | None = None,
+    test_values: np.ndarray | None = None,
+    test_targets: np.ndarray | None = None,
 ) -> Dataset:
-    """Splits images by a fixed shuffle into train and validation (and test, where there is none of its own).
+    """Splits examples by a fixed shuffle into train and validation (and test, where there is none of its own).
 
     Args:
         name: Name of the data set; also the seed of the shuffle.
-        pixels: ``[N, channels, height, width]`` uint8.
-        labels: ``[N]`` integers.
-        classes: Number of classes.
+        values: ``[N, channels, height, width]`` uint8, or ``[N, ...]`` of a floating type.
+        targets: ``[N]`` integers or ``[N, K]`` of a floating type.
+        task: What networks are trained for on it.
         scale: What one step of a pixel is worth.
-        validation: Number of validation images.
-        test: Number of test images to take from ``pixels``, if the data set brings no test images.
-        test_pixels: The data set's own test images.
-        test_labels: Their labels.
+        validation: Number of validation examples.
+        test: Number of test examples to take from ``values``, if the data set brings no test examples.
+        test_values: The data set's own test examples.
+        test_targets: Their targets.
 
     Raises:
-        ValueError: Not exactly one of ``test`` and the data set's own test images is given, or no image is left to
-            train on.
+        ValueError: Not exactly one of ``test`` and the data set's own test examples is given, or no example is left
+            to train on.
     """
-    if (test_pixels is None) != (test_labels is None):
-        lacking = "test_pixels" if test_pixels is None else "test_labels"
-        raise ValueError(f"data set {name!r}: {lacking} is None; give test_pixels and test_labels together")
-    if (test is None) == (test_pixels is None):
+    if (test_values is None) != (test_targets is None):
+        lacking = "test_values" if test_values is None else "test_targets"
+        raise ValueError(f"data set {name!r}: {lacking} is None; give test_values and test_targets together")
+    if (test is None) == (test_values is None):
         raise ValueError(
-            f"data set {name!r}: test is {test} and test_pixels are {'not ' * (test_pixels is None)}given; give one "
-            "of the two: the number of test images to take from pixels, or the data set's own"
+            f"data set {name!r}: test is {test} and test_values are {'not ' * (test_values is None)}given; give one "
+            "of the two: the number of test examples to take from values, or the data set's own"
         )
     held_out_count = validation + (test or 0)
-    if min(validation, test or 0) < 0 or not 0 < held_out_count < len(labels):
+    if min(validation, test or 0) < 0 or not 0 < held_out_count < len(targets):
         raise ValueError(
-            f"data set {name!r}: validation {validation} and test {test or 0} of {len(labels)} images; allowed: "
-            f"together 1 to {len(labels) - 1}, so that some are left to train on"
+            f"data set {name!r}: validation {validation} and test {test or 0} of {len(targets)} examples; allowed: "
+            f"together 1 to {len(targets) - 1}, so that some are left to train on"
         )
     seed = int.from_bytes(hashlib.sha256(f"split {name}".encode()).digest()[:8], "little")
-    order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(labels))
+    order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(targets))
 
-    def images(part: np.ndarray, part_labels: np.ndarray) -> Examples:
+    def examples(part: np.ndarray, part_targets: np.ndarray) -> Examples:
+        of_pixels = part.dtype == np.uint8
+        of_labels = np.issubdtype(part_targets.dtype, np.integer)
         return Examples(
-            torch.from_numpy(np.ascontiguousarray(part)),
-            torch.from_numpy(part_labels.astype(np.int64)),
+            torch.from_numpy(np.ascontiguousarray(part, dtype=np.uint8 if of_pixels else np.float32)),
+            torch.from_numpy(np.ascontiguousarray(part_targets, dtype=np.int64 if of_labels else np.float32)),
             scale,
         )
 
-    if test_pixels is not None and test_labels is not None:
-        held_out, rest = images(test_pixels, test_labels), order
+    if test_values is not None and test_targets is not None:
+        held_out, rest = examples(test_values, test_targets), order
     else:
         chosen, rest = order[:test], order[test:]
-        held_out = images(pixels[chosen], labels[chosen])
+        held_out = examples(values[chosen], targets[chosen])
     return Dataset(
         name,
-        classes,
-        train=images(pixels[rest[validation:]], labels[rest[validation:]]),
-        validation=images(pixels[rest[:validation]], labels[rest[:validation]]),
+        task,
+        train=examples(values[rest[validation:]], targets[rest[validation:]]),
+        validation=examples(values[rest[:validation]], targets[rest[:validation]]),
         test=held_out,
     )

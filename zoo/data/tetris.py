@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.data.examples import Dataset, split_examples
+from zoo.data.task import Task
 
 # One tetromino a class: I, O, T, L; the other three are their mirror images or ambiguous on a 4×4 grid.
 SHAPES = (
@@ -44,4 +45,6 @@ def load_tetris(seed: int = 0, count: int = 4000) -> Dataset:
         rows = np.flatnonzero(labels == label)
         pixels[rows, 0] += 150 * masks[generator.integers(len(masks), size=len(rows))]
     validation = test = count // 5
-    return split_examples("tetris", pixels, labels, classes=4, scale=1 / 255, validation=validation, test=test)
+    return split_examples(
+        "tetris", pixels, labels, task=Task("softmax", len(SHAPES)), scale=1 / 255, validation=validation, test=test
+    )

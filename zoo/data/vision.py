@@ -12,6 +12,7 @@ import numpy as np
 from torchvision import datasets
 
 from zoo.data.examples import Dataset, split_examples
+from zoo.data.task import Task
 
 ROOT_VARIABLE = "ZOOSCALE_DATA"
 
@@ -89,11 +90,11 @@ def load_vision(name: str, root: Path | None = None, *, download: bool = True) -
         name,
         pixels,
         labels,
-        classes=known.classes,
+        task=Task("softmax", known.classes),
         scale=1 / 255,
         validation=min(known.validation, len(labels) // 5),
-        test_pixels=test_pixels,
-        test_labels=test_labels,
+        test_values=test_pixels,
+        test_targets=test_labels,
     )
 
 

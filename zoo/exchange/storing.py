@@ -14,8 +14,8 @@ import torch
 
 from zoo.architecture import Architecture
 from zoo.config import canonical_json
+from zoo.data.class_tasks import parse_task, select
 from zoo.data.examples import Dataset
-from zoo.data.tasks import parse_task, select
 from zoo.evaluation import evaluate
 from zoo.exchange.committing import Progress, is_whole, store_shards
 from zoo.exchange.foreign.source import ForeignNetwork, ForeignSnapshots, ForeignZoo

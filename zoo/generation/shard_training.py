@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from zoo.data.class_tasks import select
 from zoo.data.examples import Dataset, Examples
-from zoo.data.tasks import select
 from zoo.evaluation import evaluate
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes import Recipe
@@ -111,7 +111,7 @@ def _measured_in_training(member: Member, images: Examples, evaluation_examples:
     if not member.subset_size:
         return select(member.task, images).first(evaluation_examples)
     rows = torch.from_numpy(training_examples(member, images))
-    return select(member.task, Examples(images.pixels[rows], images.labels[rows], images.scale))
+    return select(member.task, images.select(rows))
 
 
 def _subsets(members: Sequence[Member], images: Examples) -> Sequence[np.ndarray]:

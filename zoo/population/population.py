@@ -6,15 +6,17 @@ Shape letters: M members, P parameters, N examples, C classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture
 from zoo.config import require
-from zoo.data.tasks import parse_task
+from zoo.data.class_tasks import parse_task
 from zoo.population.initialization import INITIALIZATIONS
 from zoo.training.optimizers import OPTIMIZERS
 
@@ -39,7 +41,7 @@ class Member:
         subset_size: If not 0, the member sees exactly so many training images: one of the disjoint pieces into
             which ``subset_seed`` divides them.
         subset_index: Which piece.
-        task: What it is to tell apart, as in ``zoo.data.tasks``; the whole data set where empty.
+        task: What it is to tell apart, as in ``zoo.data.class_tasks``; the whole data set where empty.
     """
 
     id: int
@@ -89,15 +91,17 @@ class Population:
         weights_MP: Flat parameters, float32.
         architectures: The distinct architectures; all have the same layout.
         architecture_M: For each row, its index into ``architectures``.
-        members: For each row, how it was trained.
-        epochs: For each row, the epoch of the snapshot.
+        members: For each row, how it was trained; empty where that is not known, as of generated networks.
+        epochs: For each row, the epoch of the snapshot; empty where that is not known.
+        columns: What else is known of each row, such as its split and its metrics: ``[M]`` each.
     """
 
     weights_MP: Tensor
     architectures: tuple[Architecture, ...]
     architecture_M: Tensor
-    members: tuple[Member, ...]
-    epochs: tuple[int, ...] = field(default=())
+    members: tuple[Member, ...] = ()
+    epochs: tuple[int, ...] = ()
+    columns: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         layouts = {architecture.layout for architecture in self.architectures}
@@ -107,11 +111,13 @@ class Population:
             raise ValueError(
                 f"weights have shape {tuple(self.weights_MP.shape)}; expected [members, {self.architecture.parameters}]"
             )
-        if not len(self.members) == len(self.architecture_M) == len(self.weights_MP):
-            raise ValueError(
-                f"{len(self.weights_MP)} weight rows, {len(self.members)} members and "
-                f"{len(self.architecture_M)} architecture indices; these must be equal"
-            )
+        rows = len(self.weights_MP)
+        counts = {"architecture_M": len(self.architecture_M)}
+        counts |= {name: len(known) for name in ("members", "epochs") if (known := getattr(self, name))}
+        counts |= {f"column {name!r}": len(values) for name, values in self.columns.items()}
+        for name, count in counts.items():
+            if count != rows:
+                raise ValueError(f"there are {rows} rows of weights, but {name} has {count}; these must be equal")
 
     def __len__(self) -> int:
         return len(self.weights_MP)
@@ -142,8 +148,32 @@ class Population:
                 f"such as {task!r}; allowed: zoos without tasks"
             )
 
+    def column(self, name: str) -> np.ndarray:
+        """What is known of each row under a name: one of :attr:`columns`, a field of ``Member``, epoch, activation.
+
+        Returns:
+            ``[M]``; activations are names, several in one network joined by commas.
+
+        Raises:
+            ValueError: Nothing is known under that name; the message lists what there is.
+        """
+        if name in self.columns:
+            return self.columns[name]
+        if name == "activation":
+            return np.array([architecture.activation for architecture in self.architectures])[self.architecture_M]
+        if name == "epoch" and self.epochs:
+            return np.array(self.epochs)
+        of_member = [member_field.name for member_field in fields(Member)] if self.members else []
+        if name in of_member:
+            return np.array([getattr(member, name) for member in self.members])
+        known = [*self.columns, *of_member, *(["epoch"] if self.epochs else []), "activation"]
+        raise ValueError(f"nothing is known of these networks under {name!r}; allowed: {', '.join(known)}")
+
     def with_weights(self, weights_MP: Tensor) -> Population:
-        """The same rows with other weights: what a decoder returns, ready to be applied to images."""
+        """The same rows with other weights: what a decoder returns, ready to be applied to examples.
+
+        What is known of the rows stays, and so tells of the original weights.
+        """
         return replace(self, weights_MP=weights_MP)
 
     def select(self, rows: Sequence[int] | Tensor) -> Population:
@@ -154,8 +184,9 @@ class Population:
             self,
             weights_MP=self.weights_MP[index],
             architecture_M=self.architecture_M[index],
-            members=tuple(self.members[row] for row in chosen),
+            members=tuple(self.members[row] for row in chosen) if self.members else (),
             epochs=tuple(self.epochs[row] for row in chosen) if self.epochs else (),
+            columns={name: values[index.numpy()] for name, values in self.columns.items()},
         )
 
     def logits(self, x: Tensor, weights_MP: Tensor | None = None) -> Tensor:
@@ -178,7 +209,7 @@ class Population:
 
 
 def single_architecture(
-    architecture: Architecture, weights_MP: Tensor, members: Sequence[Member], epochs: Sequence[int] = ()
+    architecture: Architecture, weights_MP: Tensor, members: Sequence[Member] = (), epochs: Sequence[int] = ()
 ) -> Population:
     """A population whose rows all have one architecture."""
     return Population(

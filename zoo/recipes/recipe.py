@@ -13,8 +13,8 @@ import numpy as np
 from zoo.architecture import ARCHITECTURES, Architecture, normalizing
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.config import digest, lookup, require, to_json
+from zoo.data.class_tasks import parse_task
 from zoo.data.examples import Dataset
-from zoo.data.tasks import parse_task
 from zoo.population import Member
 from zoo.recipes.drawing import Shape, Shard, draw_member, draw_shard
 
@@ -84,7 +84,7 @@ class Recipe:
         dropouts: Choices of dropout probability.
         dropout_range: Range in place of the choices, drawn uniformly.
         training_fractions: Choices of the share of training images.
-        tasks: What members are to tell apart, as in ``zoo.data.tasks``; members of a task lie in one split.
+        tasks: What members are to tell apart, as in ``zoo.data.class_tasks``; members of a task lie in one split.
         subset_size: If not 0, each block is trained on exactly so many images that no other block of its task has.
         fixed_seeds: If not 0, there are only so many seeds: each fixes initialization, dropout, minibatch order and
             training subset of the blocks that have it. Otherwise each member and each block has its own.
@@ -258,7 +258,7 @@ class Recipe:
         """How many members there can be, each block with a subset of its own; ``None`` where nothing limits them."""
         if not self.subset_size:
             return None
-        counts = np.bincount(data.train.labels.numpy(), minlength=data.classes)
+        counts = np.bincount(data.train.targets.numpy(), minlength=data.classes)
         images = min(int(counts[list(parse_task(task)) or slice(None)].sum()) for task in self.tasks)
         return images // self.subset_size * self.block_members
 

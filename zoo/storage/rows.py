@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from zoo.architecture import Architecture
 from zoo.config import digest, to_json
-from zoo.data.tasks import parse_task
+from zoo.data.class_tasks import parse_task
 from zoo.population import Member
 
 SPLITS = ("train", "validation", "test")

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zoo.architecture import Activate, Architecture
+from zoo.architecture import Architecture
 from zoo.config import canonical_json
 from zoo.population import Population
 from zoo.recipes import RecipeLike
@@ -166,7 +166,7 @@ def encode_shard(contents: ShardContents) -> bytes:
         "step": list(contents.steps),
         "split": [split_of(member.id, recipe.block_members, member.task) for member in members],
         "dataset": [recipe.dataset] * rows,
-        "activation": [_activation(architecture)] * rows,
+        "activation": [architecture.activation] * rows,
         "subset": list(contents.subsets) or [np.empty(0, np.int32)] * rows,
         "imported": imported,
         "generalization_gap": metrics["train_accuracy"] - metrics["test_accuracy"],
@@ -276,9 +276,3 @@ def damage_of(where: str) -> Iterator[None]:
             f"{where} is corrupted or truncated ({error}). `zooscale verify` lists all damage of a zoo; "
             f"delete the file and {REMAKE}"
         ) from error
-
-
-def _activation(architecture: Architecture) -> str:
-    """The activation functions that occur in an architecture, joined by commas."""
-    used = dict.fromkeys(layer.function for layer in architecture.layers if isinstance(layer, Activate))
-    return ",".join(used)

@@ -1,6 +1,6 @@
-"""Data sets kept in a store, so that the machines of a cluster need no internet and all train on the same images.
+"""Data sets kept in a store, so that the machines of a cluster need no internet and all train on the same examples.
 
-<store>/data/<name>-<sha8>.safetensors      pixels uint8 and labels int64 of the three splits, create-only
+<store>/data/<name>-<sha8>.safetensors      values and targets of the three splits, create-only
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError
 
-from zoo.data.examples import Dataset, Examples
+from zoo.config import from_json, to_json
+from zoo.data.examples import SPLITS, Dataset, Examples
+from zoo.data.task import Task
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 FOLDER, SUFFIX = "data", ".safetensors"
-FORMAT_VERSION = 1
-SPLITS = ("train", "validation", "test")
+FORMAT_VERSION = 2
 FACTS_KEY = "zooscale.dataset"
 
 
@@ -34,7 +35,7 @@ def stage(store: Store, dataset: str, data: Dataset) -> tuple[str, bool]:
     Args:
         store: The store.
         dataset: The name that :func:`zoo.data.load_dataset` takes.
-        data: The images.
+        data: The data set.
 
     Returns:
         Its path, and whether it was put there now.
@@ -46,14 +47,14 @@ def stage(store: Store, dataset: str, data: Dataset) -> tuple[str, bool]:
     if store.exists(path):
         return path, False
     parts = {split: getattr(data, split) for split in SPLITS}
-    tensors = {f"{split}.pixels": images.pixels.contiguous() for split, images in parts.items()}
-    tensors |= {f"{split}.labels": images.labels.contiguous() for split, images in parts.items()}
+    tensors = {f"{split}.values": examples.values.contiguous() for split, examples in parts.items()}
+    tensors |= {f"{split}.targets": examples.targets.contiguous() for split, examples in parts.items()}
     facts = {
         "version": FORMAT_VERSION,
         "dataset": dataset,
         "name": data.name,
-        "classes": data.classes,
-        "scales": {split: images.scale for split, images in parts.items()},
+        "task": to_json(data.task),
+        "scales": {split: examples.scale for split, examples in parts.items()},
         "sha256": data.sha256,
     }
     return path, store.put_new(path, safetensors.torch.save(tensors, {FACTS_KEY: json.dumps(facts)}))
@@ -76,15 +77,15 @@ def load_staged(store: Store, path: str) -> Dataset:
         facts = _facts(content)
         tensors = safetensors.torch.load(content)
         parts = {
-            split: Examples(tensors[f"{split}.pixels"], tensors[f"{split}.labels"], float(facts["scales"][split]))
+            split: Examples(tensors[f"{split}.values"], tensors[f"{split}.targets"], float(facts["scales"][split]))
             for split in SPLITS
         }
-        data = Dataset(str(facts["name"]), int(facts["classes"]), **parts)
+        data = Dataset(str(facts["name"]), from_json(Task, facts["task"]), **parts)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{where} is no staged data set, or damaged ({error}); delete it and stage it again") from error
     if data.sha256 != facts["sha256"] or path != staged_path(str(facts["dataset"]), data.sha256):
         raise ZooError(
-            f"{where} is damaged: its images have the hash {data.sha256[:8]}, it says {facts['sha256'][:8]} for data "
+            f"{where} is damaged: its content has the hash {data.sha256[:8]}, it says {facts['sha256'][:8]} for data "
             f"set {facts['dataset']!r}; delete it and stage it again"
         )
     return data

@@ -22,7 +22,7 @@ from zoo.recipes import Imported, RecipeLike, recipe_from_json
 from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.manifest import ZOOS, Manifest, require_manifest, resolve_name, shard_path
 from zoo.storage.rows import booleans, integers, members_of, rows_at
-from zoo.storage.selection import CHOSEN_BY, Epochs, Selection
+from zoo.storage.selection import CHOSEN_BY, MEASURED, Epochs, Selection
 from zoo.storage.shard_reader import ShardReader, ShardSource
 from zoo.storage.store import DEFAULT_STORE, Store
 
@@ -370,6 +370,8 @@ class Zoo:
             architecture_M=torch.from_numpy(place[of_shard[self._reader.shard_of(rows)]]),
             members=tuple(members_of(table)),
             epochs=tuple(integers(table["epoch"]).tolist()),
+            columns={"split": np.array(table["split"].to_pylist())}
+            | {name: np.concatenate([np.from_dlpack(chunk) for chunk in table[name].chunks]) for name in MEASURED},
         )
 
     def _several_layouts(self, layouts: Sequence[int]) -> ZooError:

@@ -150,7 +150,7 @@ class DeviceExamples:
     """
 
     def __init__(self, images: Examples, device: torch.device) -> None:
-        self.pixels_ND = images.pixels.flatten(1).to(device)
+        self.pixels_ND = images.values.flatten(1).to(device)
         self.scale = images.scale
 
     def gather(self, rows: Tensor, bytes_out: Tensor, out: Tensor) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zoo.data.class_tasks import parse_task, task_labels
 from zoo.data.examples import Examples
-from zoo.data.tasks import parse_task, task_labels
 from zoo.population import Member
 from zoo.streams import Purpose, stream
 
@@ -71,7 +71,7 @@ def example_count(member: Member, images: Examples) -> int:
     """
     available = len(images)
     if member.task:
-        counts = np.bincount(images.labels.numpy(), minlength=max(parse_task(member.task)) + 1)
+        counts = np.bincount(images.targets.numpy(), minlength=max(parse_task(member.task)) + 1)
         lacking = [label for label in parse_task(member.task) if not counts[label]]
         if lacking:
             raise ValueError(f"Member.task is {member.task!r}; there are no training images of class {lacking[0]}")
@@ -96,7 +96,7 @@ def training_examples(member: Member, images: Examples) -> np.ndarray:
     count = example_count(member, images)
     drawn = stream(Purpose.SUBSET, member.subset_seed)
     if member.task:
-        available = np.flatnonzero(task_labels(member.task, images.labels).numpy() >= 0)
+        available = np.flatnonzero(task_labels(member.task, images.targets).numpy() >= 0)
         shuffled = available[drawn.permutation(len(available))]
     else:
         shuffled = drawn.permutation(len(images))

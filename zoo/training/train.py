@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture
+from zoo.data.class_tasks import parse_task, task_labels
 from zoo.data.examples import Examples
-from zoo.data.tasks import parse_task, task_labels
 from zoo.population import Member
 from zoo.population.initialization import initial_weights
 from zoo.training.backend import Backend, choose_backend
@@ -122,12 +122,12 @@ def _check(
         raise ValueError("there are no members to train; give at least one")
     if wanted != sorted(set(wanted)) or not wanted or wanted[0] < 0 or wanted[-1] > epochs:
         raise ValueError(f"snapshot epochs are {wanted}; allowed: increasing, each from 0 to epochs ({epochs})")
-    if tuple(data.pixels.shape[1:]) != architecture.input_shape:
+    if tuple(data.values.shape[1:]) != architecture.input_shape:
         raise ValueError(
-            f"images have shape {tuple(data.pixels.shape[1:])}; the architecture takes {architecture.input_shape}"
+            f"images have shape {tuple(data.values.shape[1:])}; the architecture takes {architecture.input_shape}"
         )
     for task in dict.fromkeys(member.task for member in members):
-        highest = len(parse_task(task)) - 1 if task else int(data.labels.max())
+        highest = len(parse_task(task)) - 1 if task else int(data.targets.max())
         if highest >= architecture.classes:
             raise ValueError(
                 f"labels {f'of task {task} ' if task else ''}go up to {highest}; "
@@ -146,7 +146,7 @@ def _train_group(
     """Trains one group; see :func:`train_population`."""
     leaders = members[:: group.block]
     seen = [training_examples(leader, data) for leader in leaders]
-    labels = [task_labels(leader.task, data.labels).numpy() for leader in leaders]
+    labels = [task_labels(leader.task, data.targets).numpy() for leader in leaders]
     batch = min(leaders[0].batch_size, len(seen[0]))
     trainer = backend.start(members, start_MP, group.block, batch)
     steps = 0

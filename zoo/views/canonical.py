@@ -123,7 +123,7 @@ def zero_dead_inputs(weights_MP: Tensor, architecture: Architecture, images: Exa
     with weights is neither linear nor a convolution, or pixels reach it changed, nothing is zeroed.
     """
     first = next(place for place in architecture.placed if not isinstance(place.layer, Flatten))
-    live = (images.pixels != 0).any(dim=0)
+    live = (images.values != 0).any(dim=0)
     if isinstance(first.layer, Linear):
         live_D = live.flatten()
     elif isinstance(first.layer, Conv):

@@ -53,7 +53,7 @@ def modules(small_zoo, sample):
         architecture = population.architectures[population.architecture_M[row]]
         with torch.no_grad():
             found[member.id] = architecture.to_module(population.weights_MP[row])(images.inputs)
-    return found, images.labels
+    return found, images.targets
 
 
 def test_identity_is_the_manifests(card, small_zoo):
@@ -99,7 +99,7 @@ def test_final_histograms_count_every_member(card, small_zoo):
     low, high = shown.edges[10], shown.edges[40]
     inside = ((last["test_accuracy"] >= low) & (last["test_accuracy"] < high)).sum()
     assert sum(shown.counts[10:40]) == inside
-    labels = small_zoo.dataset().test.labels
+    labels = small_zoo.dataset().test.targets
     share = float(torch.bincount(labels).max()) / len(labels)
     assert card.final.chance_accuracy == pytest.approx(share + 2 * math.sqrt(share * (1 - share) / len(labels)))
     assert card.final.chance_share == pytest.approx((last["test_accuracy"] <= card.final.chance_accuracy).mean())
@@ -195,7 +195,7 @@ def test_agreement_of_one_snapshot_a_member_is_on_the_zoos_own_choice(card, smal
     population = small_zoo.population(members=sample, epochs="one")
     images = small_zoo.dataset().test.first(IMAGES)
     predicted_MN = population.logits(images.inputs).argmax(-1)
-    matches(facts.accuracy, (predicted_MN == images.labels).double().mean(1).numpy())
+    matches(facts.accuracy, (predicted_MN == images.targets).double().mean(1).numpy())
 
 
 def test_tensors_against_the_weights_themselves(card, small_zoo, sample):

@@ -13,7 +13,7 @@ from published_layouts import tune_config, write_checkpoint_tree
 from analysis.card.facts import make_card
 from analysis.card.page import render
 from analysis.card.usage import citation, regenerate_snippet
-from zoo.data.tasks import select
+from zoo.data.class_tasks import select
 from zoo.exchange.importing import open_source, store_source
 from zoo.generation.build import generate_zoo
 from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
@@ -137,7 +137,7 @@ def test_tasks_are_compared_within_themselves(tmp_path):
     assert by_label[3] == sum("3" in task.split("-") for task in last["task"])
     guesses = {}
     for task in last["task"].unique():
-        labels = select(task, zoo.dataset().test).labels.numpy()
+        labels = select(task, zoo.dataset().test).targets.numpy()
         share = max((labels == 0).mean(), (labels == 1).mean())
         guesses[task] = share + 2 * math.sqrt(share * (1 - share) / len(labels))
     assert len(set(guesses.values())) > 1

@@ -28,7 +28,7 @@ from zoo.architecture import (
     resnet,
 )
 from zoo.architecture.activations import ACTIVATIONS
-from zoo.population import Member, Population, single_architecture
+from zoo.population import Member
 from zoo.population.initialization import initial_weights
 from zoo.views import permute
 from zoo.views.canonical import permute_axis
@@ -271,41 +271,6 @@ def test_after_activation_sees_and_replaces_hidden_values():
     assert seen == [(0, (4, 5, 12)), (1, (4, 5, 9)), (2, (4, 5, 7))]
     bias = architecture.tensors(weights)[architecture.layout[-1].name]
     assert torch.equal(logits, bias[:, None].expand_as(logits))
-
-
-def test_a_mixed_population_applies_each_members_own_architecture():
-    architectures = tuple(mlp((1, 4, 4), (5,), 4, activation=name) for name in ("relu", "tanh", "sigmoid"))
-    weights = random_weights(architectures[0], 7)
-    kinds = torch.tensor([2, 0, 1, 1, 0, 2, 0])
-    population = Population(
-        weights_MP=weights,
-        architectures=architectures,
-        architecture_M=kinds,
-        members=tuple(Member(id=i, seed=i) for i in range(7)),
-        epochs=tuple(range(7)),
-    )
-    x = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(4))
-    logits = population.logits(x)
-    for row in range(7):
-        expected = architectures[kinds[row]].logits(weights[row : row + 1], x)[0]
-        torch.testing.assert_close(logits[row], expected)
-    part = population.select([5, 0])
-    torch.testing.assert_close(part.logits(x), logits[[5, 0]])
-    assert [member.id for member in part.members] == [5, 0]
-    assert part.epochs == (5, 0)
-
-
-def test_a_population_has_one_layout_and_matching_rows():
-    a, b = mlp((1, 4, 4), (5,), 4), mlp((1, 4, 4), (6,), 4)
-    member = Member(id=0, seed=0)
-    with pytest.raises(ValueError, match="one parameter layout"):
-        Population(
-            weights_MP=random_weights(a, 1), architectures=(a, b), architecture_M=torch.tensor([0]), members=(member,)
-        )
-    with pytest.raises(ValueError, match="expected \\[members, 109\\]"):
-        single_architecture(a, torch.zeros(1, 3), [member])
-    with pytest.raises(ValueError, match="must be equal"):
-        single_architecture(a, random_weights(a, 2), [member])
 
 
 def built(*layers, shape=(3, 8, 8)):

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import scipy.io
 import torch
 from torchvision import datasets
 
-from zoo.data import DATASETS, Dataset, Examples, load_dataset
+from zoo.data import DATASETS, Dataset, Examples, Task, load_dataset
 from zoo.data.examples import split_examples
 from zoo.data.tetris import SHAPES, load_tetris, placements
 from zoo.data.vision import VISION, gray, load_vision
@@ -30,21 +31,21 @@ def test_digits_are_the_real_ones_in_disjoint_splits():
     assert (len(data.train), len(data.validation), len(data.test)) == (997, 300, 500)
     assert data.input_shape == (1, 8, 8)
     assert float(data.train.inputs.max()) == 1.0
-    rows = torch.cat([part.pixels.flatten(1) for part in (data.train, data.validation, data.test)])
+    rows = torch.cat([part.values.flatten(1) for part in (data.train, data.validation, data.test)])
     assert rows.int().sum() == 561718  # sum of all pixels of the published set
-    assert len(set(data.test.labels.tolist())) == 10
+    assert len(set(data.test.targets.tolist())) == 10
 
 
 def test_content_hash_is_pinned_and_sees_every_part():
     data = load_dataset("digits")
-    assert data.sha256[:16] == "f36903b4be8dc41c"
+    assert data.sha256[:16] == "8379c9bab6da4249"
     assert load_dataset("digits").sha256 == data.sha256
-    swapped = Dataset(data.name, data.classes, data.train, data.test, data.validation)
+    swapped = replace(data, validation=data.test, test=data.validation)
     assert swapped.sha256 != data.sha256
-    scaled = Dataset(
-        data.name, data.classes, Examples(data.train.pixels, data.train.labels, 1.0), data.validation, data.test
-    )
+    scaled = replace(data, train=replace(data.train, scale=1.0))
     assert scaled.sha256 != data.sha256
+    assert replace(data, task=Task("softmax", 11)).sha256 != data.sha256
+    assert replace(data, task=Task("mine:loss", 10)).sha256 != data.sha256
 
 
 def test_tetris_images_show_their_shape():
@@ -52,7 +53,7 @@ def test_tetris_images_show_their_shape():
     assert data.input_shape == (1, 4, 4)
     assert load_tetris(count=400).sha256 == data.sha256
     assert load_tetris(seed=1, count=400).sha256 != data.sha256
-    for pixels, label in zip(data.train.pixels.numpy(), data.train.labels.tolist(), strict=True):
+    for pixels, label in zip(data.train.values.numpy(), data.train.targets.tolist(), strict=True):
         bright = (pixels[0] >= 150).astype(np.uint8)
         assert any((bright == mask).all() for mask in placements(SHAPES[label]))
 
@@ -83,10 +84,10 @@ def test_idx_data_sets(tmp_path, name, folder):
     write_idx(raw, "t10k-labels-idx1-ubyte", np.arange(10, dtype=np.uint8))
     data = load_vision(name, tmp_path)
     assert (len(data.train), len(data.validation), len(data.test)) == (32, 8, 10)
-    assert torch.equal(data.test.pixels[:, 0], torch.from_numpy(test))
+    assert torch.equal(data.test.values[:, 0], torch.from_numpy(test))
     known = {image.tobytes(): label % 10 for label, image in enumerate(train)}
     for part in (data.train, data.validation):
-        for image, label in zip(part.pixels.numpy(), part.labels.tolist(), strict=True):
+        for image, label in zip(part.values.numpy(), part.targets.tolist(), strict=True):
             assert known.pop(image[0].tobytes()) == label
     assert not known
 
@@ -102,7 +103,7 @@ def test_usps(tmp_path):
     data = load_vision("usps", tmp_path)
     assert data.input_shape == (1, 16, 16)
     assert (len(data.train), len(data.validation), len(data.test)) == (16, 4, 5)
-    assert data.test.labels.tolist() == [0, 1, 2, 3, 4]
+    assert data.test.targets.tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -125,12 +126,12 @@ def test_cifar(tmp_path, monkeypatch, name, cls, key):
     data = load_vision(name, tmp_path)
     assert data.classes == VISION[name].classes
     assert data.input_shape == (3, 32, 32)
-    assert torch.equal(data.test.pixels, torch.from_numpy(test.reshape(5, 3, 32, 32)))
+    assert torch.equal(data.test.values, torch.from_numpy(test.reshape(5, 3, 32, 32)))
     if name == "cifar10":
         in_gray = load_vision("cifar10_gray", tmp_path)
         assert in_gray.input_shape == (1, 32, 32)
-        assert torch.equal(in_gray.test.pixels, torch.from_numpy(gray(data.test.pixels.numpy())))
-        assert torch.equal(in_gray.test.labels, data.test.labels)
+        assert torch.equal(in_gray.test.values, torch.from_numpy(gray(data.test.values.numpy())))
+        assert torch.equal(in_gray.test.targets, data.test.targets)
 
 
 def test_svhn(tmp_path, monkeypatch):
@@ -143,8 +144,8 @@ def test_svhn(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.SVHN, "split_list", lists)
     data = load_vision("svhn", tmp_path)
     assert data.input_shape == (3, 32, 32)
-    assert data.test.labels.tolist() == [1, 2, 3, 4, 5]
-    assert torch.equal(data.test.pixels, torch.from_numpy(numbers(32, 32, 3, 5)).permute(3, 2, 0, 1))
+    assert data.test.targets.tolist() == [1, 2, 3, 4, 5]
+    assert torch.equal(data.test.values, torch.from_numpy(numbers(32, 32, 3, 5)).permute(3, 2, 0, 1))
     gray = load_vision("svhn_gray", tmp_path)
     assert (gray.name, gray.input_shape) == ("svhn_gray", (1, 32, 32))
 
@@ -190,30 +191,37 @@ def test_unknown_and_malformed_data_sets_are_refused():
         load_dataset("test_data:no_images")
     pixels = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     with pytest.raises(ValueError, match="expected uint8"):
-        Examples(pixels.float(), torch.zeros(3, dtype=torch.int64), 1.0)
-    with pytest.raises(ValueError, match="expected int64 \\[3\\]"):
+        Examples(pixels.double(), torch.zeros(3, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"scale is 0\.5; allowed: 1 where values are float32"):
+        Examples(pixels.float(), torch.zeros(3, dtype=torch.int64), 0.5)
+    with pytest.raises(ValueError, match="expected labels, int64 \\[3\\]"):
         Examples(pixels, torch.zeros(2, dtype=torch.int64), 1.0)
     good = Examples(pixels, torch.tensor([0, 1, 2]), 1.0)
-    with pytest.raises(ValueError, match=r"train labels leave 0\.\.1"):
-        Dataset("x", 2, good, good, good)
-    with pytest.raises(ValueError, match="no validation images"):
-        Dataset("x", 3, good, good.first(0), good)
+    with pytest.raises(ValueError, match="'x', train: labels go from 0 to 2; allowed: 0 to 1"):
+        Dataset("x", Task("softmax", 2), good, good, good)
+    with pytest.raises(ValueError, match="no validation examples"):
+        Dataset("x", Task("softmax", 3), good, good.first(0), good)
 
 
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({}, "test is None and test_pixels are not given; give one of the two"),
-        ({"test": 2, "test_pixels": numbers(3, 1, 2, 2), "test_labels": np.arange(3)}, "test is 2 and test_pixels are"),
-        ({"test_pixels": numbers(3, 1, 2, 2)}, "test_labels is None; give test_pixels and test_labels together"),
-        ({"test": 2, "test_labels": np.arange(3)}, "test_pixels is None; give"),
-        ({"test": 8}, "validation 2 and test 8 of 10 images; allowed: together 1 to 9"),
-        ({"test": -1}, "validation 2 and test -1 of 10 images"),
+        ({}, "test is None and test_values are not given; give one of the two"),
+        (
+            {"test": 2, "test_values": numbers(3, 1, 2, 2), "test_targets": np.arange(3)},
+            "test is 2 and test_values are",
+        ),
+        ({"test_values": numbers(3, 1, 2, 2)}, "test_targets is None; give test_values and test_targets together"),
+        ({"test": 2, "test_targets": np.arange(3)}, "test_values is None; give"),
+        ({"test": 8}, "validation 2 and test 8 of 10 examples; allowed: together 1 to 9"),
+        ({"test": -1}, "validation 2 and test -1 of 10 examples"),
     ],
 )
 def test_splits_that_share_images_or_leave_none_are_refused(parts, message):
     with pytest.raises(ValueError, match=message):
-        split_examples("x", numbers(10, 1, 2, 2), np.arange(10), classes=10, scale=1.0, validation=2, **parts)
+        split_examples(
+            "x", numbers(10, 1, 2, 2), np.arange(10), task=Task("softmax", 10), scale=1.0, validation=2, **parts
+        )
 
 
 def test_the_registry_has_the_published_data_sets():

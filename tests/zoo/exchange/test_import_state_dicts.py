@@ -12,7 +12,7 @@ from torch import nn
 
 from zoo.architecture import Architecture, Linear, mlp
 from zoo.data import load_dataset
-from zoo.data.tasks import select
+from zoo.data.class_tasks import select
 from zoo.exchange.foreign.names import ForeignTensor, MismatchError, match_tensors
 from zoo.exchange.importing import FORMATS, OWN_FORMATS, open_source, store_source
 from zoo.storage.store import Store
@@ -68,7 +68,7 @@ def test_missing_metrics_are_computed_on_a_known_data_set(folder, tmp_path):
     source = open_source(folder, epochs=(30,), dataset="digits")
     zoo = store_source(source, Store(tmp_path / "store"))
     test = load_dataset("digits").test
-    expected = [(network(seed)(test.inputs).argmax(1) == test.labels).double().mean().item() for seed in range(4)]
+    expected = [(network(seed)(test.inputs).argmax(1) == test.targets).double().mean().item() for seed in range(4)]
     assert list(zoo.members.test_accuracy) == pytest.approx(expected)
     assert zoo.members.validation_loss.notna().all()
     assert zoo.dataset().sha256 == zoo.manifest.dataset_sha256
@@ -91,7 +91,7 @@ def test_metrics_are_those_of_the_task_of_a_network(folder, tmp_path):
     test = load_dataset("digits").test
     chosen = select("3-8", test)
     for accuracy, images, seed in zip(members.test_accuracy, (chosen, test), range(2), strict=True):
-        assert accuracy == pytest.approx((network(seed)(images.inputs).argmax(1) == images.labels).double().mean())
+        assert accuracy == pytest.approx((network(seed)(images.inputs).argmax(1) == images.targets).double().mean())
     table(folder, [{"file": "a.safetensors", "epoch": 1, "task": "3-8", "test_accuracy": 0.97}])
     with pytest.raises(ValueError, match=r"accuracy of 0\.\d+, the source says 0.970"):
         store_source(open_source(folder, dataset="digits"), Store(tmp_path / "store"))

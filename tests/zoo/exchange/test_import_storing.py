@@ -11,6 +11,7 @@ from torch import nn
 
 from zoo.data import DATASETS
 from zoo.data.examples import Dataset, Examples
+from zoo.data.task import Task
 from zoo.exchange import storing
 from zoo.exchange.foreign.published_fields import TUNE_ARCHITECTURES, tune_architecture
 from zoo.exchange.importing import open_source, store_source
@@ -110,7 +111,7 @@ def data_of(labelled: nn.Module, prepare, shape: tuple[int, ...]) -> Dataset:
     pixels = torch.randint(0, 256, (60, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels = labelled(prepare(pixels / 255)).argmax(1)
     images = [Examples(pixels[rows], labels[rows], 1 / 255) for rows in (slice(0, 30), slice(30, 40), slice(40, 60))]
-    return Dataset("mnist", 10, *images)
+    return Dataset("mnist", Task("softmax", 10), *images)
 
 
 def test_networks_of_normalized_images_read_our_data_set(tmp_path, monkeypatch):
@@ -131,9 +132,9 @@ def test_networks_of_normalized_images_read_our_data_set(tmp_path, monkeypatch):
     assert last.train_accuracy == 0.501  # the source says it
     assert zoo.dataset() is data
     images = [
-        Examples(part.pixels, (part.labels + 1) % 10, 1 / 255) for part in (data.train, data.validation, data.test)
+        Examples(part.values, (part.targets + 1) % 10, 1 / 255) for part in (data.train, data.validation, data.test)
     ]
-    other = Dataset("mnist", 10, *images)
+    other = Dataset("mnist", Task("softmax", 10), *images)
     monkeypatch.setitem(DATASETS, "mnist", lambda: other)
     with pytest.raises(ValueError, match="prepared otherwise"):
         store_source(open_source(tmp_path / "tree", dataset="mnist"), Store(tmp_path / "store"))

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from zoo.config import from_json, to_json
-from zoo.data import Dataset
+from zoo.data import Dataset, Task
+from zoo.data.class_tasks import parse_task
 from zoo.data.examples import Examples
-from zoo.data.tasks import parse_task
 from zoo.population import Member
 from zoo.recipes import RECIPES, Imported, Recipe, find_recipe, recipe_from_json
 from zoo.recipes.drawing import Shape
@@ -65,7 +65,7 @@ def fake_data(recipe):
     def part(count):
         return Examples(torch.zeros(count, *SHAPES[recipe.dataset], dtype=torch.uint8), labels[:count], 1 / 255)
 
-    return Dataset(recipe.dataset, classes, part(images), part(50), part(50))
+    return Dataset(recipe.dataset, Task("softmax", classes), part(images), part(50), part(50))
 
 
 def combination(recipe, member):

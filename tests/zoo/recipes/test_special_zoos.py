@@ -15,7 +15,7 @@ import torch
 from cluster.verbs.generation import describe, run_generate
 from zoo.architecture import mlp
 from zoo.data import load_dataset
-from zoo.data.tasks import select
+from zoo.data.class_tasks import select
 from zoo.evaluation import evaluate
 from zoo.generation.build import generate_zoo, plan_generation
 from zoo.generation.shard_training import train_shard
@@ -147,7 +147,7 @@ def test_subsets_are_disjoint_and_those_that_were_trained_on(memoriser_zoo):
         member = population.members[row]
         assert set(training_examples(member, DIGITS.train)) == subsets[row]
         rows = torch.tensor(sorted(subsets[row]))
-        own = replace(DIGITS.train, pixels=DIGITS.train.pixels[rows], labels=DIGITS.train.labels[rows])
+        own = DIGITS.train.select(rows)
         accuracy = evaluate(population.select([row]), own).accuracy_M[0]
         assert last.iloc[row].train_accuracy == pytest.approx(float(accuracy))
 

@@ -10,6 +10,7 @@ import torch
 
 from cluster.cli import run
 from zoo.data import load_dataset
+from zoo.data.examples import SPLITS
 from zoo.generation.build import generate_zoo, plan_generation
 from zoo.storage import staging
 from zoo.storage.errors import ZooError
@@ -34,7 +35,7 @@ def own_dataset():
 
 def same(one, other):
     return one.sha256 == other.sha256 and all(
-        torch.equal(getattr(one, split).pixels, getattr(other, split).pixels) for split in staging.SPLITS
+        torch.equal(getattr(one, split).values, getattr(other, split).values) for split in SPLITS
     )
 
 
@@ -45,7 +46,7 @@ def test_staged_data_are_the_same(digits, store):
     assert find_staged(store, "digits") == [path]
     back = load_staged(store, path)
     assert same(back, digits)
-    assert (back.name, back.classes, back.train.scale) == (digits.name, digits.classes, digits.train.scale)
+    assert (back.name, back.task, back.train.scale) == (digits.name, digits.task, digits.train.scale)
 
 
 def test_the_store_is_looked_into_first(digits, store, monkeypatch):
@@ -89,17 +90,19 @@ def damaged(content, how):
     tensors = safetensors.torch.load(content)
     facts = staging._facts(content)
     if how == "pixel":
-        tensors["train.pixels"][5, 0, 3, 3] += 1
+        tensors["train.values"][5, 0, 3, 3] += 1
     elif how == "label":
-        tensors["test.labels"][7] = 1 - tensors["test.labels"][7].clamp(max=1)
+        tensors["test.targets"][7] = 1 - tensors["test.targets"][7].clamp(max=1)
     elif how == "split":
-        del tensors["validation.labels"]
+        del tensors["validation.targets"]
     elif how == "scale":
         facts["scales"]["test"] *= 2
     elif how == "version":
         facts["version"] = 99
-    elif how == "classes":
-        facts["classes"] = 3
+    elif how == "task":
+        facts["task"]["outputs"] = 3
+    elif how == "loss":
+        facts["task"]["loss"] = "mine:loss"
     elif how == "truncated":
         return content[:-1]
     elif how == "no safetensors":
@@ -108,7 +111,7 @@ def damaged(content, how):
 
 
 @pytest.mark.parametrize(
-    "how", ["pixel", "label", "split", "scale", "version", "classes", "truncated", "no safetensors"]
+    "how", ["pixel", "label", "split", "scale", "version", "task", "loss", "truncated", "no safetensors"]
 )
 def test_damage_is_noticed(digits, store, how):
     path, _ = stage(store, "digits", digits)
@@ -147,7 +150,7 @@ def test_verb_describes_and_stages(capsys, store, digits):
     assert data_verb(capsys, "digits", "--stage", "--store", store.uri)["staged_now"] is False
     assert run(["data", "digits", "--store", store.uri]) == 0
     text = capsys.readouterr().out
-    assert "10 classes, images 1×8×8, 997 / 300 / 500" in text
+    assert "10 outputs, loss softmax, examples of 1×8×8, 997 / 300 / 500" in text
     assert uri in text
 
 

@@ -62,6 +62,15 @@ def test_members_is_a_table_of_every_snapshot(small_zoo, small_recipe):
     assert small_zoo.members.epoch.max() == 2, "the caller's table is its own"
 
 
+def test_a_population_knows_what_the_table_says_of_its_rows(small_zoo):
+    frame = small_zoo.members
+    few = Zoo.open(small_zoo.uri).population(members=[37, 2], epochs=(1,))
+    for population in (small_zoo.population(members=[37, 2], epochs=(1,)), few):
+        rows = frame[frame.member.isin([2, 37]) & (frame.epoch == 1)]
+        for name in ("split", "test_accuracy", "train_loss", "generalization_gap", "epoch", "seed", "activation"):
+            assert population.column(name).tolist() == rows[name].tolist()
+
+
 def test_opening_and_the_table_read_no_weights(small_zoo, monkeypatch):
     read = []
     zoo = Zoo.open(small_zoo.uri)
@@ -387,7 +396,7 @@ def test_shard_of_another_zoo_is_refused(zoo_copy, small_recipe):
 
 
 def test_data_set_of_other_content(zoo_copy, monkeypatch):
-    other = replace(zoo_copy.dataset(), classes=10, validation=zoo_copy.dataset().validation.first(5))
+    other = replace(zoo_copy.dataset(), validation=zoo_copy.dataset().validation.first(5))
     monkeypatch.setattr("zoo.storage.zoo.load_dataset", lambda *_: other)
     with pytest.raises(ZooError, match=r"was trained on .* Use the same files"):
         zoo_copy.dataset()

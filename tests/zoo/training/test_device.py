@@ -189,7 +189,7 @@ def test_images_are_kept_as_bytes_and_gathered_as_inputs():
 def test_minibatches_come_in_their_order_epoch_after_epoch():
     minibatches = Minibatches(DeviceExamples(DIGITS, CPU), torch.empty(10, 64))
     for epoch_GSB in np.random.default_rng(0).integers(0, len(DIGITS), (2, 2, 3, 5)):
-        labels_GSB = DIGITS.labels.numpy()[epoch_GSB]
+        labels_GSB = DIGITS.targets.numpy()[epoch_GSB]
         minibatches.begin_epoch(EagerStepper(), epoch_GSB, labels_GSB)
         for step in range(3):
             minibatches.gather()

@@ -11,7 +11,7 @@ from torch import nn
 from zoo.architecture import Architecture, Flatten, Linear, mlp, resnet
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.data import Examples, load_dataset
-from zoo.data.tasks import task_labels
+from zoo.data.class_tasks import task_labels
 from zoo.population import Member
 from zoo.population.initialization import INITIALIZATIONS, fans, initial_weights
 from zoo.streams import Purpose, stream
@@ -245,14 +245,14 @@ def test_tasks_are_made_of_their_images(task):
     member = Member(id=0, seed=0, task=task, training_fraction=0.5)
     rows = training_examples(member, DIGITS)
     classes = [int(name) for name in task.split("-")]
-    assert {int(label) for label in DIGITS.labels[rows]} == set(classes)
-    assert len(rows) == round(0.5 * sum(int((DIGITS.labels == label).sum()) for label in classes))
-    expected = [classes.index(int(label)) for label in DIGITS.labels[rows]]
-    assert task_labels(task, DIGITS.labels)[rows].tolist() == expected
+    assert {int(label) for label in DIGITS.targets[rows]} == set(classes)
+    assert len(rows) == round(0.5 * sum(int((DIGITS.targets == label).sum()) for label in classes))
+    expected = [classes.index(int(label)) for label in DIGITS.targets[rows]]
+    assert task_labels(task, DIGITS.targets)[rows].tolist() == expected
 
 
 def test_a_task_without_images_is_refused():
-    few = Examples(DIGITS.pixels[:50], DIGITS.labels[:50] % 4, DIGITS.scale)
+    few = Examples(DIGITS.values[:50], DIGITS.targets[:50] % 4, DIGITS.scale)
     with pytest.raises(ValueError, match="task is '3-8'; there are no training images of class 8"):
         training_examples(Member(id=0, seed=0, task="3-8"), few)
 
@@ -275,7 +275,7 @@ def test_reversed_labels_are_learned_reversed(backend):
     architecture = mlp((1, 8, 8), (8,), 2)
     members = [Member(id=i, seed=0, learning_rate=0.01, task=task) for i, task in enumerate(("3-8", "8-3"))]
     weights = final_weights(architecture, members, DIGITS, epochs=10, backend=backend)
-    threes = DIGITS.inputs[DIGITS.labels == 3]
+    threes = DIGITS.inputs[DIGITS.targets == 3]
     share_of_first = (architecture.logits(weights, threes).argmax(-1) == 0).float().mean(1)
     assert share_of_first[0] > 0.95
     assert share_of_first[1] < 0.05

@@ -34,8 +34,8 @@ MNIST_SHAPE = (1, 28, 28)
 
 def enlarged(count):
     few = DIGITS.first(count)
-    pixels = F.interpolate(few.pixels.float(), size=28, mode="bilinear").round().to(torch.uint8)
-    return Examples(pixels, few.labels, few.scale)
+    pixels = F.interpolate(few.values.float(), size=28, mode="bilinear").round().to(torch.uint8)
+    return Examples(pixels, few.targets, few.scale)
 
 
 def steps_of(architecture, members, data, epochs):
@@ -154,8 +154,8 @@ def test_a_convolutional_population_learns():
     )
     members = [Member(id=i, seed=i, learning_rate=0.05, task="0-1", order_seed=i) for i in range(3)]
     weights = steps_of(architecture, members, DIGITS, 15)
-    rows = DIGITS.labels < 2
-    correct = architecture.logits(weights, DIGITS.inputs[rows]).argmax(-1) == DIGITS.labels[rows]
+    rows = DIGITS.targets < 2
+    correct = architecture.logits(weights, DIGITS.inputs[rows]).argmax(-1) == DIGITS.targets[rows]
     assert correct.float().mean(1).min() > 0.9
 
 

@@ -197,7 +197,7 @@ def test_diverged_members_do_not_spoil_the_fit(data):
 def test_dead_inputs_can_be_zeroed_without_a_change_of_function(data):
     population = trained(data)
     zeroed_MP = zero_dead_inputs(population.weights_MP, population.architecture, data.train)
-    dead_D = (data.train.pixels == 0).flatten(1).all(dim=0)
+    dead_D = (data.train.values == 0).flatten(1).all(dim=0)
     assert int(dead_D.sum()) > 0
     weight_MHD = population.architecture.tensors(zeroed_MP)["1.weight"]
     assert float(weight_MHD[:, :, dead_D].abs().sum()) == 0
@@ -312,6 +312,6 @@ def test_nothing_is_dead_behind_what_changes_pixels(data):
 
 
 def test_images_are_any(data):
-    blank = Examples(torch.zeros_like(data.train.pixels), data.train.labels, data.train.scale)
+    blank = Examples(torch.zeros_like(data.train.values), data.train.targets, data.train.scale)
     view = FunctionMetric.fit(trained(data, bias=False), blank)
     assert all(bool(torch.isfinite(tensor).all()) for tensor in view.state().values())

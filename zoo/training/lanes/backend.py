@@ -200,7 +200,7 @@ def kernel_code(kernel: ModuleType, program: Program) -> Any:
 
 def kernel_data(kernel: ModuleType, program: Program, images: Examples) -> Any:
     """Images as the kernel takes them: no copy."""
-    pixels = np.ascontiguousarray(images.pixels.flatten(1).numpy())
+    pixels = np.ascontiguousarray(images.values.flatten(1).numpy())
     return kernel.Data(pixels, np.array([images.scale * program.scale, program.offset], dtype=np.float32))
 
 

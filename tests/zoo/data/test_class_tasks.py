@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from zoo import Member, load_dataset
+from zoo.data.class_tasks import parse_task, select, task_labels
 from zoo.data.examples import Examples
-from zoo.data.tasks import parse_task, select, task_labels
 from zoo.training.grouping import example_count, minibatches, training_examples
 
 
@@ -17,27 +17,27 @@ def digits() -> Examples:
 
 def test_a_task_has_its_classes_only_and_labels_in_their_order(digits):
     images = select("3-8", digits)
-    rows = torch.isin(digits.labels, torch.tensor([3, 8]))
-    assert torch.equal(images.pixels, digits.pixels[rows])
-    assert torch.equal(images.labels, (digits.labels[rows] == 8).long())
+    rows = torch.isin(digits.targets, torch.tensor([3, 8]))
+    assert torch.equal(images.values, digits.values[rows])
+    assert torch.equal(images.targets, (digits.targets[rows] == 8).long())
 
 
 def test_a_reversed_task_has_the_same_images_with_the_other_labels(digits):
     forward, backward = select("3-8", digits), select("8-3", digits)
-    assert torch.equal(forward.pixels, backward.pixels)
-    assert torch.equal(forward.labels, 1 - backward.labels)
+    assert torch.equal(forward.values, backward.values)
+    assert torch.equal(forward.targets, 1 - backward.targets)
 
 
 def test_the_empty_task_is_the_whole_data_set(digits):
     assert parse_task("") == ()
     assert select("", digits) is digits
-    assert torch.equal(task_labels("", digits.labels), digits.labels)
+    assert torch.equal(task_labels("", digits.targets), digits.targets)
 
 
 def test_tasks_may_have_more_than_two_classes(digits):
     images = select("9-0-4", digits)
-    assert sorted(images.labels.unique().tolist()) == [0, 1, 2]
-    assert int((images.labels == 0).sum()) == int((digits.labels == 9).sum())
+    assert sorted(images.targets.unique().tolist()) == [0, 1, 2]
+    assert int((images.targets == 0).sum()) == int((digits.targets == 9).sum())
 
 
 @pytest.mark.parametrize("task", ["3", "3-3", "3-", "a-b", "3 - 8", "-1-2", "3-²", "3-03", "3-08"])
@@ -75,7 +75,7 @@ def test_subsets_and_fractions_of_a_task_stay_in_it(digits):
     ):
         rows = training_examples(member, digits)
         assert len(rows) == len(np.unique(rows)) == example_count(member, digits)
-        assert set(digits.labels[rows].tolist()) == {1, 7}
+        assert set(digits.targets[rows].tolist()) == {1, 7}
 
 
 def test_an_epoch_goes_through_the_examples_once(digits):

@@ -1,4 +1,4 @@
-"""Tasks: what a member is to tell apart, as a view of a data set.
+"""Class tasks: which classes of a data set a member is to tell apart, as a view of the data set.
 
 The task ``""`` is the whole data set. ``"3-8"`` is one class against one other: images of class 3 get label 0, images
 of class 8 label 1. ``"8-3"`` has the same images with reversed labels.
@@ -7,6 +7,7 @@ of class 8 label 1. ``"8-3"`` has the same images with reversed labels.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -53,8 +54,8 @@ def select(task: str, images: Examples) -> Examples:
     """
     if not task:
         return images
-    labels = task_labels(task, images.labels)
+    labels = task_labels(task, images.targets)
     rows = torch.nonzero(labels >= 0).flatten()
     if not len(rows):
         raise ValueError(f"no image belongs to task {task!r}; its classes do not occur in this data set")
-    return Examples(images.pixels[rows], labels[rows], images.scale)
+    return replace(images.select(rows), targets=labels[rows])

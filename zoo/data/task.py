@@ -1,0 +1,136 @@
+"""Tasks: what networks are trained for on a data set, and what judges them.
+
+Shape letters: N examples, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.config import lookup, require
+from zoo.metric import Metric
+
+# Outputs of a network, float32 ``[N, C]``, and targets, ``[N]`` or ``[N, C]``, to the loss of each example, ``[N]``.
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+LOSS_METRIC = Metric(
+    name="loss",
+    label="loss",
+    direction="min",
+    description="The mean over examples of what the networks were trained to make small.",
+)
+CROSS_ENTROPY = Metric(
+    name="loss", label="cross-entropy", unit="nats", direction="min", description="Mean cross-entropy over examples."
+)
+SQUARED_ERROR = Metric(
+    name="loss", label="squared error", direction="min", description="Mean squared error over examples and outputs."
+)
+ACCURACY = Metric(
+    name="accuracy",
+    label="accuracy",
+    unit="share",
+    direction="max",
+    description="Share of examples whose class has the largest output.",
+)
+LABEL_ACCURACY = Metric(
+    name="accuracy",
+    label="label accuracy",
+    unit="share",
+    direction="max",
+    description="Share of labels, over examples and outputs, on whose side of one half the sigmoid output is.",
+)
+R2 = Metric(
+    name="r2",
+    label="R²",
+    direction="max",
+    description="Share of the targets' variance that the outputs explain, the mean over outputs; 0 is the mean target.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What networks are trained for.
+
+    Attributes:
+        loss: "softmax": cross-entropy of one class of several, targets are class labels. "sigmoid": binary
+            cross-entropy of each output, targets are float32 ``[N, outputs]`` from 0 to 1. "squared": squared error,
+            targets are float32 ``[N, outputs]``. The last two are means over outputs. Or ``module:attribute`` of a
+            function of your own from outputs float32 ``[N, outputs]`` and targets to the loss of each example ``[N]``.
+        outputs: Number of outputs of a network: classes, labels or numbers.
+    """
+
+    loss: str
+    outputs: int
+
+    def __post_init__(self) -> None:
+        require(self.loss in LOSSES or ":" in self.loss, self, "loss", f"{', '.join(LOSSES)}, or module:attribute")
+        require(type(self.outputs) is int and self.outputs > 0, self, "outputs", "a whole number, 1 or more")
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What judges a network: the loss first, then its :attr:`score`, if it has one."""
+        return METRICS.get(self.loss, (LOSS_METRIC,))
+
+    @property
+    def score(self) -> Metric | None:
+        """The metric that people quote: accuracy or R²; ``None`` for a loss of the user's own."""
+        return self.metrics[1] if len(self.metrics) > 1 else None
+
+    def losses(self) -> Loss:
+        """The loss as a function.
+
+        Raises:
+            ValueError: It is one of the user's own, and cannot be found.
+        """
+        found: Loss = lookup(LOSSES, self.loss, "loss")
+        return found
+
+    def check(self, targets: Tensor, where: str) -> None:
+        """Raises ``ValueError`` where targets are not of this task; ``where`` says whose they are."""
+        if self.loss == "softmax":
+            if targets.dtype != torch.int64:
+                raise ValueError(f"{where}: targets are {targets.dtype}; loss 'softmax' needs class labels, int64 [N]")
+            if len(targets) and (int(targets.min()) < 0 or int(targets.max()) >= self.outputs):
+                raise ValueError(
+                    f"{where}: labels go from {int(targets.min())} to {int(targets.max())}; allowed: 0 to "
+                    f"{self.outputs - 1}"
+                )
+        elif self.loss in LOSSES:
+            if targets.dtype != torch.float32 or targets.shape[1:] != (self.outputs,):
+                raise ValueError(
+                    f"{where}: targets are {targets.dtype} {tuple(targets.shape)}; loss {self.loss!r} with "
+                    f"{self.outputs} outputs needs float32 [N, {self.outputs}]"
+                )
+            if self.loss == "sigmoid" and len(targets) and not 0 <= float(targets.min()) <= float(targets.max()) <= 1:
+                raise ValueError(
+                    f"{where}: targets go from {float(targets.min())} to {float(targets.max())}; "
+                    "loss 'sigmoid' allows 0 to 1"
+                )
+
+
+def softmax_loss(outputs_NC: Tensor, targets_N: Tensor) -> Tensor:
+    """Cross-entropy in nats of each example: ``[N]``."""
+    return F.cross_entropy(outputs_NC, targets_N, reduction="none")
+
+
+def sigmoid_loss(outputs_NC: Tensor, targets_NC: Tensor) -> Tensor:
+    """Binary cross-entropy in nats of each example, the mean over its labels: ``[N]``."""
+    return F.binary_cross_entropy_with_logits(outputs_NC, targets_NC, reduction="none").mean(1)
+
+
+def squared_loss(outputs_NC: Tensor, targets_NC: Tensor) -> Tensor:
+    """Squared error of each example, the mean over its outputs: ``[N]``."""
+    return F.mse_loss(outputs_NC, targets_NC, reduction="none").mean(1)
+
+
+LOSSES: dict[str, Loss] = {"softmax": softmax_loss, "sigmoid": sigmoid_loss, "squared": squared_loss}
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "softmax": (CROSS_ENTROPY, ACCURACY),
+    "sigmoid": (CROSS_ENTROPY, LABEL_ACCURACY),
+    "squared": (SQUARED_ERROR, R2),
+}
