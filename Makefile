@@ -16,8 +16,8 @@ demo: .venv/installed
 	$(BIN)/zooscale demo --store $(STORE)
 
 test: check
-	$(BIN)/pytest -m "not slow"
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "not slow" -n auto --dist loadfile --durations 10
+	$(BIN)/pytest -m slow --durations 10
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)
