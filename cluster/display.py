@@ -1,9 +1,11 @@
-"""What the user sees while a verb runs: a live line on a terminal, a plain line now and then in a log."""
+"""What the user sees: while a verb runs a live line, or a plain line now and then in a log; then its result."""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -64,6 +66,14 @@ def live(description: str, total: int, unit: str, done: int = 0) -> Iterator[Tas
 def say(text: str) -> None:
     """Prints a line about what goes on."""
     CONSOLE.print(text, markup=False, soft_wrap=True)
+
+
+def show(result: str | Mapping[str, object]) -> None:
+    """Prints a result on stdout: text as it is, a mapping as JSON."""
+    text = result if isinstance(result, str) else json.dumps(result, indent=2)
+    if text:
+        sys.stdout.write(text.rstrip() + "\n")
+        sys.stdout.flush()
 
 
 def human_bytes(count: float) -> str:

@@ -98,6 +98,11 @@ def running_address() -> str | None:
         return None
 
 
+def ray_is_asked_for(workers: int | None) -> bool:
+    """Whether work goes to Ray whatever its size: a number of workers was given, or a cluster is running."""
+    return workers is not None or running_address() is not None
+
+
 def _use_token() -> None:
     """Turns token authentication on where a token is at hand; Ray does so for an unnamed address only."""
     named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")

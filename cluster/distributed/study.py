@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from cluster.verbs.inventory import STUDIES
+from trainables.study_files import STUDIES
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 

@@ -4,71 +4,93 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-from analysis.card.facts import IMAGES, MEMBERS, make_card
-from analysis.card.page import render
-from analysis.card.record import Card
+import typer
+
 from cluster.display import say
-from cluster.verbs.inventory import CARD_FILE, REPORTS, open_zoo
-from zoo.storage.store import Store
+from cluster.stores import CARD_FILE, REPORTS, open_zoo
+from cluster.verb import Result, SeedOption, StoreOption, Verb, ZooArgument
+
+if TYPE_CHECKING:
+    from analysis.card.record import Card as ZooCard
+    from zoo.storage.store import Store
 
 CARD_JSON = "card.json"
 
 
-def run_card(
-    zoo_name: str,
-    store_uri: str,
-    *,
-    members: int | None = None,
-    images: int | None = None,
-    seed: int | None = None,
-) -> dict[str, Any]:
-    """The verb ``card``.
+@dataclass(frozen=True, kw_only=True)
+class CardWritten(Result):
+    """A card that was written.
 
-    Args:
-        zoo_name: A zoo of the store, or its URI.
-        store_uri: The store where a name is looked for. The card goes to the store that the zoo is in.
-        members: How many members are sampled for what needs weights.
-        images: How many test images they are applied to, at most.
-        seed: Of the sample.
-
-    Returns:
-        What is printed as JSON, and ``text`` for people.
+    Attributes:
+        zoo: Name of the zoo.
+        card: Where the page is.
+        json: Where the JSON is.
+        seconds: How long it took.
+        sample: How many networks and images it was measured on.
+        uses: What the zoo is good for: purpose, verdict, reason.
+        limits: What its user should know.
     """
-    zoo = open_zoo(zoo_name, store_uri)
-    started = time.monotonic()
-    card = make_card(
-        zoo,
-        members=MEMBERS if members is None else members,
-        images=IMAGES if images is None else images,
-        seed=seed or 0,
-        progress=lambda step: say(f"card {zoo.name}: {step}"),
-    )
-    page, facts = write_card(card, zoo.store)
-    return {
-        "zoo": zoo.name,
-        "card": page,
-        "json": facts,
-        "seconds": round(time.monotonic() - started, 2),
-        "sample": card.to_json()["sample"],
-        "uses": card.to_json()["uses"],
-        "limits": list(card.limits),
-        "text": summary(card, page, facts),
-    }
+
+    zoo: str
+    card: str
+    json: str
+    seconds: float
+    sample: dict[str, Any]
+    uses: list[dict[str, Any]]
+    limits: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        width = max(len(use["purpose"]) for use in self.uses)
+        lines = [f"{use['purpose']:{width}}  {use['verdict']:10}  {use['reason']}" for use in self.uses]
+        limits = [f"- {limit}" for limit in self.limits]
+        return "\n".join([*lines, "", "known limits", *limits, "", f"page  {self.card}", f"JSON  {self.json}"])
 
 
-def write_card(card: Card, store: Store) -> tuple[str, str]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card(Verb):
+    """Write a zoo's data sheet: card.html and card.json beside it in the store."""
+
+    zoo: ZooArgument
+    store: StoreOption = "./store"
+    members: Annotated[int, typer.Option(min=2, help="Networks sampled for what needs weights.")] = 400
+    images: Annotated[int, typer.Option(min=1, help="Test images that they are applied to, at most.")] = 2000
+    seed: SeedOption = None
+
+    def run(self) -> CardWritten:
+        """Measures and writes the card, in the store that the zoo is in."""
+        from analysis.card.facts import make_card
+
+        zoo = open_zoo(self.zoo, self.store)
+        started = time.monotonic()
+        card = make_card(
+            zoo,
+            members=self.members,
+            images=self.images,
+            seed=self.seed or 0,
+            progress=lambda step: say(f"card {zoo.name}: {step}"),
+        )
+        page, facts = write_card(card, zoo.store)
+        told = card.to_json()
+        return CardWritten(
+            zoo=zoo.name,
+            card=page,
+            json=facts,
+            seconds=round(time.monotonic() - started, 2),
+            sample=told["sample"],
+            uses=told["uses"],
+            limits=tuple(card.limits),
+        )
+
+
+def write_card(card: ZooCard, store: Store) -> tuple[str, str]:
     """Stores page and JSON of a card; returns where they are."""
+    from analysis.card.page import render
+
     folder = f"{REPORTS}/card-{card.identity.name}"
     store.put(f"{folder}/{CARD_JSON}", (json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n").encode())
     store.put(f"{folder}/{CARD_FILE}", render(card).encode())
     return store.join(folder, CARD_FILE), store.join(folder, CARD_JSON)
-
-
-def summary(card: Card, page: str, facts: str) -> str:
-    """The verdicts and limits of a card in a few lines."""
-    width = max(len(use.purpose) for use in card.uses)
-    lines = [f"{use.purpose:{width}}  {use.verdict:10}  {use.reason}" for use in card.uses]
-    limits = [f"- {limit}" for limit in card.limits]
-    return "\n".join([*lines, "", "known limits", *limits, "", f"page  {page}", f"JSON  {facts}"])

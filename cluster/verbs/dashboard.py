@@ -3,79 +3,90 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING, Annotated, ClassVar, NoReturn
+
+import typer
 
 from cluster.display import say
-from cluster.distributed.study import StudyFolder
-from cluster.verbs.inventory import STUDIES, existing_store
+from cluster.stores import existing_store
+from cluster.verb import StoreOption, Verb
 from zoo.storage.store import Store
+
+if TYPE_CHECKING:
+    from cluster.distributed.study import StudyFolder
 
 POLL_S = 0.5
 END_S = 5.0
 
 
-def run_dashboard(store_uri: str, study: str | None, *, host: str, port: int) -> None:
-    """The verb ``dashboard``: runs until Ctrl-C or SIGTERM.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dashboard(Verb):
+    """Show a study in optuna-dashboard (on a copy) and its learning curves in TensorBoard."""
 
-    Args:
-        store_uri: The store.
-        study: The study, or the beginning of its name; the newest by default.
-        host: Address to listen on.
-        port: Port of optuna-dashboard; TensorBoard has the next.
+    answers: ClassVar[bool] = False
+    store: StoreOption = "./store"
+    study: Annotated[str | None, typer.Option(help="A study of the store. (default: the newest)")] = None
+    host: Annotated[str, typer.Option(help="Address to listen on; the dashboards ask for no password.")] = "127.0.0.1"
+    port: Annotated[int, typer.Option(min=1, max=65534, help="Port of optuna-dashboard; TensorBoard has the next.")] = (
+        8080
+    )
 
-    Raises:
-        ValueError: There is no such study.
-        RuntimeError: A dashboard has ended by itself, for example because its port is taken.
-    """
-    folder = find_folder(existing_store(store_uri), study)
-    with tempfile.TemporaryDirectory(prefix="zooscale-dashboard-") as scratch:
-        copy = Path(scratch, "journal.log")
-        copy_journal(folder, copy)
-        folder.fetch_logs()
-        commands = {
-            "optuna-dashboard": [
-                str(Path(sys.executable).with_name("optuna-dashboard")), str(copy), "--host", host, "--port", str(port)
-            ],
-            "TensorBoard": [
-                sys.executable, "-m", "tensorboard.main", "--logdir", str(folder.tensorboard), "--host", host,
-                "--port", str(port + 1),
-            ],
-        }  # fmt: skip
-        running: dict[str, subprocess.Popen[str]] = {}
-        before = signal.signal(signal.SIGTERM, _leave)
-        try:
-            for name, command in commands.items():
-                running[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    def run(self) -> NoReturn:
+        """Runs until Ctrl-C or SIGTERM.
+
+        Raises:
+            ValueError: There is no such study.
+            RuntimeError: A dashboard has ended by itself, for example because its port is taken.
+        """
+        folder = find_folder(existing_store(self.store), self.study)
+        with tempfile.TemporaryDirectory(prefix="zooscale-dashboard-") as scratch:
+            copy = Path(scratch, "journal.log")
+            copy_journal(folder, copy)
+            folder.fetch_logs()
+            commands = {
+                "optuna-dashboard": [
+                    str(Path(sys.executable).with_name("optuna-dashboard")), str(copy), "--host", self.host,
+                    "--port", str(self.port),
+                ],
+                "TensorBoard": [
+                    sys.executable, "-m", "tensorboard.main", "--logdir", str(folder.tensorboard), "--host", self.host,
+                    "--port", str(self.port + 1),
+                ],
+            }  # fmt: skip
             say(f"study {folder.name} (a copy: what is changed there does not change the study)")
-            say(f"optuna-dashboard  http://{host}:{port}/")
-            say(f"TensorBoard       http://{host}:{port + 1}/")
+            say(f"optuna-dashboard  http://{self.host}:{self.port}/")
+            say(f"TensorBoard       http://{self.host}:{self.port + 1}/")
             say("Ctrl-C ends both")
-            while True:
-                for name, process in running.items():
-                    if process.poll() is not None:
-                        words = (process.stderr.read() if process.stderr else "").strip().splitlines()
-                        raise RuntimeError(f"{name} has ended: {words[-1] if words else 'without a word'}")
-                time.sleep(POLL_S)
-        finally:
-            for process in running.values():
-                process.terminate()
-            for process in running.values():
-                try:
-                    process.wait(END_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-            signal.signal(signal.SIGTERM, before)
+            _serve(commands)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """Ends this process by way of ``finally``, with the exit code of one that a signal ended."""
-    raise SystemExit(128 + number)
+def _serve(commands: Mapping[str, Sequence[str]]) -> NoReturn:
+    """Runs servers side by side until one of them ends or this process is told to."""
+    running: dict[str, subprocess.Popen[str]] = {}
+    try:
+        for name, command in commands.items():
+            running[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while True:
+            for name, process in running.items():
+                if process.poll() is not None:
+                    words = (process.stderr.read() if process.stderr else "").strip().splitlines()
+                    raise RuntimeError(f"{name} has ended: {words[-1] if words else 'without a word'}")
+            time.sleep(POLL_S)
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def find_folder(store: Store, study: str | None) -> StudyFolder:
@@ -84,6 +95,9 @@ def find_folder(store: Store, study: str | None) -> StudyFolder:
     Raises:
         ValueError: There is none, or several begin so; the message lists those there are.
     """
+    from cluster.distributed.study import StudyFolder
+    from trainables.study_files import STUDIES
+
     folders = [StudyFolder(store, name) for name in store.folders(STUDIES)]
     known = ", ".join(folder.name for folder in folders) or "none: `zooscale search STUDY --zoo ZOO` makes one"
     matches = [folder for folder in folders if folder.name == study]

@@ -3,119 +3,155 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cluster.display import human_bytes, say
-from zoo.data import DATASETS, Dataset, load_dataset
-from zoo.data.examples import SPLITS
-from zoo.storage.staging import find_staged, load_from_store, stage
-from zoo.storage.store import Store
+from cluster.verb import Result, StoreOption, Verb
+
+if TYPE_CHECKING:
+    from zoo.data import Dataset
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where a data set comes from on this machine.
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What a data set holds.
 
     Attributes:
-        data: The images; ``None`` where they are not here.
+        name: Its name.
+        loss: What training minimizes.
+        outputs: Number of outputs that a network has to have.
+        shape: Of one example.
+        examples: Number of each split's examples.
+        bytes: Size in memory.
+        sha256: Content hash.
+    """
+
+    name: str
+    loss: str
+    outputs: int
+    shape: tuple[int, ...]
+    examples: dict[str, int]
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described(Result):
+    """Where a data set is, and what it holds.
+
+    Attributes:
+        dataset: The name that was given.
+        store: URI of the store that was looked into.
         files: Where its files are, or belong.
+        staged: Where in the store it is.
+        staged_now: Whether it was put there now.
+        contents: What it holds; ``None`` where it is not on this machine.
     """
 
-    data: Dataset | None
+    dataset: str
+    store: str
     files: str
+    staged: tuple[str, ...]
+    staged_now: bool
+    contents: Contents | None
+
+    @property
+    def text(self) -> str:
+        found = self.contents
+        if found is None:
+            lines = [f"data set {self.dataset} is not on this machine"]
+        else:
+            counts = " / ".join(f"{count:,}" for count in found.examples.values())
+            shape = "×".join(map(str, found.shape))
+            lines = [
+                f"data set {self.dataset}: {found.outputs} outputs, loss {found.loss}, examples of {shape}, "
+                f"{counts} for {' / '.join(found.examples)}, {human_bytes(found.bytes)}",
+                f"content {found.sha256}",
+            ]
+        lines.append(f"files   {self.files}")
+        lines += [f"staged  {uri}{' (put there now)' if self.staged_now else ''}" for uri in self.staged]
+        if not self.staged:
+            command = f"zooscale data {self.dataset} --stage --store {self.store}"
+            lines.append(f"staged  not in {self.store}; `{command}` puts it there")
+        return "\n".join(lines)
 
 
-def run_data(name: str, store_uri: str, *, staging: bool = False) -> dict[str, Any]:
-    """The verb ``data``.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Data(Verb):
+    """Say what a data set is and where its files are; with --stage, put it into the store."""
 
-    Args:
-        name: A name in ``DATASETS``, or ``module:attribute``.
-        store_uri: The store to look into, and to put it into.
-        staging: Whether to put it there. Without it, nothing is downloaded and nothing written.
+    dataset: Annotated[str, typer.Argument(help="A data set's name, or module:attribute of your own.")]
+    store: StoreOption = "./store"
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Put it into the store, where workers and other machines find it.")
+    ] = False
 
-    Returns:
-        What is printed as JSON, and ``text`` for people.
+    def run(self) -> Described:
+        """Looks for it; without ``stage``, nothing is downloaded and nothing written.
 
-    Raises:
-        ValueError: There is no such data set.
-        FileNotFoundError: It is to be staged, and is neither here nor to be had.
-        ZooError: The store cannot be read or written.
-    """
-    store = Store(store_uri)
-    new = False
-    if staging:
-        data: Dataset | None = load_from_store(store, name)
-        if data is None:
-            say(f"data {name}: loading it here")
-            data = load_dataset(name)
-            _, new = stage(store, name, data)
-        source = _Source(data, _files_of(name))
-    else:
-        source = _find(name, store)
-    staged = [store.join(path) for path in find_staged(store, name)]
-    facts: dict[str, Any] = {
-        "dataset": name,
-        "files": source.files,
-        "staged": staged,
-        "staged_now": new,
-        "here": source.data is not None,
-    }
-    if source.data is None:
-        lines = [f"data set {name} is not on this machine"]
-    else:
-        facts |= _describe(source.data)
-        counts = " / ".join(f"{facts['images'][split]:,}" for split in SPLITS)
-        shape = "×".join(map(str, facts["shape"]))
-        lines = [
-            f"data set {name}: {facts['outputs']} outputs, loss {facts['loss']}, examples of {shape}, {counts} for "
-            f"train / validation / test, {human_bytes(facts['bytes'])}",
-            f"content {facts['sha256']}",
-        ]
-    lines.append(f"files   {source.files}")
-    lines += [f"staged  {uri}{' (put there now)' if new else ''}" for uri in staged]
-    if not staged:
-        lines.append(f"staged  not in {store.uri}; `zooscale data {name} --stage --store {store.uri}` puts it there")
-    return {**facts, "text": "\n".join(lines)}
+        Raises:
+            ValueError: There is no such data set.
+            FileNotFoundError: It is to be staged, and is neither here nor to be had.
+            ZooError: The store cannot be read or written.
+        """
+        from zoo.data import load_dataset
+        from zoo.storage.staging import find_staged, load_from_store, stage
+        from zoo.storage.store import Store
+
+        store, new, files = Store(self.store), False, _files_of(self.dataset)
+        data = load_from_store(store, self.dataset)
+        if data is None and self.stage:
+            say(f"data {self.dataset}: loading it here")
+            data = load_dataset(self.dataset)
+            _, new = stage(store, self.dataset, data)
+        elif data is None:
+            data = _without_download(self.dataset)
+            files += ": not there; training and staging download them" if data is None else ""
+        return Described(
+            dataset=self.dataset,
+            store=store.uri,
+            files=files,
+            staged=tuple(store.join(path) for path in find_staged(store, self.dataset)),
+            staged_now=new,
+            contents=None if data is None else _contents(data),
+        )
 
 
-def _find(name: str, store: Store) -> _Source:
-    """A data set as it is here or in the store, without a download."""
-    files = _files_of(name)
-    data = load_from_store(store, name)
-    if data is None and _is_vision(name):
-        from zoo.data.vision import load_vision
+def _without_download(name: str) -> Dataset | None:
+    """A data set as it is on this machine."""
+    from zoo.data import load_dataset
+    from zoo.data.vision import VISION, load_vision
 
-        try:
-            data = load_vision(name, download=False)
-        except FileNotFoundError:
-            return _Source(None, f"{files}: not there; training and staging download them")
-    return _Source(load_dataset(name) if data is None else data, files)
-
-
-def _is_vision(name: str) -> bool:
-    from zoo.data.vision import VISION
-
-    return name in VISION
+    if name not in VISION:
+        return load_dataset(name)
+    try:
+        return load_vision(name, download=False)
+    except FileNotFoundError:
+        return None
 
 
 def _files_of(name: str) -> str:
     """Where the files of a data set are, or belong."""
-    if _is_vision(name):
-        from zoo.data.vision import ROOT_VARIABLE, data_root
+    from zoo.data import DATASETS
+    from zoo.data.vision import ROOT_VARIABLE, VISION, data_root
 
+    if name in VISION:
         return f"in {data_root()} (torchvision's; {ROOT_VARIABLE} names another folder)"
     return "none: it comes with the program" if name in DATASETS else f"those of {name}"
 
 
-def _describe(data: Dataset) -> dict[str, Any]:
-    """Shape, counts and hash, as JSON values."""
+def _contents(data: Dataset) -> Contents:
+    from zoo.data.examples import SPLITS
+
     parts = {split: getattr(data, split) for split in SPLITS}
-    return {
-        "name": data.name,
-        "loss": data.task.loss,
-        "outputs": data.task.outputs,
-        "shape": list(data.input_shape),
-        "images": {split: len(images) for split, images in parts.items()},
-        "bytes": sum(examples.values.nbytes + examples.targets.nbytes for examples in parts.values()),
-        "sha256": data.sha256,
-    }
+    return Contents(
+        name=data.name,
+        loss=data.task.loss,
+        outputs=data.task.outputs,
+        shape=tuple(data.input_shape),
+        examples={split: len(examples) for split, examples in parts.items()},
+        bytes=sum(examples.values.nbytes + examples.targets.nbytes for examples in parts.values()),
+        sha256=data.sha256,
+    )

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
 
 from cluster.display import human_bytes, human_seconds, say
-from cluster.verbs import generation, reporting, search
-from search_spaces.studies import find_study
-from trainables.study_files import StudyRecord
-from zoo.generation.build import plan_generation
-from zoo.recipes import Recipe
-from zoo.storage.manifest import read_manifest
+from cluster.verb import (
+    MembersOption,
+    Planned,
+    Result,
+    SeedOption,
+    SeedsOption,
+    StoreOption,
+    TrialsOption,
+    WorkersOption,
+)
+from cluster.verbs.generate import Generate, GenerationEstimate, ZooFacts
+from cluster.verbs.unconverted import Search
 from zoo.storage.store import Store
 
 RECIPE, STUDY = "digits-mlp-diverse", "digits-autoencoder"
@@ -24,91 +33,141 @@ TRIAL_S, SNAPSHOT_EPOCH_S, TRIAL_BYTES = 4.0, 2.5e-4, 200_000
 ANALYSIS_S, REPORT_BYTES = 75.0, 6_000_000
 
 
-def run_demo(
-    store_uri: str,
-    *,
-    members: int | None = None,
-    trials: int | None = None,
-    epochs: int | None = None,
-    seeds: int = 1,
-    workers: int | None = None,
-    seed: int | None = None,
-    dry_run: bool = False,
-) -> dict[str, Any]:
-    """The verb ``demo``: generate, search, analyze.
+@dataclass(frozen=True, kw_only=True)
+class Shown(Result):
+    """What the demo has made.
 
-    Args:
-        store_uri: Where everything goes.
-        members: Members of the zoo.
-        trials: Trials of the study.
-        epochs: Epochs of each trial.
-        seeds: Fits of each of the best trials.
-        workers: Processes at the same time.
-        seed: Of the recipe and the study.
-        dry_run: Only say what would run.
-
-    Returns:
-        What is printed as JSON, and ``text`` for people.
+    Attributes:
+        zoo: The zoo.
+        study: What ``search`` returns.
+        report: What ``analyze`` returns.
+        store: Where everything is.
     """
-    store = Store(store_uri)
-    recipe = generation.chosen_recipe(RECIPE, {"members": members, "seed": seed}, [])
-    plan = plan_generation(recipe, store, members)
-    named = {"trials": trials, "epochs": epochs, "seed": seed}
-    if dry_run:
-        ahead = generation.estimate(plan, store, workers)
-        return _estimate(ahead, _search_estimate(ahead, recipe, store, named, seeds, workers))
-    zoo = generation.generate(plan, store, workers=workers)
-    say(f"zoo {zoo.name}: {len(zoo):,} members")
-    found = search.search(search.plan_search(STUDY, zoo.name, store.uri, named), seeds=seeds, workers=workers)
-    say(f"study {found['study_name']}: {found['trials_completed']} trials")
-    record = StudyRecord.open(store, found["study_name"])
-    report = reporting.write_report(zoo, record, store, members=TEST_MEMBERS, reuse=True)
-    return {
-        "zoo": generation.describe(zoo),
-        "study": {key: value for key, value in found.items() if key != "text"},
-        "report": {key: value for key, value in report.items() if key != "text"},
-        "text": f"{report['text']}\nmodels  {found['uri']}/checkpoints\n\n"
-        f"dashboards: zooscale dashboard --store {store.uri} --study {found['study_name']}",
-    }
+
+    zoo: ZooFacts
+    study: dict[str, Any]
+    report: dict[str, Any]
+    store: str
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.report['text']}\nmodels  {self.study['uri']}/checkpoints\n\n"
+            f"dashboards: zooscale dashboard --store {self.store} --study {self.study['study_name']}"
+        )
 
 
-def _estimate(zoo: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """What the demo would do; see :func:`_search_estimate` for what is measured and what is remembered."""
-    test_members = min(TEST_MEMBERS, round(zoo["members"] * TEST_SHARE))
-    report = {"test_members": test_members, "bytes": REPORT_BYTES, "seconds": ANALYSIS_S * test_members / TEST_MEMBERS}
-    parts = {"generate": zoo, "search": found, "analyze": report}
-    seconds, size = (sum(part[key] for part in parts.values()) for key in ("seconds", "bytes"))
-    return {
-        **{name: {key: value for key, value in part.items() if key != "text"} for name, part in parts.items()},
-        "seconds": round(seconds, 1),
-        "bytes": size,
-        "text": f"{zoo['text']}\n{found['text']}\nwould then measure codecs on {test_members} held-out networks: about "
-        f"{human_seconds(report['seconds'])}, unless there is a report already\n"
-        f"altogether about {human_seconds(seconds)} and {human_bytes(size)}",
-    }
+@dataclass(frozen=True, kw_only=True)
+class DemoEstimate(Result):
+    """What the demo would do.
+
+    Attributes:
+        generate: The zoo that would be made.
+        search: The study.
+        analyze: The report, unless there is one already.
+        seconds: How long all of it takes.
+        bytes: How large it is.
+    """
+
+    generate: GenerationEstimate
+    search: dict[str, Any]
+    analyze: dict[str, Any]
+    seconds: float
+    bytes: int
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.generate.text}\n{self.search['text']}\nwould then measure codecs on "
+            f"{self.analyze['test_members']} held-out networks: about {human_seconds(self.analyze['seconds'])}, unless "
+            f"there is a report already\naltogether about {human_seconds(self.seconds)} and {human_bytes(self.bytes)}"
+        )
 
 
-def _search_estimate(
-    zoo: dict[str, Any], recipe: Recipe, store: Store, named: dict[str, int | None], seeds: int, workers: int | None
-) -> dict[str, Any]:
-    """Measured on the zoo where there is one already; else from what the demo has taken before."""
-    if not zoo["missing_members"] and read_manifest(store, zoo["zoo"]) is not None:
-        return search.estimate(search.plan_search(STUDY, zoo["zoo"], store.uri, named), workers, seeds)
-    study = find_study(STUDY)
-    trials, epochs = named["trials"] or study.trials, named["epochs"] or study.epochs
-    processes = min(workers or os.cpu_count() or 1, trials)
-    snapshots = recipe.members * TRAINING_SHARE * sum(epoch > 0 for epoch in recipe.snapshot_epochs)
-    further = search.most_further_fits(trials, seeds)
-    seconds = search.fit_seconds((trials, further), TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs, processes)
-    size = (trials + further) * TRIAL_BYTES
-    again = f" and up to {further} fits with further seeds" if further else ""
-    return {
-        "trials": trials,
-        "further_fits": further,
-        "epochs": epochs,
-        "workers": processes,
-        "bytes": size,
-        "seconds": round(seconds, 1),
-        "text": f"would then run {trials} trials of {epochs} epochs{again} with {processes} workers: about "
-        f"{human_seconds(seconds)}, {human_bytes(size)}",
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demo(Planned):
+    """The whole job on handwritten digits: generate a zoo, search, analyze. What exists is reused."""
+
+    store: StoreOption = "./store"
+    members: MembersOption = None
+    trials: TrialsOption = None
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each autoencoder.")] = None
+    seeds: SeedsOption = 1
+    workers: WorkersOption = None
+    seed: SeedOption = None
+
+    def plan(self) -> DemoEstimate:
+        """Measured on the zoo where there is one already; else search and analysis are those of a demo before."""
+        zoo = self._generate().plan()
+        found = self._search_estimate(zoo)
+        test_members = min(TEST_MEMBERS, round(zoo.members * TEST_SHARE))
+        seconds = ANALYSIS_S * test_members / TEST_MEMBERS
+        return DemoEstimate(
+            generate=zoo,
+            search=found,
+            analyze={"test_members": test_members, "bytes": REPORT_BYTES, "seconds": seconds},
+            seconds=round(zoo.seconds + found["seconds"] + seconds, 1),
+            bytes=zoo.bytes + found["bytes"] + REPORT_BYTES,
+        )
+
+    def run(self) -> Shown:
+        """Generates, searches, analyzes."""
+        from cluster.verbs.reporting import write_report
+        from trainables.study_files import StudyRecord
+        from zoo.storage.zoo import Zoo
+
+        store = Store(self.store)
+        generated = self._generate().run()
+        say(f"zoo {generated.zoo}: {generated.members:,} members")
+        found = dict(self._search(generated.zoo).run().facts)
+        say(f"study {found['study_name']}: {found['trials_completed']} trials")
+        zoo = Zoo.open(generated.uri)
+        record = StudyRecord.open(store, found["study_name"])
+        return Shown(
+            zoo=ZooFacts.of(zoo),
+            study=found,
+            report=write_report(zoo, record, store, members=TEST_MEMBERS, reuse=True),
+            store=store.uri,
+        )
+
+    def _generate(self) -> Generate:
+        return Generate(recipe=RECIPE, store=self.store, members=self.members, workers=self.workers, seed=self.seed)
+
+    def _search(self, zoo: str) -> Search:
+        return Search(
+            study=STUDY,
+            zoo=zoo,
+            store=self.store,
+            trials=self.trials,
+            seeds=self.seeds,
+            workers=self.workers,
+            epochs=self.epochs,
+            seed=self.seed,
+        )
+
+    def _search_estimate(self, zoo: GenerationEstimate) -> dict[str, Any]:
+        from cluster.verbs import search
+        from search_spaces.studies import find_study
+        from zoo.recipes import find_recipe
+        from zoo.storage.manifest import read_manifest
+
+        if not zoo.missing_members and read_manifest(Store(self.store), zoo.zoo) is not None:
+            return dict(self._search(zoo.zoo).plan().facts)
+        study = find_study(STUDY)
+        trials, epochs = self.trials or study.trials, self.epochs or study.epochs
+        processes = min(self.workers or os.cpu_count() or 1, trials)
+        snapshots = zoo.members * TRAINING_SHARE * sum(epoch > 0 for epoch in find_recipe(RECIPE).snapshot_epochs)
+        further = search.most_further_fits(trials, self.seeds)
+        seconds = search.fit_seconds((trials, further), TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs, processes)
+        size = (trials + further) * TRIAL_BYTES
+        again = f" and up to {further} fits with further seeds" if further else ""
+        return {
+            "trials": trials,
+            "further_fits": further,
+            "epochs": epochs,
+            "workers": processes,
+            "bytes": size,
+            "seconds": round(seconds, 1),
+            "text": f"would then run {trials} trials of {epochs} epochs{again} with {processes} workers: about "
+            f"{human_seconds(seconds)}, {human_bytes(size)}",
+        }

@@ -14,7 +14,7 @@ from analysis.report.page import render
 from analysis.rows import chosen_families, measured_trials
 from analysis.tables import TABLES, write_tables
 from cluster.display import human_seconds, live, say
-from cluster.verbs.inventory import REPORT_FILE, REPORTS, existing_store, open_zoo
+from cluster.stores import REPORT_FILE, REPORTS, existing_store, open_zoo
 from trainables.study_files import StudyRecord
 from zoo.config import digest
 from zoo.storage.store import Store

@@ -23,7 +23,7 @@ from cluster.display import human_seconds, live, say
 from cluster.distributed.runtime import quieten, runtime
 from cluster.distributed.study import StudyFolder, finished, load_study, reap, trial_row
 from cluster.settings import changed, parse_assignments
-from cluster.verbs.inventory import existing_store, open_zoo
+from cluster.stores import existing_store, open_zoo
 from search_spaces.studies import Study, find_study
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.study_files import StudyRecord

@@ -140,7 +140,7 @@ def test_unexpected_error_is_one_line_unless_debugging(capsys, monkeypatch, smal
     def broken(*_):
         raise KeyError("surprise")
 
-    monkeypatch.setattr("cluster.verbs.inventory.run_list", broken)
+    monkeypatch.setattr("cluster.verbs.list.existing_store", broken)
     monkeypatch.delenv("ZOOSCALE_DEBUG", raising=False)
     words = fails(capsys, ["list", "--store", small_zoo.store.uri], 1)
     assert "KeyError" in words
@@ -154,7 +154,7 @@ def test_interrupt_has_its_code(capsys, monkeypatch, small_zoo):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cluster.verbs.inventory.run_list", interrupted)
+    monkeypatch.setattr("cluster.verbs.list.existing_store", interrupted)
     assert "continues" in fails(capsys, ["list", "--store", small_zoo.store.uri], 130)
 
 
@@ -165,7 +165,7 @@ def test_interrupt_counts_though_another_error_is_noticed_first(capsys, monkeypa
         raise RuntimeError("a worker has died")
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("cluster.verbs.inventory.run_list", interrupted)
+    monkeypatch.setattr("cluster.verbs.list.existing_store", interrupted)
     assert "continues" in fails(capsys, ["list", "--store", small_zoo.store.uri], 130)
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -256,8 +256,11 @@ def test_list_shows_what_is_damaged_beside_the_rest(capsys, zoo_copy):
         (store / "studies" / name / "study.json").write_text(content)
     (store / "studies" / "running" / "live").mkdir(parents=True)
     result = succeeds(capsys, ["list", "--store", str(store)])
-    assert {zoo["zoo"]: "damaged" in zoo for zoo in result["zoos"]} == {"broken-12345678": True, zoo_copy.name: False}
-    assert [(study["study"], study["complete"], "damaged" in study) for study in result["studies"]] == [
+    assert {zoo["zoo"]: zoo["damaged"] is not None for zoo in result["zoos"]} == {
+        "broken-12345678": True,
+        zoo_copy.name: False,
+    }
+    assert [(study["study"], study["complete"], study["damaged"] is not None) for study in result["studies"]] == [
         ("bad", False, True),
         ("empty", False, True),
         ("good", True, False),

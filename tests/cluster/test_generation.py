@@ -12,12 +12,16 @@ import pytest
 from object_storage import BUCKET, SECRET, Rclone, credentials, needs_rclone
 from ray_environment import environment
 
-from cluster.verbs import generation
-from cluster.verbs.generation import chosen_recipe, estimate, generate
+from cluster import estimates
+from cluster.distributed import generation
+from cluster.distributed.generation import generate
+from cluster.estimates import generation_bytes, member_s, ray_start_s, worth_ray
+from cluster.verbs.generate import Generate, chosen_recipe
 from zoo.config import canonical_json
 from zoo.data import load_dataset
 from zoo.generation.build import generate_zoo, plan_generation
-from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
+from zoo.generation.shard_training import train_shard
+from zoo.recipes import DIGITS_MLP_DIVERSE
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
@@ -92,25 +96,34 @@ def test_epochs_option_cuts_the_snapshots():
     assert given.snapshot_epochs == (0, 3)
 
 
-def test_estimate_counts_what_is_missing(small_recipe, tmp_path):
+def test_estimate_counts_what_is_missing(capsys, small_recipe, tmp_path):
     store = Store(tmp_path)
-    result = estimate(plan_generation(small_recipe, store), store, workers=2)
-    assert (result["missing_members"], result["missing_shards"], result["snapshots"]) == (64, 4, 192)
-    assert result["seconds"] > 0
-    written = generate_zoo(small_recipe, store)
-    size = sum(entry.size_bytes for entry in written.manifest.shards)
-    assert 0.7 < result["bytes"] / size < 1.4
-    again = estimate(plan_generation(small_recipe, store), store)
-    assert (again["missing_members"], again["bytes"], again["seconds"]) == (0, 0, 0.0)
+    plan = plan_generation(small_recipe, store)
+    assert member_s(plan) > 0
+    zoo = generate_zoo(small_recipe, store)
+    size = sum(entry.size_bytes for entry in zoo.manifest.shards)
+    assert 0.7 < generation_bytes(plan) / size < 1.4
+
+
+def test_dry_run_tells_what_is_missing(zoo_copy, small_recipe):
+    given = {field: getattr(small_recipe, field) for field in ("name", "block_members", "shard_members")}
+    settings = (*(f"{field}={value}" for field, value in given.items()), "snapshot_epochs=0,1,2")
+    verb = Generate(recipe="digits-mlp-diverse", store=zoo_copy.store.uri, epochs=2, members=64, settings=settings)
+    complete, longer = verb.plan(), replace(verb, members=96, workers=2).plan()
+    assert (complete.zoo, complete.missing_members, complete.bytes, complete.seconds) == (zoo_copy.name, 0, 0, 0.0)
+    assert (longer.missing_members, longer.missing_shards, longer.snapshots) == (32, 2, 96)
+    assert (longer.ray, longer.workers) == (True, 2)
+    assert replace(verb, members=96).plan().ray is False
 
 
 def test_estimate_of_several_layouts_counts_each(tmp_path):
-    recipe = replace(find_recipe("digits-mlp-mixed"), members=96, epochs=2, snapshot_epochs=(1, 2))
-    store = Store(tmp_path)
-    told = estimate(plan_generation(recipe, store), store, workers=1)
-    zoo = generate_zoo(recipe, store)
-    assert sorted(told["parameters"]) == sorted(zoo.parameter_counts)
-    assert 0.7 < told["bytes"] / sum(entry.size_bytes for entry in zoo.manifest.shards) < 1.4
+    verb = Generate(
+        recipe="digits-mlp-mixed", store=str(tmp_path), members=96, settings=("epochs=2", "snapshot_epochs=1,2")
+    )
+    told = verb.plan()
+    zoo = generate_zoo(verb.generation().recipe, tmp_path)
+    assert sorted(told.parameters) == sorted(zoo.parameter_counts)
+    assert 0.7 < told.bytes / sum(entry.size_bytes for entry in zoo.manifest.shards) < 1.4
 
 
 @pytest.mark.parametrize("changes", [{}, {"subset_size": 50, "training_fractions": (1.0,)}, {"tasks": ("0-1", "3-8")}])
@@ -123,26 +136,103 @@ def test_estimate_of_the_time_is_that_of_training(changes, small_recipe, tmp_pat
         clock[0] += sum(steps)
         return iter(())
 
-    monkeypatch.setattr(generation, "CALIBRATION_IMAGES", 200)
-    monkeypatch.setattr(generation, "train_population", train)
-    monkeypatch.setattr(generation.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(estimates, "CALIBRATION_EXAMPLES", 200)
+    monkeypatch.setattr(estimates, "train_population", train)
+    monkeypatch.setattr(estimates.time, "perf_counter", lambda: clock[0])
     recipe = replace(small_recipe, batch_size=10, members=16, **changes)
     members = [recipe.member(index) for index in range(16)]
     steps = sum(len(minibatches(member, training_examples(member, data), 1)) for member in members)
-    told = estimate(plan_generation(recipe, Store(tmp_path)), Store(tmp_path), workers=1)
-    trained = (told["seconds"] - generation.START_S) / generation.EVALUATION_SHARE
-    assert trained == pytest.approx(steps * recipe.epochs, rel=0.1)
+    told = 16 * member_s(plan_generation(recipe, Store(tmp_path))) / estimates.EVALUATION_SHARE
+    assert told == pytest.approx(steps * recipe.epochs, rel=0.1)
 
 
-def test_nothing_missing_starts_no_ray(small_recipe, zoo_copy, monkeypatch):
-    def refuse(*_, **__):
+@pytest.fixture
+def no_cluster(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+
+
+@pytest.fixture
+def no_ray(no_cluster, monkeypatch):
+    """Training on Ray is refused; returns the shards that were to go there."""
+    refused = []
+
+    def refuse(plan, *_):
+        refused.extend(plan.missing)
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr("cluster.verbs.generation.runtime", refuse)
+    monkeypatch.setattr(generation, "_train_on_ray", refuse)
+    return refused
+
+
+def test_small_work_is_done_in_this_process(small_recipe, zoo_copy, no_ray, tmp_path):
     zoo = generate(plan_generation(small_recipe, zoo_copy.store), zoo_copy.store)
-    assert zoo.content_sha256 == zoo_copy.content_sha256
+    assert zoo.content_sha256 == zoo_copy.content_sha256, "nothing was missing"
+    longer = replace(small_recipe, members=96)
+    zoo = generate(plan_generation(longer, zoo_copy.store), zoo_copy.store)
+    assert zoo.content_sha256 == generate_zoo(longer, tmp_path / "serial").content_sha256
+    assert verify(zoo) == []
+
+
+def test_number_of_workers_means_ray(small_recipe, tmp_path, no_ray):
+    store = Store(tmp_path)
     with pytest.raises(AssertionError, match="Ray was started"):
-        generate(plan_generation(replace(small_recipe, members=80), zoo_copy.store), zoo_copy.store)
+        generate(plan_generation(small_recipe, store), store, workers=1)
+    assert len(no_ray) == 4
+
+
+def test_what_turns_out_to_be_long_is_handed_over(small_recipe, tmp_path, no_ray, monkeypatch):
+    asked = iter([False, False, True])
+    monkeypatch.setattr(generation, "worth_ray", lambda *_: next(asked))
+    store = Store(tmp_path)
+    plan = plan_generation(small_recipe, store)
+    with pytest.raises(AssertionError, match="Ray was started"):
+        generate(plan, store)
+    assert tuple(no_ray) == plan.missing[2:], "the first two are in the store"
+    assert plan_generation(small_recipe, store).missing == plan.missing[2:]
+
+
+def test_interrupted_here_keeps_finished_shards(small_recipe, tmp_path, no_ray, monkeypatch):
+    def interrupted(recipe, data, shard):
+        if shard.first >= 32:
+            raise KeyboardInterrupt
+        return train_shard(recipe, data, shard)
+
+    store = Store(tmp_path)
+    plan = plan_generation(small_recipe, store)
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "train_shard", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            generate(plan, store)
+    assert plan_generation(small_recipe, store).missing == plan.missing[2:]
+    assert len(generate(plan_generation(small_recipe, store), store)) == 64
+
+
+@pytest.mark.parametrize(
+    ("remaining_s", "cpus", "start_s", "worth"),
+    [
+        (0.5, 2, 20.0, False),
+        (39.0, 2, 20.0, False),
+        (41.0, 2, 20.0, True),
+        (21.0, 64, 20.0, True),
+        (1e6, 1, 20.0, False),
+    ],
+)
+def test_ray_is_worth_its_start_where_it_ends_sooner(remaining_s, cpus, start_s, worth):
+    assert worth_ray(remaining_s, cpus, start_s) is worth
+
+
+def test_the_start_of_ray_is_remembered(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert ray_start_s() == estimates.FIRST_RAY_START_S
+    estimates.remember_ray_start(8.0)
+    assert ray_start_s() == 8.0
+    estimates.remember_ray_start(12.0)
+    assert ray_start_s() == 10.0
+    (cache,) = (tmp_path / "zooscale").iterdir()
+    cache.write_text("[]")
+    assert ray_start_s() == estimates.FIRST_RAY_START_S
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    estimates.remember_ray_start(8.0)  # a file stands where the folder should be
 
 
 @pytest.mark.slow
@@ -173,7 +263,12 @@ def test_command_on_object_storage_that_is_away_for_a_moment(serial, tmp_path):
     shards = server.folder / BUCKET / "deep" / "store" / "zoos" / serial.name / "shards"
     environ = {**environment(tmp_path), **credentials(server.url)}
     driver = subprocess.Popen(
-        command(uri, "--json"), env=environ, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(uri, "--workers", "2", "--json"),
+        env=environ,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         deadline = time.monotonic() + PATIENCE_S
@@ -211,7 +306,7 @@ def test_object_storage_that_stays_away_is_one_clear_error(tmp_path):
     shards = server.folder / BUCKET / "store" / "zoos"
     environ = {**environment(tmp_path), **credentials(server.url), "ZOOSCALE_PATIENCE_S": "2"}
     driver = subprocess.Popen(
-        command(f"s3://{BUCKET}/store"), env=environ, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        command(f"s3://{BUCKET}/store", "--workers", "2"), env=environ, cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     try:
         deadline = time.monotonic() + PATIENCE_S
@@ -244,12 +339,13 @@ def test_one_worker_makes_the_same_zoo(serial, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_driver_continues(how, serial, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["here", "on Ray"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stopped_driver_continues(how, options, serial, tmp_path):
     store = tmp_path / "store"
     shards = store / "zoos" / serial.name / "shards"
     driver = subprocess.Popen(
-        command(store), env=environment(tmp_path), cwd=tmp_path,
+        command(store, *options), env=environment(tmp_path), cwd=tmp_path,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     try:
@@ -263,8 +359,8 @@ def test_stopped_driver_continues(how, serial, tmp_path):
     finally:
         if driver.poll() is None:
             os.killpg(driver.pid, signal.SIGKILL)
-    assert driver.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), words
-    if how == signal.SIGINT:
+    assert driver.returncode == (-how if how == signal.SIGKILL else 128 + how), words
+    if how != signal.SIGKILL:
         assert words.splitlines()[-1] == "zooscale: stopped; the same command continues where it was"
         assert "Traceback" not in words
     with pytest.raises(ZooError, match="unfinished"):

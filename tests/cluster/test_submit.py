@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.verbs.generation import chosen_recipe
+from cluster.verbs.generate import chosen_recipe
 from zoo.generation.build import generate_zoo
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo

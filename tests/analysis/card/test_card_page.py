@@ -16,7 +16,7 @@ from analysis.card.facts import make_card
 from analysis.card.page import render
 from analysis.card.usage import citation, duckdb_snippet, pandas_snippet, python_snippet, regenerate_snippet
 from cluster.cli import run
-from cluster.verbs.card import run_card
+from cluster.verbs.card import Card
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -188,5 +188,5 @@ def test_a_damaged_shard_is_named(zoo_copy):
     path = next(path for path in zoo_copy.store.list("") if path.endswith(".parquet"))
     zoo_copy.store.delete(path)
     with pytest.raises(Exception, match="is missing"):
-        run_card(zoo_copy.name, zoo_copy.store.uri, members=4, images=10)
+        Card(zoo=zoo_copy.name, store=zoo_copy.store.uri, members=4, images=10).run()
     assert not zoo_copy.store.exists("reports")

@@ -9,7 +9,7 @@ from example_analysis import make_analysis
 
 from analysis.report.page import render
 from analysis.report.reproduce import commands
-from cluster.verbs.generation import chosen_recipe
+from cluster.verbs.generate import chosen_recipe
 from cluster.verbs.search import plan_search
 from zoo.config import from_json, to_json
 from zoo.recipes import DIGITS_MLP_DIVERSE, Recipe

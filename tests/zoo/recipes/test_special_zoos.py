@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cluster.verbs.generation import describe, run_generate
+from cluster.verbs.generate import Generate, ZooFacts
 from zoo.architecture import mlp
 from zoo.data import load_dataset
 from zoo.data.class_tasks import select
@@ -260,10 +260,9 @@ def test_any_reader_sees_tasks_and_subsets(task_zoo, memoriser_zoo):
 
 
 def test_the_verb_describes_a_zoo_of_several_layouts(mixed_zoo, task_zoo):
-    assert describe(mixed_zoo)["parameters"] == list(mixed_zoo.parameter_counts)
-    assert describe(task_zoo)["parameters"] == 538
-    named = {"members": 92}
-    told = run_generate("test_special_zoos:MIXED", mixed_zoo.store.uri, named=named)
-    assert "nothing was missing" in told["text"]
+    assert ZooFacts.of(mixed_zoo).parameters == mixed_zoo.parameter_counts
+    assert ZooFacts.of(task_zoo).parameters == (538,)
+    told = Generate(recipe="test_special_zoos:MIXED", store=mixed_zoo.store.uri, members=92).run()
+    assert "nothing was missing" in told.text
     low, high = min(mixed_zoo.parameter_counts), max(mixed_zoo.parameter_counts)
-    assert f"snapshots of {low:,} to {high:,} (in {len(mixed_zoo.layouts)} layouts) parameters" in told["text"]
+    assert f"snapshots of {low:,} to {high:,} (in {len(mixed_zoo.layouts)} layouts) parameters" in told.text

@@ -139,9 +139,9 @@ def data_verb(capsys, *arguments):
 
 def test_verb_describes_and_stages(capsys, store, digits):
     before = data_verb(capsys, "digits", "--store", store.uri)
-    assert before["shape"] == [1, 8, 8]
-    assert before["images"] == {"train": 997, "validation": 300, "test": 500}
-    assert before["sha256"] == digits.sha256
+    assert before["contents"]["shape"] == [1, 8, 8]
+    assert before["contents"]["examples"] == {"train": 997, "validation": 300, "test": 500}
+    assert before["contents"]["sha256"] == digits.sha256
     assert (before["staged"], before["staged_now"]) == ([], False)
     assert not Path(store.uri).exists(), "without --stage nothing is written"
     after = data_verb(capsys, "digits", "--stage", "--store", store.uri)
@@ -157,9 +157,8 @@ def test_verb_describes_and_stages(capsys, store, digits):
 def test_verb_says_where_missing_files_belong_and_downloads_nothing(capsys, store, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOOSCALE_DATA", str(tmp_path / "images"))
     found = data_verb(capsys, "mnist", "--store", store.uri)
-    assert found["here"] is False
+    assert found["contents"] is None
     assert str(tmp_path / "images") in found["files"]
-    assert "sha256" not in found
     assert not (tmp_path / "images").exists()
 
 

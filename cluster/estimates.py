@@ -1,0 +1,125 @@
+"""How long work takes on this machine: measured here and now, or measured once and remembered in the user's cache."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from zoo.data.examples import Dataset
+from zoo.generation.build import GenerationPlan
+from zoo.generation.shard_training import one_thread
+from zoo.recipes import Recipe
+from zoo.storage.shards import ShardRange
+from zoo.training.backend import choose_backend
+from zoo.training.train import train_population
+
+# Until Ray was started on this machine for the first time.
+FIRST_RAY_START_S = 20.0
+# Compressed weights take 0.85 of their size, and the other columns about 130 bytes a row.
+WEIGHTS_SHARE, ROW_BYTES = 0.85, 130
+# What evaluation adds to training.
+EVALUATION_SHARE = 1.15
+# Training is tried on so many examples; those are divided among so many shards where layouts differ.
+CALIBRATION_EXAMPLES, CALIBRATION_SHARDS = 6400, 4
+
+
+def worth_ray(remaining_s: float, cpus: int, start_s: float) -> bool:
+    """Whether work ends sooner on a Ray that has to be started for it than in this process.
+
+    Args:
+        remaining_s: What the work takes on one core.
+        cpus: How many cores it can be divided among.
+        start_s: What starting and ending Ray takes, see :func:`ray_start_s`.
+    """
+    return start_s + remaining_s / cpus < remaining_s
+
+
+def on_ray_s(tasks: int, each_s: float, workers: int) -> float:
+    """What so many tasks take with a Ray that is started for them, if each takes ``each_s`` on one core."""
+    return ray_start_s() + each_s * math.ceil(tasks / workers)
+
+
+def ray_start_s() -> float:
+    """What starting Ray with its workers, and ending it, takes on this machine, as it was measured before."""
+    return _remembered().get(_machine(), FIRST_RAY_START_S)
+
+
+def remember_ray_start(seconds: float) -> None:
+    """Notes what starting and ending Ray took now; half of what is remembered then comes from it.
+
+    A cache that cannot be written is none.
+    """
+    known = _remembered()
+    known[_machine()] = round((known.get(_machine(), seconds) + seconds) / 2, 2)
+    with contextlib.suppress(OSError):
+        _cache().parent.mkdir(parents=True, exist_ok=True)
+        partial = _cache().with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(known))
+        partial.replace(_cache())
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zooscale" / "ray-start-seconds.json"
+
+
+def _machine() -> str:
+    """Machines may share a home folder."""
+    return f"{platform.node()} {os.cpu_count()}"
+
+
+def _remembered() -> dict[str, float]:
+    try:
+        return {str(machine): float(seconds) for machine, seconds in json.loads(_cache().read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def count_members(shards: Sequence[ShardRange]) -> int:
+    """How many members some shards hold."""
+    return sum(shard.end - shard.first for shard in shards)
+
+
+def generation_bytes(plan: GenerationPlan) -> int:
+    """About how large the missing shards of a zoo will be."""
+    size = 0.0
+    for shard in plan.missing:
+        parameters = plan.recipe.member_architecture(shard.first, plan.data).parameters
+        rows = (shard.end - shard.first) * len(plan.recipe.snapshot_epochs)
+        size += rows * (parameters * 4 * WEIGHTS_SHARE + ROW_BYTES)
+    return int(size)
+
+
+def member_s(plan: GenerationPlan) -> float:
+    """What training and measuring a missing member takes on one core, from an epoch on a few examples here and now."""
+    recipe, data = plan.recipe, plan.data
+    layouts = {recipe.member_architecture(shard.first, data).layout for shard in plan.missing}
+    tried = min(CALIBRATION_SHARDS, len(layouts))
+    some = plan.missing[:: math.ceil(len(plan.missing) / tried)]
+    return EVALUATION_SHARE * recipe.epochs * _epoch_s(recipe, data, some)
+
+
+def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[ShardRange]) -> float:
+    """What an epoch of a member takes on one core: a mean over the members of some shards."""
+    choose_backend(recipe.member_architecture(0, data), torch.device("cpu"))  # compiles where that was never done here
+    examples, share = data.train, 1.0
+    if not recipe.subset_size:  # a member with a subset sees no more examples than those, wherever they lie
+        examples = data.train.first(CALIBRATION_EXAMPLES // len(shards))
+        share = len(examples) / len(data.train)
+    seconds = 0.0
+    with one_thread():  # as in a worker
+        for shard in shards:
+            architecture = recipe.member_architecture(shard.first, data)
+            members = [recipe.member(index) for index in range(shard.first, shard.end)]
+            started = time.perf_counter()
+            for _ in train_population(architecture, members, examples, epochs=1, snapshot_epochs=(1,)):
+                pass
+            seconds += time.perf_counter() - started
+    return seconds / count_members(shards) / share

@@ -1,0 +1,226 @@
+"""``generate``: a zoo by its recipe, of which only what is missing is trained."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.display import human_bytes, human_seconds
+from cluster.verb import (
+    EpochsOption,
+    MembersOption,
+    Planned,
+    Result,
+    SeedOption,
+    SettingsOption,
+    StoreOption,
+    WorkersOption,
+)
+from zoo.storage.store import Store
+
+if TYPE_CHECKING:
+    from zoo.generation.build import GenerationPlan
+    from zoo.recipes import Recipe
+    from zoo.storage.shards import ShardRange
+    from zoo.storage.zoo import Zoo
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooFacts:
+    """What identifies a zoo.
+
+    Attributes:
+        zoo: Its name.
+        uri: Where it lies.
+        digest: Identity of its recipe.
+        content_sha256: Hash of its ids, specs and weights.
+        members: Its networks.
+        snapshots: Its rows.
+        parameters: Of each layout.
+    """
+
+    zoo: str
+    uri: str
+    digest: str
+    content_sha256: str
+    members: int
+    snapshots: int
+    parameters: tuple[int, ...]
+
+    @classmethod
+    def of(cls, zoo: Zoo) -> ZooFacts:
+        """The facts of a zoo that is there."""
+        members = zoo.recipe.members
+        return cls(
+            zoo=zoo.name,
+            uri=zoo.uri,
+            digest=zoo.digest,
+            content_sha256=zoo.content_sha256,
+            members=members,
+            snapshots=members * len(zoo.recipe.snapshot_epochs),
+            parameters=tuple(zoo.parameter_counts),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated(ZooFacts, Result):
+    """A zoo, and what was done for it.
+
+    Attributes:
+        trained_members: Members trained now.
+        seconds: How long it took.
+    """
+
+    trained_members: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        low, high = min(self.parameters), max(self.parameters)
+        several = f" to {high:,} (in {len(self.parameters)} layouts)" if len(self.parameters) > 1 else ""
+        trained = f"{self.trained_members:,} members trained in {human_seconds(self.seconds)}"
+        return (
+            f"zoo {self.zoo}: {self.members:,} members, {self.snapshots:,} snapshots of {low:,}{several} parameters; "
+            f"{trained if self.trained_members else 'nothing was missing'}\n{self.uri}\ncontent {self.content_sha256}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationEstimate(Result):
+    """What ``generate`` would do.
+
+    Attributes:
+        zoo: Name of the zoo.
+        uri: Where it lies, or will.
+        members: How many it will have.
+        missing_members: How many would be trained.
+        missing_shards: In how many shards.
+        snapshots: How many rows would be written.
+        parameters: Of each layout.
+        bytes: About how much would be written.
+        seconds: About how long it takes.
+        ray: Whether on Ray; else in this process.
+        workers: How many processes.
+        recipe: What was chosen.
+        shards: What would be trained.
+    """
+
+    zoo: str
+    uri: str
+    members: int
+    missing_members: int
+    missing_shards: int
+    snapshots: int
+    parameters: tuple[int, ...]
+    bytes: int
+    seconds: float
+    ray: bool
+    workers: int
+    recipe: dict[str, Any]
+    shards: tuple[ShardRange, ...]
+
+    @property
+    def text(self) -> str:
+        if not self.missing_members:
+            return f"zoo {self.zoo} is complete; nothing would be trained"
+        place = f"with {self.workers} workers on Ray" if self.ray else "in this process"
+        return (
+            f"would train {self.missing_members:,} of {self.members:,} members ({self.missing_shards} shards) of "
+            f"{self.zoo} {place}: about {human_bytes(self.bytes)} in {self.uri}, about "
+            f"{human_seconds(self.seconds)}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generate(Planned):
+    """Train a zoo of networks into the store. Only what is missing is trained."""
+
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or module:attribute of your own.")]
+    store: StoreOption = "./store"
+    members: MembersOption = None
+    workers: WorkersOption = None
+    dataset: Annotated[str | None, typer.Option(help="A data set's name, or module:attribute.")] = None
+    epochs: EpochsOption = None
+    seed: SeedOption = None
+    settings: SettingsOption = ()
+
+    def plan(self) -> GenerationEstimate:
+        """Trains a few steps here and now to tell how long it takes."""
+        from cluster.distributed.runtime import ray_is_asked_for
+        from cluster.estimates import count_members, generation_bytes, member_s, on_ray_s, ray_start_s, worth_ray
+
+        plan = self.generation()
+        missing = count_members(plan.missing)
+        ray, workers, seconds = False, 1, 0.0
+        if missing:
+            seconds = member_s(plan) * missing
+            cpus = min(self.workers or os.cpu_count() or 1, len(plan.missing))
+            if ray_is_asked_for(self.workers) or worth_ray(seconds, cpus, ray_start_s()):
+                ray, workers, seconds = True, cpus, on_ray_s(len(plan.missing), seconds / len(plan.missing), cpus)
+        of_shard = [plan.recipe.member_architecture(shard.first, plan.data) for shard in plan.missing or plan.shards]
+        counts = {architecture.layout: architecture.parameters for architecture in of_shard}
+        return GenerationEstimate(
+            zoo=plan.name,
+            uri=Store(self.store).join("zoos", plan.name),
+            members=plan.recipe.members,
+            missing_members=missing,
+            missing_shards=len(plan.missing),
+            snapshots=missing * len(plan.recipe.snapshot_epochs),
+            parameters=tuple(counts.values()),
+            bytes=generation_bytes(plan),
+            seconds=round(seconds, 3),
+            ray=ray,
+            workers=workers,
+            recipe={**plan.recipe.identity(), "members": plan.recipe.members},
+            shards=plan.missing,
+        )
+
+    def run(self) -> Generated:
+        """Trains what is missing and commits the zoo."""
+        from cluster.distributed.generation import generate
+        from cluster.estimates import count_members
+
+        plan = self.generation()
+        started = time.monotonic()
+        zoo = generate(plan, Store(self.store), workers=self.workers)
+        return Generated(
+            **vars(ZooFacts.of(zoo)),
+            trained_members=count_members(plan.missing),
+            seconds=round(time.monotonic() - started, 2),
+        )
+
+    def generation(self) -> GenerationPlan:
+        """What there is and what is missing."""
+        from zoo.generation.build import plan_generation
+
+        named = {"members": self.members, "dataset": self.dataset, "epochs": self.epochs, "seed": self.seed}
+        return plan_generation(chosen_recipe(self.recipe, named, self.settings), Store(self.store), self.members)
+
+
+def chosen_recipe(name: str, named: Mapping[str, Any], settings: Sequence[str]) -> Recipe:
+    """A recipe with the user's changes.
+
+    Args:
+        name: A name in ``RECIPES`` or ``module:attribute``.
+        named: Fields with an option of their own; ``None`` changes nothing. Another number of epochs also cuts the
+            snapshots that lie beyond it and ends with one.
+        settings: ``field=value`` for any field.
+
+    Raises:
+        ValueError: Unknown recipe or field, or a value that is not allowed.
+    """
+    from cluster.settings import changed, parse_assignments
+    from zoo.recipes import Recipe, find_recipe
+
+    recipe = find_recipe(name)
+    (values,) = parse_assignments(settings, Recipe)
+    epochs = values.get("epochs", named.get("epochs"))
+    if epochs is not None and "snapshot_epochs" not in values:
+        kept = (epoch for epoch in recipe.snapshot_epochs if epoch < epochs)
+        values["snapshot_epochs"] = (*kept, epochs)
+    return changed(recipe, named, values)

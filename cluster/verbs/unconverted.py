@@ -1,0 +1,113 @@
+"""``search`` and ``analyze`` with their options, until their own files declare them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from cluster.verb import (
+    EpochsOption,
+    Planned,
+    Result,
+    SeedOption,
+    SeedsOption,
+    SettingsOption,
+    StoreOption,
+    TrialsOption,
+    WorkersOption,
+    ZooOption,
+)
+
+
+@dataclass(frozen=True)
+class Told(Result):
+    """A result without a record of its own: JSON values, and ``text`` among them."""
+
+    facts: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the text."""
+        return {key: value for key, value in self.facts.items() if key != "text"}
+
+    @property
+    def text(self) -> str:
+        return str(self.facts["text"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search(Planned):
+    """Search for the autoencoder that compresses a zoo best. Finished trials are kept."""
+
+    study: Annotated[str, typer.Argument(help="A study's name, or module:attribute of your own.")]
+    zoo: ZooOption
+    store: StoreOption = "./store"
+    trials: TrialsOption = None
+    seeds: SeedsOption = 1
+    workers: WorkersOption = None
+    epochs: EpochsOption = None
+    seed: SeedOption = None
+    settings: SettingsOption = ()
+
+    def plan(self) -> Told:
+        """Measures a fit on a few members."""
+        return self._told(dry_run=True)
+
+    def run(self) -> Told:
+        """Runs the trials that the study lacks."""
+        return self._told(dry_run=False)
+
+    def _told(self, *, dry_run: bool) -> Told:
+        from cluster.verbs.search import run_search
+
+        return Told(
+            run_search(
+                self.study,
+                self.zoo,
+                self.store,
+                named={"trials": self.trials, "epochs": self.epochs, "seed": self.seed},
+                settings=self.settings,
+                seeds=self.seeds,
+                workers=self.workers,
+                dry_run=dry_run,
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Analyze(Planned):
+    """Measure codecs and autoencoders on held-out networks and images; write report.html."""
+
+    zoo: ZooOption
+    study: Annotated[
+        str | None, typer.Option(help="A study of the store whose best autoencoders are measured too.")
+    ] = None
+    store: StoreOption = "./store"
+    members: Annotated[int | None, typer.Option(min=1, help="How many test networks. (default: 300)")] = None
+    codecs: Annotated[str | None, typer.Option(help="Names of codecs, with commas. (default: all)")] = None
+    seed: SeedOption = None
+
+    def plan(self) -> Told:
+        """Counts what would be measured."""
+        return self._told(dry_run=True)
+
+    def run(self) -> Told:
+        """Measures and writes the report."""
+        return self._told(dry_run=False)
+
+    def _told(self, *, dry_run: bool) -> Told:
+        from cluster.verbs.reporting import run_analyze
+
+        return Told(
+            run_analyze(
+                self.zoo,
+                self.study,
+                self.store,
+                members=self.members,
+                codecs=self.codecs,
+                seed=self.seed,
+                dry_run=dry_run,
+            )
+        )
