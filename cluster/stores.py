@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zoo.storage.store import Store
-
 if TYPE_CHECKING:
+    from zoo.storage.store import Store
     from zoo.storage.zoo import Zoo
 
 REPORTS, REPORT_FILE, CARD_FILE = "reports", "report.html", "card.html"
@@ -18,6 +17,8 @@ def existing_store(uri: str) -> Store:
     Raises:
         ValueError: A local folder that does not exist.
     """
+    from zoo.storage.store import Store
+
     store = Store(uri)
     if store.is_local and not store.exists(""):
         raise ValueError(

@@ -8,7 +8,7 @@ works for long, ``plan``; and the record that each of them returns. The command 
     class Count(Verb):
         \"\"\"Count the zoos of a store.\"\"\"
 
-        store: StoreOption = "./store"
+        store: options.Store = "./store"
 
         def run(self) -> Counted:
             from zoo.storage.manifest import list_zoos
@@ -28,36 +28,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
-import typer
-
+from cluster import options
 from cluster.display import show
 from zoo.config import to_json
 
 FAILED = 1
-
-StoreOption = Annotated[
-    str, typer.Option("--store", help="Where zoos, studies and reports are: a directory, s3://… or any fsspec URI.")
-]
-ZooArgument = Annotated[str, typer.Argument(help="A zoo of the store (a unique beginning will do) or its URI.")]
-ZooOption = Annotated[str, typer.Option("--zoo", help="A zoo of the store (a unique beginning will do) or its URI.")]
-MembersOption = Annotated[int | None, typer.Option(min=1, help="How many networks.")]
-EpochsOption = Annotated[int | None, typer.Option(min=1, help="Passes over the training data.")]
-TrialsOption = Annotated[int | None, typer.Option(min=1, help="How many autoencoders to try.")]
-SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")]
-SeedsOption = Annotated[
-    int, typer.Option(min=1, help="Fits of each of the best autoencoders, with other seeds; 3 for honest intervals.")
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Processes that work at the same time. (default: as many as CPUs)")
-]
-SettingsOption = Annotated[
-    tuple[str, ...],
-    typer.Option("--set", metavar="FIELD=VALUE", help="Set any other field; repeatable. An unknown one lists all."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would run, its size and how long it takes; write nothing.")
-]
 
 
 class Result(ABC):
@@ -107,12 +82,12 @@ def command(verb: type[Verb]) -> Callable[..., int]:
     annotations = {field.name: hints[field.name] for field in dataclasses.fields(verb)}  # type: ignore[arg-type]
     defaults = {field.name: field.default for field in dataclasses.fields(verb)}  # type: ignore[arg-type]
     if issubclass(verb, Planned):
-        annotations["dry_run"], defaults["dry_run"] = DryRunOption, False
+        annotations["dry_run"], defaults["dry_run"] = options.DryRun, False
     if verb.answers:
-        annotations["as_json"], defaults["as_json"] = JsonOption, False
+        annotations["as_json"], defaults["as_json"] = options.Json, False
 
-    def call(*, dry_run: bool = False, as_json: bool = False, **options: Any) -> int:
-        chosen = verb(**{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})
+    def call(*, dry_run: bool = False, as_json: bool = False, **given: Any) -> int:
+        chosen = verb(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
         if dry_run and isinstance(chosen, Planned):
             result, asked = chosen.plan(), {"options": to_json(chosen)}
         else:

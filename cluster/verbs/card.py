@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cluster import options
 from cluster.display import say
 from cluster.stores import CARD_FILE, REPORTS, open_zoo
-from cluster.verb import Result, SeedOption, StoreOption, Verb, ZooArgument
+from cluster.verb import Result, Verb
 
 if TYPE_CHECKING:
     from analysis.card.record import Card as ZooCard
@@ -22,17 +23,7 @@ CARD_JSON = "card.json"
 
 @dataclass(frozen=True, kw_only=True)
 class CardWritten(Result):
-    """A card that was written.
-
-    Attributes:
-        zoo: Name of the zoo.
-        card: Where the page is.
-        json: Where the JSON is.
-        seconds: How long it took.
-        sample: How many networks and images it was measured on.
-        uses: What the zoo is good for: purpose, verdict, reason.
-        limits: What its user should know.
-    """
+    """Where a card is, page and JSON, and what it says."""
 
     zoo: str
     card: str
@@ -54,11 +45,11 @@ class CardWritten(Result):
 class Card(Verb):
     """Write a zoo's data sheet: card.html and card.json beside it in the store."""
 
-    zoo: ZooArgument
-    store: StoreOption = "./store"
+    zoo: options.Zoo
+    store: options.Store = "./store"
     members: Annotated[int, typer.Option(min=2, help="Networks sampled for what needs weights.")] = 400
     images: Annotated[int, typer.Option(min=1, help="Test images that they are applied to, at most.")] = 2000
-    seed: SeedOption = None
+    seed: options.Seed = None
 
     def run(self) -> CardWritten:
         """Measures and writes the card, in the store that the zoo is in."""

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NoReturn
 
 import typer
 
+from cluster import options
 from cluster.display import say
 from cluster.stores import existing_store
-from cluster.verb import StoreOption, Verb
-from zoo.storage.store import Store
+from cluster.verb import Verb
 
 if TYPE_CHECKING:
     from cluster.distributed.study import StudyFolder
+    from zoo.storage.store import Store
 
 POLL_S = 0.5
 END_S = 5.0
@@ -31,7 +32,7 @@ class Dashboard(Verb):
     """Show a study in optuna-dashboard (on a copy) and its learning curves in TensorBoard."""
 
     answers: ClassVar[bool] = False
-    store: StoreOption = "./store"
+    store: options.Store = "./store"
     study: Annotated[str | None, typer.Option(help="A study of the store. (default: the newest)")] = None
     host: Annotated[str, typer.Option(help="Address to listen on; the dashboards ask for no password.")] = "127.0.0.1"
     port: Annotated[int, typer.Option(min=1, max=65534, help="Port of optuna-dashboard; TensorBoard has the next.")] = (

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cluster import options
 from cluster.display import human_bytes, say
-from cluster.verb import Result, StoreOption, Verb
+from cluster.verb import Result, Verb
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
@@ -16,17 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What a data set holds.
-
-    Attributes:
-        name: Its name.
-        loss: What training minimizes.
-        outputs: Number of outputs that a network has to have.
-        shape: Of one example.
-        examples: Number of each split's examples.
-        bytes: Size in memory.
-        sha256: Content hash.
-    """
+    """What a data set holds: ``shape`` is that of an example, ``examples`` their number in each split."""
 
     name: str
     loss: str
@@ -39,16 +30,7 @@ class Contents:
 
 @dataclass(frozen=True, kw_only=True)
 class Described(Result):
-    """Where a data set is, and what it holds.
-
-    Attributes:
-        dataset: The name that was given.
-        store: URI of the store that was looked into.
-        files: Where its files are, or belong.
-        staged: Where in the store it is.
-        staged_now: Whether it was put there now.
-        contents: What it holds; ``None`` where it is not on this machine.
-    """
+    """Where a data set is, in files and in the store, and what it holds where it is on this machine."""
 
     dataset: str
     store: str
@@ -83,7 +65,7 @@ class Data(Verb):
     """Say what a data set is and where its files are; with --stage, put it into the store."""
 
     dataset: Annotated[str, typer.Argument(help="A data set's name, or module:attribute of your own.")]
-    store: StoreOption = "./store"
+    store: options.Store = "./store"
     stage: Annotated[
         bool, typer.Option("--stage", help="Put it into the store, where workers and other machines find it.")
     ] = False

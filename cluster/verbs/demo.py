@@ -8,20 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from cluster import options
 from cluster.display import human_bytes, human_seconds, say
-from cluster.verb import (
-    MembersOption,
-    Planned,
-    Result,
-    SeedOption,
-    SeedsOption,
-    StoreOption,
-    TrialsOption,
-    WorkersOption,
-)
+from cluster.verb import Planned, Result
 from cluster.verbs.generate import Generate, GenerationEstimate, ZooFacts
 from cluster.verbs.unconverted import Search
-from zoo.storage.store import Store
 
 RECIPE, STUDY = "digits-mlp-diverse", "digits-autoencoder"
 # Test networks that are measured.
@@ -35,14 +26,7 @@ ANALYSIS_S, REPORT_BYTES = 75.0, 6_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Shown(Result):
-    """What the demo has made.
-
-    Attributes:
-        zoo: The zoo.
-        study: What ``search`` returns.
-        report: What ``analyze`` returns.
-        store: Where everything is.
-    """
+    """What the demo has made: zoo, study and report, and where they are."""
 
     zoo: ZooFacts
     study: dict[str, Any]
@@ -59,15 +43,7 @@ class Shown(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class DemoEstimate(Result):
-    """What the demo would do.
-
-    Attributes:
-        generate: The zoo that would be made.
-        search: The study.
-        analyze: The report, unless there is one already.
-        seconds: How long all of it takes.
-        bytes: How large it is.
-    """
+    """What the demo would do, part by part, and altogether."""
 
     generate: GenerationEstimate
     search: dict[str, Any]
@@ -88,13 +64,13 @@ class DemoEstimate(Result):
 class Demo(Planned):
     """The whole job on handwritten digits: generate a zoo, search, analyze. What exists is reused."""
 
-    store: StoreOption = "./store"
-    members: MembersOption = None
-    trials: TrialsOption = None
+    store: options.Store = "./store"
+    members: options.Members = None
+    trials: options.Trials = None
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each autoencoder.")] = None
-    seeds: SeedsOption = 1
-    workers: WorkersOption = None
-    seed: SeedOption = None
+    seeds: options.Seeds = 1
+    workers: options.Workers = None
+    seed: options.Seed = None
 
     def plan(self) -> DemoEstimate:
         """Measured on the zoo where there is one already; else search and analysis are those of a demo before."""
@@ -114,6 +90,7 @@ class Demo(Planned):
         """Generates, searches, analyzes."""
         from cluster.verbs.reporting import write_report
         from trainables.study_files import StudyRecord
+        from zoo.storage.store import Store
         from zoo.storage.zoo import Zoo
 
         store = Store(self.store)
@@ -150,6 +127,7 @@ class Demo(Planned):
         from search_spaces.studies import find_study
         from zoo.recipes import find_recipe
         from zoo.storage.manifest import read_manifest
+        from zoo.storage.store import Store
 
         if not zoo.missing_members and read_manifest(Store(self.store), zoo.zoo) is not None:
             return dict(self._search(zoo.zoo).plan().facts)

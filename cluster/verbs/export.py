@@ -8,24 +8,15 @@ from typing import Annotated
 
 import typer
 
+from cluster import options
 from cluster.display import human_bytes, live
 from cluster.stores import open_zoo
-from cluster.verb import Result, StoreOption, Verb, ZooArgument
+from cluster.verb import Result, Verb
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported(Result):
-    """What was written.
-
-    Attributes:
-        zoo: Name of the zoo.
-        content_sha256: Its hash.
-        path: The file or folder.
-        format: Its format.
-        bytes: Its size.
-        members: How many members it holds.
-        member: The only one, where it was one.
-    """
+    """What was written: a whole zoo, or the one ``member``."""
 
     zoo: str
     content_sha256: str
@@ -45,9 +36,9 @@ class Exported(Result):
 class Export(Verb):
     """Write a zoo, or one member, in a format that other tools read."""
 
-    zoo: ZooArgument
+    zoo: options.Zoo
     to: Annotated[str, typer.Option(help="The folder to write, or with --member the file; it must not exist yet.")]
-    store: StoreOption = "./store"
+    store: options.Store = "./store"
     format: Annotated[
         str | None,
         typer.Option(

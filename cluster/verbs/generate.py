@@ -10,39 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cluster import options
 from cluster.display import human_bytes, human_seconds
-from cluster.verb import (
-    EpochsOption,
-    MembersOption,
-    Planned,
-    Result,
-    SeedOption,
-    SettingsOption,
-    StoreOption,
-    WorkersOption,
-)
-from zoo.storage.store import Store
+from cluster.verb import Planned, Result
 
 if TYPE_CHECKING:
     from zoo.generation.build import GenerationPlan
     from zoo.recipes import Recipe
     from zoo.storage.shards import ShardRange
+    from zoo.storage.store import Store
     from zoo.storage.zoo import Zoo
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZooFacts:
-    """What identifies a zoo.
-
-    Attributes:
-        zoo: Its name.
-        uri: Where it lies.
-        digest: Identity of its recipe.
-        content_sha256: Hash of its ids, specs and weights.
-        members: Its networks.
-        snapshots: Its rows.
-        parameters: Of each layout.
-    """
+    """What identifies a zoo; ``parameters`` are those of each layout."""
 
     zoo: str
     uri: str
@@ -69,12 +51,7 @@ class ZooFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Generated(ZooFacts, Result):
-    """A zoo, and what was done for it.
-
-    Attributes:
-        trained_members: Members trained now.
-        seconds: How long it took.
-    """
+    """A zoo, and what was done for it now."""
 
     trained_members: int
     seconds: float
@@ -92,23 +69,7 @@ class Generated(ZooFacts, Result):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationEstimate(Result):
-    """What ``generate`` would do.
-
-    Attributes:
-        zoo: Name of the zoo.
-        uri: Where it lies, or will.
-        members: How many it will have.
-        missing_members: How many would be trained.
-        missing_shards: In how many shards.
-        snapshots: How many rows would be written.
-        parameters: Of each layout.
-        bytes: About how much would be written.
-        seconds: About how long it takes.
-        ray: Whether on Ray; else in this process.
-        workers: How many processes.
-        recipe: What was chosen.
-        shards: What would be trained.
-    """
+    """What ``generate`` would do: ``workers`` is the number of Ray's, or 1 for this process."""
 
     zoo: str
     uri: str
@@ -141,20 +102,22 @@ class Generate(Planned):
     """Train a zoo of networks into the store. Only what is missing is trained."""
 
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or module:attribute of your own.")]
-    store: StoreOption = "./store"
-    members: MembersOption = None
-    workers: WorkersOption = None
+    store: options.Store = "./store"
+    members: options.Members = None
+    workers: options.Workers = None
     dataset: Annotated[str | None, typer.Option(help="A data set's name, or module:attribute.")] = None
-    epochs: EpochsOption = None
-    seed: SeedOption = None
-    settings: SettingsOption = ()
+    epochs: options.Epochs = None
+    seed: options.Seed = None
+    settings: options.Settings = ()
 
     def plan(self) -> GenerationEstimate:
         """Trains a few steps here and now to tell how long it takes."""
         from cluster.distributed.runtime import ray_is_asked_for
         from cluster.estimates import count_members, generation_bytes, member_s, on_ray_s, ray_start_s, worth_ray
+        from zoo.storage.store import Store
 
-        plan = self.generation()
+        store = Store(self.store)
+        plan = self.generation(store)
         missing = count_members(plan.missing)
         ray, workers, seconds = False, 1, 0.0
         if missing:
@@ -166,7 +129,7 @@ class Generate(Planned):
         counts = {architecture.layout: architecture.parameters for architecture in of_shard}
         return GenerationEstimate(
             zoo=plan.name,
-            uri=Store(self.store).join("zoos", plan.name),
+            uri=store.join("zoos", plan.name),
             members=plan.recipe.members,
             missing_members=missing,
             missing_shards=len(plan.missing),
@@ -184,22 +147,24 @@ class Generate(Planned):
         """Trains what is missing and commits the zoo."""
         from cluster.distributed.generation import generate
         from cluster.estimates import count_members
+        from zoo.storage.store import Store
 
-        plan = self.generation()
+        store = Store(self.store)
+        plan = self.generation(store)
         started = time.monotonic()
-        zoo = generate(plan, Store(self.store), workers=self.workers)
+        zoo = generate(plan, store, workers=self.workers)
         return Generated(
             **vars(ZooFacts.of(zoo)),
             trained_members=count_members(plan.missing),
             seconds=round(time.monotonic() - started, 2),
         )
 
-    def generation(self) -> GenerationPlan:
+    def generation(self, store: Store) -> GenerationPlan:
         """What there is and what is missing."""
         from zoo.generation.build import plan_generation
 
         named = {"members": self.members, "dataset": self.dataset, "epochs": self.epochs, "seed": self.seed}
-        return plan_generation(chosen_recipe(self.recipe, named, self.settings), Store(self.store), self.members)
+        return plan_generation(chosen_recipe(self.recipe, named, self.settings), store, self.members)
 
 
 def chosen_recipe(name: str, named: Mapping[str, Any], settings: Sequence[str]) -> Recipe:

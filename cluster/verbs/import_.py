@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cluster import options
 from cluster.display import live, say
-from cluster.verb import Planned, Result, StoreOption
+from cluster.verb import Planned, Result
 
 if TYPE_CHECKING:
     from zoo.exchange.importing import Source
@@ -17,19 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Imported(Result):
-    """What was imported, or would be.
-
-    Attributes:
-        source: The path that was given.
-        format: What format it is in.
-        members: How many networks.
-        parameters: Of each layout.
-        epochs: Snapshots of each network.
-        left_out: What is not imported, and why.
-        zoo: Name of the zoo, once it is imported.
-        uri: Where it lies.
-        content_sha256: Its hash.
-    """
+    """What a source holds and what of it is left out; the zoo made of it, once it is imported."""
 
     source: str
     format: str
@@ -56,7 +45,7 @@ class Import(Planned):
     """Make a zoo of networks that others trained, or of an exported zoo."""
 
     path: Annotated[str, typer.Argument(help="A folder or file of a known format; it is found out which.")]
-    store: StoreOption = "./store"
+    store: options.Store = "./store"
     format: Annotated[
         str | None,
         typer.Option(help="checkpoints, small-cnn-zoo, published-dataset, state-dicts, or what export writes."),

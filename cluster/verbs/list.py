@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from cluster import options
 from cluster.display import human_bytes
 from cluster.stores import CARD_FILE, REPORT_FILE, REPORTS, existing_store
-from cluster.verb import Result, StoreOption, Verb
-from zoo.storage.errors import ZooError
-from zoo.storage.manifest import list_zoos, read_manifest
-from zoo.storage.store import Store
+from cluster.verb import Result, Verb
+
+if TYPE_CHECKING:
+    from zoo.storage.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListedZoo:
-    """A zoo of a store; what is not known is ``None``.
-
-    Attributes:
-        zoo: Its name.
-        complete: Whether it has a manifest.
-        shards: How many there are.
-        members: Its networks.
-        snapshots: Its rows.
-        bytes: Size of its shards.
-        content_sha256: Its hash.
-        created: When it was finished, ISO 8601.
-        damaged: What is wrong with it, if anything.
-    """
+    """A zoo; ``complete`` once it has a manifest, ``damaged`` says what is wrong with that."""
 
     zoo: str
     complete: bool = False
     shards: int | None = None
-    members: int | None = None
-    snapshots: int | None = None
-    bytes: int | None = None
+    members: int = 0
+    snapshots: int = 0
+    bytes: int = 0
     content_sha256: str | None = None
     created: str | None = None
     damaged: str | None = None
@@ -42,26 +32,16 @@ class ListedZoo:
     @property
     def text(self) -> str:
         """One line."""
-        if self.damaged is not None:
+        if self.damaged:
             return f"{self.zoo}  damaged: {self.damaged}"
-        if self.members is None or self.bytes is None:
+        if not self.complete:
             return f"{self.zoo}  unfinished, {self.shards} shards; `zooscale generate` or `import` continues it"
         return f"{self.zoo}  {self.members:,} members  {human_bytes(self.bytes)}  {self.created}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListedStudy:
-    """A study of a store; what is not known is ``None``.
-
-    Attributes:
-        study: Its name.
-        complete: Whether all its trials have ended.
-        zoo: The zoo that it searched on.
-        trials: How many it is to have.
-        trials_completed: How many have ended well.
-        trials_failed: How many have not.
-        damaged: What is wrong with it, if anything.
-    """
+    """A study; ``complete`` once all its trials have ended, ``damaged`` says what is wrong with its record."""
 
     study: str
     complete: bool = False
@@ -74,7 +54,7 @@ class ListedStudy:
     @property
     def text(self) -> str:
         """One line."""
-        if self.damaged is not None:
+        if self.damaged:
             return f"{self.study}  damaged: {self.damaged}"
         if self.trials is None:
             return f"{self.study}  unfinished, no trials yet; `zooscale search` runs or continues it"
@@ -83,12 +63,7 @@ class ListedStudy:
 
 @dataclass(frozen=True, kw_only=True)
 class ListedReport:
-    """A report or card of a store.
-
-    Attributes:
-        report: Its name.
-        uri: Its page.
-    """
+    """A report or a card, and its page."""
 
     report: str
     uri: str
@@ -101,14 +76,7 @@ class ListedReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory(Result):
-    """What a store holds.
-
-    Attributes:
-        store: Its URI.
-        zoos: Its zoos, finished or not.
-        studies: Its studies.
-        reports: Its reports and cards.
-    """
+    """What a store holds."""
 
     store: str
     zoos: tuple[ListedZoo, ...]
@@ -128,11 +96,12 @@ class Inventory(Result):
 class List(Verb):
     """List the zoos, studies and reports of a store."""
 
-    store: StoreOption = "./store"
+    store: options.Store = "./store"
 
     def run(self) -> Inventory:
-        """Reads manifests and study records."""
+        """Reads manifests and study records; what is damaged does not hide the rest."""
         from trainables.study_files import STUDIES
+        from zoo.storage.manifest import list_zoos
 
         store = existing_store(self.store)
         return Inventory(
@@ -149,6 +118,9 @@ class List(Verb):
 
 
 def _zoo(store: Store, name: str, shards: int) -> ListedZoo:
+    from zoo.storage.errors import ZooError
+    from zoo.storage.manifest import read_manifest
+
     try:
         manifest = read_manifest(store, name)
     except ZooError as error:
@@ -178,8 +150,7 @@ def _study(store: Store, name: str) -> ListedStudy:
         completed, failed, trials = facts["trials_completed"], facts["trials_failed"], facts["study"]["trials"]
         zoo = facts["zoo"]["name"]
     except (ValueError, KeyError, TypeError) as error:
-        words = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
-        return ListedStudy(study=name, damaged=words)
+        return ListedStudy(study=name, damaged=f"{type(error).__name__}: {error}")
     return ListedStudy(
         study=name,
         complete=completed + failed >= trials,

@@ -8,18 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.verb import (
-    EpochsOption,
-    Planned,
-    Result,
-    SeedOption,
-    SeedsOption,
-    SettingsOption,
-    StoreOption,
-    TrialsOption,
-    WorkersOption,
-    ZooOption,
-)
+from cluster import options
+from cluster.verb import Planned, Result
 
 
 @dataclass(frozen=True)
@@ -42,14 +32,14 @@ class Search(Planned):
     """Search for the autoencoder that compresses a zoo best. Finished trials are kept."""
 
     study: Annotated[str, typer.Argument(help="A study's name, or module:attribute of your own.")]
-    zoo: ZooOption
-    store: StoreOption = "./store"
-    trials: TrialsOption = None
-    seeds: SeedsOption = 1
-    workers: WorkersOption = None
-    epochs: EpochsOption = None
-    seed: SeedOption = None
-    settings: SettingsOption = ()
+    zoo: options.ZooOption
+    store: options.Store = "./store"
+    trials: options.Trials = None
+    seeds: options.Seeds = 1
+    workers: options.Workers = None
+    epochs: options.Epochs = None
+    seed: options.Seed = None
+    settings: options.Settings = ()
 
     def plan(self) -> Told:
         """Measures a fit on a few members."""
@@ -80,14 +70,14 @@ class Search(Planned):
 class Analyze(Planned):
     """Measure codecs and autoencoders on held-out networks and images; write report.html."""
 
-    zoo: ZooOption
+    zoo: options.ZooOption
     study: Annotated[
         str | None, typer.Option(help="A study of the store whose best autoencoders are measured too.")
     ] = None
-    store: StoreOption = "./store"
+    store: options.Store = "./store"
     members: Annotated[int | None, typer.Option(min=1, help="How many test networks. (default: 300)")] = None
     codecs: Annotated[str | None, typer.Option(help="Names of codecs, with commas. (default: all)")] = None
-    seed: SeedOption = None
+    seed: options.Seed = None
 
     def plan(self) -> Told:
         """Counts what would be measured."""

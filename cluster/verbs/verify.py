@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cluster import options
 from cluster.display import say
 from cluster.stores import existing_store, open_zoo
-from cluster.verb import FAILED, Result, StoreOption, Verb, ZooArgument
+from cluster.verb import FAILED, Result, Verb
 
 if TYPE_CHECKING:
     from zoo.storage.verify import Finding
@@ -17,17 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified(Result):
-    """What a verification has found.
-
-    Attributes:
-        zoo: Name of the zoo.
-        uri: Where it lies.
-        content_sha256: Its hash by the manifest; ``None`` where the zoo was unfinished and is removed.
-        members: Its members.
-        shards: Its shards.
-        removed: Files deleted first.
-        findings: What is wrong; empty for a sound zoo.
-    """
+    """What a verification has found: nothing in a sound zoo. Without a hash, the zoo was unfinished and is removed."""
 
     zoo: str
     uri: str
@@ -53,8 +44,8 @@ class Verified(Result):
 class Verify(Verb):
     """Check every shard of a zoo: hashes, rows, schema, weights. Exit code 1 where something is wrong."""
 
-    zoo: ZooArgument
-    store: StoreOption = "./store"
+    zoo: options.Zoo
+    store: options.Store = "./store"
     remove_unfinished: Annotated[
         bool,
         typer.Option("--remove-unfinished", help="First delete what no manifest lists: all of a zoo never finished."),

@@ -121,7 +121,7 @@ def test_estimate_of_several_layouts_counts_each(tmp_path):
         recipe="digits-mlp-mixed", store=str(tmp_path), members=96, settings=("epochs=2", "snapshot_epochs=1,2")
     )
     told = verb.plan()
-    zoo = generate_zoo(verb.generation().recipe, tmp_path)
+    zoo = generate_zoo(verb.generation(Store(tmp_path)).recipe, tmp_path)
     assert sorted(told.parameters) == sorted(zoo.parameter_counts)
     assert 0.7 < told.bytes / sum(entry.size_bytes for entry in zoo.manifest.shards) < 1.4
 
