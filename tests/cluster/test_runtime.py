@@ -157,15 +157,6 @@ def test_workers_find_the_packages_and_the_callers_modules(monkeypatch, tmp_path
     assert paths == [str(runtime.PACKAGES), str(tmp_path), "/elsewhere"]
 
 
-def test_help_is_fast_and_loads_nothing_heavy():
-    code = (
-        "import sys, cluster.cli as c; c.run(['--help']); c.run(['search', '--help']);"
-        "print([m for m in ('torch', 'ray', 'optuna', 'numpy', 'pandas') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("[]")
-
-
 @pytest.mark.parametrize(
     ("text", "kind", "value"),
     [
