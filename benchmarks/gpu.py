@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 
 from zoo.architecture import Architecture, Conv, Linear, cnn_2464, cnn_4970, mlp
-from zoo.data import Examples, load_dataset
+from zoo.data import Examples, Task, load_dataset
 from zoo.population import Member
 from zoo.training.backend import choose_backend
 from zoo.training.train import train_population
@@ -119,7 +119,7 @@ def measure(case: Case, count: int, images: Examples, epochs: int, device: torch
     examples = len(images) // case.batch * case.batch
     return {
         "case": case.title,
-        "backend": choose_backend(case.architecture, device)[0],
+        "backend": choose_backend(case.architecture, members, Task("softmax", 10), images, device)[0],
         "members": count,
         "images": examples,
         "batch": case.batch,

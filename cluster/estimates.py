@@ -108,7 +108,8 @@ def member_s(plan: GenerationPlan) -> float:
 
 def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[ShardRange]) -> float:
     """What an epoch of a member takes on one core: a mean over the members of some shards."""
-    choose_backend(recipe.member_architecture(0, data), torch.device("cpu"))  # compiles where that was never done here
+    # Compiles where that was never done here.
+    choose_backend(recipe.member_architecture(0, data), [recipe.member(0)], data.task, data.train, torch.device("cpu"))
     examples, share = data.train, 1.0
     if not recipe.subset_size:  # a member with a subset sees no more examples than those, wherever they lie
         examples = data.train.first(CALIBRATION_EXAMPLES // len(shards))
@@ -119,7 +120,7 @@ def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[ShardRange]) -> flo
             architecture = recipe.member_architecture(shard.first, data)
             members = [recipe.member(index) for index in range(shard.first, shard.end)]
             started = time.perf_counter()
-            for _ in train_population(architecture, members, examples, epochs=1, snapshot_epochs=(1,)):
+            for _ in train_population(architecture, members, examples, task=data.task, epochs=1, snapshot_epochs=(1,)):
                 pass
             seconds += time.perf_counter() - started
     return seconds / count_members(shards) / share

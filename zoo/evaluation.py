@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo.architecture import Architecture
 from zoo.data.examples import Examples
 from zoo.population import Population
-from zoo.training.lanes import LanesBackend
+from zoo.training.lanes import forward_obstacle
 from zoo.training.lanes import logits as lanes_logits
 from zoo.training.lanes.packing import LANES
 
@@ -138,8 +138,8 @@ def apply(
     """
     every_MP = population.weights_MP if weights_MP is None else weights_MP
     for architecture, every in population.groups():
-        wanted = examples.values.dtype == torch.uint8 and (not architecture.is_mlp or len(every) >= LANES)
-        in_lanes = wanted and LanesBackend.obstacle(architecture, torch.device("cpu")) is None
+        wanted = not architecture.is_mlp or len(every) >= LANES
+        in_lanes = wanted and forward_obstacle(architecture, examples) is None
         for rows in every.split(MEMBERS_AT_ONCE):
             rows_MP = every_MP[rows].detach()
             size = _examples_at_once(architecture, LANES if in_lanes else len(rows))

@@ -1,10 +1,16 @@
 """Training in the SIMD kernel, and what its tests compare it with."""
 
+from typing import Any
+
 import torch
 from reference_training import train_one
 
+from zoo.architecture import Architecture
 from zoo.data.examples import Examples
+from zoo.data.task import Task
+from zoo.population import Member
 from zoo.population.initialization import initial_weights
+from zoo.training.backend import BACKENDS, BackendType, choose_backend
 from zoo.training.train import train_population
 
 CPU = torch.device("cpu")
@@ -35,3 +41,20 @@ def assert_parity(architecture, members, data, epochs=1, checked=None, median=1e
         assert difference.median() <= median, members[row]
         assert difference.max() <= worst, members[row]
         assert not torch.equal(expected, start[row])
+
+
+def chosen_backend(
+    architecture: Architecture, device: str | torch.device = "cpu", name: str = "auto", **member: Any
+) -> tuple[str, BackendType]:
+    """What trains a network on bytes of images to tell classes apart."""
+    images = random_images(4, architecture.input_shape, architecture.classes)
+    task = Task("softmax", architecture.classes)
+    return choose_backend(architecture, [Member(id=0, seed=0, **member)], task, images, torch.device(device), name)
+
+
+def obstacle_of(name: str, architecture: Architecture, device: str | torch.device = "cpu", **member: Any) -> str | None:
+    """Why a backend cannot do that."""
+    images = random_images(4, architecture.input_shape, architecture.classes)
+    task = Task("softmax", architecture.classes)
+    kind = BACKENDS[name]()
+    return kind.obstacle(architecture, [Member(id=0, seed=0, **member)], task, images, torch.device(device))

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from zoo.architecture import Architecture
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.data.class_tasks import task_labels
 from zoo.data.examples import Examples
+from zoo.data.task import Loss
 from zoo.population import Member
 from zoo.training.dropout import dropout_factors
 from zoo.training.grouping import minibatches, training_examples
@@ -56,9 +57,14 @@ class Dropout:
 
 
 def train_one(
-    architecture: Architecture, member: Member, start_P: Tensor, data: Examples, epochs: int
+    architecture: Architecture,
+    member: Member,
+    start_P: Tensor,
+    data: Examples,
+    epochs: int,
+    loss: Loss = cross_entropy,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yields (steps done, weights) after every step."""
+    """Yields (steps done, weights) after every step; ``loss`` is the mean over a batch."""
     module = architecture.to_module(start_P)
     optimizer = make_optimizer(member, module)
     dropout = Dropout(module)
@@ -66,7 +72,7 @@ def train_one(
         module.eval()(data.inputs[:1])
     units = dropout.units
     module.train()
-    labels = task_labels(member.task, data.targets)
+    targets = task_labels(member.task, data.targets)
     examples = training_examples(member, data)
     done = 0
     for epoch in range(1, epochs + 1):
@@ -75,7 +81,7 @@ def train_one(
             if member.dropout:
                 dropout.begin_step(torch.from_numpy(dropout_factors([member], epoch, step, units, len(batch))[0]))
             optimizer.zero_grad()
-            F.cross_entropy(module(data.inputs[rows]), labels[rows]).backward()
+            loss(module(data.inputs[rows]), targets[rows]).backward()
             optimizer.step()
             done += 1
             yield done, architecture.from_module(module)

@@ -5,7 +5,7 @@ Shape letters: N examples, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,6 +89,21 @@ class Task:
         """
         found: Loss = lookup(LOSSES, self.loss, "loss")
         return found
+
+    def of_classes(self, classes: Sequence[int]) -> Task:
+        """The task of telling only some classes apart, as in ``zoo.data.class_tasks``; itself where there are none.
+
+        Raises:
+            ValueError: It has no classes.
+        """
+        if not classes:
+            return self
+        if self.loss != "softmax":
+            raise ValueError(
+                f"classes {', '.join(map(str, classes))} are to be told apart, but the loss is {self.loss!r}; allowed: "
+                "softmax, whose targets are classes"
+            )
+        return Task(self.loss, len(classes))
 
     def check(self, targets: Tensor, where: str) -> None:
         """Raises ``ValueError`` where targets are not of this task; ``where`` says whose they are."""

@@ -51,7 +51,13 @@ def train_shard(recipe: Recipe, data: Dataset, members: ShardRange) -> ShardCont
     steps_ME = np.zeros((len(wanted), len(epochs)), dtype=np.int64)
     with one_thread():
         for snapshot in train_population(
-            architecture, everyone, data.train, epochs=recipe.epochs, snapshot_epochs=epochs, only=within
+            architecture,
+            everyone,
+            data.train,
+            task=data.task,
+            epochs=recipe.epochs,
+            snapshot_epochs=epochs,
+            only=within,
         ):
             epoch = epochs.index(snapshot.epoch)
             chosen = [place for place, row in enumerate(snapshot.rows) if row in within]
@@ -65,7 +71,9 @@ def train_shard(recipe: Recipe, data: Dataset, members: ShardRange) -> ShardCont
             list(epochs) * len(wanted),
         )
         metrics = measure(population, data, recipe.evaluation_examples)
-    backend, _ = choose_backend(architecture, torch.device("cpu"))
+    kinds = {member.optimizer: member for member in everyone}.values()
+    cpu = torch.device("cpu")
+    used = {choose_backend(architecture, [member], data.task, data.train, cpu)[0] for member in kinds}
     return ShardContents(
         recipe=recipe,
         dataset_sha256=data.sha256,
@@ -74,7 +82,7 @@ def train_shard(recipe: Recipe, data: Dataset, members: ShardRange) -> ShardCont
         steps=steps_ME.flatten().tolist(),
         metrics=metrics,
         subsets=_subsets(population.members, data.train),
-        environment=environment(backend),
+        environment=environment(",".join(sorted(used))),
     )
 
 

@@ -1,5 +1,6 @@
 """Members and populations: weights together with what is needed to know and use them."""
 
-from zoo.population.population import Member, Population, single_architecture
+from zoo.population.member import Member
+from zoo.population.population import Population, single_architecture
 
 __all__ = ["Member", "Population", "single_architecture"]

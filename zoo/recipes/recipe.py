@@ -240,7 +240,7 @@ class Recipe:
                 not fit an architecture.
         """
         self._check_kernels()
-        for task in self.tasks:
+        for task in filter(None, self.tasks):
             if any(label >= data.classes for label in parse_task(task)):
                 raise ValueError(
                     f"Recipe.tasks has {task!r}; allowed: classes 0 to {data.classes - 1}, as {data.name!r} has"
@@ -258,9 +258,11 @@ class Recipe:
         """How many members there can be, each block with a subset of its own; ``None`` where nothing limits them."""
         if not self.subset_size:
             return None
-        counts = np.bincount(data.train.targets.numpy(), minlength=data.classes)
-        images = min(int(counts[list(parse_task(task)) or slice(None)].sum()) for task in self.tasks)
-        return images // self.subset_size * self.block_members
+        examples = len(data.train)
+        if any(self.tasks):
+            counts = np.bincount(data.train.targets.numpy(), minlength=data.classes)
+            examples = min(int(counts[list(parse_task(task))].sum()) for task in self.tasks)
+        return examples // self.subset_size * self.block_members
 
     def identity(self) -> dict[str, object]:
         """The recipe as JSON without the number of members, which an extension changes."""
@@ -316,7 +318,7 @@ class Recipe:
     def _architecture(self, shape: Shape, data: Dataset) -> Architecture:
         """The architecture of a shape for images of a data set and the classes of the recipe's tasks."""
         build = lookup(ARCHITECTURES, self.architecture, "architecture")
-        classes = len(parse_task(self.tasks[0])) or data.classes
+        classes = data.task.of_classes(parse_task(self.tasks[0])).outputs
         architecture: Architecture = build(
             data.input_shape,
             shape.hidden,

@@ -19,7 +19,7 @@ def environment(backend: str = "") -> dict[str, object]:
     """Library versions and CPU flags of this process, as JSON values.
 
     Args:
-        backend: What trained, a name in ``zoo.training.backend.BACKENDS``; empty where nothing was trained.
+        backend: What trained, names in ``zoo.training.backend.BACKENDS`` joined by commas; empty where nothing was.
     """
     return {
         "python": platform.python_version(),

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.architecture import Architecture, BatchStatistics
+from zoo.data.examples import Examples
+from zoo.data.task import Task
 from zoo.population import Member
 from zoo.training.device import members_within
 from zoo.training.torch_trainer import TorchBackend, TorchTrainer
@@ -26,7 +27,14 @@ class AutogradBackend(TorchBackend):
     """Trains every architecture with torch, on any device; see ``zoo.training.backend``."""
 
     @staticmethod
-    def obstacle(architecture: Architecture, device: torch.device) -> str | None:  # noqa: ARG004
+    def obstacle(
+        architecture: Architecture,  # noqa: ARG004
+        members: Sequence[Member],  # noqa: ARG004
+        task: Task,  # noqa: ARG004
+        examples: Examples,  # noqa: ARG004
+        device: torch.device,  # noqa: ARG004
+    ) -> str | None:
+        """None: what it cannot train cannot be trained."""
         return None
 
     @staticmethod
@@ -52,6 +60,7 @@ class AutogradTrainer(TorchTrainer):
         self, backend: AutogradBackend, members: Sequence[Member], weights_MP: Tensor, block: int, batch: int
     ) -> None:
         device, self.architecture = backend.device, backend.architecture
+        self.losses = backend.task.losses()
         self.members = len(members)
         self.blocks = len(members) // block
         tensors = self.architecture.tensors(weights_MP.to(device))
@@ -83,13 +92,15 @@ class AutogradTrainer(TorchTrainer):
         with torch.no_grad():
             self.minibatches.gather()
         statistics = BatchStatistics()
-        logits_MBC = self.architecture.apply(
+        outputs_MBC = self.architecture.apply(
             {**self.trained, **self.buffers}, self._examples(), self._dropped(), statistics
         )
-        batch, classes = logits_MBC.shape[1:]
-        labels_GkB = self.minibatches.labels.view(self.blocks, 1, batch).expand(-1, self.members // self.blocks, -1)
-        loss = F.cross_entropy(logits_MBC.reshape(-1, classes), labels_GkB.flatten(), reduction="sum") / batch
-        gradients = torch.autograd.grad(loss, list(self.trained.values()))
+        # The loss is one of each example, so that members are so many more examples.
+        batch = outputs_MBC.shape[1]
+        targets = self.minibatches.targets.unflatten(0, (self.blocks, 1, batch))
+        targets = targets.expand(-1, self.members // self.blocks, *targets.shape[2:]).flatten(0, 2)
+        losses = self.losses(outputs_MBC.flatten(0, 1), targets)
+        gradients = torch.autograd.grad(losses.sum() / batch, list(self.trained.values()))
         with torch.no_grad():
             torch._foreach_copy_(self.gradients, gradients)
             self.optimizer.step(self.gradient)

@@ -14,19 +14,20 @@ from torch import Tensor
 
 from zoo.architecture import Architecture
 from zoo.data.examples import Examples
+from zoo.data.task import Task
 from zoo.population import Member
 
 
 class GroupTrainer(Protocol):
     """One group of members in training: weights and optimizer state."""
 
-    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
+    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, targets_GSB: np.ndarray) -> None:
         """Trains every member for one epoch.
 
         Args:
             epoch: Its number, from 1.
-            examples_GSB: For each block and step, the rows of the images, int64.
-            labels_GSB: Their labels, int64.
+            examples_GSB: For each block and step, the rows of the examples, int64.
+            targets_GSB: Their targets: labels int64, or numbers float32 ``[G, S, B, K]``.
         """
 
     def begin_copy(self) -> Callable[[], Tensor]:
@@ -38,7 +39,7 @@ class GroupTrainer(Protocol):
 
 
 class Backend(Protocol):
-    """One way of computing, for the members of one architecture on one data set."""
+    """One way of computing, for members of one architecture and task on some examples."""
 
     def start(self, members: Sequence[Member], weights_MP: Tensor, block: int, batch: int) -> GroupTrainer:
         """Begins to train a group.
@@ -54,14 +55,29 @@ class Backend(Protocol):
 class BackendType(Protocol):
     """How a backend is chosen and made."""
 
-    def obstacle(self, architecture: Architecture, device: torch.device) -> str | None:
-        """Why the backend cannot train this architecture on this device; ``None`` where it can."""
+    def obstacle(
+        self,
+        architecture: Architecture,
+        members: Sequence[Member],
+        task: Task,
+        examples: Examples,
+        device: torch.device,
+    ) -> str | None:
+        """Why the backend cannot train these members; ``None`` where it can.
+
+        Args:
+            architecture: Of all of them.
+            members: Equal in optimizer, batch size and number of examples.
+            task: What they are trained for.
+            examples: Training examples.
+            device: Where.
+        """
 
     def members_at_once(self, architecture: Architecture, batch: int, device: torch.device) -> int:
         """How many members a group should have to be trained fastest, at a number of examples a step."""
 
-    def __call__(self, architecture: Architecture, images: Examples, device: torch.device) -> Backend:
-        """Makes the backend; what all groups share, such as the images on the device, is prepared once."""
+    def __call__(self, architecture: Architecture, task: Task, examples: Examples, device: torch.device) -> Backend:
+        """Makes the backend; what all groups share, such as the examples on the device, is prepared once."""
 
 
 def _lanes() -> BackendType:
@@ -90,11 +106,21 @@ BACKENDS: dict[str, Callable[[], BackendType]] = {
 }
 
 
-def choose_backend(architecture: Architecture, device: torch.device, name: str = "auto") -> tuple[str, BackendType]:
+def choose_backend(
+    architecture: Architecture,
+    members: Sequence[Member],
+    task: Task,
+    examples: Examples,
+    device: torch.device,
+    name: str = "auto",
+) -> tuple[str, BackendType]:
     """The backend of a name, or the fastest that can do it.
 
     Args:
         architecture: What is trained.
+        members: Equal in optimizer, batch size and number of examples.
+        task: What they are trained for.
+        examples: Training examples.
         device: Where.
         name: A name in ``BACKENDS``, or "auto".
 
@@ -102,17 +128,17 @@ def choose_backend(architecture: Architecture, device: torch.device, name: str =
         Its name and type.
 
     Raises:
-        ValueError: There is no such backend, or it cannot train this architecture here.
+        ValueError: There is no such backend, or it cannot train these members here.
     """
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"backend is {name!r}; allowed: auto, {', '.join(BACKENDS)}")
     obstacles = []
     for candidate in BACKENDS if name == "auto" else [name]:
         kind = BACKENDS[candidate]()
-        obstacle = kind.obstacle(architecture, device)
+        obstacle = kind.obstacle(architecture, members, task, examples, device)
         if obstacle is None:
             return candidate, kind
         obstacles.append(f"{candidate}: {obstacle}")
     if name != "auto":
-        raise ValueError(f"backend {name} cannot train this architecture on {device}: {obstacle}; take 'auto'")
-    raise ValueError(f"no backend can train this architecture on {device}: {'; '.join(obstacles)}")
+        raise ValueError(f"backend {name} cannot train these members on {device}: {obstacle}; take 'auto'")
+    raise ValueError(f"no backend can train these members on {device}: {'; '.join(obstacles)}")

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from zoo.architecture import Activate, Architecture, Flatten, Linear
 from zoo.architecture.activations import ACTIVATIONS
+from zoo.data.examples import Examples
+from zoo.data.task import Task
 from zoo.population import Member
 from zoo.training.device import members_within
 from zoo.training.torch_trainer import TorchBackend, TorchTrainer
@@ -27,8 +29,18 @@ class ClosedFormBackend(TorchBackend):
     """Trains MLPs with torch, on any device, their gradients in closed form; see ``zoo.training.backend``."""
 
     @staticmethod
-    def obstacle(architecture: Architecture, device: torch.device) -> str | None:  # noqa: ARG004
-        return None if supports(architecture) else "it trains only linear layers with one activation between each two"
+    def obstacle(
+        architecture: Architecture,
+        members: Sequence[Member],  # noqa: ARG004
+        task: Task,
+        examples: Examples,  # noqa: ARG004
+        device: torch.device,  # noqa: ARG004
+    ) -> str | None:
+        if not supports(architecture):
+            return "it trains only linear layers with one activation between each two"
+        if task.loss not in RESIDUALS:
+            return f"it has no derivative of the loss {task.loss!r}"
+        return None
 
     @staticmethod
     def members_at_once(architecture: Architecture, batch: int, device: torch.device) -> int:
@@ -49,6 +61,7 @@ class ClosedFormTrainer(TorchTrainer):
         self.model = model = ClosedFormMlps(backend.architecture, weights_MP.to(device), block, batch)
         self.hidden = [value.shape[1] for value in model.pre]
         super().__init__(backend, members, model.parameters, model.expand, model.inputs, sum(self.hidden), batch)
+        self.residual = RESIDUALS[backend.task.loss]
         self.onehot = torch.eye(backend.architecture.classes, device=device)
 
     def begin_copy(self) -> Callable[[], Tensor]:
@@ -57,12 +70,14 @@ class ClosedFormTrainer(TorchTrainer):
     @torch.no_grad()
     def step(self) -> None:
         self.minibatches.gather()
-        onehot_GBC = self.onehot.index_select(0, self.minibatches.labels).unflatten(0, (self.model.blocks, -1))
+        targets = self.minibatches.targets
+        targets_NC = self.onehot.index_select(0, targets) if targets.ndim == 1 else targets
+        targets_GBC = targets_NC.unflatten(0, (self.model.blocks, -1))
         masks = None
         if self.dropout is not None:
             factors = self.dropout.factors(self.minibatches.step)
             masks = [part.contiguous() for part in factors.split(self.hidden, dim=1)]
-        self.model.compute_gradient(onehot_GBC.transpose(1, 2).unsqueeze(1), masks)
+        self.model.compute_gradient(targets_GBC.transpose(1, 2).unsqueeze(1), self.residual, masks)
         self.optimizer.step(self.model.gradient)
         self.minibatches.step += 1
 
@@ -75,6 +90,30 @@ def supports(architecture: Architecture) -> bool:
         and all(isinstance(layer, Linear) for layer in layers[::2])
         and all(isinstance(layer, Activate) for layer in layers[1::2])
     )
+
+
+def softmax_residual(outputs_GkCB: Tensor, targets_G1CB: Tensor) -> None:
+    """The derivative of the cross-entropy of softmax, in place of the outputs."""
+    torch.softmax(outputs_GkCB, dim=2, out=outputs_GkCB).sub_(targets_G1CB)
+
+
+def sigmoid_residual(outputs_GkCB: Tensor, targets_G1CB: Tensor) -> None:
+    """The derivative of the mean binary cross-entropy of sigmoids, in place of the outputs."""
+    outputs_GkCB.sigmoid_().sub_(targets_G1CB).div_(outputs_GkCB.shape[2])
+
+
+def squared_residual(outputs_GkCB: Tensor, targets_G1CB: Tensor) -> None:
+    """The derivative of the mean squared error, in place of the outputs."""
+    outputs_GkCB.sub_(targets_G1CB).mul_(2 / outputs_GkCB.shape[2])
+
+
+# Changes outputs ``[G, k, C, B]`` into the derivative of each example's loss by them; targets are ``[G, 1, C, B]``.
+Residual = Callable[[Tensor, Tensor], None]
+RESIDUALS: dict[str, Residual] = {
+    "softmax": softmax_residual,
+    "sigmoid": sigmoid_residual,
+    "squared": squared_residual,
+}
 
 
 class ClosedFormMlps:
@@ -140,11 +179,12 @@ class ClosedFormMlps:
                 parts[bias.name] = source[:, :, -1]
         return self.architecture.flatten(parts)
 
-    def compute_gradient(self, onehot_MCB: Tensor, masks: list[Tensor] | None) -> None:
-        """Fills :attr:`gradient` with the gradient of each member's mean cross-entropy on :attr:`inputs`.
+    def compute_gradient(self, targets_G1CB: Tensor, residual: Residual, masks: list[Tensor] | None) -> None:
+        """Fills :attr:`gradient` with the gradient of each member's mean loss on :attr:`inputs`.
 
         Args:
-            onehot_MCB: Labels, one-hot; ``[G, 1, C, B]`` where a block shares them.
+            targets_G1CB: Targets, labels as one-hot.
+            residual: The loss: makes of outputs and targets the derivative of an example's loss.
             masks: Dropout factors of each hidden layer, ``[M, H, B]``, or ``None``.
         """
         batch = len(self.x) // self.blocks
@@ -167,9 +207,7 @@ class ClosedFormMlps:
             torch.bmm(self.weights[layer + 1], self.post[layer], out=target)
 
         delta = self.delta[last]
-        torch.softmax(delta, dim=1, out=delta)
-        shared = delta.view(self.blocks, -1, *delta.shape[1:])
-        shared.sub_(onehot_MCB)
+        residual(delta.view(self.blocks, -1, *delta.shape[1:]), targets_G1CB)
         scale = 1 / batch
         for layer in range(last, 0, -1):
             source, delta = self.post[layer - 1], self.delta[layer]

@@ -139,30 +139,35 @@ def exact_convolutions() -> AbstractContextManager[None]:
 
 
 class DeviceExamples:
-    """Images kept on a device as bytes, converted one minibatch at a time.
+    """Examples kept on a device as they are stored, converted one minibatch at a time.
 
-    Bytes are a quarter of the memory, and gathering them is faster than gathering floats once there are more images
-    than the cache holds.
+    Pixels as bytes are a quarter of the memory, and gathering them is faster than gathering floats once there are more
+    images than the cache holds.
 
     Attributes:
-        pixels_ND: uint8.
-        scale: What one step of a pixel is worth.
+        values_ND: uint8 or float32.
+        scale: What one step of a byte is worth.
+        targets: Labels int64 ``[N]``, or numbers float32 ``[N, K]``; on the CPU.
     """
 
-    def __init__(self, images: Examples, device: torch.device) -> None:
-        self.pixels_ND = images.values.flatten(1).to(device)
-        self.scale = images.scale
+    def __init__(self, examples: Examples, device: torch.device) -> None:
+        self.values_ND = examples.values.flatten(1).to(device)
+        self.scale = examples.scale
+        self.targets = examples.targets
 
     def gather(self, rows: Tensor, bytes_out: Tensor, out: Tensor) -> None:
-        """Writes images as inputs.
+        """Writes examples as inputs.
 
         Args:
-            rows: Which images, int32 or int64.
-            bytes_out: A buffer for their pixels, uint8 ``[rows, D]``.
+            rows: Which examples, int32 or int64.
+            bytes_out: A buffer for their pixels, uint8 ``[rows, D]``; not used where they are float32.
             out: The inputs, float32 ``[rows, D]``.
         """
-        torch.index_select(self.pixels_ND, 0, rows, out=bytes_out)
-        torch.mul(bytes_out, self.scale, out=out)
+        if self.values_ND.dtype == torch.uint8:
+            torch.index_select(self.values_ND, 0, rows, out=bytes_out)
+            torch.mul(bytes_out, self.scale, out=out)
+        else:
+            out.copy_(self.values_ND.index_select(0, rows))
 
 
 class Minibatches:
@@ -171,35 +176,39 @@ class Minibatches:
     Attributes:
         step: The step within the epoch, from 0, int64 ``[1]``; whoever does the step advances it.
         inputs: The present minibatch, block by block: float32 ``[G·B, D]``, the caller's buffer.
-        labels: Its labels, int64 ``[G·B]``.
+        targets: Its targets: labels int64 ``[G·B]``, or numbers float32 ``[G·B, K]``.
     """
 
-    def __init__(self, images: DeviceExamples, inputs: Tensor) -> None:
-        device = inputs.device
-        self.images = images
+    def __init__(self, examples: DeviceExamples, inputs: Tensor) -> None:
+        device, count = inputs.device, len(inputs)
+        self.examples = examples
         self.inputs = inputs
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
-        self.labels = torch.empty(len(inputs), dtype=torch.int64, device=device)
-        self.bytes = torch.empty(inputs.shape, dtype=torch.uint8, device=device)
-        # Rows and labels of each step; int32, since a large population has gigabytes of them.
-        self.schedule_S2B = torch.empty(0, 2, len(inputs), dtype=torch.int32, device=device)
+        self.targets = examples.targets.new_empty(count, *examples.targets.shape[1:], device=device)
+        of_bytes = count if examples.values_ND.dtype == torch.uint8 else 0
+        self.bytes = torch.empty(of_bytes, inputs.shape[1], dtype=torch.uint8, device=device)
+        # Rows and targets of each step; labels are int32 too, since a large population has gigabytes of them.
+        self.rows_SB = torch.empty(0, count, dtype=torch.int32, device=device)
+        kind = torch.int32 if self.targets.dtype == torch.int64 else torch.float32
+        self.targets_SB = self.targets.new_empty(0, *self.targets.shape, dtype=kind)
 
-    def begin_epoch(self, stepper: Stepper, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
+    def begin_epoch(self, stepper: Stepper, examples_GSB: np.ndarray, targets_GSB: np.ndarray) -> None:
         """Puts an epoch's minibatches on the device; the number of steps is the same every time."""
         blocks, steps, batch = examples_GSB.shape
-        if not len(self.schedule_S2B):
-            self.schedule_S2B = self.schedule_S2B.new_empty(steps, 2, blocks * batch)
-        schedule = np.empty((steps, 2, blocks, batch), dtype=np.int32)
-        schedule[:, 0] = examples_GSB.swapaxes(0, 1)
-        schedule[:, 1] = labels_GSB.swapaxes(0, 1)
-        stepper.put(self.schedule_S2B, schedule.reshape(self.schedule_S2B.shape))
+        if not len(self.rows_SB):
+            self.rows_SB = self.rows_SB.new_empty(steps, blocks * batch)
+            self.targets_SB = self.targets_SB.new_empty(steps, *self.targets.shape)
+        rows = np.ascontiguousarray(examples_GSB.swapaxes(0, 1), dtype=np.int32)
+        of_labels = self.targets.dtype == torch.int64
+        targets = np.ascontiguousarray(targets_GSB.swapaxes(0, 1), dtype=np.int32 if of_labels else np.float32)
+        stepper.put(self.rows_SB, rows.reshape(self.rows_SB.shape))
+        stepper.put(self.targets_SB, targets.reshape(self.targets_SB.shape))
         self.step.zero_()
 
     def gather(self) -> None:
-        """Fills inputs and labels with the present minibatch."""
-        rows, labels = self.schedule_S2B.index_select(0, self.step)[0]
-        self.labels.copy_(labels)
-        self.images.gather(rows, self.bytes, self.inputs)
+        """Fills inputs and targets with the present minibatch."""
+        self.targets.copy_(self.targets_SB.index_select(0, self.step)[0])
+        self.examples.gather(self.rows_SB.index_select(0, self.step)[0], self.bytes, self.inputs)
 
 
 def members_within(parameters: int, outputs: int, device: torch.device) -> int:

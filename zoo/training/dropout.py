@@ -17,14 +17,11 @@ Shape letters: M members, S steps, B batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.population import Member
 from zoo.streams import Purpose
-
-if TYPE_CHECKING:
-    from zoo.population import Member
 
 # The constants of the hash, for its twins: shift, multiply, add the second key word, shift, multiply, shift.
 FIRST_SHIFT, FIRST_FACTOR = 16, 0x21F0AAAD

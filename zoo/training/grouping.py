@@ -29,13 +29,16 @@ class Group:
     block: int
 
 
-def group_members(members: Sequence[Member], images: Examples, members_at_once: Callable[[int], int]) -> list[Group]:
+def group_members(
+    members: Sequence[Member], examples: Examples, members_at_once: Callable[[Member], int]
+) -> list[Group]:
     """Splits members into groups; a function of its arguments alone, so that results have the same bits anywhere.
 
     Args:
         members: Who is trained.
-        images: Training images.
-        members_at_once: For a number of examples a step, how many members a group should have at most.
+        examples: Training examples.
+        members_at_once: How many members should be trained together at most, for members with the optimizer, batch
+            size and number of examples of a given one.
 
     Raises:
         ValueError: A member's subset or task is not in the data.
@@ -44,18 +47,17 @@ def group_members(members: Sequence[Member], images: Examples, members_at_once: 
     for row, member in enumerate(members):
         data = (member.task, member.subset_seed, member.subset_size, member.subset_index, member.training_fraction)
         blocks.setdefault((member.optimizer, member.batch_size, member.order_seed, *data), []).append(row)
-    alike: dict[tuple[str, int, int, int, int], list[list[int]]] = {}
+    by_size: dict[tuple[str, int, int, int, int], list[list[int]]] = {}
     for rows in blocks.values():
         first = members[rows[0]]
-        count = example_count(first, images)
-        limit = members_at_once(min(first.batch_size, count))
+        limit = members_at_once(first)
         pieces = -(-len(rows) // limit)
         size = -(-len(rows) // pieces)
         for start in range(0, len(rows), size):
             piece = rows[start : start + size]
-            alike.setdefault((first.optimizer, first.batch_size, count, limit, len(piece)), []).append(piece)
+            by_size.setdefault((*alike(first, examples), limit, len(piece)), []).append(piece)
     groups = []
-    for (*_, limit, block), many in alike.items():
+    for (*_, limit, block), many in by_size.items():
         together = max(1, limit // block)
         for start in range(0, len(many), together):
             chosen = many[start : start + together]
@@ -63,57 +65,67 @@ def group_members(members: Sequence[Member], images: Examples, members_at_once: 
     return groups
 
 
-def example_count(member: Member, images: Examples) -> int:
-    """How many of the training images the member sees.
+def example_count(member: Member, examples: Examples) -> int:
+    """How many of the training examples the member sees.
 
     Raises:
-        ValueError: Its task has no images, or there are not enough for its subset.
+        ValueError: Its task has no examples, or there are not enough for its subset.
     """
-    available = len(images)
+    available = len(examples)
     if member.task:
-        counts = np.bincount(images.targets.numpy(), minlength=max(parse_task(member.task)) + 1)
+        counts = np.bincount(examples.targets.numpy(), minlength=max(parse_task(member.task)) + 1)
         lacking = [label for label in parse_task(member.task) if not counts[label]]
         if lacking:
-            raise ValueError(f"Member.task is {member.task!r}; there are no training images of class {lacking[0]}")
+            raise ValueError(f"Member.task is {member.task!r}; there are no training examples of class {lacking[0]}")
         available = int(sum(counts[label] for label in parse_task(member.task)))
     if not member.subset_size:
         return max(1, round(member.training_fraction * available))
     if (member.subset_index + 1) * member.subset_size > available:
         raise ValueError(
             f"Member.subset_index is {member.subset_index}; allowed: 0 to {available // member.subset_size - 1}, since "
-            f"{available} training images have {available // member.subset_size} disjoint subsets of "
+            f"{available} training examples have {available // member.subset_size} disjoint subsets of "
             f"{member.subset_size}"
         )
     return member.subset_size
 
 
-def training_examples(member: Member, images: Examples) -> np.ndarray:
-    """Rows of the training images that the member sees, int64, in an order of no meaning.
+def training_examples(member: Member, examples: Examples) -> np.ndarray:
+    """Rows of the training examples that the member sees, int64, in an order of no meaning.
 
     Raises:
-        ValueError: Its task has no images, or there are not enough for its subset.
+        ValueError: Its task has no examples, or there are not enough for its subset.
     """
-    count = example_count(member, images)
+    count = example_count(member, examples)
     drawn = stream(Purpose.SUBSET, member.subset_seed)
     if member.task:
-        available = np.flatnonzero(task_labels(member.task, images.targets).numpy() >= 0)
+        available = np.flatnonzero(task_labels(member.task, examples.targets).numpy() >= 0)
         shuffled = available[drawn.permutation(len(available))]
     else:
-        shuffled = drawn.permutation(len(images))
+        shuffled = drawn.permutation(len(examples))
     return shuffled[member.subset_index * count :][:count]
 
 
-def minibatches(member: Member, examples: np.ndarray, epoch: int) -> np.ndarray:
+def alike(member: Member, examples: Examples) -> tuple[str, int, int]:
+    """What members of one group have in common: optimizer, batch size and number of examples."""
+    return member.optimizer, member.batch_size, example_count(member, examples)
+
+
+def batch_examples(member: Member, examples: Examples) -> int:
+    """Examples a step: its batch size, or all that the member sees where they are fewer."""
+    return min(member.batch_size, example_count(member, examples))
+
+
+def minibatches(member: Member, rows: np.ndarray, epoch: int) -> np.ndarray:
     """The examples of each step of one epoch (epochs count from 1): int64 ``[S, B]``.
 
     A member that sees fewer examples than one batch gets them all in one step.
 
     Args:
         member: Whose.
-        examples: From :func:`training_examples`.
+        rows: From :func:`training_examples`.
         epoch: Which.
     """
-    batch = min(member.batch_size, len(examples))
-    steps = len(examples) // batch
-    order = stream(Purpose.ORDER, member.order_seed, epoch).permutation(len(examples))[: steps * batch]
-    return examples[order].reshape(steps, batch)
+    batch = min(member.batch_size, len(rows))
+    steps = len(rows) // batch
+    order = stream(Purpose.ORDER, member.order_seed, epoch).permutation(len(rows))[: steps * batch]
+    return rows[order].reshape(steps, batch)

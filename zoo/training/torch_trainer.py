@@ -10,18 +10,20 @@ from torch import Tensor
 
 from zoo.architecture import Architecture
 from zoo.data.examples import Examples
+from zoo.data.task import Task
 from zoo.population import Member
+from zoo.population.optimizers import find_optimizer
 from zoo.training.device import DeviceExamples, Minibatches, exact_convolutions, stepper
 from zoo.training.masks import DeviceDropout
-from zoo.training.optimizers import OPTIMIZERS
 
 
 class TorchBackend:
-    """The images on a device, for all groups of one architecture; see ``zoo.training.backend``."""
+    """The examples on a device, for all groups of one architecture; see ``zoo.training.backend``."""
 
-    def __init__(self, architecture: Architecture, images: Examples, device: torch.device) -> None:
+    def __init__(self, architecture: Architecture, task: Task, examples: Examples, device: torch.device) -> None:
         self.architecture = architecture
-        self.images = DeviceExamples(images, device)
+        self.task = task
+        self.examples = DeviceExamples(examples, device)
         self.device = device
 
 
@@ -49,20 +51,20 @@ class TorchTrainer:
             units: Units that dropout acts on.
             batch: Examples a step.
         """
-        self.optimizer = OPTIMIZERS[members[0].optimizer](
+        self.optimizer = find_optimizer(members[0].optimizer)(
             parameters,
             expand([member.learning_rate for member in members]),
             expand([member.weight_decay for member in members]) if any(m.weight_decay for m in members) else None,
         )
-        self.minibatches = Minibatches(backend.images, inputs)
+        self.minibatches = Minibatches(backend.examples, inputs)
         self.dropout: DeviceDropout | None = None
         if units and any(member.dropout for member in members):
             self.dropout = DeviceDropout(members, units, batch, backend.device)
         self.stepper = stepper(backend.device)
 
-    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
+    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, targets_GSB: np.ndarray) -> None:
         steps = examples_GSB.shape[1]
-        self.minibatches.begin_epoch(self.stepper, examples_GSB, labels_GSB)
+        self.minibatches.begin_epoch(self.stepper, examples_GSB, targets_GSB)
         if self.dropout is not None:
             self.dropout.begin_epoch(self.stepper, epoch, steps)
         with exact_convolutions():

@@ -16,10 +16,11 @@ from torch import Tensor
 from zoo.architecture import Architecture
 from zoo.data.class_tasks import parse_task, task_labels
 from zoo.data.examples import Examples
+from zoo.data.task import Task
 from zoo.population import Member
 from zoo.population.initialization import initial_weights
-from zoo.training.backend import Backend, choose_backend
-from zoo.training.grouping import Group, group_members, minibatches, training_examples
+from zoo.training.backend import Backend, BackendType, choose_backend
+from zoo.training.grouping import Group, alike, batch_examples, group_members, minibatches, training_examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def train_population(
     members: Sequence[Member],
     data: Examples,
     *,
+    task: Task | None = None,
     epochs: int,
     snapshot_epochs: Sequence[int],
     initial_MP: Tensor | None = None,
@@ -72,13 +74,14 @@ def train_population(
     Args:
         architecture: The architecture of all members.
         members: How each one is trained.
-        data: Training images.
+        data: Training examples.
+        task: What they are trained for; by default to tell the classes of its labels apart.
         epochs: Length of training.
         snapshot_epochs: When to yield: increasing, from 0 (the initialization) to ``epochs``.
         initial_MP: Initial weights, one row a member, in place of those drawn from the members' seeds.
         device: Where to compute.
-        backend: A name in ``zoo.training.backend.BACKENDS``; by default the fastest that can train this
-            architecture on this device.
+        backend: A name in ``zoo.training.backend.BACKENDS``; by default, for each group, the fastest that can train
+            it on this device.
         only: Rows of ``members`` that are wanted, by default all: groups without any are not trained. Members that
             are trained in one group are always trained together, so that the bits of their weights are the same
             whatever is wanted.
@@ -88,10 +91,11 @@ def train_population(
         ``only``, also those of other members in the same groups.
 
     Raises:
-        ValueError: No members, snapshot epochs out of order or range, images, labels, tasks or subsets that do not
-            fit the architecture or the data, no backend for the architecture, or no such device.
+        ValueError: No members, snapshot epochs out of order or range, examples, targets, tasks or subsets that do not
+            fit the architecture or the data, no backend for the members, or no such device.
     """
-    _check(architecture, members, data, epochs, list(snapshot_epochs))
+    task = _classification(data) if task is None else task
+    _check(architecture, members, data, task, epochs, list(snapshot_epochs))
     if initial_MP is not None and initial_MP.shape != (len(members), architecture.parameters):
         raise ValueError(
             f"initial weights have shape {tuple(initial_MP.shape)}; "
@@ -103,35 +107,60 @@ def train_population(
         raise ValueError(f"device is {str(device)!r}; allowed: cpu, cuda, cuda:0 and so on") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {str(device)!r}; torch sees no GPU here; allowed: cpu")
-    _, kind = choose_backend(architecture, place, backend)
-    groups = group_members(members, data, lambda batch: kind.members_at_once(architecture, batch, place))
-    computing = kind(architecture, data, place)
-    for group in groups:
+    kinds: dict[tuple[object, ...], tuple[str, BackendType]] = {}
+
+    def members_at_once(member: Member) -> int:
+        of_group = alike(member, data)
+        if of_group not in kinds:
+            kinds[of_group] = choose_backend(architecture, [member], task, data, place, backend)
+        return kinds[of_group][1].members_at_once(architecture, batch_examples(member, data), place)
+
+    computing: dict[str, Backend] = {}
+    for group in group_members(members, data, members_at_once):
         if only is not None and not any(row in only for row in group.rows):
             continue
         chosen = [members[row] for row in group.rows]
         start_MP = initial_weights(architecture, chosen) if initial_MP is None else initial_MP[list(group.rows)]
-        yield from _train_group(computing, group, chosen, start_MP, data, list(snapshot_epochs))
+        name, kind = kinds[alike(chosen[0], data)]
+        if name not in computing:
+            computing[name] = kind(architecture, task, data, place)
+        yield from _train_group(computing[name], group, chosen, start_MP, data, list(snapshot_epochs))
+
+
+def _classification(data: Examples) -> Task:
+    """The task of telling the classes of labels apart.
+
+    Raises:
+        ValueError: The targets are no labels.
+    """
+    if data.targets.dtype != torch.int64:
+        raise ValueError(f"targets are {data.targets.dtype}, no labels; give the task that they are for")
+    return Task("softmax", int(data.targets.max()) + 1)
 
 
 def _check(
-    architecture: Architecture, members: Sequence[Member], data: Examples, epochs: int, wanted: Sequence[int]
+    architecture: Architecture,
+    members: Sequence[Member],
+    data: Examples,
+    task: Task,
+    epochs: int,
+    wanted: Sequence[int],
 ) -> None:
     """Raises where the arguments of :func:`train_population` do not fit each other."""
     if not members:
         raise ValueError("there are no members to train; give at least one")
     if wanted != sorted(set(wanted)) or not wanted or wanted[0] < 0 or wanted[-1] > epochs:
         raise ValueError(f"snapshot epochs are {wanted}; allowed: increasing, each from 0 to epochs ({epochs})")
-    if tuple(data.values.shape[1:]) != architecture.input_shape:
-        raise ValueError(
-            f"images have shape {tuple(data.values.shape[1:])}; the architecture takes {architecture.input_shape}"
-        )
-    for task in dict.fromkeys(member.task for member in members):
-        highest = len(parse_task(task)) - 1 if task else int(data.targets.max())
-        if highest >= architecture.classes:
+    shape, outputs = tuple(data.values.shape[1:]), architecture.classes
+    if shape != architecture.input_shape:
+        raise ValueError(f"examples have shape {shape}; the architecture takes {architecture.input_shape}")
+    task.check(data.targets, "training examples")
+    for class_task in dict.fromkeys(member.task for member in members):
+        needed = task.of_classes(parse_task(class_task)).outputs
+        # A network may have outputs for classes that do not occur.
+        if needed > outputs or (needed < outputs and task.loss != "softmax"):
             raise ValueError(
-                f"labels {f'of task {task} ' if task else ''}go up to {highest}; "
-                f"the architecture has {architecture.classes} logits"
+                f"task {class_task or 'of the data set'} needs {needed} outputs; the architecture has {outputs}"
             )
 
 
@@ -146,16 +175,17 @@ def _train_group(
     """Trains one group; see :func:`train_population`."""
     leaders = members[:: group.block]
     seen = [training_examples(leader, data) for leader in leaders]
-    labels = [task_labels(leader.task, data.targets).numpy() for leader in leaders]
-    batch = min(leaders[0].batch_size, len(seen[0]))
-    trainer = backend.start(members, start_MP, group.block, batch)
+    targets = [
+        task_labels(leader.task, data.targets).numpy() if leader.task else data.targets.numpy() for leader in leaders
+    ]
+    trainer = backend.start(members, start_MP, group.block, batch_examples(leaders[0], data))
     steps = 0
     # A snapshot is copied out while the next epoch is under way.
     waiting = _Copy(0, 0, trainer.begin_copy()) if 0 in wanted else None
     for epoch in range(1, wanted[-1] + 1):
         order_GSB = np.stack([minibatches(*pair, epoch) for pair in zip(leaders, seen, strict=True)])
-        labels_GSB = np.stack([of_task[rows] for of_task, rows in zip(labels, order_GSB, strict=True)])
-        trainer.run_epoch(epoch, order_GSB, labels_GSB)
+        targets_GSB = np.stack([of_task[rows] for of_task, rows in zip(targets, order_GSB, strict=True)])
+        trainer.run_epoch(epoch, order_GSB, targets_GSB)
         steps += order_GSB.shape[1]
         if waiting is not None:
             yield waiting.snapshot(group.rows)

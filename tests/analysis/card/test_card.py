@@ -347,7 +347,10 @@ def test_evenly_spaced_numbers():
 
 
 def test_words_of_source_are_found():
-    assert attribute_words(Member)["optimizer"] == "A name in OPTIMIZERS."
+    assert (
+        attribute_words(Member)["optimizer"]
+        == "A name in OPTIMIZERS, or module:attribute of a PopulationOptimizer of your own."
+    )
     assert set(attribute_words(Recipe)) == set(Recipe.__dataclass_fields__)
     assert object_words(DIGITS_MLP_DIVERSE, "zoo.recipes").startswith("MLPs 64-16-10 that differ in everything")
     assert object_words(replace(DIGITS_MLP_DIVERSE, name="mine"), "zoo.recipes") == ""

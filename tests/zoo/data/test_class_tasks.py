@@ -49,7 +49,7 @@ def test_what_is_no_task_is_refused(task):
 def test_a_task_without_images_is_refused(digits):
     with pytest.raises(ValueError, match="no image belongs to task '11-12'"):
         select("11-12", digits)
-    with pytest.raises(ValueError, match="no training images of class 11"):
+    with pytest.raises(ValueError, match="no training examples of class 11"):
         training_examples(Member(id=0, seed=0, task="3-11"), digits)
 
 
@@ -64,7 +64,7 @@ def test_the_pieces_of_one_subset_seed_are_disjoint_and_cover_all_that_they_can(
 
 def test_a_piece_beyond_the_data_is_refused(digits):
     member = Member(id=0, seed=0, subset_size=100, subset_index=9)
-    with pytest.raises(ValueError, match="subset_index is 9; allowed: 0 to 8, since 997 training images have 9"):
+    with pytest.raises(ValueError, match="subset_index is 9; allowed: 0 to 8, since 997 training examples have 9"):
         training_examples(member, digits)
 
 

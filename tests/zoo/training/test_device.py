@@ -10,14 +10,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from zoo.architecture import mlp
-from zoo.data import load_dataset
+from zoo.data import Task, load_dataset
 from zoo.population import Member
+from zoo.population.optimizers import OPTIMIZERS
 from zoo.training import device, torch_trainer
 from zoo.training.backend import BACKENDS
 from zoo.training.device import DeviceExamples, EagerStepper, GraphStepper, Minibatches, stepper
 from zoo.training.dropout import dropout_factors
 from zoo.training.masks import DeviceDropout
-from zoo.training.optimizers import OPTIMIZERS
 from zoo.training.train import train_population
 
 DIGITS = load_dataset("digits").train
@@ -131,7 +131,7 @@ def test_all_state_is_on_the_device(monkeypatch, backend, optimizer):
     order_GSB = np.zeros((2, 3, 16), dtype=np.int64)
     with FakeTensorMode(allow_non_fake_inputs=True):
         kind = BACKENDS[backend]()
-        made = kind(NETS[backend], DIGITS, torch.device("cuda"))
+        made = kind(NETS[backend], Task("softmax", 10), DIGITS, torch.device("cuda"))
         trainer = made.start(members, torch.zeros(4, NETS[backend].parameters), 2, 16)
         trainer.run_epoch(1, order_GSB, order_GSB)
         weights_MP = trainer.begin_copy()()
@@ -178,7 +178,7 @@ def test_devices_get_what_they_can_do():
 
 def test_images_are_kept_as_bytes_and_gathered_as_inputs():
     images = DeviceExamples(DIGITS, CPU)
-    assert images.pixels_ND.dtype == torch.uint8
+    assert images.values_ND.dtype == torch.uint8
     rows = torch.tensor([5, 0, 5], dtype=torch.int32)
     out = torch.ones(3, 65)
     images.gather(rows, torch.empty(3, 64, dtype=torch.uint8), out[:, :64])
@@ -193,7 +193,7 @@ def test_minibatches_come_in_their_order_epoch_after_epoch():
         minibatches.begin_epoch(EagerStepper(), epoch_GSB, labels_GSB)
         for step in range(3):
             minibatches.gather()
-            assert minibatches.labels.tolist() == labels_GSB[:, step].flatten().tolist()
+            assert minibatches.targets.tolist() == labels_GSB[:, step].flatten().tolist()
             assert torch.equal(minibatches.inputs, DIGITS.inputs[epoch_GSB[:, step].flatten()].flatten(1))
             minibatches.step += 1
 

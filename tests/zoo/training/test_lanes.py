@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from lanes_training import CPU, assert_parity, random_images, trained
+from lanes_training import CPU, assert_parity, chosen_backend, obstacle_of, random_images, trained
 
 from zoo.architecture import (
     Activate,
@@ -25,13 +25,12 @@ from zoo.architecture import (
     resnet,
 )
 from zoo.architecture.activations import ACTIVATIONS
-from zoo.data import load_dataset
+from zoo.data import Task, load_dataset
 from zoo.population import Member
 from zoo.population.initialization import initial_weights
-from zoo.training.backend import choose_backend
+from zoo.population.optimizers import OPTIMIZERS
 from zoo.training.lanes import LanesBackend, backend, logits
 from zoo.training.lanes.packing import Lanes, lane_members
-from zoo.training.optimizers import OPTIMIZERS
 
 DIGITS = load_dataset("digits").train
 RATES = {"sgd": 0.1, "momentum": 0.02, "adam": 3e-3, "adamw": 3e-3, "rmsprop": 1e-3}
@@ -133,7 +132,7 @@ def test_rescaled_inputs_equal_the_reference(name, shape, own_order):
     architecture = Architecture(shape, RESCALED[name])
     data = random_images(31, shape, 4)
     members = [Member(id=i, seed=i, batch_size=6, order_seed=i * own_order, dropout=0.2 * (i % 2)) for i in range(17)]
-    assert choose_backend(architecture, CPU)[0] == "lanes"
+    assert chosen_backend(architecture, CPU)[0] == "lanes"
     assert_parity(architecture, members, data, checked=[0, 1, 16])
     weights = initial_weights(architecture, members)
     assert torch.allclose(logits(architecture, weights, data), architecture.logits(weights, data.inputs), atol=2e-6)
@@ -232,7 +231,7 @@ def test_spreading_over_lanes_is_undone_by_gathering(members, block):
 @pytest.mark.parametrize(("example", "label", "what"), [(-1, 0, "examples"), (5, 0, "examples"), (0, 3, "labels")])
 def test_rows_and_labels_out_of_range_are_refused(example, label, what):
     architecture = mlp((1, 2, 2), (), 3)
-    trainer = LanesBackend(architecture, random_images(5, (1, 2, 2), 3), CPU).start(
+    trainer = LanesBackend(architecture, Task("softmax", 3), random_images(5, (1, 2, 2), 3), CPU).start(
         [Member(id=0, seed=0, batch_size=1)], torch.zeros(1, architecture.parameters), 1, 1
     )
     with pytest.raises(ValueError, match=f"{what} go from"):
@@ -246,9 +245,9 @@ def test_groups_of_members_are_whole_groups_of_lanes_and_fit_the_memory():
 
 
 def test_it_is_what_a_cpu_trains_with_where_it_can():
-    assert choose_backend(mlp((1, 8, 8), (4,), 10), CPU)[0] == "lanes"
-    assert choose_backend(cnn_2464((1, 28, 28), (), 10), CPU)[0] == "lanes"
-    assert choose_backend(resnet((1, 28, 28), (4, 8), 10), CPU)[0] == "lanes"
+    assert chosen_backend(mlp((1, 8, 8), (4,), 10), CPU)[0] == "lanes"
+    assert chosen_backend(cnn_2464((1, 28, 28), (), 10), CPU)[0] == "lanes"
+    assert chosen_backend(resnet((1, 28, 28), (4, 8), 10), CPU)[0] == "lanes"
 
 
 @pytest.mark.parametrize(
@@ -285,21 +284,21 @@ def test_it_is_what_a_cpu_trains_with_where_it_can():
     ],
 )
 def test_what_it_cannot_train_is_said(architecture, reason):
-    assert reason in LanesBackend.obstacle(architecture, CPU)
-    assert choose_backend(architecture, CPU)[0] == "autograd"
+    assert reason in obstacle_of("lanes", architecture, CPU)
+    assert chosen_backend(architecture, CPU)[0] == "autograd"
 
 
 def test_it_leaves_other_devices_alone():
-    assert "CPU" in LanesBackend.obstacle(mlp((1, 8, 8), (4,), 10), torch.device("meta"))
+    assert "CPU" in obstacle_of("lanes", mlp((1, 8, 8), (4,), 10), torch.device("meta"))
 
 
 def test_the_environment_switches_it_off(monkeypatch):
     architecture = mlp((1, 8, 8), (4,), 10)
     monkeypatch.setenv("ZOOSCALE_KERNEL", "torch")
-    assert choose_backend(architecture, CPU)[0] == "closed-form"
+    assert chosen_backend(architecture, CPU)[0] == "closed-form"
     monkeypatch.setenv("ZOOSCALE_KERNEL", "fast")
     with pytest.raises(ValueError, match="ZOOSCALE_KERNEL is 'fast'; allowed: lanes, torch"):
-        choose_backend(architecture, CPU)
+        chosen_backend(architecture, CPU)
 
 
 @pytest.mark.parametrize(
@@ -320,10 +319,10 @@ def test_where_it_cannot_run_one_message_says_so_and_torch_trains(broken, reason
     try:
         with caplog.at_level(logging.WARNING):
             for _ in range(3):
-                assert choose_backend(mlp((1, 8, 8), (4,), 10), CPU)[0] == "closed-form"
+                assert chosen_backend(mlp((1, 8, 8), (4,), 10), CPU)[0] == "closed-form"
         (record,) = caplog.records
         assert "torch is used instead" in record.message
         with pytest.raises(ValueError, match=reason):
-            choose_backend(mlp((1, 8, 8), (4,), 10), CPU, "lanes")
+            chosen_backend(mlp((1, 8, 8), (4,), 10), CPU, "lanes")
     finally:
         backend.load_kernel.cache_clear()

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from lanes_training import chosen_backend
 from reference_training import train_one
 from torch import nn
 
@@ -13,11 +14,12 @@ from zoo.architecture.activations import ACTIVATIONS
 from zoo.data import Examples, load_dataset
 from zoo.data.class_tasks import task_labels
 from zoo.population import Member
-from zoo.population.initialization import INITIALIZATIONS, fans, initial_weights
+from zoo.population.distributions import INITIALIZATIONS, fans
+from zoo.population.initialization import initial_weights
+from zoo.population.optimizers import OPTIMIZERS
 from zoo.streams import Purpose, stream
-from zoo.training.backend import BACKENDS, choose_backend
+from zoo.training.backend import BACKENDS
 from zoo.training.grouping import group_members, minibatches, training_examples
-from zoo.training.optimizers import OPTIMIZERS
 from zoo.training.train import train_population
 
 DIGITS = load_dataset("digits").train
@@ -253,7 +255,7 @@ def test_tasks_are_made_of_their_images(task):
 
 def test_a_task_without_images_is_refused():
     few = Examples(DIGITS.values[:50], DIGITS.targets[:50] % 4, DIGITS.scale)
-    with pytest.raises(ValueError, match="task is '3-8'; there are no training images of class 8"):
+    with pytest.raises(ValueError, match="task is '3-8'; there are no training examples of class 8"):
         training_examples(Member(id=0, seed=0, task="3-8"), few)
 
 
@@ -283,23 +285,23 @@ def test_reversed_labels_are_learned_reversed(backend):
 
 def test_groups_share_what_they_can():
     members = [Member(id=i, seed=i, order_seed=i // 16, subset_seed=i // 16) for i in range(64)]
-    (group,) = group_members(members, DIGITS, lambda batch: 100)
+    (group,) = group_members(members, DIGITS, lambda _: 100)
     assert group.block == 16
     assert group.rows == tuple(range(64))
 
 
 def test_members_of_different_tasks_or_subsets_share_a_group_but_no_minibatches():
     pieces = [Member(id=i, seed=i, subset_size=50, subset_index=i // 2) for i in range(8)]
-    (group,) = group_members(pieces, DIGITS, lambda batch: 100)
+    (group,) = group_members(pieces, DIGITS, lambda _: 100)
     assert group.block == 2
     pair = [Member(id=i, seed=i, task=task) for i, task in enumerate(("3-8", "8-3"))]
-    groups = group_members(pair, DIGITS, lambda batch: 100)
+    groups = group_members(pair, DIGITS, lambda _: 100)
     assert [(g.rows, g.block) for g in groups] == [((0, 1), 1)]
 
 
 def test_no_group_is_larger_than_its_backend_wants():
     members = [Member(id=i, seed=i, order_seed=i // 25, batch_size=(32, 64)[i // 50]) for i in range(100)]
-    groups = group_members(members, DIGITS, lambda batch: {32: 10, 64: 60}[batch])
+    groups = group_members(members, DIGITS, lambda member: {32: 10, 64: 60}[member.batch_size])
     assert sorted((len(group.rows), group.block) for group in groups) == [(7, 7)] * 2 + [(9, 9)] * 4 + [(50, 25)]
     assert sorted(row for group in groups for row in group.rows) == list(range(100))
 
@@ -317,17 +319,17 @@ def test_only_the_groups_of_wanted_rows_are_trained():
 def test_the_first_backend_that_can_is_chosen_and_others_can_be_named():
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     plain, deep = mlp((1, 8, 8), (4,), 10), resnet((1, 8, 8), (4,), 10)
-    assert choose_backend(plain, cpu)[0] == next(iter(BACKENDS))
-    assert choose_backend(plain, gpu)[0] == "closed-form"
-    assert choose_backend(deep, gpu)[0] == "autograd"
+    assert chosen_backend(plain, cpu)[0] == next(iter(BACKENDS))
+    assert chosen_backend(plain, gpu)[0] == "closed-form"
+    assert chosen_backend(deep, gpu)[0] == "autograd"
     for name in BACKENDS:
-        chosen, kind = choose_backend(plain, cpu, name)
+        chosen, kind = chosen_backend(plain, cpu, name)
         assert chosen == name
-        assert kind.obstacle(plain, cpu) is None
+        assert kind is BACKENDS[name]()
     with pytest.raises(ValueError, match=f"backend is 'fast'; allowed: auto, {', '.join(BACKENDS)}"):
-        choose_backend(plain, cpu, "fast")
+        chosen_backend(plain, cpu, "fast")
     with pytest.raises(ValueError, match=r"backend closed-form cannot train .* on cpu: it trains only.*take 'auto'"):
-        choose_backend(deep, cpu, "closed-form")
+        chosen_backend(deep, cpu, "closed-form")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -355,20 +357,20 @@ def test_backends_agree():
             {"data": Examples(torch.zeros(4, 1, 9, 9, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), 1.0)},
             "9, 9",
         ),
-        ({"architecture": mlp((1, 8, 8), (4,), 3)}, "labels go up to 9"),
+        ({"architecture": mlp((1, 8, 8), (4,), 3)}, "needs 10 outputs; the architecture has 3"),
         (
             {
                 "architecture": Architecture((1, 8, 8), (Flatten(), Linear(features=5), Linear(features=10))),
                 "backend": "closed-form",
             },
-            "backend closed-form cannot train this architecture on cpu",
+            "backend closed-form cannot train these members on cpu",
         ),
         ({"device": "gpu"}, "device is 'gpu'; allowed: cpu, cuda"),
         ({"backend": "quick"}, "backend is 'quick'"),
-        ({"members": [Member(id=0, seed=0, task="0-10")]}, "no training images of class 10"),
+        ({"members": [Member(id=0, seed=0, task="0-10")]}, "no training examples of class 10"),
         (
             {"architecture": mlp((1, 8, 8), (4,), 2), "members": [Member(id=0, seed=0, task="1-2-3")]},
-            "task 1-2-3 go up",
+            "task 1-2-3 needs 3 outputs; the architecture has 2",
         ),
         ({"initial_MP": torch.zeros(2, 3)}, "initial weights"),
     ],

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from architectures import small_net
+from lanes_training import chosen_backend, obstacle_of
 from reference_training import train_one
 
 from zoo.architecture import (
@@ -23,8 +24,7 @@ from zoo.architecture.activations import ACTIVATIONS
 from zoo.data import Examples, load_dataset
 from zoo.population import Member
 from zoo.population.initialization import initial_weights
-from zoo.training.backend import choose_backend
-from zoo.training.optimizers import OPTIMIZERS
+from zoo.population.optimizers import OPTIMIZERS
 from zoo.training.train import train_population
 
 DIGITS = load_dataset("digits").train
@@ -160,7 +160,7 @@ def test_a_convolutional_population_learns():
 
 
 def test_it_is_chosen_where_nothing_faster_can_do_it():
-    kind = choose_backend(mlp((1, 8, 8), (4,), 10), torch.device("cpu"), "autograd")[1]
-    assert kind.obstacle(small_net(), torch.device("cuda")) is None
+    kind = chosen_backend(mlp((1, 8, 8), (4,), 10), name="autograd")[1]
+    assert obstacle_of("autograd", small_net(), "cuda") is None
     few, many = (kind.members_at_once(small_net(), 16, torch.device(name)) for name in ("cpu", "cuda"))
     assert 1 <= few < many

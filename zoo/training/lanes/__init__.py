@@ -8,6 +8,6 @@ values an architecture's layers read and write, and ``program`` makes records an
 ``cache``.
 """
 
-from zoo.training.lanes.backend import LanesBackend, logits
+from zoo.training.lanes.backend import LanesBackend, forward_obstacle, logits
 
-__all__ = ["LanesBackend", "logits"]
+__all__ = ["LanesBackend", "forward_obstacle", "logits"]

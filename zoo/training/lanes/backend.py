@@ -19,8 +19,10 @@ from torch import Tensor
 
 from zoo.architecture import Architecture, mlp
 from zoo.data.examples import Examples
+from zoo.data.task import Task
 from zoo.population import Member
 from zoo.training.dropout import require_counters
+from zoo.training.grouping import batch_examples
 from zoo.training.lanes import plan
 from zoo.training.lanes.codes import LANES, OPTIMIZERS
 from zoo.training.lanes.packing import Lanes
@@ -44,22 +46,31 @@ class LanesBackend:
     What a member's weights become depends on neither the other members nor its lane: the bits are the same.
     """
 
-    def __init__(self, architecture: Architecture, images: Examples, device: torch.device) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        architecture: Architecture,
+        task: Task,  # noqa: ARG002
+        examples: Examples,
+        device: torch.device,  # noqa: ARG002
+    ) -> None:
         self.architecture = architecture
-        self.images = images
+        self.examples = examples
         self.kernel = _require_kernel()
 
     @staticmethod
-    def obstacle(architecture: Architecture, device: torch.device) -> str | None:
-        """Why this backend cannot be used; where the kernel cannot run here, that is also logged, once."""
-        if device.type != "cpu":
-            return "it runs on CPUs only"
-        switch = os.environ.get(SWITCH, "")
-        if switch not in ("", "lanes", "torch"):
-            raise ValueError(f"{SWITCH} is {switch!r}; allowed: lanes, torch")
-        if switch == "torch":
-            return f"{SWITCH}=torch switches it off"
-        obstacle = plan.obstacle(architecture)
+    def obstacle(
+        architecture: Architecture,
+        members: Sequence[Member],
+        task: Task,
+        examples: Examples,
+        device: torch.device,
+    ) -> str | None:
+        """See ``zoo.training.backend.BackendType``; what keeps members from a kernel that runs is logged, once."""
+        obstacle = _not_wanted(device)
+        if obstacle is None:
+            obstacle = _unknown(architecture, examples) or _untrained(architecture, members, task, examples)
+            if obstacle is not None:
+                _tell(obstacle)
         if obstacle is None and isinstance(kernel := load_kernel(), str):
             return kernel
         return obstacle
@@ -71,7 +82,7 @@ class LanesBackend:
         return min(max(fit, 1), GROUPS_AT_ONCE) * LANES
 
     def start(self, members: Sequence[Member], weights_MP: Tensor, block: int, batch: int) -> LanesTrainer:
-        return LanesTrainer(self.kernel, self.architecture, self.images, members, weights_MP, block, batch)
+        return LanesTrainer(self.kernel, self.architecture, self.examples, members, weights_MP, block, batch)
 
 
 class LanesTrainer:
@@ -81,7 +92,7 @@ class LanesTrainer:
         self,
         kernel: ModuleType,
         architecture: Architecture,
-        images: Examples,
+        examples: Examples,
         members: Sequence[Member],
         weights_MP: Tensor,
         block: int,
@@ -94,7 +105,7 @@ class LanesTrainer:
         if any(member.dropout for member in members):
             require_counters(self.program.units, batch)
         self.optimizer = OPTIMIZERS.index(members[0].optimizer)
-        self.data = kernel_data(kernel, self.program, images)
+        self.data = kernel_data(kernel, self.program, examples)
         self.weights_VPL = lane_weights(kernel, self.program, self.lanes, weights_MP)
         thresholds_VL = self.lanes.thresholds(members)
         self.state = kernel.State(
@@ -108,15 +119,15 @@ class LanesTrainer:
         self.work = kernel_work(kernel, self.program)
         self.steps = 0
 
-    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, labels_GSB: np.ndarray) -> None:
+    def run_epoch(self, epoch: int, examples_GSB: np.ndarray, targets_GSB: np.ndarray) -> None:
         steps = examples_GSB.shape[1]
         # The kernel checks no bounds.
         require_range("examples", examples_GSB, len(self.data.pixels))
-        require_range("labels", labels_GSB, self.program.classes)
+        require_range("labels", targets_GSB, self.program.classes)
         drops = self.state.drops_V.any()
         schedule = self.kernel.Schedule(
             np.ascontiguousarray(examples_GSB, dtype=np.int64),
-            np.ascontiguousarray(labels_GSB, dtype=np.int64),
+            np.ascontiguousarray(targets_GSB, dtype=np.int64),
             self.lanes.block_VL,
         )
         self.kernel.train_epoch(
@@ -139,11 +150,19 @@ class LanesTrainer:
         return lambda: copied
 
 
+def forward_obstacle(architecture: Architecture, examples: Examples) -> str | None:
+    """Why the kernel cannot apply networks to examples (see :func:`logits`); ``None`` where it can."""
+    obstacle = _not_wanted(torch.device("cpu")) or _unknown(architecture, examples)
+    if obstacle is None and isinstance(kernel := load_kernel(), str):
+        return kernel
+    return obstacle
+
+
 def logits(architecture: Architecture, weights_MP: Tensor, images: Examples) -> Tensor:
     """Applies every member to every image in the kernel.
 
     Args:
-        architecture: One for which :meth:`LanesBackend.obstacle` is ``None`` on a CPU.
+        architecture: One for which :func:`forward_obstacle` is ``None``.
         weights_MP: On the CPU.
         images: As bytes; nothing is converted but what is in work.
 
@@ -168,6 +187,46 @@ def logits(architecture: Architecture, weights_MP: Tensor, images: Examples) -> 
     logits_MNC = np.empty((len(weights_MP), len(images), program.classes), dtype=np.float32)
     lanes.gather(logits_VNCL.reshape(len(lanes), -1, LANES), logits_MNC.reshape(len(weights_MP), -1))
     return torch.from_numpy(logits_MNC)
+
+
+def _not_wanted(device: torch.device) -> str | None:
+    """Why the kernel is not to be used at all; ``None`` where it may."""
+    if device.type != "cpu":
+        return "it runs on CPUs only"
+    switch = os.environ.get(SWITCH, "")
+    if switch not in ("", "lanes", "torch"):
+        raise ValueError(f"{SWITCH} is {switch!r}; allowed: lanes, torch")
+    return f"{SWITCH}=torch switches it off" if switch == "torch" else None
+
+
+def _unknown(architecture: Architecture, examples: Examples) -> str | None:
+    """Why the kernel cannot apply networks to examples, wherever it runs; ``None`` where it can."""
+    if examples.values.dtype != torch.uint8:
+        return f"it reads images as bytes, uint8, and these examples are {examples.values.dtype}"
+    return plan.obstacle(architecture)
+
+
+def _untrained(architecture: Architecture, members: Sequence[Member], task: Task, examples: Examples) -> str | None:
+    """Why the kernel cannot train members of networks that it can apply; ``None`` where it can."""
+    if task.loss != "softmax":
+        return f"it knows no loss but softmax, and this one is {task.loss!r}"
+    for member in members:
+        if member.optimizer not in OPTIMIZERS:
+            return f"it does not know the optimizer {member.optimizer!r}"
+    batch = max(batch_examples(member, examples) for member in members)
+    needed = work_bytes(compiled(architecture, batch, training=True))
+    if needed > MOST_WORK_BYTES:
+        return (
+            f"{batch} examples a step need {needed / 2**30:.1f} GiB, since a batch norm reads all of them, and it "
+            f"takes up to {MOST_WORK_BYTES / 2**30:.1f}; a smaller batch would do"
+        )
+    return None
+
+
+@cache
+def _tell(obstacle: str) -> None:
+    """Logs why the kernel is passed over: each reason once in a process."""
+    logger.warning("the SIMD kernel for training cannot be used and torch is, several times slower: %s", obstacle)
 
 
 def require_range(name: str, values: np.ndarray, count: int) -> None:
@@ -204,15 +263,14 @@ def kernel_data(kernel: ModuleType, program: Program, images: Examples) -> Any:
     return kernel.Data(pixels, np.array([images.scale * program.scale, program.offset], dtype=np.float32))
 
 
+def work_bytes(program: Program) -> int:
+    """Memory for values and gradients of the examples of a step that are kept."""
+    return 2 * program.pieces.kept * program.values * LANES * 4
+
+
 def kernel_work(kernel: ModuleType, program: Program) -> Any:
     """Memory for one group of sixteen."""
     examples, own_examples = program.pieces.kept, program.pieces.own_kept
-    needed = 2 * examples * program.values * LANES * 4
-    if needed > MOST_WORK_BYTES:
-        raise ValueError(
-            f"{examples} examples a step need {needed / 2**30:.1f} GiB, since a batch norm reads all of them; allowed: "
-            f"up to {MOST_WORK_BYTES / 2**30:.1f}; take a smaller batch, or set {SWITCH}=torch"
-        )
     return kernel.Work(
         numbers=np.zeros(examples * program.image_size, dtype=np.float32),
         vectors=kernel.aligned_vectors(own_examples * program.image_size),

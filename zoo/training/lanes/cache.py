@@ -23,7 +23,8 @@ import numba
 import numpy as np
 
 from zoo.architecture import activations, normalization
-from zoo.training import dropout, optimizers
+from zoo.population import optimizers
+from zoo.training import dropout
 from zoo.training.lanes.cpu import cpu
 
 logger = logging.getLogger(__name__)

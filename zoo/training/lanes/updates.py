@@ -1,14 +1,14 @@
 """Optimizers, each as its namesake in ``torch.optim`` at that class's default coefficients.
 
-Learning rates and weight decay are vectors; coefficients are those of ``zoo.training.optimizers``.
+Learning rates and weight decay are vectors; coefficients are those of ``zoo.population.optimizers``.
 """
 
 from __future__ import annotations
 
+from zoo.population.optimizers import BETA1, BETA2, EPSILON, RMS_ALPHA
+from zoo.population.optimizers import MOMENTUM as VELOCITY_KEPT
 from zoo.training.lanes.codes import ADAM, ADAMW, MOMENTUM, SGD
 from zoo.training.lanes.vectors import Pointer, fma, kernel_function, load, splat, sqrt, store
-from zoo.training.optimizers import BETA1, BETA2, EPSILON, RMS_ALPHA
-from zoo.training.optimizers import MOMENTUM as VELOCITY_KEPT
 
 
 @kernel_function

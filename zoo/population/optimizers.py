@@ -6,10 +6,10 @@ of steps too, is in tensors that stay in place, so that a step can be captured (
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
+
+from zoo.config import lookup
 
 MOMENTUM = 0.9
 BETA1, BETA2 = 0.9, 0.999
@@ -123,10 +123,24 @@ class AdamW(Adam):
         super().update(gradient)
 
 
-OPTIMIZERS: dict[str, Callable[[Tensor, Tensor, Tensor | None], PopulationOptimizer]] = {
+OPTIMIZERS: dict[str, type[PopulationOptimizer]] = {
     "sgd": Sgd,
     "momentum": Momentum,
     "adam": Adam,
     "adamw": AdamW,
     "rmsprop": RmsProp,
 }
+
+
+def find_optimizer(name: str) -> type[PopulationOptimizer]:
+    """The optimizer of a name in ``OPTIMIZERS``, or the user's own by ``module:attribute``.
+
+    Raises:
+        ValueError: There is none, or it is no :class:`PopulationOptimizer`.
+    """
+    found = lookup(OPTIMIZERS, name, "optimizer")
+    if not (isinstance(found, type) and issubclass(found, PopulationOptimizer)):
+        raise ValueError(
+            f"optimizer {name!r} is {found!r}; it must be a subclass of zoo.population.optimizers.PopulationOptimizer"
+        )
+    return found
