@@ -15,6 +15,7 @@ from trainables.codecs.classical.scalar import Float16, Uniform
 from trainables.codecs.classical.sz3 import Sz3
 from trainables.codecs.codec import Codec
 from trainables.codecs.function_metric.codec import MetricCodec
+from trainables.codecs.function_metric.config import FunctionMetricConfig
 from zoo.config import lookup
 from zoo.data.examples import Examples
 from zoo.population import Population
@@ -47,9 +48,13 @@ def _grid(name: str, *values: float) -> tuple[Setting, ...]:
     return tuple({name: value} for value in values)
 
 
+def _function_metric(training: Population, images: Examples, **setting: Any) -> Codec:
+    return MetricCodec.fit(FunctionMetricConfig(**setting), training, images)
+
+
 CODECS: dict[str, CodecFamily] = {
     "function-metric": CodecFamily(
-        fit=MetricCodec.fit, settings=_grid("step", 0.1, 0.065, 0.04, 0.025, 0.015, 0.009, 0.004), mlp_only=True
+        fit=_function_metric, settings=_grid("step", 0.1, 0.065, 0.04, 0.025, 0.015, 0.009, 0.004), mlp_only=True
     ),
     "uniform": CodecFamily(fit=Uniform.fit, settings=_grid("step", 5.0, 3.5, 2.5, 1.7, 1.1, 0.6, 0.3, 0.12, 0.03)),
     "kmeans": CodecFamily(fit=KMeans.fit, settings=_grid("clusters", 2, 3, 4, 6, 10, 24, 64, 256)),

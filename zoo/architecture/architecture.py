@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.architecture.description import described, from_description
-from zoo.architecture.layers import Activate, AfterActivation, Flatten, Forward, Layer, Linear, Shape
+from zoo.architecture.layers import Activate, AfterActivation, AroundWeights, Flatten, Forward, Layer, Linear, Shape
 from zoo.architecture.layout import Placed, TensorSpec
 from zoo.architecture.normalization import BatchStatistics, without_counts
 from zoo.architecture.residual import named, sequence_shapes
@@ -188,9 +188,13 @@ class Architecture:
         x: Tensor,
         after_activation: AfterActivation | None = None,
         batch_statistics: BatchStatistics | None = None,
+        around_weights: AroundWeights | None = None,
     ) -> Tensor:
-        """The same as :meth:`logits` for named tensors ``[M, *shape]``: what training differentiates by."""
-        run = Forward(tensors, after_activation, batch_statistics)
+        """The same as :meth:`logits` for named tensors ``[M, *shape]``: what training differentiates by.
+
+        ``around_weights`` sees every linear layer and convolution; see :class:`zoo.architecture.layers.Forward`.
+        """
+        run = Forward(tensors, after_activation, batch_statistics, around_weights)
         for index, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=False)):
             x = layer.forward(run, str(index), x, shape)
         return x

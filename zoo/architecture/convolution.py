@@ -76,6 +76,9 @@ class Conv(Layer):
         return moves_weight_and_bias(symmetry, name, entries, self.slots(shape))
 
     def forward(self, run: Forward, name: str, x: Tensor, shape: Shape) -> Tensor:  # noqa: ARG002
+        return run.weigh(name, x, lambda: self._apply(run, name, x))
+
+    def _apply(self, run: Forward, name: str, x: Tensor) -> Tensor:
         weight = run.tensors[f"{name}.weight"]
         bias = run.tensors[f"{name}.bias"].flatten() if self.bias else None
         members, kernels = len(weight), weight.flatten(0, 1)

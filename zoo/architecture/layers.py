@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 AfterActivation = Callable[[int, Tensor], Tensor]
+AroundWeights = Callable[[str, Tensor, Callable[[], Tensor]], Tensor]
 
 
 class Slot(NamedTuple):
@@ -46,13 +47,20 @@ class Forward:
         tensors: Every tensor of the layout by name, each with a leading M.
         after_activation: See :meth:`zoo.architecture.Architecture.logits`.
         batch_statistics: Likewise.
+        around_weights: Called in place of every linear layer and convolution, with its name, its input and the function
+            that applies it: to see what layers read and give, or to replace their tensors before they are applied.
         activations: How many activations were applied so far.
     """
 
     tensors: Mapping[str, Tensor]
     after_activation: AfterActivation | None = None
     batch_statistics: BatchStatistics | None = None
+    around_weights: AroundWeights | None = None
     activations: int = field(default=0, init=False)
+
+    def weigh(self, name: str, x: Tensor, apply: Callable[[], Tensor]) -> Tensor:
+        """What a layer that weighs its inputs gives: ``apply()``, unless ``around_weights`` does something else."""
+        return apply() if self.around_weights is None else self.around_weights(name, x, apply)
 
 
 class Layer(ABC):
@@ -143,6 +151,9 @@ class Linear(Layer):
         return moves_weight_and_bias(symmetry, name, entries, self.slots(shape))
 
     def forward(self, run: Forward, name: str, x: Tensor, shape: Shape) -> Tensor:  # noqa: ARG002
+        return run.weigh(name, x, lambda: self._apply(run, name, x))
+
+    def _apply(self, run: Forward, name: str, x: Tensor) -> Tensor:
         weight_MHD = run.tensors[f"{name}.weight"]
         bias_M1H = run.tensors[f"{name}.bias"].unsqueeze(1) if self.bias else None
         if x.ndim == 2:

@@ -8,6 +8,7 @@ from trainables.codecs.classical.scalar import Uniform
 from trainables.codecs.codec import Codec
 from trainables.codecs.entropy import TableColumns
 from trainables.codecs.function_metric.codec import MetricCodec
+from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.networks import Networks
 from trainables.codecs.function_metric.receiver import Receiver
 from trainables.codecs.function_metric.rounding import bit_costs, round_with_feedback, rounded
@@ -55,7 +56,7 @@ def test_rate_falls_and_error_grows_with_the_step(data, mixed):
     held_out, training = mixed.select(range(30)), mixed.select(range(30, 120))
     bits, agreements = [], []
     for step in (0.01, 0.04, 0.16):
-        codec = MetricCodec.fit(training, data.train, step=step)
+        codec = MetricCodec.fit(FunctionMetricConfig(step=step), training, data.train)
         payload = codec.compress(held_out)
         bits.append(8 * len(payload) / held_out.weights_MP.numel())
         agreements.append(float(agreement(held_out, codec.decompress(payload), data.test).mean()))
@@ -76,7 +77,7 @@ def test_rate_falls_and_error_grows_with_the_step(data, mixed):
 )
 def test_any_depth_and_activation_is_kept_at_a_small_step(data, hidden, bias, activation):
     population = trained(data, hidden, bias=bias, activation=activation, members=12)
-    codec = MetricCodec.fit(population, data.train, step=1e-4)
+    codec = MetricCodec.fit(FunctionMetricConfig(step=1e-4), population, data.train)
     weights_MP = codec.decompress(codec.compress(population))
     assert weights_MP.dtype == torch.float32
     inputs = data.train.first(300).inputs
@@ -86,7 +87,7 @@ def test_any_depth_and_activation_is_kept_at_a_small_step(data, hidden, bias, ac
 
 
 def test_decoding_is_deterministic_and_needs_the_shared_bytes_only(data, mixed):
-    codec = MetricCodec.fit(mixed, data.train, step=0.05)
+    codec = MetricCodec.fit(FunctionMetricConfig(step=0.05), mixed, data.train)
     assert isinstance(codec, Codec)
     population = mixed.select([5, 0, 17])
     payload = codec.compress(population)
@@ -97,11 +98,11 @@ def test_decoding_is_deterministic_and_needs_the_shared_bytes_only(data, mixed):
     weights_MP = codec.decompress(payload)
     assert torch.equal(codec.decompress(payload), weights_MP)
     assert torch.equal(receiver.transform.weights(receiver.decode(payload)), weights_MP)
-    assert MetricCodec.fit(mixed, data.train, step=0.05).receiver.to_bytes() == shared
+    assert MetricCodec.fit(FunctionMetricConfig(step=0.05), mixed, data.train).receiver.to_bytes() == shared
 
 
 def test_decoding_does_not_need_the_activation(data, mixed):
-    codec = MetricCodec.fit(mixed, data.train, step=0.05)
+    codec = MetricCodec.fit(FunctionMetricConfig(step=0.05), mixed, data.train)
     payload = codec.compress(mixed.select(range(6)))
     shared = codec.receiver.to_bytes()
     other = shared.replace(b"relu", b"gelu")
@@ -111,7 +112,7 @@ def test_decoding_does_not_need_the_activation(data, mixed):
 
 
 def test_members_come_back_in_their_order(data, mixed):
-    codec = MetricCodec.fit(mixed, data.train, step=0.01)
+    codec = MetricCodec.fit(FunctionMetricConfig(step=0.01), mixed, data.train)
     population = mixed.select([7, 3, 8, 100, 1, 0])
     own_M = agreement(population, codec.decompress(codec.compress(population)), data.test)
     for row in range(len(population)):
@@ -123,7 +124,7 @@ def test_members_come_back_in_their_order(data, mixed):
 
 
 def test_class_mean_and_order_of_units_cost_nothing(data, mixed):
-    codec = MetricCodec.fit(mixed, data.train, step=0.03)
+    codec = MetricCodec.fit(FunctionMetricConfig(step=0.03), mixed, data.train)
     architecture = mixed.architecture
     tensors = dict(architecture.tensors(mixed.weights_MP))
     tensors["3.weight"] = tensors["3.weight"] + torch.linspace(-3, 3, 8)
@@ -137,12 +138,12 @@ def test_class_mean_and_order_of_units_cost_nothing(data, mixed):
 
 def test_what_cannot_be_coded_is_refused(data, mixed):
     with pytest.raises(ValueError, match=r"step is 0; allowed: more than 0"):
-        MetricCodec.fit(mixed, data.train, step=0)
+        FunctionMetricConfig(step=0)
     with pytest.raises(ValueError, match=r"bit_price is -1"):
-        MetricCodec.fit(mixed, data.train, step=0.1, bit_price=-1)
+        FunctionMetricConfig(bit_price=-1)
     with pytest.raises(ValueError, match="none of the 120 training members has finite weights"):
-        MetricCodec.fit(mixed.with_weights(mixed.weights_MP / 0), data.train, step=0.1)
-    codec = MetricCodec.fit(mixed, data.train, step=0.1)
+        MetricCodec.fit(FunctionMetricConfig(), mixed.with_weights(mixed.weights_MP / 0), data.train)
+    codec = MetricCodec.fit(FunctionMetricConfig(step=0.1), mixed, data.train)
     with pytest.raises(ValueError, match="empty"):
         codec.compress(mixed.select([]))
     with pytest.raises(ValueError, match="another layout"):
@@ -160,7 +161,7 @@ def test_networks_that_are_degenerate_are_coded(data, mixed):
     tensors = mixed.architecture.tensors(weights_MP)
     tensors["1.bias"][3] = -1e4  # no ReLU unit of member 3 is ever on
     tensors["3.weight"][1] = 0
-    codec = MetricCodec.fit(mixed.with_weights(weights_MP), data.train, step=0.03)
+    codec = MetricCodec.fit(FunctionMetricConfig(step=0.03), mixed.with_weights(weights_MP), data.train)
     population = mixed.with_weights(weights_MP).select([0, 1, 2, 3])
     decoded_MP = codec.decompress(codec.compress(population))
     assert bool(torch.isfinite(decoded_MP).all())
@@ -205,9 +206,13 @@ def test_feedback_lowers_the_error_that_counts():
         return float(torch.einsum("mtk,mts,msk->", delta, gram_MTT, delta))
 
     costs = [None] * 12
-    assert error(round_with_feedback(targets_MTK, gram_MTT, costs, 0.0)) < 0.4 * error(targets_MTK.round())
+    assert error(round_with_feedback(targets_MTK, gram_MTT, costs, FunctionMetricConfig(bit_price=0))) < 0.4 * error(
+        targets_MTK.round()
+    )
     identity = torch.eye(12).expand(50, -1, -1)
-    assert torch.equal(round_with_feedback(targets_MTK, identity, costs, 0.0), targets_MTK.round())
+    assert torch.equal(
+        round_with_feedback(targets_MTK, identity, costs, FunctionMetricConfig(bit_price=0)), targets_MTK.round()
+    )
 
 
 def test_rounding_weighs_bits_against_distortion():

@@ -4,6 +4,7 @@ from architectures import CONVOLUTIONAL, random_permutations, random_weights
 
 from trainables.autoencoders.input_metric import InputMetric
 from trainables.codecs.function_metric.codec import MetricCodec
+from trainables.codecs.function_metric.config import FunctionMetricConfig
 from zoo.architecture import Activate, Architecture, Conv, Flatten, Linear, mlp
 from zoo.data import load_dataset
 from zoo.data.examples import Examples
@@ -263,7 +264,7 @@ def test_the_metric_refuses_convolutional_networks(data):
     with pytest.raises(ValueError, match=f"view 'input_metric' is for .*{kinds}; use 'standardized' or 'flat'"):
         InputMetric.fit(population, data.train)
     with pytest.raises(ValueError, match=f"codec 'function-metric' is for .*{kinds}; use the other codecs"):
-        MetricCodec.fit(population, data.train, step=0.5)
+        MetricCodec.fit(FunctionMetricConfig(step=0.5), population, data.train)
 
 
 @pytest.mark.parametrize("padding", [0, 1])

@@ -35,6 +35,7 @@ import torch
 from torch import Tensor
 
 from trainables.codecs.entropy import TableColumns
+from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.encoder import Sender, step_exponents
 from trainables.codecs.function_metric.networks import Networks
 from trainables.codecs.function_metric.receiver import Receiver
@@ -46,23 +47,11 @@ from zoo.population import Population
 from zoo.views.metric import Root
 from zoo.views.moments import image_moment
 
-# Images on which the encoder measures networks, and training members that the statistics are taken from.
-ENCODER_IMAGES = 512
-TRAINING_MEMBERS = 1024
 # Numbers that the training members' outputs may take up: 512 MB.
 TRAINING_ENTRIES = 2**27
 # Members encoded at once, and numbers held at once for their derivatives.
 BATCH_MEMBERS = 64
 BATCH_ENTRIES = 2**24
-# A coefficient whose standard deviation is below this share of the step would nearly always be zero.
-KEPT_DEVIATION = 0.25
-# Distortion that a bit is worth, in squared steps. At high rates uniform rounding trades at ln(2)/6 = 0.116; what
-# is saved on first-layer rows is partly spent again on later layers.
-BIT_PRICE = 0.08
-# Ridge of the prediction of the last layer's columns, beside the mean square of the coefficients.
-PREDICTION_RIDGE = 1e-3
-# Symbols are chosen by what they cost, and costs come from the symbols chosen before.
-ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -83,48 +72,44 @@ class MetricCodec:
     name: str = "function-metric"
 
     @classmethod
-    def fit(cls, training: Population, images: Examples, *, step: float, bit_price: float = BIT_PRICE) -> MetricCodec:
-        """Fits bases, prediction and tables on training members (at most 1024 of them, evenly spaced).
+    def fit(cls, config: FunctionMetricConfig, training: Population, images: Examples) -> MetricCodec:
+        """Fits bases, prediction and tables on training members, evenly spaced.
 
         Args:
+            config: How it is fitted and how it rounds.
             training: Training members; those with weights that are not finite do not count.
             images: Training images.
-            step: Step of the quantizer, as a share of a network's logit spread.
-            bit_price: Distortion that a bit is worth, in squared steps; 0 rounds to the nearest.
 
         Raises:
-            ValueError: A setting is out of range, no training member is finite, or the networks are not multilayer
-                perceptrons.
+            ValueError: No training member is finite, or the networks are not multilayer perceptrons.
         """
         training.architecture.require_mlp("the codec 'function-metric'", "use the other codecs")
-        if not 0 < step <= 10:
-            raise ValueError(f"step is {step!r}; allowed: more than 0, at most 10")
-        if not 0 <= bit_price <= 10:
-            raise ValueError(f"bit_price is {bit_price!r}; allowed: 0 to 10")
         finite = torch.nonzero(torch.isfinite(training.weights_MP).all(dim=1)).flatten()
         if not len(finite):
             raise ValueError(f"none of the {len(training)} training members has finite weights; nothing can be fitted")
         architecture = training.architecture
-        x_ND = images.first(ENCODER_IMAGES).inputs.flatten(1)
+        x_ND = images.first(config.images).inputs.flatten(1)
         outputs = sum(weight.shape[0] for weight, _ in architecture.linear_layers)
-        most = max(1, min(TRAINING_MEMBERS, TRAINING_ENTRIES // (len(x_ND) * outputs)))
+        most = max(1, min(config.training_members, TRAINING_ENTRIES // (len(x_ND) * outputs)))
         chosen = training.select(finite[:: -(-len(finite) // most)])
         batches = [networks for _, networks in measured(chosen, x_ND)]
         moment_DD = image_moment(images, bias=architecture.linear_layers[0][1] is not None)
-        transform = fitted_transform(architecture, step, batches, moment_DD)
-        sender = Sender(transform, least_squares(transform.basis, moment_DD), x_ND, (), 0.0)
+        transform = fitted_transform(architecture, config, batches, moment_DD)
+        sender = Sender(config, transform, least_squares(transform.basis, moment_DD), x_ND, ())
         if transform.predicts:
             first = [sender.encode(networks) for networks in batches]
             known_MTR = torch.cat([torch.from_numpy(symbols.layers[0]) for symbols, _ in first])
-            transform = transform.with_prediction(fitted_prediction(known_MTR, torch.cat([t for _, t in first])))
+            transform = transform.with_prediction(
+                fitted_prediction(known_MTR, torch.cat([t for _, t in first]), config.prediction_ridge)
+            )
             sender = replace(sender, transform=transform)
         symbols = encoded(sender, batches)
-        for _ in range(ROUNDS):
+        for _ in range(config.rounds):
             costs = [
                 [bit_costs(TableColumns.fit(part)) for part in transform.parts(index, layer)]
                 for index, layer in enumerate(symbols.layers)
             ]
-            sender = replace(sender, costs=costs, bit_price=bit_price)
+            sender = replace(sender, costs=costs)
             symbols = encoded(sender, batches)
         return cls(Receiver.fit(transform, symbols), sender)
 
@@ -176,13 +161,13 @@ def encoded(sender: Sender, batches: Sequence[Networks]) -> Symbols:
 
 
 def fitted_transform(
-    architecture: Architecture, step: float, batches: Sequence[Networks], moment_DD: Tensor
+    architecture: Architecture, config: FunctionMetricConfig, batches: Sequence[Networks], moment_DD: Tensor
 ) -> Transform:
     """Bases from training networks; no prediction yet.
 
     Args:
         architecture: Gives the layout.
-        step: The codec's step.
+        config: The codec's step, and which coefficients are kept.
         batches: Training networks.
         moment_DD: Second moment of the first layer's inputs.
     """
@@ -199,11 +184,11 @@ def fitted_transform(
             columns_MTK = networks.rows[index].transpose(1, 2) / unit.scales(index, exponents_ME).unsqueeze(2)
             last.append(columns_MTK[:, :units].double().flatten(0, 1))
     variance_D, vectors_DD = principal(torch.cat(first))
-    rank = max(1, int((variance_D.sqrt() > KEPT_DEVIATION * step).sum()))
+    rank = max(1, int((variance_D.sqrt() > config.kept_deviation * config.step).sum()))
     classes = architecture.classes - 1
     return Transform.of(
         architecture,
-        step,
+        config.step,
         basis_RD=root.undo(vectors_DD[:, :rank].T).float(),
         importance_D=moment_DD.diagonal().sqrt().float(),
         class_basis_KK=(principal(torch.cat(last))[1].T if last else torch.eye(classes)).float(),
@@ -224,10 +209,10 @@ def least_squares(basis_RD: Tensor, moment_DD: Tensor) -> Tensor:
     return torch.linalg.solve(gram_RR, basis @ moment_DD).T.float()
 
 
-def fitted_prediction(symbols_MTR: Tensor, targets_MTK: Tensor) -> Tensor:
+def fitted_prediction(symbols_MTR: Tensor, targets_MTK: Tensor, ridge: float) -> Tensor:
     """Ridge regression of a unit's last-layer coefficients on its first-layer symbols: ``[R, K]``."""
     known = symbols_MTR.double().flatten(0, 1)
     wanted = targets_MTK[:, : symbols_MTR.shape[1]].double().flatten(0, 1)
     gram_RR = known.T @ known
-    gram_RR += (PREDICTION_RIDGE * gram_RR.diagonal().mean() + 1e-9) * torch.eye(len(gram_RR), dtype=torch.float64)
+    gram_RR += (ridge * gram_RR.diagonal().mean() + 1e-9) * torch.eye(len(gram_RR), dtype=torch.float64)
     return torch.linalg.solve(gram_RR, known.T @ wanted).float()

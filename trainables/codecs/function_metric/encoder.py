@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from trainables.codecs.entropy import Array
+from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.networks import Networks, apply_rows, with_ones
 from trainables.codecs.function_metric.rounding import round_with_feedback
 from trainables.codecs.function_metric.transform import EXPONENTS_PER_OCTAVE, LARGEST_EXPONENT, Symbols, Transform
-
-# Ridge of the refit, beside the mean square of a layer's inputs, towards the layer as it was.
-REFIT_RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -26,19 +24,19 @@ class Sender:
     """Encodes networks for a transform.
 
     Attributes:
+        config: How symbols are chosen.
         transform: How symbols become weights.
         analysis_DR: First-layer rows to coefficients.
         x_ND: Flattened training images.
         costs: For each layer, what symbols cost in its units' tokens and in its bias; empty where nothing is
             known yet, and symbols are rounded to the nearest.
-        bit_price: Distortion that a bit is worth, in squared steps.
     """
 
+    config: FunctionMetricConfig
     transform: Transform
     analysis_DR: Tensor
     x_ND: Tensor
     costs: Sequence[Sequence[Tensor]]
-    bit_price: float
 
     def encode(self, networks: Networks) -> tuple[Symbols, Tensor]:
         """Symbols of some networks of one architecture.
@@ -55,7 +53,7 @@ class Sender:
             if index:
                 inputs_MND = with_ones(inputs, rows_MHD.shape[2])
                 moment_MDD = inputs_MND.transpose(1, 2) @ inputs_MND / inputs_MND.shape[1]
-                rows_MHD = refitted(rows_MHD, inputs_MND, moment_MDD, networks.targets[index])
+                rows_MHD = refitted(rows_MHD, inputs_MND, moment_MDD, networks.targets[index], self.config.refit_ridge)
                 gram_MTT = moment_MDD * scales_MT.unsqueeze(1) * scales_MT.unsqueeze(2)
                 vectors_MTK = rows_MHD.transpose(1, 2)
                 if index == len(networks.rows) - 1:
@@ -65,9 +63,7 @@ class Sender:
                 vectors_MTK = rows_MHD @ self.analysis_DR
             targets_MTK = vectors_MTK / scales_MT.unsqueeze(2)
             predicted = self.transform.predicted(index, layers)
-            symbols_MTK = round_with_feedback(
-                targets_MTK - predicted, gram_MTT, self._token_costs(index), self.bit_price
-            )
+            symbols_MTK = round_with_feedback(targets_MTK - predicted, gram_MTT, self._token_costs(index), self.config)
             layers.append(symbols_MTK)
             if index < len(networks.functions):
                 decoded_MHD = self.transform.rows(index, symbols_MTK + predicted, scales_MT)
@@ -100,10 +96,10 @@ def step_exponents(networks: Networks) -> Array:
     return exponents_ME.nan_to_num(0.0).clamp(-largest, largest).to(torch.int32).numpy()
 
 
-def refitted(rows_MHD: Tensor, inputs_MND: Tensor, moment_MDD: Tensor, outputs_MNH: Tensor) -> Tensor:
+def refitted(rows_MHD: Tensor, inputs_MND: Tensor, moment_MDD: Tensor, outputs_MNH: Tensor, ridge: float) -> Tensor:
     """The rows that give the wanted outputs from the inputs there are, by ridge regression towards the old rows."""
     width = rows_MHD.shape[2]
-    ridge_M = REFIT_RIDGE * moment_MDD.diagonal(dim1=1, dim2=2).mean(dim=1) + 1e-12
+    ridge_M = ridge * moment_MDD.diagonal(dim1=1, dim2=2).mean(dim=1) + 1e-12
     ridge_MDD = ridge_M[:, None, None].double() * torch.eye(width, dtype=torch.float64)
     product_MDH = (inputs_MND.transpose(1, 2) @ outputs_MNH / inputs_MND.shape[1]).double()
     right_MDH = product_MDH + ridge_MDD @ rows_MHD.transpose(1, 2).double()

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from trainables.codecs.entropy import TableColumns
+from trainables.codecs.function_metric.config import FunctionMetricConfig
 
-# Share of the mean diagonal added to a Gram matrix before it is inverted.
-DAMPING = 0.01
 # Symbols beyond this cost what this one costs and some more; they hardly ever compete with a neighbor.
 LARGEST_COSTED = 64
 BITS_BEYOND = 2.0
@@ -55,7 +54,9 @@ def rounded(target_MK: Tensor, weight_M: Tensor, costs_KS: Tensor | None, price:
     return best_MK
 
 
-def round_with_feedback(targets_MTK: Tensor, gram_MTT: Tensor, costs: Sequence[Tensor | None], price: float) -> Tensor:
+def round_with_feedback(
+    targets_MTK: Tensor, gram_MTT: Tensor, costs: Sequence[Tensor | None], config: FunctionMetricConfig
+) -> Tensor:
     """Rounds tokens one after the other; those still to come take up each one's error where they can.
 
     Minimizes Σ_k δ_kᵀ·G·δ_k over the tokens' errors δ greedily, as GPTQ (Frantar et al., ICLR 2023) does for the
@@ -65,21 +66,21 @@ def round_with_feedback(targets_MTK: Tensor, gram_MTT: Tensor, costs: Sequence[T
         targets_MTK: In units of the step.
         gram_MTT: G, how errors of two tokens add up.
         costs: For each token ``[K, S]`` as from :func:`bit_costs`, or ``None``: round to the nearest.
-        price: Distortion that one bit is worth, in units of a squared step times the mean diagonal of G.
+        config: The damping of G, and the price of a bit in units of a squared step times G's mean diagonal.
 
     Returns:
         Integers ``[M, T, K]``, as floats.
     """
     diagonal_M1 = gram_MTT.diagonal(dim1=1, dim2=2).mean(dim=1).clamp_min(1e-30).double()[:, None, None]
     tokens = targets_MTK.shape[1]
-    damped_MTT = gram_MTT.double() / diagonal_M1 + DAMPING * torch.eye(tokens, dtype=torch.float64)
+    damped_MTT = gram_MTT.double() / diagonal_M1 + config.damping * torch.eye(tokens, dtype=torch.float64)
     # Row t of the inverse's Cholesky factor says how a unit error of token t moves the optimum of later ones.
     factor_MTT = torch.linalg.cholesky(torch.linalg.inv(damped_MTT), upper=True).to(targets_MTK.dtype)
     remaining_MTK = targets_MTK.clone()
     symbols_MTK = torch.zeros_like(targets_MTK)
     for token in range(tokens):
         pivot_M = factor_MTT[:, token, token]
-        symbols_MTK[:, token] = rounded(remaining_MTK[:, token], pivot_M**-2, costs[token], price)
+        symbols_MTK[:, token] = rounded(remaining_MTK[:, token], pivot_M**-2, costs[token], config.bit_price)
         error_MK = (remaining_MTK[:, token] - symbols_MTK[:, token]) / pivot_M.unsqueeze(1)
         remaining_MTK[:, token + 1 :] -= factor_MTT[:, token, token + 1 :, None] * error_MK[:, None]
     return symbols_MTK
