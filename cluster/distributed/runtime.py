@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +145,7 @@ def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
     # In a job, Ray has put the uploaded working directory on the path of every worker already.
     environment = {} if in_job else {"env_vars": _worker_environment()}
     cpus = max(os.cpu_count() or 1, workers or 1)
+    on_termination = signal.getsignal(signal.SIGTERM)
     try:
         if address is None:
             ray.init(
@@ -163,6 +166,9 @@ def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
             f"cannot use {where}: {reason}. For a cluster with token authentication set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN_PATH; to start a cluster of your own set RAY_ADDRESS=local"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        # Ray has put a handler of its own in its place, which ends this process at once.
+        signal.signal(signal.SIGTERM, on_termination)
     # Ray prints what happens to workers on stdout, which is for results.
     with contextlib.redirect_stdout(sys.stderr):
         try:
