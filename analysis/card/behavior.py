@@ -16,7 +16,7 @@ from analysis.card.distributions import Distribution, Histogram, distribution, e
 from zoo.architecture import Architecture
 from zoo.data.class_tasks import parse_task, select
 from zoo.data.examples import Examples
-from zoo.evaluation import agreement_matrix, evaluate, predictions
+from zoo.evaluation import agreement_matrix, classification, predictions
 from zoo.population import Population
 
 HISTOGRAM_BINS = 40
@@ -103,7 +103,7 @@ def behavior(
     calibration = []
     for population in last:
         for task, rows in tasks_of(population):
-            evaluation = evaluate(population.select(rows), select(task, test).first(images))
+            evaluation = classification(population.select(rows), select(task, test).first(images))
             labels = parse_task(task) or tuple(range(classes))
             for place, label in enumerate(labels):
                 by_class[label].append(evaluation.class_accuracy_MC[:, place].numpy())

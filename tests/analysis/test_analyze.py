@@ -22,7 +22,7 @@ from analysis.tables import write_tables
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.fit import AutoencoderFit
 from trainables.study_files import StudyRecord
-from zoo.evaluation import evaluate
+from zoo.evaluation import classification
 from zoo.generation import shard_training
 from zoo.generation.build import generate_zoo
 from zoo.recipes import RECIPES
@@ -76,7 +76,7 @@ def test_excess_is_over_the_best_zero_rate_control(analysis):
 
 def test_originals_are_the_test_members_of_the_zoo(analysis, small_zoo):
     population = small_zoo.population("test", epochs="one", limit=8)
-    accuracy_M = evaluate(population, small_zoo.dataset().test.first(100)).accuracy_M
+    accuracy_M = classification(population, small_zoo.dataset().test.first(100)).accuracy_M
     assert analysis.results[0].accuracy_original_M == pytest.approx(accuracy_M.tolist(), abs=0.011)
     assert analysis.summary["accuracy_mean"] == pytest.approx(float(accuracy_M.mean()), abs=0.005)
     assert analysis.summary["canonicalization_agreement"] > 0.99

@@ -25,7 +25,7 @@ from zoo.architecture import Architecture
 from zoo.config import to_json
 from zoo.generation.build import zoo_name
 from zoo.recipes import RecipeLike, recipe_from_json
-from zoo.storage.rows import METRIC_COLUMNS, sum_hashes
+from zoo.storage.rows import metrics_among, sum_hashes
 from zoo.storage.zoo import Zoo
 
 FOLDER, PARQUET = "zooscale-folder", "zooscale-parquet"
@@ -98,7 +98,7 @@ def snapshot_file(member: int, epoch: int) -> str:
 
 def measured_hash(table: pa.Table) -> str:
     """Hash over what the content hash of a shard leaves out: metrics, steps and subsets of its rows in their order."""
-    rows = table.select([*METRIC_COLUMNS, "step", "subset"]).to_pylist()
+    rows = table.select([*metrics_among(table.column_names), "step", "subset"]).to_pylist()
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
 

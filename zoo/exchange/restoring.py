@@ -22,7 +22,7 @@ from zoo.exchange.exported import DATA, FOLDER, SNAPSHOTS, ExportedShard, Export
 from zoo.population import single_architecture
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import read_manifest
-from zoo.storage.rows import MEMBER_COLUMNS, METRIC_COLUMNS, members_of
+from zoo.storage.rows import MEMBER_COLUMNS, members_of, metrics_among
 from zoo.storage.shards import ShardContents, ShardRange, encode_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -69,7 +69,7 @@ def restore(exported: ExportedZoo, store: Store, progress: Progress | None = Non
 
 def _shards(exported: ExportedZoo) -> Iterator[ShardContents]:
     rows = _open_rows(exported)
-    columns = [*REST, *MEMBER_COLUMNS, *METRIC_COLUMNS, *([] if exported.format == FOLDER else ["weights"])]
+    columns = [*REST, *MEMBER_COLUMNS, *([] if exported.format == FOLDER else ["weights"])]
     if lacking := [name for name in columns if name not in rows.schema.names]:
         raise ValueError(f"{exported.path} lacks the column {lacking[0]}; export the zoo again")
     for shard in exported.shards:
@@ -118,7 +118,7 @@ def _contents(exported: ExportedZoo, shard: ExportedShard, table: pa.Table) -> S
             architecture, torch.from_numpy(weights_MP), list(members_of(table)), table["epoch"].to_pylist()
         ),
         steps=table["step"].to_pylist(),
-        metrics={name: table[name].to_numpy().astype(np.float64) for name in METRIC_COLUMNS},
+        metrics={name: table[name].to_numpy().astype(np.float64) for name in metrics_among(table.column_names)},
         subsets=table["subset"].to_pylist(),
         imported=table["imported"].to_pylist(),
         unknown=[

@@ -6,6 +6,7 @@ Shape letters: M networks, E epochs, P parameters.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from zoo.generation.build import zoo_name
 from zoo.generation.shard_training import measure
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes.imported import Imported
-from zoo.storage.rows import MEMBER_COLUMNS
+from zoo.storage.rows import MEMBER_COLUMNS, metric_columns
 from zoo.storage.shards import ShardContents, ShardRange
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -138,19 +139,22 @@ def _check_data(
     """Raises where the data set does not fit the networks, or gives other test accuracies than the source says."""
     architecture = networks[0].architecture
     tasks = [str(network.known.get("task", "")) for network in networks]
-    classes = max(len(parse_task(task)) if task else data.classes for task in tasks)
-    if data.input_shape != tuple(architecture.input_shape) or classes > architecture.classes:
+    outputs = max(data.task.of_classes(parse_task(task)).outputs for task in tasks)
+    if data.input_shape != tuple(architecture.input_shape) or outputs > architecture.classes:
         raise ValueError(
-            f"data set {data.name!r} has images {data.input_shape} in {classes} classes; the networks take "
+            f"data set {data.name!r} has examples {data.input_shape} for {outputs} outputs; the networks take "
             f"{tuple(architecture.input_shape)} and have {architecture.classes} outputs. Give the data set that they "
             "were trained on, or none"
         )
+    if data.task.loss != "softmax":  # the source tells of accuracies alone
+        return
     stated = snapshots.metrics["test_accuracy"][:COMPARED_NETWORKS, -1]
     population = _population(networks[:COMPARED_NETWORKS], [epochs[-1]], snapshots.weights_MEP[:COMPARED_NETWORKS, -1:])
     measured = np.empty(len(population))
     for task in dict.fromkeys(tasks[:COMPARED_NETWORKS]):
         rows = [row for row, member in enumerate(population.members) if member.task == task]
-        measured[rows] = evaluate(population.select(rows), select(task, data.test)).accuracy_M.numpy()
+        found = evaluate(population.select(rows), select(task, data.test), data.task.of_classes(parse_task(task)))
+        measured[rows] = found["accuracy"].numpy()
     both = np.isfinite(stated) & np.isfinite(measured)
     difference = float(np.abs(stated[both] - measured[both]).mean()) if both.any() else 0.0
     if difference > TOLERATED_DIFFERENCE:
@@ -193,6 +197,8 @@ def _contents(source: ForeignZoo, part: _Part, recipe: Imported, data: Dataset |
     epochs = len(source.epochs)
     metrics = {name: values.reshape(-1).copy() for name, values in snapshots.metrics.items()}
     if data is not None:
+        unknown = np.full(len(population), math.nan)
+        metrics = {name: metrics.get(name, unknown.copy()) for name in metric_columns(data.task)}
         _complete(metrics, population, data)
     return ShardContents(
         recipe=recipe,

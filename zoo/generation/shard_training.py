@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from zoo.data.class_tasks import select
+from zoo.data.class_tasks import parse_task, select
 from zoo.data.examples import Dataset, Examples
 from zoo.evaluation import evaluate
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes import Recipe
 from zoo.storage.environment import environment
-from zoo.storage.rows import METRIC_COLUMNS, SPLITS
+from zoo.storage.rows import SPLITS, metric_columns
 from zoo.storage.shards import ShardContents, ShardRange
 from zoo.training.backend import choose_backend
 from zoo.training.grouping import training_examples
@@ -87,15 +87,15 @@ def train_shard(recipe: Recipe, data: Dataset, members: ShardRange) -> ShardCont
 
 
 def measure(population: Population, data: Dataset, evaluation_examples: int) -> dict[str, np.ndarray]:
-    """Loss and accuracy of each row on each split, on the images of its task.
+    """What judges each row on each split, on the examples of its task.
 
-    Training loss and accuracy are those on the member's own subset where it has one, else those on the first
-    ``evaluation_examples`` training images of its task, whether a training fraction held them or not.
+    Training metrics are those on the member's own subset where it has one, else those on the first
+    ``evaluation_examples`` training examples of its task, whether a training fraction held them or not.
 
     Returns:
-        The columns in ``METRIC_COLUMNS``, float64.
+        The columns of ``zoo.storage.rows.metric_columns``, float64.
     """
-    metrics = {name: np.empty(len(population)) for name in METRIC_COLUMNS}
+    metrics = {name: np.empty(len(population)) for name in metric_columns(data.task)}
     for split in SPLITS:
         everything: Examples = getattr(data, split)
         alike: dict[tuple[object, ...], list[int]] = {}
@@ -105,21 +105,21 @@ def measure(population: Population, data: Dataset, evaluation_examples: int) -> 
         for rows in alike.values():
             member = population.members[rows[0]]
             if split == "train":
-                images = _measured_in_training(member, everything, evaluation_examples)
+                examples = _measured_in_training(member, everything, evaluation_examples)
             else:
-                images = select(member.task, everything)
-            evaluation = evaluate(population if len(rows) == len(population) else population.select(rows), images)
-            metrics[f"{split}_loss"][rows] = evaluation.loss_M.numpy()
-            metrics[f"{split}_accuracy"][rows] = evaluation.accuracy_M.numpy()
+                examples = select(member.task, everything)
+            task = data.task.of_classes(parse_task(member.task))
+            alike_rows = population if len(rows) == len(population) else population.select(rows)
+            for name, values_M in evaluate(alike_rows, examples, task).items():
+                metrics[f"{split}_{name}"][rows] = values_M.numpy()
     return metrics
 
 
-def _measured_in_training(member: Member, images: Examples, evaluation_examples: int) -> Examples:
-    """The training images on which a member is measured."""
+def _measured_in_training(member: Member, examples: Examples, evaluation_examples: int) -> Examples:
+    """The training examples on which a member is measured."""
     if not member.subset_size:
-        return select(member.task, images).first(evaluation_examples)
-    rows = torch.from_numpy(training_examples(member, images))
-    return select(member.task, images.select(rows))
+        return select(member.task, examples).first(evaluation_examples)
+    return select(member.task, examples.select(torch.from_numpy(training_examples(member, examples))))
 
 
 def _subsets(members: Sequence[Member], images: Examples) -> Sequence[np.ndarray]:

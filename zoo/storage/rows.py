@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow as pa
 from zoo.architecture import Architecture
 from zoo.config import digest, to_json
 from zoo.data.class_tasks import parse_task
+from zoo.data.task import Task
 from zoo.population import Member
 
 SPLITS = ("train", "validation", "test")
@@ -24,11 +25,40 @@ SPLIT_PURPOSE = "split of block 1489"
 # Chosen so that of the 45 pairs of ten classes 31 go to train and 7 to each of the others.
 TASK_SPLIT_PURPOSE = "split of task 68"
 MEMBER_COLUMNS = {"member" if field.name == "id" else field.name: field for field in dataclasses.fields(Member)}
-METRIC_COLUMNS = tuple(f"{split}_{metric}" for split in SPLITS for metric in ("loss", "accuracy"))
+GAP = "generalization_gap"
 # Fewer runs of rows than these are cut out of a table one by one.
 FEW_RUNS = 32
 NULLABLE = frozenset({"step", *MEMBER_COLUMNS} - {"member"})
 ARROW_TYPES = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
+
+
+def metric_columns(task: Task) -> tuple[str, ...]:
+    """Columns of what judges members on each split: ``test_loss``, ``test_accuracy`` and so on, after the task."""
+    return tuple(f"{split}_{metric.name}" for split in SPLITS for metric in task.metrics)
+
+
+# Those of networks that tell classes apart, such as all that come from elsewhere.
+METRIC_COLUMNS = metric_columns(Task("softmax", 2))
+
+
+def metrics_among(columns: Iterable[str]) -> tuple[str, ...]:
+    """Those of some columns that are metrics on a split: their names begin with the split's."""
+    return tuple(name for name in columns if name.startswith(tuple(f"{split}_" for split in SPLITS)))
+
+
+def measured_among(columns: Iterable[str]) -> tuple[str, ...]:
+    """Those of some columns that tell of what was measured: metrics and, where there is one, the gap."""
+    names = tuple(columns)
+    return (*metrics_among(names), *(name for name in names if name == GAP))
+
+
+def with_gap(metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Metrics and, where they have a score beside the loss, the generalization gap: that in training minus in test."""
+    told = dict(metrics)
+    for name in metrics:
+        if name.startswith("train_") and name != "train_loss":
+            told[GAP] = metrics[name] - metrics[f"test_{name.removeprefix('train_')}"]
+    return told
 
 
 def split_of(member: int, block_members: int, task: str = "") -> str:
@@ -58,8 +88,8 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
-def shard_schema(parameters: int) -> pa.Schema:
-    """The columns of a shard of networks with so many parameters.
+def shard_schema(parameters: int, metrics: Iterable[str] = METRIC_COLUMNS) -> pa.Schema:
+    """The columns of a shard of networks with so many parameters and such metrics.
 
     What is not known of an imported member is null; members of a recipe have no nulls.
     """
@@ -67,7 +97,7 @@ def shard_schema(parameters: int) -> pa.Schema:
     columns |= {"split": pa.string(), "dataset": pa.string(), "activation": pa.string()}
     columns |= {name: ARROW_TYPES[str(field.type)] for name, field in MEMBER_COLUMNS.items()}
     columns |= {"subset": pa.list_(pa.int32()), "imported": pa.string()}
-    columns |= dict.fromkeys([*METRIC_COLUMNS, "generalization_gap"], pa.float64())
+    columns |= dict.fromkeys(with_gap(dict.fromkeys(metrics, np.empty(0))), pa.float64())
     columns |= {"diverged": pa.bool_(), "weights": pa.list_(pa.float32(), parameters)}
     return pa.schema([pa.field(name, kind, nullable=name in NULLABLE) for name, kind in columns.items()])
 
@@ -147,14 +177,14 @@ def sum_hashes(hashes: Sequence[str]) -> str:
 
 
 def finite_rows(weights_MP: np.ndarray, metrics: Mapping[str, np.ndarray], imported_M: np.ndarray) -> np.ndarray:
-    """Which snapshots have not diverged: weights, losses and accuracies are all finite.
+    """Which snapshots have not diverged: weights and metrics are all finite.
 
     Args:
         weights_MP: Their weights.
-        metrics: The columns in ``METRIC_COLUMNS``.
+        metrics: Of each split.
         imported_M: Which of them are imported: there a metric that is not a number is one that is not known.
     """
     finite_M = np.isfinite(weights_MP).all(axis=1)
-    for name in METRIC_COLUMNS:
-        finite_M &= np.isfinite(metrics[name]) | imported_M
+    for values_M in metrics.values():
+        finite_M &= np.isfinite(values_M) | imported_M
     return finite_M

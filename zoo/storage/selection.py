@@ -13,13 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from zoo.recipes import RecipeLike
-from zoo.storage.rows import MEMBER_COLUMNS, METRIC_COLUMNS, SPLITS, hash_number, integers
+from zoo.storage.rows import MEMBER_COLUMNS, SPLITS, hash_number, integers
 
 Epochs = Literal["last", "one"] | Collection[int] | None
-# What is measured of each snapshot.
-MEASURED = (*METRIC_COLUMNS, "generalization_gap")
 # What of a table snapshots are chosen by, and what a population says of them.
-CHOSEN_BY = tuple(dict.fromkeys(["member", "epoch", "split", "diverged", *MEMBER_COLUMNS, *MEASURED]))
+CHOSEN_BY = tuple(dict.fromkeys(["member", "epoch", "split", "diverged", *MEMBER_COLUMNS]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,9 +73,9 @@ class ShardReader:
     def __reduce__(self) -> tuple[Any, ...]:
         return ShardReader, (self.store, self.digest, self.sources)
 
-    def columns(self) -> list[str]:
-        """Names of all columns."""
-        return list(self.footer(0).schema.to_arrow_schema().names)
+    def columns(self, shard: int = 0) -> list[str]:
+        """Names of all columns, which every shard has; asked of one of them."""
+        return list(self.footer(shard).schema.to_arrow_schema().names)
 
     def read(self, shard: int, columns: Sequence[str], row_groups: Sequence[int] | None = None) -> pa.Table:
         """Some columns of some row groups (all by default) of a shard, without its metadata.

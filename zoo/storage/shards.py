@@ -23,7 +23,7 @@ from zoo.population import Population
 from zoo.recipes import RecipeLike
 from zoo.storage.environment import environment
 from zoo.storage.errors import REMAKE, ZooError
-from zoo.storage.rows import MEMBER_COLUMNS, METRIC_COLUMNS, content_hash, finite_rows, shard_schema, split_of
+from zoo.storage.rows import MEMBER_COLUMNS, content_hash, finite_rows, shard_schema, split_of, with_gap
 
 SCHEMA_VERSION = 3
 METADATA_PREFIX = "zooscale."
@@ -80,7 +80,8 @@ class ShardContents:
         members: The members that the rows belong to.
         population: Rows sorted by member, then epoch, with epochs.
         steps: For each row, optimizer steps done; ``None`` where that is not known.
-        metrics: The columns in ``METRIC_COLUMNS``, float64, NaN where a network's output is not finite.
+        metrics: The columns of the task's metrics (``zoo.storage.rows.metric_columns``), float64, NaN where a
+            network's output is not finite.
         subsets: For each row, the training images that the member saw where it has a subset, else nothing; empty
             where no row has one.
         imported: For each row, the hyper-parameters as they came with an imported member, JSON; empty where no row
@@ -160,7 +161,7 @@ def encode_shard(contents: ShardContents) -> bytes:
         for name, f in MEMBER_COLUMNS.items()
     }
     metrics = contents.metrics
-    columns |= {name: metrics[name] for name in METRIC_COLUMNS}
+    columns |= with_gap(metrics)
     columns |= {
         "epoch": list(population.epochs),
         "step": list(contents.steps),
@@ -169,11 +170,10 @@ def encode_shard(contents: ShardContents) -> bytes:
         "activation": [architecture.activation] * rows,
         "subset": list(contents.subsets) or [np.empty(0, np.int32)] * rows,
         "imported": imported,
-        "generalization_gap": metrics["train_accuracy"] - metrics["test_accuracy"],
         "diverged": ~finite_rows(weights, metrics, np.array([bool(text) for text in imported])),
         "weights": pa.FixedSizeListArray.from_arrays(pa.array(weights.reshape(-1)), architecture.parameters),
     }
-    schema = shard_schema(architecture.parameters)
+    schema = shard_schema(architecture.parameters, metrics)
     table = pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
     header = {
         "schema_version": SCHEMA_VERSION,

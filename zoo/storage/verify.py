@@ -21,10 +21,11 @@ from zoo.storage.manifest import (
     zoo_folder,
 )
 from zoo.storage.rows import (
-    METRIC_COLUMNS,
+    SPLITS,
     content_hash,
     finite_rows,
     members_of,
+    metrics_among,
     shard_schema,
     split_of,
     sum_hashes,
@@ -143,7 +144,9 @@ def _shard_faults(zoo: Zoo, entry: ShardEntry, path: str) -> Iterator[tuple[str,
         yield "wrong members", f"it says {header.members}, the manifest {entry.first} to {entry.end - 1}"
     if header.architecture != zoo.architectures[entry.architecture]:
         yield "wrong architecture", f"it says {header.architecture.to_json()}"
-    expected = shard_schema(zoo.architectures[entry.architecture].parameters)
+    measured = dict.fromkeys(name.partition("_")[2] for name in metrics_among(table.column_names))
+    metrics = [f"{split}_{metric}" for split in SPLITS for metric in measured]
+    expected = shard_schema(zoo.architectures[entry.architecture].parameters, metrics)
     if not table.schema.equals(expected, check_metadata=False):
         yield "wrong schema", f"its columns are {_columns(table.schema)}; expected {_columns(expected)}"
         return
@@ -187,7 +190,7 @@ def _row_faults(zoo: Zoo, entry: ShardEntry, table: pa.Table) -> Iterator[tuple[
     sizes = [size or 0 for size in table["subset_size"].to_pylist()]
     if [len(subset) for subset in table["subset"].to_pylist()] != sizes:
         yield "wrong subset", "a member's training images are not as many as its subset_size says"
-    metrics = {name: table[name].to_numpy() for name in METRIC_COLUMNS}
+    metrics = {name: table[name].to_numpy() for name in metrics_among(table.column_names)}
     imported = np.array([bool(text) for text in table["imported"].to_pylist()])
     finite = finite_rows(weights_of(table["weights"]), metrics, imported)
     marked = table["diverged"].to_numpy()

@@ -21,8 +21,8 @@ from zoo.population import Population
 from zoo.recipes import Imported, RecipeLike, recipe_from_json
 from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.manifest import ZOOS, Manifest, require_manifest, resolve_name, shard_path
-from zoo.storage.rows import booleans, integers, members_of, rows_at
-from zoo.storage.selection import CHOSEN_BY, MEASURED, Epochs, Selection
+from zoo.storage.rows import booleans, integers, measured_among, members_of, rows_at
+from zoo.storage.selection import CHOSEN_BY, Epochs, Selection
 from zoo.storage.shard_reader import ShardReader, ShardSource
 from zoo.storage.store import DEFAULT_STORE, Store
 
@@ -350,7 +350,8 @@ class Zoo:
             snapshots = entry.rows // (entry.end - entry.first)
             numbers.append(starts[shard] + (member - entry.first) * snapshots + np.arange(snapshots))
         rows = np.concatenate([np.empty(0, dtype=np.int64), *numbers])
-        return self._reader.table(rows, CHOSEN_BY), rows
+        shard = int(self._reader.shard_of(rows[:1])[0]) if len(rows) else 0
+        return self._reader.table(rows, [*CHOSEN_BY, *measured_among(self._reader.columns(shard))]), rows
 
     def _layout_of(self, rows: np.ndarray) -> np.ndarray:
         """For each row, which layout it has."""
@@ -371,7 +372,10 @@ class Zoo:
             members=tuple(members_of(table)),
             epochs=tuple(integers(table["epoch"]).tolist()),
             columns={"split": np.array(table["split"].to_pylist())}
-            | {name: np.concatenate([np.from_dlpack(chunk) for chunk in table[name].chunks]) for name in MEASURED},
+            | {
+                name: np.concatenate([np.from_dlpack(chunk) for chunk in table[name].chunks])
+                for name in measured_among(table.column_names)
+            },
         )
 
     def _several_layouts(self, layouts: Sequence[int]) -> ZooError:

@@ -7,7 +7,7 @@ import torch
 from trainables.autoencoders.config import METRICS, AutoencoderConfig
 from trainables.autoencoders.fit import PROGRESS_FILE, AutoencoderFit, DivergedError, Fit
 from trainables.fidelity import measure
-from zoo.evaluation import evaluate, predictions
+from zoo.evaluation import classification, predictions
 from zoo.storage.zoo import Zoo
 
 SMALL = AutoencoderConfig(latent=12, encoder_width=16, decoder_width=16, batch_size=16, batch_images=16, epochs=4)
@@ -98,7 +98,7 @@ def test_validation_counts_real_bytes_of_held_out_members(small_zoo):
     restored = population.with_weights(torch.cat([codec.decompress(payload) for payload in payloads]))
     same = predictions(population, images) == predictions(restored, images)
     assert metrics["agreement"] == pytest.approx(float(same.double().mean()))
-    change = 100 * (evaluate(population, images).accuracy_M - evaluate(restored, images).accuracy_M)
+    change = 100 * (classification(population, images).accuracy_M - classification(restored, images).accuracy_M)
     assert metrics["accuracy_drop_pp"] == pytest.approx(float(change.mean()))
     assert metrics["accuracy_shift_pp"] == pytest.approx(float(change.abs().mean()))
 

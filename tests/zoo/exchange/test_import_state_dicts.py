@@ -80,7 +80,7 @@ def test_a_data_set_that_does_not_give_the_stated_accuracies_is_refused(folder, 
     table(folder, [{"file": name, "epoch": 30, "test_accuracy": 0.97} for name in names])
     with pytest.raises(ValueError, match=r"the source says 0.970.*--dataset"):
         store_source(open_source(folder, dataset="digits"), Store(tmp_path / "store"))
-    with pytest.raises(ValueError, match=r"images \(1, 4, 4\) in 4 classes"):
+    with pytest.raises(ValueError, match=r"examples \(1, 4, 4\) for 4 outputs"):
         store_source(open_source(folder, epochs=(30,), dataset="tetris"), Store(tmp_path / "store"))
     assert not Store(tmp_path / "store").list()
 

@@ -11,7 +11,7 @@ import torch
 
 from zoo.config import canonical_json, digest, from_json, lookup, to_json
 from zoo.data import load_dataset
-from zoo.evaluation import agreement_matrix, evaluate, predictions
+from zoo.evaluation import agreement_matrix, classification, predictions
 from zoo.population import Population
 from zoo.recipes import RECIPES, Recipe, find_recipe, recipe_from_json
 from zoo.training.train import train_population
@@ -126,7 +126,7 @@ NEEDS_MNIST = pytest.mark.skipif(
 @pytest.mark.parametrize("name", ["digits-mlp-diverse", pytest.param("mnist-mlp-diverse", marks=NEEDS_MNIST)])
 def test_diverse_recipes_are_diverse(name):
     population, data = one_snapshot_a_member(find_recipe(name), shards=3)
-    accuracy = evaluate(population, data.test).accuracy_M
+    accuracy = classification(population, data.test).accuracy_M
     agreement = agreement_matrix(predictions(population, data.test))
     count = len(population)
     pairwise = (agreement.sum() - count) / (count * (count - 1))

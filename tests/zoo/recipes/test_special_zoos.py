@@ -16,7 +16,7 @@ from cluster.verbs.generate import Generate, ZooFacts
 from zoo.architecture import mlp
 from zoo.data import load_dataset
 from zoo.data.class_tasks import select
-from zoo.evaluation import evaluate
+from zoo.evaluation import classification
 from zoo.generation.build import generate_zoo, plan_generation
 from zoo.generation.shard_training import train_shard
 from zoo.recipes import find_recipe
@@ -88,7 +88,7 @@ def test_members_learn_their_own_task_and_are_measured_on_it(task_zoo):
     for row in (0, 17, 40):
         one = population.select([row])
         for split in ("train", "validation", "test"):
-            found = evaluate(one, select(one.members[0].task, getattr(DIGITS, split)))
+            found = classification(one, select(one.members[0].task, getattr(DIGITS, split)))
             assert last.iloc[row][f"{split}_accuracy"] == pytest.approx(float(found.accuracy_M[0]))
             assert last.iloc[row][f"{split}_loss"] == pytest.approx(float(found.loss_M[0]), abs=1e-5)
 
@@ -98,8 +98,8 @@ def test_reversed_labels_are_another_task(task_zoo):
     rows = {member.task: row for row, member in enumerate(population.members)}
     there, back = population.select([rows["3-8"]]), population.select([rows["8-3"]])
     images = select("3-8", DIGITS.test)
-    assert evaluate(there, images).accuracy_M[0] > 0.9
-    assert evaluate(back, images).accuracy_M[0] < 0.1
+    assert classification(there, images).accuracy_M[0] > 0.9
+    assert classification(back, images).accuracy_M[0] < 0.1
 
 
 def test_a_task_and_its_reversal_are_in_one_split(task_zoo):
@@ -148,7 +148,7 @@ def test_subsets_are_disjoint_and_those_that_were_trained_on(memoriser_zoo):
         assert set(training_examples(member, DIGITS.train)) == subsets[row]
         rows = torch.tensor(sorted(subsets[row]))
         own = DIGITS.train.select(rows)
-        accuracy = evaluate(population.select([row]), own).accuracy_M[0]
+        accuracy = classification(population.select([row]), own).accuracy_M[0]
         assert last.iloc[row].train_accuracy == pytest.approx(float(accuracy))
 
 
@@ -196,7 +196,7 @@ def test_what_is_stored_of_a_mixed_zoo_is_what_was_trained(mixed_zoo):
         assert stored.architectures[int(stored.architecture_M[0])] == architecture
         for snapshot in train_population(architecture, members, DIGITS.train, epochs=2, snapshot_epochs=(2,)):
             assert torch.allclose(stored.weights_MP[list(snapshot.rows)], snapshot.weights_MP, atol=1e-6)
-        found = evaluate(stored, DIGITS.test).accuracy_M.numpy()
+        found = classification(stored, DIGITS.test).accuracy_M.numpy()
         frame = mixed_zoo.members.query(f"epoch == 2 and {shard.first} <= member < {shard.end}")
         assert np.allclose(frame.test_accuracy, found)
 

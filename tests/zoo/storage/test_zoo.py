@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 import zoo.generation.shard_training as shard_training
 from zoo.config import to_json
-from zoo.evaluation import evaluate
+from zoo.evaluation import classification
 from zoo.generation.build import generate_zoo
 from zoo.generation.shard_training import train_shard
 from zoo.storage.errors import ZooError
@@ -143,7 +143,7 @@ def test_weights_and_metrics_are_those_of_training(small_zoo, small_recipe):
         assert torch.allclose(stored, snapshot.weights_MP, atol=1e-6)
     frame = small_zoo.members.query("32 <= member < 48")
     for split in ("train", "validation", "test"):
-        found = evaluate(population, getattr(data, split))
+        found = classification(population, getattr(data, split))
         assert np.allclose(frame[f"{split}_loss"], found.loss_M.numpy(), atol=1e-5)
         assert np.allclose(frame[f"{split}_accuracy"], found.accuracy_M.numpy())
     assert np.allclose(frame.generalization_gap, frame.train_accuracy - frame.test_accuracy)

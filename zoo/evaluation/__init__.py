@@ -1,0 +1,15 @@
+"""What members do on examples: the one path by which they are applied to data, and what is measured there."""
+
+from zoo.evaluation.applying import apply, examples_at_once
+from zoo.evaluation.classes import Classification, agreement_matrix, classification, predictions
+from zoo.evaluation.measures import evaluate
+
+__all__ = [
+    "Classification",
+    "agreement_matrix",
+    "apply",
+    "classification",
+    "evaluate",
+    "examples_at_once",
+    "predictions",
+]

@@ -1,0 +1,94 @@
+"""What judges members on examples: the metrics of their task.
+
+Shape letters: M members, N examples, C outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.data.examples import Examples
+from zoo.data.task import Task
+from zoo.evaluation.applying import apply
+from zoo.evaluation.classes import classification
+from zoo.population import Population
+
+
+def evaluate(population: Population, examples: Examples, task: Task) -> dict[str, Tensor]:
+    """Measures every member on all examples, in pieces of bounded memory.
+
+    Args:
+        population: The members.
+        examples: What they are measured on.
+        task: What they were trained for.
+
+    Returns:
+        For each of the task's metrics, by its name, float64 ``[M]``; NaN where an output is not finite.
+
+    Raises:
+        ValueError: The targets are not of the task, or the members have other outputs than it needs.
+    """
+    task.check(examples.targets, "examples")
+    outputs = population.architecture.classes
+    if task.outputs > outputs or (task.outputs < outputs and task.loss != "softmax"):
+        raise ValueError(f"the task needs {task.outputs} outputs; the members have {outputs}")
+    if task.loss == "softmax":
+        found = classification(population, examples)
+        return {"loss": found.loss_M, "accuracy": found.accuracy_M}
+    members, losses, score = len(population), task.losses(), SCORES.get(task.loss)
+    finite_M = torch.ones(members, dtype=torch.bool)
+    loss_M = torch.zeros(members, dtype=torch.float64)
+    sums_MC = torch.zeros(members, outputs, dtype=torch.float64)
+    for rows, span, outputs_MNC in apply(population, examples):
+        targets = examples.targets[span]
+        finite_M[rows] &= torch.isfinite(outputs_MNC).flatten(1).all(1)
+        # The loss is one of each example, so that members are so many more examples.
+        repeated = targets.expand(len(rows), *targets.shape).flatten(0, 1)
+        losses_MN = losses(outputs_MNC.flatten(0, 1), repeated).unflatten(0, outputs_MNC.shape[:2])
+        loss_M[rows] += losses_MN.double().sum(1)
+        if score is not None:
+            sums_MC[rows] += score.summed(outputs_MNC, targets).double().sum(1)
+    values = {"loss": loss_M / len(examples)}
+    if score is not None:
+        values[score.name] = score.of_sums(sums_MC, examples.targets)
+    return {name: torch.where(finite_M, values_M, math.nan) for name, values_M in values.items()}
+
+
+class _Score(NamedTuple):
+    """How a score comes about: its name, what is summed over examples ``[M, N, C]``, and what becomes of the sums."""
+
+    name: str
+    summed: Callable[[Tensor, Tensor], Tensor]
+    of_sums: Callable[[Tensor, Tensor], Tensor]
+
+
+def _right_labels(outputs_MNC: Tensor, targets_NC: Tensor) -> Tensor:
+    """1 where an output's sigmoid is on the same side of one half as its label, else 0."""
+    return (outputs_MNC > 0) == (targets_NC > 0.5)
+
+
+def _share(right_MC: Tensor, targets_NC: Tensor) -> Tensor:
+    """The share of labels that are right."""
+    return right_MC.mean(1) / len(targets_NC)
+
+
+def _squared_errors(outputs_MNC: Tensor, targets_NC: Tensor) -> Tensor:
+    return (outputs_MNC.double() - targets_NC).square()
+
+
+def _explained(errors_MC: Tensor, targets_NC: Tensor) -> Tensor:
+    """R², the mean over outputs, as scikit-learn's ``r2_score``: 0 or, without errors, 1 where targets are constant."""
+    targets_NC = targets_NC.double()
+    variation_C = (targets_NC - targets_NC.mean(0)).square().sum(0)
+    return torch.where(variation_C > 0, 1 - errors_MC / variation_C, (errors_MC == 0).double()).mean(1)
+
+
+SCORES = {
+    "sigmoid": _Score("accuracy", _right_labels, _share),
+    "squared": _Score("r2", _squared_errors, _explained),
+}
