@@ -339,8 +339,15 @@ def test_one_worker_makes_the_same_zoo(serial, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["here", "on Ray"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("how", "options"),
+    [
+        (signal.SIGINT, ()),
+        (signal.SIGINT, ("--workers", "2")),
+        (signal.SIGTERM, ("--workers", "2")),
+        (signal.SIGKILL, ("--workers", "2")),
+    ],
+)
 def test_stopped_driver_continues(how, options, serial, tmp_path):
     store = tmp_path / "store"
     shards = store / "zoos" / serial.name / "shards"
