@@ -49,35 +49,45 @@ def on_ray_s(tasks: int, each_s: float, workers: int) -> float:
 
 def ray_start_s() -> float:
     """What starting Ray with its workers, and ending it, takes on this machine, as it was measured before."""
-    return _remembered().get(_machine(), FIRST_RAY_START_S)
+    return remembered_s("start of Ray", FIRST_RAY_START_S)
 
 
 def remember_ray_start(seconds: float) -> None:
-    """Notes what starting and ending Ray took now; half of what is remembered then comes from it.
+    """Notes what starting and ending Ray took now."""
+    remember_s("start of Ray", seconds)
+
+
+def remembered_s(what: str, first_guess: float) -> float:
+    """What something takes on this machine, as it was measured before; ``first_guess`` where it never was."""
+    return _remembered().get(_key(what), first_guess)
+
+
+def remember_s(what: str, seconds: float) -> None:
+    """Notes what something took now; half of what is remembered then comes from it.
 
     A cache that cannot be written is none.
     """
     known = _remembered()
-    known[_machine()] = round((known.get(_machine(), seconds) + seconds) / 2, 2)
+    known[_key(what)] = (known.get(_key(what), seconds) + seconds) / 2
     with contextlib.suppress(OSError):
         _cache().parent.mkdir(parents=True, exist_ok=True)
         partial = _cache().with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(known))
+        partial.write_text(json.dumps(known, indent=1))
         partial.replace(_cache())
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zooscale" / "ray-start-seconds.json"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zooscale" / "seconds.json"
 
 
-def _machine() -> str:
+def _key(what: str) -> str:
     """Machines may share a home folder."""
-    return f"{platform.node()} {os.cpu_count()}"
+    return f"{platform.node()}, {os.cpu_count()} CPUs: {what}"
 
 
 def _remembered() -> dict[str, float]:
     try:
-        return {str(machine): float(seconds) for machine, seconds in json.loads(_cache().read_text()).items()}
+        return {str(key): float(seconds) for key, seconds in json.loads(_cache().read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
