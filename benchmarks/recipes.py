@@ -34,6 +34,7 @@ from torchvision import datasets
 from zoo.data.examples import Dataset, split_examples
 from zoo.data.task import Task
 from zoo.data.vision import data_root
+from zoo.data.vision import gray as in_gray
 from zoo.generation.build import commit, plan_generation
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
@@ -58,6 +59,14 @@ CUTS: dict[str, int] = {
     "hr-tetris-hyp": 3200,
     "hr-tetris-seed": 1000,
     "digits-mlp-mixed": 1024,
+    "digits-mlp-seeds": 1000,
+    "digits-mlp-diverse": 2000,
+    "digits-tasks": 1440,
+    "digits-tasks-reversed": 1440,
+    "tetris-seeds": 1000,
+    "mnist-memorise-1": 64,
+    "mnist-mlp-seeds": 128,
+    "mnist-mlp-diverse": 192,
     "hr-mnist-seed": 1000,
 }
 
@@ -81,7 +90,7 @@ def first_batch(*, gray: bool = False) -> Dataset:
         raise FileNotFoundError(f"CIFAR-10's data_batch_1 and test_batch are not under {root}") from error
     pixels, test_pixels = (part.data.transpose(0, 3, 1, 2) for part in parts)
     if gray:
-        pixels, test_pixels = gray(pixels), gray(test_pixels)
+        pixels, test_pixels = in_gray(pixels), in_gray(test_pixels)
     labels, test_labels = (np.asarray(part.targets) for part in parts)
     return split_examples(
         "cifar10-batch-1", pixels, labels, task=Task("softmax", 10), scale=1 / 255, validation=1000,

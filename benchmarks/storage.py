@@ -47,7 +47,7 @@ from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
 RECIPE = Recipe(
-    name="storage-benchmark", dataset="mnist", members=10_000, hidden=(8,), epochs=25, snapshot_epochs=(25,),
+    name="storage-benchmark", dataset="mnist", members=10_000, axes={"hidden": (8,)}, epochs=25, snapshot_epochs=(25,),
     shard_members=1024, block_members=16,
 )  # fmt: skip
 DATASET_SHA256 = "0" * 64
@@ -175,7 +175,7 @@ def read_alone(uri: str, name: str) -> None:
 def many_shards(store: Store, shards: int) -> dict[str, float]:
     """Opens a zoo of so many shards and reads its table, in a process of its own."""
     architecture = mlp((1, 2, 2), (2,), 2)
-    recipe = replace(RECIPE, name="many-shards", hidden=(2,), shard_members=64, members=64 * shards)
+    recipe = replace(RECIPE, name="many-shards", axes={"hidden": (2,)}, shard_members=64, members=64 * shards)
     entries = []
     for members in plan_shards(recipe, 0, recipe.members):
         data = encode_shard(drawn_shard(recipe, architecture, members))

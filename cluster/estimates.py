@@ -121,7 +121,7 @@ def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[ShardRange]) -> flo
     # Compiles where that was never done here.
     choose_backend(recipe.member_architecture(0, data), [recipe.member(0)], data.task, data.train, torch.device("cpu"))
     examples, share = data.train, 1.0
-    if not recipe.subset_size:  # a member with a subset sees no more examples than those, wherever they lie
+    if not recipe.member(0).subset_size:  # a member with a subset sees no more examples than those, wherever they lie
         examples = data.train.first(CALIBRATION_EXAMPLES // len(shards))
         share = len(examples) / len(data.train)
     seconds = 0.0

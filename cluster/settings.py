@@ -8,6 +8,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from zoo.recipes import Axis, Recipe
+
 ConfigT = TypeVar("ConfigT")
 
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -75,6 +77,57 @@ def parse_assignments(assignments: Sequence[str], *classes: type) -> list[dict[s
         except ValueError as error:
             raise ValueError(f"--set {name}={text!r}: {error}") from error
     return list(values.values())
+
+
+def parse_recipe_settings(assignments: Sequence[str], recipe: Recipe) -> dict[str, Any]:
+    """Turns ``["epochs=5", "optimizer=adam,sgd"]`` into values of a recipe's fields, with new axes among the others.
+
+    Raises:
+        ValueError: As of :func:`parse_assignments` and :func:`parse_axis`.
+    """
+    common = [field.name for field in dataclasses.fields(recipe) if field.name != "axes"]
+    of_axes = [each for each in assignments if "=" in each and each.partition("=")[0] not in common]
+    (values,) = parse_assignments([each for each in assignments if each not in of_axes], Recipe)
+    if not of_axes:
+        return values
+    axes, kinds = dict(recipe.axes), {name: kind for name, kind in recipe.kinds.items() if name not in common}
+    for assignment in of_axes:
+        name, _, text = assignment.partition("=")
+        if name not in kinds:
+            raise ValueError(
+                f"there is no field {name!r}; those of all members are {', '.join(common)}; those that members can "
+                f"differ in are {', '.join(kinds)}"
+            )
+        try:
+            axes[name] = parse_axis(text, kinds[name], axes.get(name))
+        except ValueError as error:
+            raise ValueError(f"--set {name}={text!r}: {error}") from error
+    return {**values, "axes": axes}
+
+
+def parse_axis(text: str, kind: Any, before: Axis | None) -> Axis:
+    """Reads ``text`` as an axis of a recipe.
+
+    Args:
+        text: A value; several separated by commas, or by slashes where a value is itself a tuple (``16/16,16``); or
+            the two ends of a range, ``1e-3..1e-2``.
+        kind: Type of a value, as for :func:`parse_value`.
+        before: The axis in whose place it comes, if there is one; it keeps that one's level, and a range that one's
+            scale.
+
+    Raises:
+        ValueError: The text is no such axis.
+    """
+    level = before.level if before else ""
+    low, dots, high = text.partition("..")
+    if dots and kind in (int, float):
+        ends = (parse_value(low, kind), parse_value(high, kind))
+        scale = (
+            before.scale if before and before.range else "whole" if kind is int else "log" if ends[0] > 0 else "linear"
+        )
+        return Axis(range=ends, scale=scale, level=level)
+    parts = text.split("/" if typing.get_origin(kind) is tuple else ",")
+    return Axis(choices=tuple(parse_value(part.strip(), kind) for part in parts), level=level)
 
 
 def changed(config: ConfigT, named: Mapping[str, Any], settings: Mapping[str, Any]) -> ConfigT:

@@ -31,7 +31,7 @@ from analysis.card.splits import memorisation_facts, shared_facts, split_facts, 
 from analysis.card.table import ZooTable
 from analysis.card.verdicts import Evidence, limits, uses
 from analysis.card.weights import in_words
-from analysis.card.words import attribute_words, object_words
+from analysis.card.words import attribute_words
 from zoo.config import canonical_json, to_json
 from zoo.data import Dataset
 from zoo.data.class_tasks import task_labels
@@ -44,8 +44,6 @@ from zoo.storage.zoo import Zoo
 MEMBERS, IMAGES = 400, 2000
 ACCURACIES, GAP = tuple(f"{split}_accuracy" for split in SPLITS), "generalization_gap"
 ACCURACY_BINS = 50
-# Where recipes and what is said of them stand.
-RECIPE_PACKAGE = "zoo.recipes"
 # How far above guessing a member must be: two standard errors of an accuracy on the test images.
 CHANCE_ERRORS = 2.0
 # Shards that are asked what they were trained with.
@@ -168,7 +166,7 @@ def _provenance(zoo: Zoo, data: Dataset | None) -> Provenance:
     return Provenance(
         recipe=recipe.name,
         kind=str(value.get("kind", "recipe")),
-        words=object_words(recipe, RECIPE_PACKAGE),
+        words=value.get("description", ""),
         fields=tuple(RecipeField(name=n, value=v, meaning=meanings.get(n, "")) for n, v in value.items()),
         dataset=recipe.dataset,
         dataset_sha256=zoo.manifest.dataset_sha256,

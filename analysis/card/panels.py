@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from analysis.card.record import Card, RecipeField
 from analysis.card.splits import SharedFacts
 from analysis.card.weights import LayoutFacts
+from analysis.card.words import attribute_words
 from analysis.pages.numbers import count, counted, size
 from analysis.pages.page import Fact
+from zoo.population import Member
+from zoo.recipes import Axis
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,8 +114,18 @@ def activations(layout: LayoutFacts) -> str:
 
 
 def recipe_rows(fields: Sequence[RecipeField]) -> list[tuple[str, str, str]]:
-    """Name, value and meaning of each field of the recipe."""
-    return [(field.name, _plain(field.value), field.meaning) for field in fields]
+    """Name, value and meaning of each field of the recipe, and of each of its axes."""
+    rows = []
+    for field in fields:
+        if field.name == "axes":
+            meanings = attribute_words(Member)
+            rows += [
+                (name, str(Axis.from_json(axis)), meanings.get(name, "Of the architecture."))
+                for name, axis in field.value.items()
+            ]
+        else:
+            rows.append((field.name, _plain(field.value), field.meaning))
+    return rows
 
 
 def _functions(layers: Sequence[dict]) -> list[str]:

@@ -70,7 +70,7 @@ class Provenance:
     Attributes:
         recipe: Name of the recipe.
         kind: "recipe", or "imported".
-        words: What the recipe's source says of it.
+        words: What the recipe says of itself.
         fields: The recipe in full.
         dataset: Name of the data set; empty where it is not known.
         dataset_sha256: Its content hash; empty where it is not known.

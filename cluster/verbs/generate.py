@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -90,11 +90,13 @@ class GenerationEstimate(Result):
         if not self.missing_members:
             return f"zoo {self.zoo} is complete; nothing would be trained"
         place = f"with {self.workers} workers on Ray" if self.ray else "in this process"
-        return (
+        would = (
             f"would train {self.missing_members:,} of {self.members:,} members ({self.missing_shards} shards) of "
             f"{self.zoo} {place}: about {human_bytes(self.bytes)} in {self.uri}, about "
             f"{human_seconds(self.seconds)}"
         )
+        description, expected = self.recipe["description"], self.recipe["expected"]
+        return "\n".join(filter(None, (would, description, expected and f"expected: {expected}")))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +141,7 @@ class Generate(Planned):
             seconds=round(seconds, 3),
             ray=ray,
             workers=workers,
-            recipe={**plan.recipe.identity(), "members": plan.recipe.members},
+            recipe=plan.recipe.to_json(),
             shards=plan.missing,
         )
 
@@ -174,18 +176,21 @@ def chosen_recipe(name: str, named: Mapping[str, Any], settings: Sequence[str]) 
         name: A name in ``RECIPES`` or ``module:attribute``.
         named: Fields with an option of their own; ``None`` changes nothing. Another number of epochs also cuts the
             snapshots that lie beyond it and ends with one.
-        settings: ``field=value`` for any field.
+        settings: ``field=value`` for any field of the recipe or any that members can differ in.
 
     Raises:
         ValueError: Unknown recipe or field, or a value that is not allowed.
     """
-    from cluster.settings import changed, parse_assignments
-    from zoo.recipes import Recipe, find_recipe
+    from cluster.settings import changed, parse_recipe_settings
+    from zoo.recipes import find_recipe
 
     recipe = find_recipe(name)
-    (values,) = parse_assignments(settings, Recipe)
+    values = parse_recipe_settings(settings, recipe)
     epochs = values.get("epochs", named.get("epochs"))
     if epochs is not None and "snapshot_epochs" not in values:
         kept = (epoch for epoch in recipe.snapshot_epochs if epoch < epochs)
         values["snapshot_epochs"] = (*kept, epochs)
-    return changed(recipe, named, values)
+    found = changed(recipe, named, values)
+    if found.identity() != recipe.identity():  # what is said of the one is not true of the other
+        found = replace(found, description="", cost=None, expected="")
+    return found

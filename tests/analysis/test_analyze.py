@@ -311,7 +311,7 @@ CONVOLUTIONAL = dataclasses.replace(
     RECIPES["digits-mlp-seeds"],
     name="convolutional",
     architecture="cnn",
-    hidden=(3,),
+    axes={"hidden": (3,), "learning_rate": 3e-3},
     members=32,
     epochs=1,
     snapshot_epochs=(0, 1),
@@ -332,7 +332,13 @@ def test_a_zoo_of_cnns_is_analyzed_by_the_codecs_that_know_it(tmp_path):
 
 
 def test_a_zoo_of_tasks_is_refused(tmp_path):
-    recipe = dataclasses.replace(CONVOLUTIONAL, name="pairs", architecture="mlp", tasks=one_vs_one(10), members=90)
+    recipe = dataclasses.replace(
+        CONVOLUTIONAL,
+        name="pairs",
+        architecture="mlp",
+        axes={**CONVOLUTIONAL.axes, "task": one_vs_one(10)},
+        members=90,
+    )
     zoo = generate_zoo(recipe, Store(tmp_path))
     with pytest.raises(ValueError, match="the analysis measures networks on the whole data set, but some"):
         analyze(zoo, members=4)

@@ -39,7 +39,6 @@ KILLS = 10
 KILL_WORKERS = """
 import contextlib, json, os, random, signal, sys, time
 from cluster.distributed.runtime import quieten, runtime
-from zoo.config import from_json
 from zoo.recipes import Recipe
 from zoo.generation.build import commit, plan_generation
 from zoo.storage.store import Store
@@ -47,7 +46,7 @@ quieten()
 from cluster.distributed import training_workers
 
 training_workers.POLL_S = 0.02  # to see each shard that ends
-store, recipe, kills = Store(sys.argv[1]), from_json(Recipe, json.loads(sys.argv[2])), int(sys.argv[3])
+store, recipe, kills = Store(sys.argv[1]), Recipe.from_json(json.loads(sys.argv[2])), int(sys.argv[3])
 plan = plan_generation(recipe, store)
 chance = random.Random(9)
 killed = []
@@ -126,7 +125,7 @@ def test_estimate_of_several_layouts_counts_each(tmp_path):
     assert 0.7 < told.bytes / sum(entry.size_bytes for entry in zoo.manifest.shards) < 1.4
 
 
-@pytest.mark.parametrize("changes", [{}, {"subset_size": 50, "training_fractions": (1.0,)}, {"tasks": ("0-1", "3-8")}])
+@pytest.mark.parametrize("changes", [{}, {"subset_size": 50, "training_fraction": 1.0}, {"task": ["0-1", "3-8"]}])
 def test_estimate_of_the_time_is_that_of_training(changes, small_recipe, tmp_path, monkeypatch):
     """As on a machine where a step takes a second for each member, whatever else it takes."""
     clock, data = [0.0], load_dataset("digits").train
@@ -139,7 +138,7 @@ def test_estimate_of_the_time_is_that_of_training(changes, small_recipe, tmp_pat
     monkeypatch.setattr(estimates, "CALIBRATION_EXAMPLES", 200)
     monkeypatch.setattr(estimates, "train_population", train)
     monkeypatch.setattr(estimates.time, "perf_counter", lambda: clock[0])
-    recipe = replace(small_recipe, batch_size=10, members=16, **changes)
+    recipe = replace(small_recipe, batch_size=10, members=16, axes={**small_recipe.axes, **changes})
     members = [recipe.member(index) for index in range(16)]
     steps = sum(len(minibatches(member, training_examples(member, data), 1)) for member in members)
     told = 16 * member_s(plan_generation(recipe, Store(tmp_path))) / estimates.EVALUATION_SHARE

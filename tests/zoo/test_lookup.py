@@ -180,7 +180,7 @@ def test_zoos_of_others_choose_nothing(small_zoo, site_packages):
     assert (card.behavior, "set ZOOSCALE_TRUST=someones_package" in card.unmeasured) == (None, True)
     with pytest.raises(ValueError, match="someones_package is an installed package"):
         find_family("someones_package:load")
-    recipe = to_json(replace(RECIPE, dataset="digits")) | {"architecture": "someones_package:load", "kernels": [3]}
+    recipe = to_json(replace(RECIPE, dataset="digits")) | {"architecture": "someones_package:load"}
     with pytest.raises(ValueError, match="someones_package is an installed package"):
         recipe_from_json(recipe).check_data(load_dataset("digits"))
     assert not (site_packages / "imported").exists()

@@ -42,8 +42,7 @@ def train_shard(recipe: Recipe, data: Dataset, members: ShardRange) -> ShardCont
         )
     architecture = recipe.member_architecture(members.first, data)
     start, end = shard.first, shard.end
-    limit = recipe.members_limit(data)
-    everyone = [recipe.member(index) for index in range(start, end if limit is None else min(end, limit))]
+    everyone = [recipe.member(index) for index in range(start, end)]
     within = range(members.first - start, members.end - start)
     wanted = [everyone[row] for row in within]
     epochs = recipe.snapshot_epochs

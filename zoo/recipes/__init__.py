@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.config import from_json, lookup
+from zoo.config import lookup
 from zoo.recipes import cs236, hyper_representations, memorisation, mixed, ours, tasks, unterthiner
+from zoo.recipes.axis import Axis
 from zoo.recipes.imported import Imported
 from zoo.recipes.ours import DIGITS_MLP_DIVERSE, DIGITS_MLP_SEEDS
 from zoo.recipes.recipe import Recipe
@@ -15,6 +16,7 @@ __all__ = [
     "DIGITS_MLP_DIVERSE",
     "DIGITS_MLP_SEEDS",
     "RECIPES",
+    "Axis",
     "Imported",
     "Recipe",
     "RecipeLike",
@@ -66,11 +68,31 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """A recipe by its name in ``RECIPES``, or the user's own by ``module:attribute``."""
+    """A recipe by its name in ``RECIPES``, or the user's own by ``module:attribute``.
+
+    Raises:
+        ValueError: There is no such recipe; the message says of all that there are what they make.
+    """
+    if name not in RECIPES and ":" not in name:
+        listing = "\n".join(f"  {known:26s}{summary(recipe)}" for known, recipe in RECIPES.items())
+        raise ValueError(f"unknown recipe {name!r}; choose one of these, or module:attribute for your own:\n{listing}")
     recipe = lookup(RECIPES, name, "recipe")
     if not isinstance(recipe, Recipe):
         raise ValueError(f"recipe {name!r} is a {type(recipe).__name__}; it must be a zoo.recipes.Recipe")
     return recipe
+
+
+def summary(recipe: Recipe) -> str:
+    """What a recipe makes, what that costs and what is to be expected of it, on one line."""
+    told = [
+        f"{recipe.members:,} members: {recipe.description}" if recipe.description else f"{recipe.members:,} members."
+    ]
+    if recipe.cost is not None:
+        minutes = recipe.members * recipe.epochs * recipe.cost / 60
+        told.append(f"Cost: {minutes:,.{0 if minutes >= 10 else 1}f} min of one core.")
+    if recipe.expected:
+        told.append(f"Expected: {recipe.expected}.")
+    return " ".join(told)
 
 
 def recipe_from_json(value: Mapping[str, Any]) -> RecipeLike:
@@ -84,6 +106,4 @@ def recipe_from_json(value: Mapping[str, Any]) -> RecipeLike:
         return Imported.from_json(value)
     if kind != "recipe":
         raise ValueError(f"a zoo's recipe is of kind {kind!r}; allowed: recipe, {Imported.kind}")
-    if (value.get("depths") or value.get("kernels")) and "window_members" not in value:
-        raise ValueError("it has no window_members: its shapes were drawn for shards, as earlier releases did")
-    return from_json(Recipe, {key: entry for key, entry in value.items() if key != "kind"})
+    return Recipe.from_json({key: entry for key, entry in value.items() if key != "kind"})

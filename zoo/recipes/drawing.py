@@ -1,232 +1,188 @@
-"""How members follow from a recipe: counter-based draws, each a function of the recipe and a number alone."""
+"""How members follow from a recipe: counter-based draws, each a function of the recipe and a number alone.
+
+A draw is keyed by its field: with a further axis, all other fields keep their values. In a random design, choices come
+in rounds: each round has every choice once, in a random order of its own, so that any number of members has all of
+them alike. In a grid the same holds of the combinations of all choices.
+"""
 
 from __future__ import annotations
 
 import bisect
+import hashlib
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo.population import Member
+from zoo.recipes.axis import LEVELS, Axis
 from zoo.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from zoo.recipes.recipe import Recipe
 
-# Plain gradient descent needs larger steps than the adaptive methods.
-STEP_FACTOR = {"sgd": 100.0, "momentum": 10.0}
-
-T = TypeVar("T")
-
-
-class Draw(IntEnum):
-    """What is drawn: independent draws of one recipe are told apart by the stream's second counter."""
-
-    ACTIVATION = 0
-    BLOCK = 1
-    MEMBER = 2
-    TASK = 5
-    SEED_ORDER = 6
-    SEEDS = 7
-    SUBSETS = 8
-    GRID_BLOCK = 9
-    GRID_MEMBER = 10
-    WINDOW = 11
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What is chosen of an architecture.
-
-    Attributes:
-        activation: Activation function.
-        hidden: Widths of the hidden layers.
-        kernel: Size of the convolutions; ``None`` for that of the architecture.
-    """
-
-    activation: str
-    hidden: tuple[int, ...]
-    kernel: int | None
+# Numbers of shards, blocks or members are below this, and so are turns of their rounds.
+MOST = 2**32
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Members that lie in one shard, and are therefore of one shape.
+    """Members that lie in one shard, and are therefore of one architecture.
 
     Attributes:
         first: First member.
         end: One past the last.
-        shape: Their shape.
+        arguments: Names and values of what their architecture is built with.
     """
 
     first: int
     end: int
-    shape: Shape
+    arguments: tuple[tuple[str, Any], ...]
 
 
 def draw_shard(recipe: Recipe, member: int) -> Shard:
-    """The shard that a member lies in.
-
-    Shards go through activations in rounds, each round in its own random order, so that every one has its share from
-    the first few shards on. In a recipe of several shapes these are drawn for each member instead.
-    """
-    if recipe.has_shapes:
+    """The shard that a member lies in."""
+    if recipe.mixed:
         shards = _window(recipe, member // recipe.window_members)
         return shards[bisect.bisect_right(shards, member, key=lambda shard: shard.first) - 1]
-    number = member // recipe.shard_members
-    activation = recipe.activations[_in_rounds(recipe, Draw.ACTIVATION, number, len(recipe.activations))]
+    return _shard(recipe, member // recipe.shard_members)
+
+
+@lru_cache(maxsize=64)
+def _shard(recipe: Recipe, number: int) -> Shard:
     first = number * recipe.shard_members
-    return Shard(first, first + recipe.shard_members, Shape(activation, recipe.hidden, None))
+    values = _values(recipe, recipe.architecture_axes, first, {})
+    return Shard(first, first + recipe.shard_members, tuple(values.items()))
 
 
 @lru_cache(maxsize=8)
 def _window(recipe: Recipe, number: int) -> tuple[Shard, ...]:
-    """The shards of a window, within which a shape is drawn for each member.
+    """The shards of a window, within which an architecture is drawn for each member.
 
-    Which numbers the members of a shape have means nothing, so those of one shape are neighbors and fill shards of
-    one architecture. Shards of one shape lie evenly apart, so that any first part of them is a sample of all.
+    Which numbers the members of an architecture have means nothing, so those of one are neighbors and fill shards.
+    Shards of one architecture lie evenly apart, so that any first part of them is a sample of all.
     """
-    drawn = stream(Purpose.RECIPE, recipe.seed, Draw.WINDOW, number)
-    counts: Counter[Shape] = Counter()
-    for _ in range(recipe.window_members):
-        activation = _choose(drawn, recipe.activations)
-        hidden = recipe.hidden
-        if recipe.depths:
-            hidden = tuple(_choose(drawn, recipe.widths) for _ in range(_choose(drawn, recipe.depths)))
-        counts[Shape(activation, hidden, _choose(drawn, recipe.kernels) if recipe.kernels else None)] += 1
-    sizes: list[tuple[float, int, Shape]] = []
-    for shape, count in counts.items():
+    start = number * recipe.window_members
+    counts = Counter(
+        tuple(_values(recipe, recipe.architecture_axes, index, {}).items())
+        for index in range(start, start + recipe.window_members)
+    )
+    drawn = stream(Purpose.RECIPE, recipe.seed, _key("order of shards"), number)
+    sizes: list[tuple[float, int, tuple[tuple[str, Any], ...]]] = []
+    for arguments, count in counts.items():
         offset, shards = drawn.random(), -(-count // recipe.shard_members)
         sizes += [
-            ((part + offset) / shards, min(recipe.shard_members, count - part * recipe.shard_members), shape)
+            ((part + offset) / shards, min(recipe.shard_members, count - part * recipe.shard_members), arguments)
             for part in range(shards)
         ]
-    found, first = [], number * recipe.window_members
-    for _, size, shape in sorted(sizes, key=lambda each: each[0]):
-        found.append(Shard(first, first + size, shape))
+    found, first = [], start
+    for _, size, arguments in sorted(sizes, key=lambda each: each[0]):
+        found.append(Shard(first, first + size, arguments))
         first += size
     return tuple(found)
 
 
 def draw_member(recipe: Recipe, index: int) -> Member:
     """Member ``index`` of a recipe."""
-    block = index // recipe.block_members
-    values = _independent(recipe, index)
-    if recipe.design == "grid":
-        values |= _of_grid(recipe, index)
-    elif recipe.fixed_seeds:
-        which = _in_rounds(recipe, Draw.SEED_ORDER, block, recipe.fixed_seeds)
-        values |= _with_seed(fixed_seed(recipe, which))
-    if recipe.tasks != ("",):
-        values["task"] = recipe.tasks[_in_rounds(recipe, Draw.TASK, block, len(recipe.tasks))]
-    if recipe.subset_size:
-        # One permutation for all, of which each block has its own piece.
-        values["subset_seed"] = int(stream(Purpose.RECIPE, recipe.seed, Draw.SUBSETS).integers(2**63))
-        values |= {"subset_size": recipe.subset_size, "subset_index": block}
-    if recipe.scale_learning_rates:
-        values["learning_rate"] *= STEP_FACTOR.get(values["optimizer"], 1.0)
-    if recipe.scaled_initializations and values["initialization"] not in recipe.scaled_initializations:
-        values["init_scale"] = 1.0
-    return Member(id=index, batch_size=recipe.batch_size, **values)
+    known = dict(draw_shard(recipe, index).arguments)
+    values = _values(recipe, recipe.member_axes, index, known)
+    return Member(id=index, batch_size=recipe.batch_size, **{field: values[field] for field in recipe.member_axes})
 
 
-def fixed_seed(recipe: Recipe, which: int) -> int:
-    """One of the seeds of a recipe that has fixed ones."""
-    return int(stream(Purpose.RECIPE, recipe.seed, Draw.SEEDS, which).integers(2**63))
-
-
-def _independent(recipe: Recipe, index: int) -> dict[str, Any]:
-    """Independent draws for a block and for a member; their order is part of what a recipe means."""
-    of_block = stream(Purpose.RECIPE, recipe.seed, Draw.BLOCK, index // recipe.block_members)
-    optimizer = _choose(of_block, recipe.optimizers)
-    fraction = _choose(of_block, recipe.training_fractions)
-    block_seed = int(of_block.integers(2**63))
-    of_member = stream(Purpose.RECIPE, recipe.seed, Draw.MEMBER, index)
-    rates, decays, dropouts = recipe.learning_rate_choices, recipe.weight_decay_range, recipe.dropout_range
-    rate = _choose(of_member, rates) if rates else _log_uniform(of_member, *recipe.learning_rates)
-    scale = _log_uniform(of_member, *recipe.init_scales)
-    initialization = _choose(of_member, recipe.initializations)
-    decay = _log_uniform(of_member, *decays) if decays else _choose(of_member, recipe.weight_decays)
-    dropout = _rounded(of_member.uniform(*dropouts)) if dropouts else _choose(of_member, recipe.dropouts)
-    return {
-        "optimizer": optimizer,
-        "training_fraction": fraction,
-        "order_seed": block_seed,
-        "subset_seed": block_seed,
-        "learning_rate": rate,
-        "init_scale": scale,
-        "initialization": initialization,
-        "weight_decay": decay,
-        "dropout": dropout,
-        "seed": int(of_member.integers(2**63)),
+def _values(recipe: Recipe, axes: Mapping[str, Axis], index: int, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that some axes have for a member, by field, and those that are known already."""
+    numbers = {
+        "shard": index // recipe.shard_members,
+        "block": index // recipe.block_members,
+        "member": index,
     }
+    places = _grid_places(recipe, index) if recipe.design == "grid" else {}
+    values = dict(known)
 
+    def value_of(field: str) -> Any:
+        if field not in values:
+            axis = axes[field]
+            source = axis.under(value_of(axis.given)) if axis.given else axis
+            if len(source.choices) == 1 and not source.lengths:
+                values[field] = source.choices[0]
+            elif field in places and source.count > 1:
+                values[field] = source.choices[places[field]]
+            else:
+                values[field] = _draw(recipe, field, source, numbers[axis.level])
+        return values[field]
 
-def _of_grid(recipe: Recipe, index: int) -> dict[str, Any]:
-    """What a member has by its place in the grid.
-
-    Shards go through the activations in rounds; the blocks of one activation through the combinations of what is
-    chosen for a block; and the members of one activation and such combination through those of what is chosen for a
-    member. Each round has each combination once, so their numbers never differ by more than what is unfinished. The
-    activations begin their rounds of blocks at different places of one order, so that the first blocks of all of them
-    are of as many combinations as can be.
-    """
-    activations, block_combinations, member_combinations = recipe.grid_sizes
-    shard, place = divmod(index, recipe.shard_members)
-    activation = _in_rounds(recipe, Draw.ACTIVATION, shard, activations)
-    block_in_shard, place = divmod(place, recipe.block_members)
-    block = shard // activations * (recipe.shard_members // recipe.block_members) + block_in_shard
-    turn, step = divmod(block, block_combinations)
-    shifted = (step + activation * block_combinations // activations) % block_combinations
-    combination = _in_rounds(recipe, Draw.GRID_BLOCK, turn * block_combinations + shifted, block_combinations)
-    number = block // block_combinations * recipe.block_members + place
-    cell = activation * block_combinations + combination
-    of_member = _in_rounds(recipe, Draw.GRID_MEMBER, number, member_combinations, cell)
-
-    rates = recipe.learning_rate_choices
-    of_blocks = (len(recipe.optimizers), len(recipe.training_fractions), max(1, recipe.fixed_seeds))
-    optimizer, fraction, which_seed = np.unravel_index(combination, of_blocks)
-    of_members = (len(recipe.initializations), max(1, len(rates)), len(recipe.weight_decays), len(recipe.dropouts))
-    initialization, rate, decay, dropout = np.unravel_index(of_member, of_members)
-    values: dict[str, Any] = {
-        "optimizer": recipe.optimizers[optimizer],
-        "training_fraction": recipe.training_fractions[fraction],
-        "initialization": recipe.initializations[initialization],
-    }
-    if rates:
-        values["learning_rate"] = rates[rate]
-    if not recipe.weight_decay_range:
-        values["weight_decay"] = recipe.weight_decays[decay]
-    if not recipe.dropout_range:
-        values["dropout"] = recipe.dropouts[dropout]
-    if recipe.fixed_seeds:
-        values |= _with_seed(fixed_seed(recipe, int(which_seed)))
+    for field in axes:
+        value_of(field)
     return values
 
 
-def _with_seed(seed: int) -> dict[str, int]:
-    return {"seed": seed, "order_seed": seed, "subset_seed": seed}
+def _draw(recipe: Recipe, field: str, source: Axis, number: int) -> Any:
+    """One value of a field, from choices or a range, for the shard, block or member of this number."""
+    if source.count > 1:
+        return source.choices[_in_rounds(recipe, field, number, source.count)]
+    drawn = stream(Purpose.RECIPE, recipe.seed, _key(field), number)
+    if source.lengths:
+        length = source.lengths[drawn.integers(len(source.lengths))]
+        return tuple(source.choices[place] for place in drawn.integers(len(source.choices), size=length))
+    low, high = source.range
+    if source.scale == "whole":
+        return int(drawn.integers(int(low), int(high), endpoint=True))
+    if source.scale == "linear":
+        return _rounded(drawn.uniform(low, high))
+    return _rounded(math.exp(drawn.uniform(math.log(low), math.log(high))))
 
 
-def _in_rounds(recipe: Recipe, draw: Draw, number: int, choices: int, sequence: int = 0) -> int:
+def _grid_places(recipe: Recipe, index: int) -> dict[str, int]:
+    """In a grid, which of its choices each field has, by the place of the member.
+
+    Shards go through the combinations of what is chosen for a shard in rounds; the blocks of one such combination
+    through those of what is chosen for a block; and the members of one such block and shard through those of what is
+    chosen for a member. Each round has each combination once, so their numbers never differ by more than what is
+    unfinished. The combinations of shards begin their rounds of blocks at different places of one order, so that the
+    first blocks of all of them are of as many combinations as can be.
+    """
+    of_shards, of_blocks, of_members = (recipe.factors[level] for level in LEVELS)
+    shards, blocks, members = (math.prod(factors.values()) for factors in (of_shards, of_blocks, of_members))
+    shard, place = divmod(index, recipe.shard_members)
+    of_shard = _in_rounds(recipe, "grid of shards", shard, shards)
+    block_in_shard, place = divmod(place, recipe.block_members)
+    block = shard // shards * (recipe.shard_members // recipe.block_members) + block_in_shard
+    turn, step = divmod(block, blocks)
+    shifted = (step + of_shard * blocks // shards) % blocks
+    of_block = _in_rounds(recipe, "grid of blocks", turn * blocks + shifted, blocks)
+    number = block // blocks * recipe.block_members + place
+    of_member = _in_rounds(recipe, "grid of members", number, members, of_shard * blocks + of_block)
+    return _unravel(of_shard, of_shards) | _unravel(of_block, of_blocks) | _unravel(of_member, of_members)
+
+
+def _unravel(combination: int, factors: Mapping[str, int]) -> dict[str, int]:
+    """The place in each factor of a combination of all."""
+    if not factors:
+        return {}
+    places = np.unravel_index(combination, tuple(factors.values()))
+    return {field: int(place) for field, place in zip(factors, places, strict=True)}
+
+
+def _in_rounds(recipe: Recipe, what: str, number: int, choices: int, sequence: int = 0) -> int:
     """Which of some choices has a number of a sequence: each round has each of them once, in random order."""
     turn, place = divmod(number, choices)
-    order = stream(Purpose.RECIPE, recipe.seed, draw, turn + (sequence << 32)).permutation(choices)
-    return int(order[place])
+    return _round(recipe.seed, what, turn + sequence * MOST, choices)[place]
 
 
-def _choose(generator: np.random.Generator, choices: tuple[T, ...]) -> T:
-    return choices[generator.integers(len(choices))]
+@lru_cache(maxsize=1024)
+def _round(seed: int, what: str, number: int, choices: int) -> tuple[int, ...]:
+    """The order of one round."""
+    return tuple(stream(Purpose.RECIPE, seed, _key(what), number).permutation(choices).tolist())
 
 
-def _log_uniform(generator: np.random.Generator, low: float, high: float) -> float:
-    """A log-uniform draw."""
-    return _rounded(math.exp(generator.uniform(math.log(low), math.log(high))))
+@lru_cache(maxsize=256)
+def _key(what: str) -> int:
+    """The counter of a stream that belongs to a field, or to what else is drawn."""
+    return int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], "little")
 
 
 def _rounded(value: float) -> float:

@@ -3,8 +3,7 @@
 After Zhang et al., "Understanding deep learning requires rethinking generalization" (ICLR 2017), in the small: what a
 network's weights say of the images that it was trained on. The columns ``subset_index`` and ``subset`` say which images
 those are. ``train_accuracy`` is what a member has memorised, measured on its own images, and ``validation_accuracy``
-and ``test_accuracy`` are what it knows of others. Figures are of cuts of 64 members after 60 epochs, 300 steps; each
-zoo takes one to two minutes of one core.
+and ``test_accuracy`` are what it knows of others.
 """
 
 from __future__ import annotations
@@ -17,31 +16,45 @@ MNIST_1 = Recipe(
     name="mnist-memorise-1",
     dataset="mnist",
     members=544,
-    hidden=(32,),
-    subset_size=100,
-    learning_rates=(3e-3, 3e-3),
+    axes={
+        "hidden": (32,),
+        # One division of the training images for all, of which each member has its own piece.
+        "subset_seed": 0,
+        "subset_size": 100,
+        "subset_index": list(range(550)),
+        "learning_rate": 3e-3,
+    },
     batch_size=20,
     epochs=60,
     snapshot_epochs=(0, 1, 5, 10, 20, 40, 60),
     block_members=1,
     shard_members=32,
+    description="MLPs 784-32-10 (25 450 parameters), each trained on 100 of MNIST's images that no other has; 550 is "
+    "the most that there can be.",
+    cost=2.8e-3,
+    expected="memorised 100 %, test accuracy 72.6 ± 2.3 %, of 64 members",
 )
-"""MLPs 784-32-10 on 100 images each; 550 is the most that there can be.
 
-Memorised 100 %, test accuracy 72.6 % with a standard deviation of 2.3 points.
-"""
+MNIST_2 = replace(
+    MNIST_1,
+    name="mnist-memorise-2",
+    axes={**MNIST_1.axes, "hidden": (32, 32)},
+    description="As mnist-memorise-1, with two hidden layers: 784-32-32-10 (26 506 parameters).",
+    expected="memorised 100 %, test accuracy 71.2 ± 2.3 %, of 64 members",
+)
 
-MNIST_2 = replace(MNIST_1, name="mnist-memorise-2", hidden=(32, 32))
-"""The same with two hidden layers, 784-32-32-10.
+F_MNIST_1 = replace(
+    MNIST_1,
+    name="f-mnist-memorise-1",
+    dataset="fashion_mnist",
+    description="As mnist-memorise-1, on Fashion-MNIST.",
+    expected="memorised 100 %, test accuracy 68.0 ± 1.9 %, of 64 members",
+)
 
-Memorised 100 %, test accuracy 71.2 % with a standard deviation of 2.3 points.
-"""
-
-F_MNIST_1 = replace(MNIST_1, name="f-mnist-memorise-1", dataset="fashion_mnist")
-"""The same on Fashion-MNIST. Memorised 100 %, test accuracy 68.0 % with a standard deviation of 1.9 points."""
-
-F_MNIST_2 = replace(MNIST_2, name="f-mnist-memorise-2", dataset="fashion_mnist")
-"""The same on Fashion-MNIST with two hidden layers.
-
-Memorised 100 %, test accuracy 67.6 % with a standard deviation of 1.9 points.
-"""
+F_MNIST_2 = replace(
+    MNIST_2,
+    name="f-mnist-memorise-2",
+    dataset="fashion_mnist",
+    description="As mnist-memorise-2, on Fashion-MNIST.",
+    expected="memorised 100 %, test accuracy 67.6 ± 1.9 %, of 64 members",
+)

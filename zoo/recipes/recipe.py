@@ -2,299 +2,197 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, get_args
-
-import numpy as np
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, get_type_hints
 
 from zoo.architecture import ARCHITECTURES, Architecture, normalizing
-from zoo.architecture.activations import ACTIVATIONS
-from zoo.config import digest, lookup, require, to_json
+from zoo.config import digest, from_json, lookup, to_json
 from zoo.data.class_tasks import parse_task
 from zoo.data.examples import Dataset
 from zoo.population import Member
-from zoo.recipes.drawing import Shape, Shard, draw_member, draw_shard
+from zoo.recipes.axis import LEVELS, Axis, Design, Level, as_axis
+from zoo.recipes.checks import BUILT_WITH, MEMBER_FIELDS, check_axes, check_common, check_data
+from zoo.recipes.drawing import Shard, draw_member, draw_shard
 
-Design = Literal["random", "grid"]
-# For each tuple of choices, the field of a member that they are for.
-CHOICES = {
-    "initializations": "initialization",
-    "optimizers": "optimizer",
-    "learning_rate_choices": "learning_rate",
-    "weight_decays": "weight_decay",
-    "dropouts": "dropout",
-    "training_fractions": "training_fraction",
-    "tasks": "task",
+# What is said of a recipe, and how many members it makes by default: not part of what it is.
+NOT_IDENTITY = ("members", "description", "cost", "expected")
+# Members of a block are trained together, on one order of one set of examples, so they share these unless their axis
+# says otherwise.
+OF_BLOCKS = ("optimizer", "training_fraction", "subset_size", "subset_index", "task")
+# Each member and each block has its own, unless an axis says otherwise.
+ANY_SEED = Axis(range=(0, 2**63 - 1), scale="whole")
+SEEDS = {
+    "seed": dataclasses.replace(ANY_SEED, level="member"),
+    "order_seed": dataclasses.replace(ANY_SEED, level="block"),
+    "subset_seed": dataclasses.replace(ANY_SEED, level="block"),
 }
-# For each field that takes the place of another where it is given: that other, and what it must then be.
-INSTEAD_OF = {
-    "learning_rate_choices": ("learning_rates", (1e-3, 1e-3)),
-    "weight_decay_range": ("weight_decays", (0.0,)),
-    "dropout_range": ("dropouts", (0.0,)),
-    "depths": ("hidden", ()),
-}
-COUNTS = (
-    "members", "batch_size", "epochs", "block_members", "shard_members", "window_members", "evaluation_examples",
-)  # fmt: skip
-TUPLES = ("hidden", "depths", "widths", "kernels", "activations", "snapshot_epochs", "scaled_initializations", *CHOICES)
-OPTIONAL = ("hidden", "depths", "widths", "kernels", "scaled_initializations", "learning_rate_choices")
-POSITIVE = "(low, high), 0 < low <= high, finite"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What generates a zoo; flat, stored as JSON, identified by its digest.
+    """What generates a zoo; stored as JSON, identified by its digest.
 
-    A tuple of names or numbers is a set of equally likely choices. A range is (lowest, highest), drawn
-    log-uniformly where nothing else is said. The activation is chosen for each shard, or with the shape of the
-    network for each member where there are several shapes; optimizer, training fraction, task, fixed seed and
-    minibatch order for each block of ``block_members``; everything else for each member. Activations of shards, tasks
-    and fixed seeds are gone through in rounds, each in its own random order, so that any number of members has all of
-    them alike. Member i is the same whatever the number of members.
+    What differs between members are its axes: fields of ``zoo.population.Member``, or arguments of the function that
+    builds their architecture. Fields without an axis have their default. A value is drawn for each shard, for each
+    block or for each member, as the axis says; by default for a shard where it is an argument of the architecture
+    (members of a shard have one), for a block where members are trained together by it, else for each member. An
+    architecture drawn for each member makes a mixed zoo.
+
+    Member i is the same whatever the number of members, and the draws of one field do not depend on other fields.
 
     Attributes:
         name: Name of the recipe.
         dataset: A name in ``zoo.data.DATASETS`` or ``module:attribute``.
         members: How many members by default; not part of the identity.
         architecture: A name in ``zoo.architecture.ARCHITECTURES`` or ``module:attribute`` of a function with the
-            signature of ``zoo.architecture.mlp``.
-        hidden: Widths of the hidden layers.
-        depths: Choices of the number of hidden layers, in place of ``hidden``: a zoo of several layouts.
-        widths: Choices of the width of each of them.
-        kernels: Choices of the size of the convolutions, for architectures that take a ``kernel``.
-        window_members: With ``depths`` or ``kernels``, shape and activation are drawn for each member on its own, and
-            the members of each window of so many are numbered so that those of one architecture fill shards. The
-            larger it is against the number of architectures, the fuller these are, and the faster is training.
+            arguments ``input_shape``, ``hidden``, ``classes``, and any that axes give it.
+        axes: For each field that has one, its :class:`Axis`. A list is short for its choices, any other value for a
+            constant.
+        design: "random": choices come in rounds of random order, independently for each axis. "grid": every
+            combination of all choices occurs equally often, in rounds of random order. Ranges are drawn independently
+            in either.
         normalize: Mean and standard deviation by which the network normalizes its inputs, which are pixels from 0 to
             1: a ``Rescale`` before its first layer. Empty for none.
-        bias: Whether layers have biases.
-        activations: Choices of activation.
-        initializations: Choices of initial distribution.
-        init_scales: Range of the factor on initial weights.
-        scaled_initializations: The distributions that have this factor; all where empty.
-        optimizers: Choices of optimizer.
-        learning_rates: Range for adaptive optimizers; 10 times that for momentum, 100 times for SGD.
-        learning_rate_choices: Choices in place of the range.
-        scale_learning_rates: Whether momentum and SGD have those larger steps.
-        weight_decays: Choices of weight decay.
-        weight_decay_range: Range in place of the choices.
-        dropouts: Choices of dropout probability.
-        dropout_range: Range in place of the choices, drawn uniformly.
-        training_fractions: Choices of the share of training images.
-        tasks: What members are to tell apart, as in ``zoo.data.class_tasks``; members of a task lie in one split.
-        subset_size: If not 0, each block is trained on exactly so many images that no other block of its task has.
-        fixed_seeds: If not 0, there are only so many seeds: each fixes initialization, dropout, minibatch order and
-            training subset of the blocks that have it. Otherwise each member and each block has its own.
-        design: "random": choices are drawn independently. "grid": every combination of activation, optimizer,
-            training fraction, fixed seed, initialization, learning rate, weight decay and dropout occurs equally
-            often (as long as there are choices), in rounds of random order.
         batch_size: Examples a step.
         epochs: Length of training.
         snapshot_epochs: Epochs at whose end weights are stored; 0 is the initialization.
         seed: Seed of everything.
         block_members: Members that share one minibatch order and training subset, and lie in one split.
-        shard_members: Members of a shard, or at most so many where there are several shapes; a multiple of
-            ``block_members``.
+        shard_members: Members of a shard, or at most so many in a mixed zoo; a multiple of ``block_members``.
+        window_members: In a mixed zoo, the members of each window of so many are numbered so that those of one
+            architecture fill shards. The larger it is against the number of architectures, the fuller these are, and
+            the faster is training.
         evaluation_examples: Training images on which training loss and accuracy are measured.
+        description: What the zoo is, in a sentence or two.
+        cost: Seconds of one core for a member and epoch, with evaluation; ``None`` where that was not measured.
+        expected: What its members reach, and of how many that was measured; empty where it was not.
     """
 
     name: str
     dataset: str
-    members: int
+    members: int = 1000
     architecture: str = "mlp"
-    hidden: tuple[int, ...] = (16,)
-    depths: tuple[int, ...] = ()
-    widths: tuple[int, ...] = ()
-    kernels: tuple[int, ...] = ()
-    window_members: int = 1024
-    normalize: tuple[float, float] | tuple[()] = ()
-    bias: bool = True
-    activations: tuple[str, ...] = ("relu",)
-    initializations: tuple[str, ...] = ("kaiming_uniform",)
-    init_scales: tuple[float, float] = (1.0, 1.0)
-    scaled_initializations: tuple[str, ...] = ()
-    optimizers: tuple[str, ...] = ("adam",)
-    learning_rates: tuple[float, float] = (1e-3, 1e-3)
-    learning_rate_choices: tuple[float, ...] = ()
-    scale_learning_rates: bool = True
-    weight_decays: tuple[float, ...] = (0.0,)
-    weight_decay_range: tuple[float, float] | tuple[()] = ()
-    dropouts: tuple[float, ...] = (0.0,)
-    dropout_range: tuple[float, float] | tuple[()] = ()
-    training_fractions: tuple[float, ...] = (1.0,)
-    tasks: tuple[str, ...] = ("",)
-    subset_size: int = 0
-    fixed_seeds: int = 0
+    axes: Mapping[str, Any] = field(default_factory=dict)
     design: Design = "random"
+    normalize: tuple[float, float] | tuple[()] = ()
     batch_size: int = 64
     epochs: int = 25
     snapshot_epochs: tuple[int, ...] = (0, 1, 2, 5, 10, 25)
     seed: int = 0
     block_members: int = 16
     shard_members: int = 64
+    window_members: int = 1024
     evaluation_examples: int = 10_000
+    description: str = ""
+    cost: float | None = None
+    expected: str = ""
 
     def __post_init__(self) -> None:
-        self._check_kinds()
-        self._check_choices()
-        for field, (other, default) in INSTEAD_OF.items():
-            allowed = f"{default!r} where {field} is given, which takes its place"
-            require(not getattr(self, field) or getattr(self, other) == default, self, other, allowed)
-        allowed = "choices where depths is given, and () where it is not"
-        require(bool(self.depths) == bool(self.widths), self, "widths", allowed)
-        if self.architecture in ARCHITECTURES:  # one of the user's own is imported where it is needed, no earlier
-            self._check_kernels()
-        random = "random with depths or kernels, which are drawn for each member"
-        require(not self.has_shapes or self.design == "random", self, "design", random)
-        sizes = {len(parse_task(task)) for task in self.tasks}
-        require(len(sizes) == 1, self, "tasks", "tasks of equally many classes")
-        if self.subset_size:
-            require(
-                self.training_fractions == (1.0,), self, "training_fractions", "(1.0,) where there is a subset_size"
-            )
-            require(not self.fixed_seeds, self, "fixed_seeds", "0 where there is a subset_size")
-        multiple = f"a multiple of block_members ({self.block_members})"
-        require(self.shard_members % self.block_members == 0, self, "shard_members", multiple)
-        if self.fixed_seeds and self.design == "grid":
-            combinations = math.prod(self.grid_sizes)
-            allowed = (
-                f"up to {combinations}, the combinations of the grid: with fixed seeds more would be the same again"
-            )
-            require(self.members <= combinations, self, "members", allowed)
-            allowed = f"a divisor of {self.member_combinations}, the combinations within a block"
-            require(self.member_combinations % self.block_members == 0, self, "block_members", allowed)
-        require(
-            all(type(epoch) is int and epoch >= 0 for epoch in self.snapshot_epochs)
-            and tuple(sorted(set(self.snapshot_epochs))) == self.snapshot_epochs
-            and self.snapshot_epochs[-1] == self.epochs,
-            self,
-            "snapshot_epochs",
-            f"increasing, from 0 or more to epochs ({self.epochs})",
-        )
+        check_common(self)
+        axes = {name: _with_level(name, as_axis(self.axes[name])) for name in sorted(self.axes)}
+        object.__setattr__(self, "axes", axes)
+        check_axes(self)
 
-    def _check_kinds(self) -> None:
-        """Raises where a field is of the wrong type or out of range by itself."""
-        for field in TUPLES:
-            require(isinstance(getattr(self, field), tuple), self, field, "a tuple (in JSON a list)")
-            require(field in OPTIONAL or len(getattr(self, field)) > 0, self, field, "at least one choice")
-        for field in COUNTS:
-            value = getattr(self, field)
-            require(type(value) is int and value > 0, self, field, "a whole number, 1 or more")
-        for field in ("subset_size", "fixed_seeds"):
-            value = getattr(self, field)
-            require(type(value) is int and value >= 0, self, field, "a whole number, 0 or more")
-        for field in ("bias", "scale_learning_rates"):
-            require(type(getattr(self, field)) is bool, self, field, "true or false")
-        require(type(self.seed) is int and 0 <= self.seed < 2**63, self, "seed", "a whole number, 0 to 2**63 - 1")
-        require(self.design in get_args(Design), self, "design", ", ".join(get_args(Design)))
-        if self.normalize != ():
-            allowed = "(mean, standard deviation), finite, the second above 0; or nothing"
-            require(isinstance(self.normalize, tuple) and len(self.normalize) == 2, self, "normalize", allowed)
-            values = list(self.normalize)
-            numbers = all(type(value) in (int, float) and abs(value) < math.inf for value in values)
-            require(numbers and values[1] > 0, self, "normalize", allowed)
-        for field in ("init_scales", "learning_rates", "weight_decay_range", "dropout_range"):
-            low_high = getattr(self, field)
-            if low_high == () and field in INSTEAD_OF:
-                continue
-            allowed = "(low, high), 0 <= low <= high < 1" if field == "dropout_range" else POSITIVE
-            require(isinstance(low_high, tuple) and len(low_high) == 2, self, field, allowed)
-            require(all(type(value) in (int, float) for value in low_high), self, field, allowed)
-            if field == "dropout_range":
-                require(0 <= low_high[0] <= low_high[1] < 1, self, field, allowed)
-            else:
-                require(0 < low_high[0] <= low_high[1] < math.inf, self, field, allowed)
+    def __hash__(self) -> int:
+        return hash((self.name, self.dataset, self.seed, tuple(self.axes)))
 
-    def _check_choices(self) -> None:
-        """Raises where one of several choices is not allowed."""
-        for field, least in {"hidden": 1, "depths": 0, "widths": 1, "kernels": 1}.items():
-            allowed = f"whole numbers, {least} or more"
-            require(all(type(value) is int and value >= least for value in getattr(self, field)), self, field, allowed)
-        known = f"of {', '.join(ACTIVATIONS)}"
-        require(all(name in ACTIVATIONS for name in self.activations), self, "activations", known)
-        for field, member_field in CHOICES.items():
-            for choice in getattr(self, field):
-                try:
-                    Member(id=0, seed=0, **{member_field: choice})
-                except (AttributeError, TypeError, ValueError) as error:
-                    raise ValueError(f"Recipe.{field} is {getattr(self, field)!r}: {error}") from error
-        unscaled = f"of initializations ({', '.join(self.initializations)})"
-        scaled = set(self.scaled_initializations)
-        require(scaled <= set(self.initializations), self, "scaled_initializations", unscaled)
+    @cached_property
+    def architecture_axes(self) -> dict[str, Axis]:
+        """The axes over arguments of the architecture."""
+        return {name: axis for name, axis in self.axes.items() if name not in MEMBER_FIELDS}
 
-    def _check_kernels(self) -> None:
-        """Raises where kernels are given to an architecture that takes none."""
-        if self.kernels:
-            build = lookup(ARCHITECTURES, self.architecture, "architecture")
-            allowed = f"() for architecture {self.architecture!r}, which takes no kernel"
-            require("kernel" in inspect.signature(build).parameters, self, "kernels", allowed)
+    @cached_property
+    def member_axes(self) -> dict[str, Axis]:
+        """The axes over fields of members, seeds among them."""
+        return SEEDS | {name: axis for name, axis in self.axes.items() if name in MEMBER_FIELDS}
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether an architecture is drawn for each member."""
+        return any(axis.level == "member" for axis in self.architecture_axes.values())
+
+    @cached_property
+    def factors(self) -> dict[str, dict[str, int]]:
+        """In a grid: by level, for each axis that has choices, how many."""
+        counts = {
+            name: max((variant.count for variant in axis.variants), default=1) for name, axis in self.axes.items()
+        }
+        return {
+            level: {name: counts[name] for name, axis in self.axes.items() if axis.level == level and counts[name] > 1}
+            for level in LEVELS
+        }
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        """What fields of members and arguments of the architecture are without an axis, where that is known."""
+        found = {each.name: each.default for each in dataclasses.fields(Member) if each.name not in SEEDS}
+        if self.architecture in ARCHITECTURES:
+            arguments = inspect.signature(self.builder).parameters.values()
+            found |= {each.name: each.default for each in arguments if each.default is not each.empty}
+        return found
+
+    @property
+    def builder(self) -> Callable[..., Architecture]:
+        """The function that builds architectures."""
+        build: Callable[..., Architecture] = lookup(ARCHITECTURES, self.architecture, "architecture")
+        return build
+
+    @property
+    def kinds(self) -> dict[str, Any]:
+        """For each field that there can be an axis over, the type of its values."""
+        members, arguments = get_type_hints(Member), get_type_hints(self.builder)
+        given = (name for name in inspect.signature(self.builder).parameters if name not in BUILT_WITH)
+        return {name: arguments.get(name, str) for name in given} | {name: members[name] for name in MEMBER_FIELDS}
+
+    def values_of(self, name: str) -> tuple[Any, ...]:
+        """What decides whether all values of a field are allowed: its choices, both ends of its ranges, its default."""
+        if name not in self.axes:
+            return (self._defaults[name],)
+        return tuple(value for variant in self.axes[name].variants for value in variant.values)
 
     def check_data(self, data: Dataset) -> None:
         """Finds out before training whether all members can be trained on a data set.
 
         Raises:
-            ValueError: The data set lacks a class of a task, has not enough images for the subsets, or its images do
-                not fit an architecture.
+            ValueError: The data set lacks a class of a task, has not enough examples for the subsets, or its examples
+                do not fit an architecture.
         """
-        self._check_kernels()
-        for task in filter(None, self.tasks):
-            if any(label >= data.classes for label in parse_task(task)):
-                raise ValueError(
-                    f"Recipe.tasks has {task!r}; allowed: classes 0 to {data.classes - 1}, as {data.name!r} has"
-                )
-        limit = self.members_limit(data)
-        if limit is not None and self.members > limit:
-            raise ValueError(
-                f"Recipe.members is {self.members}; allowed: up to {limit}, since the training images of {data.name!r} "
-                f"have no more disjoint subsets of {self.subset_size} for blocks of {self.block_members}"
-            )
-        for shape in dict.fromkeys(shard.shape for shard in self.shards(0, self.members)):
-            self._architecture(shape, data)
-
-    def members_limit(self, data: Dataset) -> int | None:
-        """How many members there can be, each block with a subset of its own; ``None`` where nothing limits them."""
-        if not self.subset_size:
-            return None
-        examples = len(data.train)
-        if any(self.tasks):
-            counts = np.bincount(data.train.targets.numpy(), minlength=data.classes)
-            examples = min(int(counts[list(parse_task(task))].sum()) for task in self.tasks)
-        return examples // self.subset_size * self.block_members
+        check_data(self, data)
 
     def identity(self) -> dict[str, object]:
-        """The recipe as JSON without the number of members, which an extension changes."""
-        value: dict[str, object] = to_json(self)
-        del value["members"]
-        # These came later; zoos of recipes that do without them keep their identity.
-        if not self.has_shapes:
-            del value["window_members"]
-        if not self.normalize:
-            del value["normalize"]
-        return value
+        """The recipe as JSON without what is only said of it, and without what has its default."""
+        defaults = {each.name: each.default for each in dataclasses.fields(self)}
+        value = {
+            name: entry
+            for name, entry in self.to_json().items()
+            if name not in NOT_IDENTITY and getattr(self, name) != defaults[name]
+        }
+        blank = {name: as_axis(default) for name, default in self._defaults.items()}
+        return {**value, "axes": {name: axis.to_json() for name, axis in self.axes.items() if axis != blank.get(name)}}
 
-    @property
-    def has_shapes(self) -> bool:
-        """Whether members differ in more of their architecture than the activation."""
-        return bool(self.depths or self.kernels)
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return {each.name: to_json(getattr(self, each.name)) for each in dataclasses.fields(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Recipe:
+        """The inverse of :meth:`to_json`; fields that have their default may lack.
+
+        Raises:
+            ValueError: A key is unknown, or a value is not allowed.
+        """
+        axes = value.get("axes", {})
+        if not isinstance(axes, Mapping):
+            raise ValueError(f"Recipe.axes is {axes!r}; allowed: an object with an axis for each field")
+        return from_json(cls, {**value, "axes": {name: Axis.from_json(axis) for name, axis in axes.items()}})
 
     def digest(self, dataset_sha256: str) -> str:
         """Identity of the zoo that the recipe makes of a data set with this content hash."""
         return digest({"recipe": self.identity(), "dataset_sha256": dataset_sha256})
-
-    @property
-    def grid_sizes(self) -> tuple[int, int, int]:
-        """In a grid: combinations for each shard, for each block within one of them, for each member within those."""
-        blocks = len(self.optimizers) * len(self.training_fractions) * max(1, self.fixed_seeds)
-        return len(self.activations), blocks, self.member_combinations
-
-    @property
-    def member_combinations(self) -> int:
-        """In a grid: combinations of what is chosen for each member."""
-        rates = max(1, len(self.learning_rate_choices))
-        return len(self.initializations) * rates * len(self.weight_decays) * len(self.dropouts)
 
     def shard(self, member: int) -> Shard:
         """The shard that a member lies in, whole whatever the number of members."""
@@ -313,22 +211,21 @@ class Recipe:
         Raises:
             ValueError: The images do not fit it, or the architecture does not exist.
         """
-        return self._architecture(self.shard(member).shape, data)
+        return self.build(dict(self.shard(member).arguments), data)
 
-    def _architecture(self, shape: Shape, data: Dataset) -> Architecture:
-        """The architecture of a shape for images of a data set and the classes of the recipe's tasks."""
-        build = lookup(ARCHITECTURES, self.architecture, "architecture")
-        classes = data.task.of_classes(parse_task(self.tasks[0])).outputs
-        architecture: Architecture = build(
-            data.input_shape,
-            shape.hidden,
-            classes,
-            activation=shape.activation,
-            bias=self.bias,
-            **({} if shape.kernel is None else {"kernel": shape.kernel}),
-        )
+    def build(self, arguments: Mapping[str, Any], data: Dataset) -> Architecture:
+        """The architecture with these arguments for examples of a data set and the classes of the recipe's tasks."""
+        task = data.task.of_classes(parse_task(self.values_of("task")[0]))
+        built_with = {"hidden": (), **arguments, "input_shape": data.input_shape, "classes": task.outputs}
+        architecture = self.builder(**built_with)
         return normalizing(architecture, *self.normalize) if self.normalize else architecture
 
     def member(self, index: int) -> Member:
         """Member ``index``: a function of the recipe and the index alone."""
         return draw_member(self, index)
+
+
+def _with_level(name: str, axis: Axis) -> Axis:
+    """The axis with the level that suits its field, unless it has one; a constant has none."""
+    suited: Level = "shard" if name not in MEMBER_FIELDS else "block" if name in OF_BLOCKS else "member"
+    return dataclasses.replace(axis, level="" if axis.constant else axis.level or suited)

@@ -16,7 +16,7 @@ from analysis.card.usage import citation, regenerate_snippet
 from zoo.data.class_tasks import select
 from zoo.exchange.importing import open_source, store_source
 from zoo.generation.build import generate_zoo
-from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
+from zoo.recipes import DIGITS_MLP_DIVERSE, Axis, find_recipe
 from zoo.storage.store import Store
 
 
@@ -25,13 +25,12 @@ def test_distances_before_and_after_the_best_permutation(tmp_path):
     recipe = replace(
         DIGITS_MLP_DIVERSE,
         name="tiny",
-        hidden=(3,),
+        axes={**DIGITS_MLP_DIVERSE.axes, "hidden": (3,), "training_fraction": 1.0},
         members=6,
         epochs=1,
         snapshot_epochs=(0, 1),
         block_members=1,
         shard_members=6,
-        training_fractions=(1.0,),
     )
     zoo = generate_zoo(recipe, Store(tmp_path), members=6)
     facts = make_card(zoo, images=20).layouts[0].distances
@@ -62,7 +61,7 @@ def test_a_zoo_of_seeds_alone_is_not_for_compression(tmp_path):
         members=8,
         epochs=10,
         snapshot_epochs=(10,),
-        learning_rates=(1e-2, 1e-2),
+        axes={"hidden": (16,), "learning_rate": 1e-2},
         block_members=2,
         shard_members=8,
     )
@@ -81,9 +80,12 @@ def test_diverged_snapshots_are_counted_and_left_out(tmp_path):
         members=16,
         epochs=2,
         snapshot_epochs=(0, 1, 2),
-        optimizers=("sgd",),
-        activations=("relu",),
-        learning_rates=(1e-3, 1e6),
+        axes={
+            **DIGITS_MLP_DIVERSE.axes,
+            "optimizer": "sgd",
+            "activation": "relu",
+            "learning_rate": Axis(range=(0.1, 1e8)),
+        },
         block_members=1,
         shard_members=16,
     )
@@ -149,8 +151,13 @@ def test_memorised_accuracy_stands_beside_held_out(tmp_path):
     recipe = replace(
         DIGITS_MLP_DIVERSE,
         name="memorise",
-        subset_size=20,
-        training_fractions=(1.0,),
+        axes={
+            **DIGITS_MLP_DIVERSE.axes,
+            "training_fraction": 1.0,
+            "subset_seed": 0,
+            "subset_size": 20,
+            "subset_index": list(range(12)),
+        },
         batch_size=20,
         members=12,
         epochs=40,
@@ -197,7 +204,7 @@ def test_convolutions_are_described_and_aligned(tmp_path, architecture):
         DIGITS_MLP_DIVERSE,
         name=architecture,
         architecture=architecture,
-        hidden=(4,),
+        axes={**DIGITS_MLP_DIVERSE.axes, "hidden": (4,)},
         members=4,
         epochs=1,
         snapshot_epochs=(0, 1),

@@ -11,8 +11,8 @@ from analysis.report.page import render
 from analysis.report.reproduce import commands
 from cluster.verbs.generate import chosen_recipe
 from cluster.verbs.search import plan_search
-from zoo.config import from_json, to_json
-from zoo.recipes import DIGITS_MLP_DIVERSE, Recipe
+from zoo.config import to_json
+from zoo.recipes import DIGITS_MLP_DIVERSE, Axis, Recipe
 
 SUMMARY = {"zoo": "digits-1a2b3c4d", "zoo_members": 500, "test_members": 120, "study": None}
 
@@ -29,26 +29,37 @@ def test_the_built_in_recipe_needs_no_settings():
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "axes"),
     [
-        {"seed": 3, "hidden": (8,)},
-        {"hidden": (), "bias": False, "activations": ("tanh",)},
-        {"epochs": 5, "snapshot_epochs": (0, 1, 5), "learning_rates": (1e-3, 0.5)},
+        ({"seed": 3}, {"hidden": (8,)}),
+        ({}, {"hidden": (), "bias": False, "activation": ["tanh", "gelu"]}),
+        ({"epochs": 5, "snapshot_epochs": (0, 1, 5)}, {"learning_rate": Axis(range=(1e-3, 0.5)), "dropout": 0.0}),
+        ({}, {"hidden": [(8,), (16, 16)], "dropout": Axis(range=(0.0, 0.5), scale="linear")}),
     ],
 )
-def test_a_changed_recipe_comes_back_with_all_its_changes(changes):
-    recipe = replace(DIGITS_MLP_DIVERSE, **changes)
+def test_a_changed_recipe_comes_back_with_all_its_changes(changes, axes):
+    recipe = replace(DIGITS_MLP_DIVERSE, **changes, axes={**DIGITS_MLP_DIVERSE.axes, **axes})
     line = commands({**SUMMARY, "recipe": to_json(recipe)}).splitlines()[0]
-    assert len(options(line, "--set")) == len(changes)
+    assert len(options(line, "--set")) == len(changes) + len(axes)
     again = chosen_recipe(shlex.split(line)[2], {"members": int(options(line, "--members")[0])}, options(line, "--set"))
-    assert again == replace(recipe, members=500)
+    assert again == replace(recipe, members=500, description="", cost=None, expected="")
 
 
-def test_a_recipe_of_the_users_own_is_told_in_full():
-    recipe = replace(DIGITS_MLP_DIVERSE, name="mine", hidden=(3,))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "mine"},
+        {"axes": {**DIGITS_MLP_DIVERSE.axes, "seed": [1, 2]}},
+        {"axes": {**DIGITS_MLP_DIVERSE.axes, "order_seed": Axis(given="seed")}},
+        {"axes": {**DIGITS_MLP_DIVERSE.axes, "dropout": Axis(choices=(0.0, 0.1), level="block")}},
+        {"axes": {"hidden": (16,)}},
+    ],
+)
+def test_a_recipe_that_no_option_makes_is_told_in_full(changes):
+    recipe = replace(DIGITS_MLP_DIVERSE, **changes)
     said, told, command, _ = commands({**SUMMARY, "recipe": to_json(recipe)}).splitlines()
     assert "user's own" in said
-    assert from_json(Recipe, json.loads(told.removeprefix("# "))) == recipe
+    assert Recipe.from_json(json.loads(told.removeprefix("# "))) == recipe
     assert command.startswith("zooscale generate MODULE:ATTRIBUTE")
 
 
@@ -79,5 +90,7 @@ def test_a_study_comes_back_under_the_same_name(small_zoo, seed):
 
 def test_the_report_shows_them():
     analysis = make_analysis()
-    analysis.summary["recipe"] = to_json(replace(DIGITS_MLP_DIVERSE, seed=3, hidden=(8,)))
-    assert "--set hidden=8 --set seed=3" in render(analysis)
+    analysis.summary["recipe"] = to_json(
+        replace(DIGITS_MLP_DIVERSE, seed=3, axes={**DIGITS_MLP_DIVERSE.axes, "hidden": (8,)})
+    )
+    assert "--set seed=3 --set hidden=8" in render(analysis)

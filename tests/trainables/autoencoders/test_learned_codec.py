@@ -62,7 +62,7 @@ def test_it_is_a_codec_with_deterministic_payloads(codec, small_zoo):
 
 
 def test_a_network_is_coded_the_same_alone_and_in_a_block(codec, small_zoo):
-    population = small_zoo.population("validation").select(range(5))
+    population = small_zoo.population("test").select(range(5))
     block_MP = codec.decompress(codec.compress(population))
     for row in range(5):
         alone_1P = codec.decompress(codec.compress(population.select([row])))

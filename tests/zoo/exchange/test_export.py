@@ -32,8 +32,18 @@ TINY = {"members": 16, "block_members": 2, "shard_members": 4, "epochs": 1, "sna
 KINDS = {
     "several layouts": RECIPES["digits-mlp-mixed"],
     "tasks": replace(RECIPES["digits-tasks-reversed"]),
-    "subsets": replace(RECIPES["mnist-memorise-1"], dataset="digits", batch_size=8),
-    "cnn": replace(RECIPES["mnist-cnn-mixed"], dataset="digits", depths=(1,), widths=(4,), kernels=(3,)),
+    "subsets": replace(
+        RECIPES["mnist-memorise-1"],
+        dataset="digits",
+        members=9,
+        axes={**RECIPES["mnist-memorise-1"].axes, "subset_index": list(range(9))},
+        batch_size=8,
+    ),
+    "cnn": replace(
+        RECIPES["mnist-cnn-mixed"],
+        dataset="digits",
+        axes={**RECIPES["mnist-cnn-mixed"].axes, "hidden": (4,), "kernel": 3},
+    ),
 }
 
 

@@ -19,7 +19,7 @@ from zoo.data.class_tasks import select
 from zoo.evaluation import classification
 from zoo.generation.build import generate_zoo, plan_generation
 from zoo.generation.shard_training import train_shard
-from zoo.recipes import find_recipe
+from zoo.recipes import Axis, find_recipe
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import split_of
 from zoo.storage.shards import ShardRange, encode_shard
@@ -34,7 +34,7 @@ FEW_TASKS = ("0-1", "1-0", "3-8", "8-3", "2-7", "7-2", "4-9", "9-4", "5-6", "6-5
 TASKS = replace(
     find_recipe("digits-tasks-reversed"),
     name="few-tasks",
-    tasks=FEW_TASKS,
+    axes={"hidden": (8,), "task": list(FEW_TASKS), "learning_rate": 3e-3},
     members=48,
     block_members=2,
     shard_members=16,
@@ -42,16 +42,23 @@ TASKS = replace(
     snapshot_epochs=(0, 10),
 )
 MEMORISERS = replace(
-    find_recipe("mnist-memorise-2"), name="memorise", dataset="digits", members=19, subset_size=50, shard_members=8
+    find_recipe("mnist-memorise-2"),
+    name="memorise",
+    dataset="digits",
+    members=19,
+    axes={**find_recipe("mnist-memorise-2").axes, "subset_size": 50, "subset_index": list(range(19))},
+    shard_members=8,
 )
 MIXED = replace(
     find_recipe("digits-mlp-mixed"),
     name="mixed",
     members=92,
-    depths=(1, 2),
-    widths=(8, 16),
+    axes={
+        **find_recipe("digits-mlp-mixed").axes,
+        "hidden": Axis(choices=(8, 16), lengths=(1, 2), level="member"),
+    },
     window_members=64,
-    shard_members=8,
+    shard_members=4,
     epochs=2,
     snapshot_epochs=(0, 1, 2),
 )
@@ -153,7 +160,9 @@ def test_subsets_are_disjoint_and_those_that_were_trained_on(memoriser_zoo):
 
 
 def test_more_members_than_there_are_images_for(memoriser_zoo):
-    with pytest.raises(ValueError, match=r"Recipe\.members is 20; allowed: up to 19, since the training images"):
+    with pytest.raises(
+        ValueError, match=r"Recipe\.members is 20; allowed: up to 19, since there are 19 choices of subset_index"
+    ):
         plan_generation(MEMORISERS, memoriser_zoo.store, members=20)
     assert len(memoriser_zoo.manifest.shards) == 3, "the last shard is smaller than others"
 
@@ -187,7 +196,9 @@ def test_a_mixed_zoo_is_read_layout_by_layout(mixed_zoo):
 def test_what_is_stored_of_a_mixed_zoo_is_what_was_trained(mixed_zoo):
     # One that fills its shard, one that does not, and the one at the end, of which the zoo has a part.
     shards = list(MIXED.shards(0, 92))
-    full, small = (next(s for s in shards if (s.end - s.first == 8) == whole) for whole in (True, False))
+    full, small = (
+        next(s for s in shards if (s.end - s.first == MIXED.shard_members) == whole) for whole in (True, False)
+    )
     assert shards[-1].end > 92
     for shard in (full, small, shards[-1]):
         architecture = MIXED.member_architecture(shard.first, DIGITS)
@@ -256,7 +267,7 @@ def test_any_reader_sees_tasks_and_subsets(task_zoo, memoriser_zoo):
     assert set(frame.task) == set(FEW_TASKS)
     assert {len(subset) for subset in frame.subset} == {0}
     metadata = pq.read_schema(Path(task_zoo.uri, "shards", task_zoo.manifest.shards[0].name)).metadata
-    assert json.loads(metadata[b"zooscale.recipe"])["tasks"] == list(FEW_TASKS)
+    assert json.loads(metadata[b"zooscale.recipe"])["axes"]["task"]["choices"] == list(FEW_TASKS)
 
 
 def test_the_verb_describes_a_zoo_of_several_layouts(mixed_zoo, task_zoo):

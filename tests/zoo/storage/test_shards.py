@@ -138,7 +138,7 @@ def test_metadata_is_readable_json_for_any_reader(small_recipe):
     assert Architecture.from_json(json.loads(raw[b"zooscale.architecture"])) == ARCHITECTURE
     assert json.loads(raw[b"zooscale.schema_version"]) == 3
     recipe = json.loads(raw[b"zooscale.recipe"])
-    assert recipe["learning_rates"] == list(small_recipe.learning_rates)
+    assert recipe["axes"]["learning_rate"] == small_recipe.axes["learning_rate"].to_json()
     assert digest({"recipe": recipe, "dataset_sha256": DATASET_SHA256}) == json.loads(raw[b"zooscale.digest"])
     environment = json.loads(raw[b"zooscale.environment"])
     assert environment["libraries"]["torch"] == torch.__version__
@@ -200,7 +200,8 @@ def test_other_schema_version_says_so(small_recipe):
 
 
 def test_content_hash_covers_ids_specs_and_weights_and_nothing_else(small_recipe):
-    _, table = read_shard(shard_bytes(small_recipe)[0], "here")
+    recipe = dataclasses.replace(small_recipe, axes={**small_recipe.axes, "training_fraction": 1.0})
+    _, table = read_shard(shard_bytes(recipe)[0], "here")
     base = content_hash(table, ARCHITECTURE)
 
     def changed(column, value):
@@ -245,8 +246,8 @@ def test_members_that_share_images_and_order_are_in_one_split(recipe):
     for member in map(recipe.member, range(320)):
         shared = (member.order_seed, member.subset_seed, member.subset_index)
         splits.setdefault(shared, set()).add(split_of(member.id, recipe.block_members, member.task))
-    if recipe.fixed_seeds:  # what there is of them is by design in all splits
-        assert len(splits) <= recipe.fixed_seeds
+    if "seed" in recipe.axes:  # of a few seeds, what there is of them is by design in all splits
+        assert len(splits) <= recipe.axes["seed"].count
     else:
         assert len(splits) == 320 // recipe.block_members
         assert all(len(found) == 1 for found in splits.values())

@@ -231,7 +231,11 @@ def test_diverged_members_are_kept_marked_and_left_out_by_default(small_recipe, 
             yield snapshot
 
     monkeypatch.setattr(shard_training, "train_population", with_divergence)
-    recipe = replace(small_recipe, name="diverging", optimizers=("adam",), training_fractions=(1.0,))
+    recipe = replace(
+        small_recipe,
+        name="diverging",
+        axes={**small_recipe.axes, "optimizer": "adam", "training_fraction": 1.0},
+    )
     zoo = generate_zoo(recipe, Store(tmp_path), members=16)
     frame = zoo.members
     assert frame[frame.diverged][["member", "epoch"]].to_numpy().tolist() == [[0, 2]]

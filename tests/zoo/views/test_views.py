@@ -50,7 +50,7 @@ def test_round_trip_is_exact_bit_for_bit(data, name, hidden, bias):
     assert kept, (view.inverse(coordinates).float() - weights_MP).abs().max()
 
 
-@pytest.fixture(scope="module", params=range(len(DIGITS_MLP_DIVERSE.activations)))
+@pytest.fixture(scope="module", params=range(DIGITS_MLP_DIVERSE.axes["activation"].count))
 def diverse(request, data) -> Population:
     """A shard of fully trained networks of every kind; those with weight decay have weights down to 1e-38."""
     recipe, shard = DIGITS_MLP_DIVERSE, request.param
