@@ -36,7 +36,7 @@ import torch
 
 from zoo.architecture import Architecture, mlp
 from zoo.config import to_json
-from zoo.generation.build import plan_shards, zoo_name
+from zoo.generation.build import plan_shards, shard_entry, zoo_name
 from zoo.population import single_architecture
 from zoo.recipes import Recipe
 from zoo.storage.environment import environment
@@ -73,11 +73,7 @@ def drawn_shard(recipe: Recipe, architecture: Architecture, members: ShardRange)
 
 
 def described(members: ShardRange, data: bytes) -> ShardEntry:
-    file = describe_shard(data, members.name)
-    return ShardEntry(
-        name=members.name, first=members.first, end=members.end, architecture=0, rows=file.rows,
-        size_bytes=file.size_bytes, sha256=file.sha256, content_sha256=file.content_sha256,
-    )  # fmt: skip
+    return shard_entry(describe_shard(data, members.name), [])
 
 
 def commit(store: Store, recipe: Recipe, architecture: Architecture, entries: list[ShardEntry]) -> str:

@@ -36,9 +36,7 @@ from zoo.config import canonical_json, to_json
 from zoo.data import Dataset
 from zoo.data.class_tasks import task_labels
 from zoo.storage.errors import ZooError
-from zoo.storage.manifest import shard_path
 from zoo.storage.rows import SPLITS
-from zoo.storage.shards import open_shard, read_header
 from zoo.storage.zoo import Zoo
 
 MEMBERS, IMAGES = 400, 2000
@@ -180,13 +178,9 @@ def _provenance(zoo: Zoo, data: Dataset | None) -> Provenance:
 
 def _trained(zoo: Zoo) -> tuple[TrainedFacts, ...]:
     """The environments that some shards, evenly spaced, say they were trained in."""
-    entries = zoo.manifest.shards
     found: dict[str, tuple[Mapping[str, Any], int]] = {}
-    for place in evenly_spaced(len(entries), SHARDS_ASKED):
-        path = shard_path(zoo.name, entries[place].name)
-        where = zoo.store.join(path)
-        with zoo.store.open(path) as raw, open_shard(raw, where) as file:
-            environment = read_header(file.schema_arrow, where).environment
+    for place in evenly_spaced(len(zoo.manifest.shards), SHARDS_ASKED):
+        environment = zoo.header(place).environment
         key = canonical_json(environment)
         found[key] = (environment, found[key][1] + 1 if key in found else 1)
     return tuple(TrainedFacts(environment=environment, shards=shards) for environment, shards in found.values())

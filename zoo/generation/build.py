@@ -244,4 +244,7 @@ def shard_entry(file: ShardFile, architectures: list[Mapping[str, object]]) -> S
         size_bytes=file.size_bytes,
         sha256=file.sha256,
         content_sha256=file.content_sha256,
+        footer_bytes=file.footer_bytes,
+        footer_crc32=file.footer_crc32,
+        weights_crc32=file.weights_crc32,
     )

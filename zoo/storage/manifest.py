@@ -19,7 +19,7 @@ from zoo.config import from_json, to_json
 from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.store import Store
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 ZOOS = "zoos"
 SHARDS = "shards"
 MANIFEST_PATTERN = re.compile(r"manifest-(\d{4})\.json")
@@ -38,6 +38,9 @@ class ShardEntry:
         size_bytes: Size of the file.
         sha256: Hash of the file.
         content_sha256: Hash over ids, specs and weights.
+        footer_bytes: Size of the file's footer, its length and magic number included.
+        footer_crc32: Checksum of the footer.
+        weights_crc32: Checksum of the weights in each row group, as they lie in the file.
     """
 
     name: str
@@ -48,6 +51,9 @@ class ShardEntry:
     size_bytes: int
     sha256: str
     content_sha256: str
+    footer_bytes: int
+    footer_crc32: int
+    weights_crc32: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -98,15 +98,22 @@ def shard_schema(parameters: int, metrics: Iterable[str] = METRIC_COLUMNS) -> pa
     columns |= {name: ARROW_TYPES[str(field.type)] for name, field in MEMBER_COLUMNS.items()}
     columns |= {"subset": pa.list_(pa.int32()), "imported": pa.string()}
     columns |= dict.fromkeys(with_gap(dict.fromkeys(metrics, np.empty(0))), pa.float64())
-    columns |= {"diverged": pa.bool_(), "weights": pa.list_(pa.float32(), parameters)}
+    columns |= {"diverged": pa.bool_(), "weights": weights_type(parameters)}
     return pa.schema([pa.field(name, kind, nullable=name in NULLABLE) for name, kind in columns.items()])
 
 
+def weights_type(parameters: int) -> pa.DataType:
+    """The type of the weights column. Its elements are never null, which spares Arrow a level for each of them."""
+    return pa.list_(pa.field("element", pa.float32(), nullable=False), parameters)
+
+
 def weights_of(column: pa.ChunkedArray) -> np.ndarray:
-    """The weights column as ``[M, P]`` float32."""
-    parameters = column.type.list_size
-    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    return np.concatenate(parts or [np.empty(0, np.float32)]).reshape(-1, parameters)
+    """The weights column as ``[M, P]`` float32; read-only, since not copied, where it lies in one piece."""
+    width = column.type.list_size
+    # As ``flatten`` without nulls, of which there are none; that imports ``pyarrow.compute``.
+    flat = [chunk.values.slice(width * chunk.offset, width * len(chunk)) for chunk in column.chunks]
+    parts = [np.from_dlpack(values) for values in flat] or [np.empty(0, np.float32)]
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts)).reshape(-1, width)
 
 
 def rows_at(table: pa.Table, places: np.ndarray) -> pa.Table:

@@ -1,56 +1,37 @@
 """Reads rows of many shards as if they were one table, no more of each file than needed.
 
-Shape letters: M rows, P parameters.
+Parquet has checksums of its pages alone: a damaged footer or page header can name sizes and codecs that do not exist,
+which ends or stalls the process. So footers and weights are compared with the checksums that the manifest has of them
+before Arrow sees them. Shape letters: M rows, P parameters.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zoo.storage.errors import REMAKE, ZooError
-from zoo.storage.ranges import PartialFile, Range, column_ranges
+from zoo.storage.manifest import ShardEntry, shard_path
 from zoo.storage.rows import rows_at, weights_of
-from zoo.storage.shards import damage_of, open_shard, read_header
+from zoo.storage.shards import ShardHeader, damage_of, read_header, weights_chunk
 from zoo.storage.store import Store
-from zoo.storage.weight_pages import decode, is_decodable, is_zstd
 
+Range = tuple[int, int]
 # Footers kept: parsing one costs about as much as reading a row group.
 CACHED_FOOTERS = 256
-# Pyarrow reads the last 64 KB first. A footer has about 11 KB, and 3 KB more for each row group of half a megabyte; the
-# last eight bytes of a file say how long it is.
-FOOTER_BYTES, FOOTER_SHARE, FOOTER_END = 1 << 16, 128, 8
+# Ranges so close together are fetched as one: a request costs more than some bytes too many.
+GAP_BYTES = 1 << 15
 # Shards of object storage that are waited for at the same time.
 REMOTE_SHARDS = 8
-REMEDY = f"`zooscale verify` lists all damage of a zoo; delete the file and {REMAKE}"
-
-
-@dataclass(frozen=True, slots=True)
-class ShardSource:
-    """A shard as its manifest describes it.
-
-    Attributes:
-        path: Where it is in its store.
-        rows: Number of rows.
-        size_bytes: Size of the file.
-        first: First member.
-        end: One past the last member.
-    """
-
-    path: str
-    rows: int
-    size_bytes: int
-    first: int
-    end: int
 
 
 class ShardReader:
@@ -58,20 +39,20 @@ class ShardReader:
 
     Attributes:
         store: Where the shards are.
-        digest: Identity of the zoo that they must belong to.
-        sources: The shards; rows are numbered through all of them in this order.
+        zoo: Name of the zoo.
+        shards: The shards; rows are numbered through all of them in this order.
     """
 
-    def __init__(self, store: Store, digest: str, sources: Sequence[ShardSource]) -> None:
+    def __init__(self, store: Store, zoo: str, shards: Sequence[ShardEntry]) -> None:
         self.store = store
-        self.digest = digest
-        self.sources = tuple(sources)
-        self._ends = np.cumsum([source.rows for source in self.sources])
+        self.zoo = zoo
+        self.shards = tuple(shards)
+        self._ends = np.cumsum([entry.rows for entry in self.shards])
         self._footers: OrderedDict[int, pq.FileMetaData] = OrderedDict()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ShardReader, (self.store, self.digest, self.sources)
+        return ShardReader, (self.store, self.zoo, self.shards)
 
     def columns(self, shard: int = 0) -> list[str]:
         """Names of all columns, which every shard has; asked of one of them."""
@@ -81,16 +62,12 @@ class ShardReader:
         """Some columns of some row groups (all by default) of a shard, without its metadata.
 
         Raises:
-            ZooError: The shard is missing, damaged or of another zoo.
+            ZooError: The shard is missing, damaged or not the one that the manifest lists.
         """
         footer = self.footer(shard)
         groups = list(range(footer.num_row_groups) if row_groups is None else row_groups)
-        where = self._where(shard)
-        with (
-            self._open(shard, column_ranges(footer, groups, columns)) as raw,
-            open_shard(raw, where, footer) as file,
-            damage_of(where),
-        ):
+        with self._open(shard, _column_ranges(footer, groups, columns)) as raw:
+            file = pq.ParquetFile(raw, metadata=footer, page_checksum_verification=True)
             # Arrow's threads gain nothing on small columns, and one that lets go of a Python file while the
             # interpreter exits aborts the process.
             table = file.read_row_groups(groups, columns=list(columns), use_threads=False)
@@ -100,9 +77,9 @@ class ShardReader:
         """Some columns of all shards; several shards at a time on object storage, where each has to be waited for.
 
         Raises:
-            ZooError: A shard is missing, damaged or of another zoo.
+            ZooError: A shard is missing, damaged or not the one that the manifest lists.
         """
-        shards = range(len(self.sources))
+        shards = range(len(self.shards))
         if self.store.is_local or len(shards) == 1:
             return pa.concat_tables([self.read(shard, columns) for shard in shards])
         with ThreadPoolExecutor(REMOTE_SHARDS) as pool:
@@ -113,34 +90,24 @@ class ShardReader:
 
         Raises:
             ValueError: The rows have several P.
-            ZooError: A shard is missing, damaged or of another zoo.
+            ZooError: A shard is missing, damaged or not the one that the manifest lists.
         """
         shard_M, group_M, within_M = self.locate(rows)
-        parameters = self._parameters(int(shard_M[0]), int(group_M[0])) if len(rows) else 0
-        weights_MP = np.empty((len(rows), parameters), dtype=np.float32)
+        weights_MP: np.ndarray | None = None
         for shard, of_shard in _places(shard_M).items():
             groups = _places(group_M[of_shard])
-            with self._decoder(shard, list(groups)) as decode_rows:
-                for group, of_group in groups.items():
-                    if self._parameters(shard, group) != parameters:
-                        raise ValueError(f"rows have {parameters} and {self._parameters(shard, group)} parameters")
-                    places = of_shard[of_group]
-                    within = within_M[places]
-                    first, end = int(within.min()), int(within.max()) + 1
-                    if _is_run(within) and _is_run(places):
-                        decode_rows(group, first, weights_MP[places[0] : places[-1] + 1])
-                    else:
-                        some_MP = np.empty((end - first, parameters), dtype=np.float32)
-                        decode_rows(group, first, some_MP)
-                        weights_MP[places] = some_MP[within - first]
-        return weights_MP
+            for group, group_MP in zip(groups, self._weights(shard, list(groups)), strict=True):
+                if weights_MP is None:
+                    weights_MP = np.empty((len(rows), group_MP.shape[1]), dtype=np.float32)
+                if group_MP.shape[1] != weights_MP.shape[1]:
+                    raise ValueError(f"rows have {weights_MP.shape[1]} and {group_MP.shape[1]} parameters")
+                places = of_shard[groups[group]]
+                weights_MP[_as_slice(places)] = group_MP[_as_slice(within_M[places])]
+        return np.empty((0, 0), dtype=np.float32) if weights_MP is None else weights_MP
 
     def row_group(self, shard: int, group: int) -> np.ndarray:
-        """Weights of all rows of a row group: a new array ``[M, P]`` float32."""
-        rows = self.footer(shard).row_group(group).num_rows
-        weights_MP = np.empty((rows, self._parameters(shard, group)), dtype=np.float32)
-        with self._decoder(shard, [group]) as decode_rows:
-            decode_rows(group, 0, weights_MP)
+        """Weights of all rows of a row group: ``[M, P]`` float32, read-only."""
+        (weights_MP,) = self._weights(shard, [group])
         return weights_MP
 
     def table(self, rows: np.ndarray, columns: Sequence[str]) -> pa.Table:
@@ -170,131 +137,134 @@ class ShardReader:
         shard_M = self.shard_of(rows)
         group_M, within_M = np.empty_like(shard_M), np.empty_like(shard_M)
         for shard, places in _places(shard_M).items():
-            local = rows[places] - (self._ends[shard] - self.sources[shard].rows)
-            sizes = self._group_rows(shard)
-            ends = np.cumsum(sizes)
+            footer = self.footer(shard)
+            sizes = np.array([footer.row_group(group).num_rows for group in range(footer.num_row_groups)])
+            local, ends = rows[places] - (self._ends[shard] - self.shards[shard].rows), np.cumsum(sizes)
             group_M[places] = np.searchsorted(ends, local, side="right")
             within_M[places] = local - (ends - sizes)[group_M[places]]
         return shard_M, group_M, within_M
 
-    def footer(self, shard: int) -> pq.FileMetaData:
-        """The footer of a shard, checked against what its manifest says of it.
+    def header(self, shard: int) -> ShardHeader:
+        """What a shard says about itself.
 
         Raises:
-            ZooError: The shard is missing, damaged or of another zoo.
+            ZooError: The shard is missing, damaged or not the one that the manifest lists.
+        """
+        return read_header(self.footer(shard).schema.to_arrow_schema(), self._where(shard))
+
+    def footer(self, shard: int) -> pq.FileMetaData:
+        """The footer of a shard.
+
+        Raises:
+            ZooError: The shard is missing, damaged or not the one that the manifest lists.
         """
         with self._lock:
             if shard in self._footers:
                 self._footers.move_to_end(shard)
                 return self._footers[shard]
-        source, where = self.sources[shard], self._where(shard)
-        with self._open(shard) as raw, open_shard(raw, where) as file:
-            header = read_header(file.schema_arrow, where)
-            footer = file.metadata
-        if header.digest != self.digest or (header.members.first, header.members.end) != (source.first, source.end):
-            raise ZooError(
-                f"{where} is of another zoo: it holds members {header.members.first} to {header.members.end - 1} of "
-                f"digest {header.digest[:8]}; {REMEDY}"
-            )
-        self._require_whole(source, footer, header.architecture.parameters)
+        entry = self.shards[shard]
+        place = (entry.size_bytes - entry.footer_bytes, entry.size_bytes)
+        with self._open(shard, [place]) as raw:
+            content = _content(raw, place)
+            self._require(content, entry.footer_crc32, shard, "its footer")
+            footer = pq.read_metadata(pa.BufferReader(content))
         with self._lock:
             self._footers[shard] = footer
             while len(self._footers) > CACHED_FOOTERS:
                 self._footers.popitem(last=False)
         return footer
 
-    @contextlib.contextmanager
-    def _decoder(self, shard: int, groups: Sequence[int]) -> Iterator[Callable[[int, int, np.ndarray], None]]:
-        """What decodes weights of some row groups of a shard: ``(row group, first row, where they go [M, P])``."""
+    def _weights(self, shard: int, groups: Sequence[int]) -> Iterator[np.ndarray]:
+        """Weights of all rows of some row groups of a shard, one after the other: ``[M, P]`` float32, read-only."""
         footer = self.footer(shard)
-
-        def decode_rows(group: int, first: int, weights_MP: np.ndarray) -> None:
-            chunk = _weights_chunk(footer, group)
-            if is_decodable(chunk):
-                file.seek(chunk.data_page_offset)
-                content = file.read(chunk.total_compressed_size)
-                if is_zstd(content):
-                    decode(content, chunk.num_values, first * weights_MP.shape[1], weights_MP.reshape(-1))
-                    return
-            weights_MP[:] = weights_of(self.read(shard, ["weights"], [group])["weights"])[first:][: len(weights_MP)]
-
-        with self._open(shard, column_ranges(footer, groups, ["weights"])) as file, damage_of(self._where(shard)):
-            yield decode_rows
-
-    def _parameters(self, shard: int, group: int) -> int:
-        """P of a row group."""
-        footer = self.footer(shard)
-        values: int = _weights_chunk(footer, group).num_values
-        return values // footer.row_group(group).num_rows
+        places = {group: _chunk_range(weights_chunk(footer, group)) for group in groups}
+        with self._open(shard, list(places.values())) as raw:
+            file = pq.ParquetFile(raw, metadata=footer)
+            for group, place in places.items():
+                self._require(_content(raw, place), self.shards[shard].weights_crc32[group], shard, "the weights")
+                yield weights_of(file.read_row_group(group, columns=["weights"], use_threads=False)["weights"])
 
     @contextlib.contextmanager
-    def _open(self, shard: int, ranges: Sequence[Range] | None = None) -> Iterator[BinaryIO]:
+    def _open(self, shard: int, ranges: Sequence[Range]) -> Iterator[pa.NativeFile]:
         """A shard, open while in the context.
 
         Args:
             shard: Which one.
-            ranges: The bytes that are going to be read; those of the footer by default.
+            ranges: The bytes that are going to be read. On object storage they are fetched at once.
+
+        Raises:
+            ZooError: It is missing, has another size, or cannot be read.
         """
-        source = self.sources[shard]
-        try:
-            file = self._local_file(source) if self.store.is_local else self._fetched(source, ranges)
-        except FileNotFoundError as error:
-            raise ZooError(f"{self._where(shard)} is missing; {REMAKE}") from error
-        with file:
-            yield file
+        entry, where = self.shards[shard], self._where(shard)
+        path = shard_path(self.zoo, entry.name)
+        with damage_of(where):
+            try:
+                if self.store.is_local:
+                    file = pa.memory_map(self.store.join(path))
+                    found = file.size()
+                else:
+                    file, found = self._fetched(path, entry.size_bytes, ranges)
+            except FileNotFoundError as error:
+                raise ZooError(f"{where} is missing; {REMAKE}") from error
+            with file:
+                if found != entry.size_bytes:
+                    raise self._damaged(shard, f"it does not have {entry.size_bytes} bytes")
+                yield file
 
-    def _local_file(self, source: ShardSource) -> BinaryIO:
-        """A shard on local disk."""
-        size = self.store.size(source.path)
-        if size != source.size_bytes:
-            raise self._truncated(source, f"it has {size} bytes, not {source.size_bytes}")
-        return cast(BinaryIO, pa.OSFile(self.store.join(source.path)))
+    def _fetched(self, path: str, size: int, ranges: Sequence[Range]) -> tuple[pa.NativeFile, int]:
+        """A file of which some parts are at hand, and its size as far as these tell it."""
+        from fsspec.parquet import AlreadyBufferedFile
+        from fsspec.utils import merge_offset_ranges
 
-    def _fetched(self, source: ShardSource, ranges: Sequence[Range] | None) -> BinaryIO:
-        """A shard on object storage of which some parts are at hand, all asked for at once; by default its footer."""
-        size = source.size_bytes
-        if ranges is not None:
-            return cast(BinaryIO, PartialFile(size, self._parts(source, ranges)))
-        guess = FOOTER_BYTES + size // FOOTER_SHARE
-        # A byte beyond what the manifest says tells whether the object is longer.
-        parts = self._parts(source, [(max(0, size - guess), size + 1)])
-        (tail,) = parts.values()
-        needed = FOOTER_END + int.from_bytes(tail[-FOOTER_END:][:4], "little")
-        if guess < needed <= size:
-            parts = self._parts(source, [(size - needed, size + 1)])
-        return cast(BinaryIO, PartialFile(size, parts))
+        starts, ends = ([place[side] for place in ranges] for side in (0, 1))
+        _, starts, ends = merge_offset_ranges([path] * len(starts), starts, ends, max_gap=GAP_BYTES)
+        # Where the last byte is wanted, one beyond it tells whether the object is longer.
+        asked = [(start, end + (end == size)) for start, end in zip(starts, ends, strict=True)]
+        contents = self.store.read_ranges(path, asked)
+        for (start, _), end, content in zip(asked, ends, contents, strict=True):
+            if len(content) != end - start:
+                return pa.BufferReader(b""), start + len(content)
+        parts = dict(zip(zip(starts, ends, strict=True), contents, strict=True))
+        # Strict: anything else would be read as zeros.
+        file = AlreadyBufferedFile(
+            None, path, cache_type="parts", cache_options={"data": parts, "strict": True}, size=size
+        )
+        return pa.PythonFile(file, mode="r"), size
 
-    def _parts(self, source: ShardSource, ranges: Sequence[Range]) -> dict[int, bytes]:
-        """Content of some ranges of a shard by first byte."""
-        contents = self.store.read_ranges(source.path, ranges)
-        for (first, end), content in zip(ranges, contents, strict=True):
-            if first + len(content) != min(end, source.size_bytes):
-                raise self._truncated(source, f"it does not have {source.size_bytes} bytes")
-        return {first: content for (first, _), content in zip(ranges, contents, strict=True)}
+    def _require(self, content: pa.Buffer, crc32: int, shard: int, what: str) -> None:
+        """Raises a ``ZooError`` where a part of a shard does not have its checksum."""
+        if zlib.crc32(content) != crc32:
+            raise self._damaged(shard, f"{what} are not those that the manifest lists")
 
-    def _require_whole(self, source: ShardSource, footer: pq.FileMetaData, parameters: int) -> None:
-        """Raises a ``ZooError`` where a footer, which has no checksum, says of the weights what cannot be."""
-        groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
-        chunks = [_weights_chunk(footer, group) for group in range(footer.num_row_groups)]
-        if sum(group.num_rows for group in groups) != source.rows or any(
-            not 0 <= group.num_rows <= source.rows
-            or chunk.num_values != group.num_rows * parameters
-            or chunk.total_compressed_size < 0
-            or not 0 <= chunk.data_page_offset <= source.size_bytes - chunk.total_compressed_size
-            for group, chunk in zip(groups, chunks, strict=True)
-        ):
-            raise self._truncated(source, f"its footer does not tell of {source.rows} rows of {parameters} weights")
-
-    def _truncated(self, source: ShardSource, how: str) -> ZooError:
-        return ZooError(f"{self.store.join(source.path)} is corrupted or truncated: {how}; {REMEDY}")
-
-    def _group_rows(self, shard: int) -> np.ndarray:
-        """Number of rows of each row group of a shard."""
-        footer = self.footer(shard)
-        return np.array([footer.row_group(group).num_rows for group in range(footer.num_row_groups)])
+    def _damaged(self, shard: int, how: str) -> ZooError:
+        return ZooError(
+            f"{self._where(shard)} is corrupted or truncated, or of another zoo: {how}; `zooscale verify` lists all "
+            f"damage of a zoo; delete the file and {REMAKE}"
+        )
 
     def _where(self, shard: int) -> str:
-        return self.store.join(self.sources[shard].path)
+        return self.store.join(shard_path(self.zoo, self.shards[shard].name))
+
+
+def _column_ranges(footer: pq.FileMetaData, row_groups: Sequence[int], columns: Sequence[str]) -> list[Range]:
+    """First byte and end of every chunk of some columns; of a list the chunks of all that it consists of."""
+    wanted = set(columns)
+    places = [
+        place for place in range(footer.num_columns) if footer.schema.column(place).path.partition(".")[0] in wanted
+    ]
+    return [_chunk_range(footer.row_group(group).column(place)) for group in row_groups for place in places]
+
+
+def _chunk_range(chunk: pq.ColumnChunkMetaData) -> Range:
+    first = chunk.data_page_offset
+    if chunk.dictionary_page_offset is not None:
+        first = min(first, chunk.dictionary_page_offset)
+    return first, first + chunk.total_compressed_size
+
+
+def _content(raw: pa.NativeFile, place: Range) -> pa.Buffer:
+    raw.seek(place[0])
+    return raw.read_buffer(place[1] - place[0])
 
 
 def _places(numbers_M: np.ndarray) -> dict[int, np.ndarray]:
@@ -304,11 +274,7 @@ def _places(numbers_M: np.ndarray) -> dict[int, np.ndarray]:
     return {int(numbers_M[places[0]]): places for places in np.split(order_M, changes) if len(places)}
 
 
-def _weights_chunk(footer: pq.FileMetaData, group: int) -> pq.ColumnChunkMetaData:
-    """The weights of a row group: the last column."""
-    return footer.row_group(group).column(footer.num_columns - 1)
-
-
-def _is_run(numbers: np.ndarray) -> bool:
-    """Whether numbers go up by one each."""
-    return len(numbers) > 0 and bool((np.diff(numbers) == 1).all())
+def _as_slice(numbers: np.ndarray) -> slice | np.ndarray:
+    """Numbers that go up by one each as a slice, with which nothing is copied twice."""
+    is_run = len(numbers) > 0 and bool((np.diff(numbers) == 1).all())
+    return slice(int(numbers[0]), int(numbers[-1]) + 1) if is_run else numbers

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import fsspec
 
@@ -18,7 +18,6 @@ from zoo.storage import s3
 from zoo.storage.backoff import patience_s, waits
 from zoo.storage.errors import ZooError
 from zoo.storage.local import PARTIAL_SUFFIX, create_file, replace_file
-from zoo.storage.remote_file import RemoteFile
 
 DEFAULT_STORE = "./store"
 # Attempts that fail before it is said that there will be more: a short disturbance is nobody's business.
@@ -171,21 +170,6 @@ class Store:
 
         self._do("read", path, fetch)
         return [parts[part] for part in ranges]
-
-    def open(self, path: str, size: int | None = None) -> BinaryIO:
-        """An object as a seekable file, for readers that need parts of it only.
-
-        Args:
-            path: The object.
-            size: Its size, where that is known: object storage is then not asked for it.
-
-        Raises:
-            FileNotFoundError: There is none.
-            ZooError: It cannot be read.
-        """
-        if self.is_local:
-            return self._do("read", path, lambda: Path(self._key(path)).open("rb"))
-        return cast(BinaryIO, RemoteFile(self, path, self.size(path) if size is None else size))
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object or folder."""

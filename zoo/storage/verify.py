@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ from zoo.storage.rows import (
     sum_hashes,
     weights_of,
 )
-from zoo.storage.shards import read_shard
+from zoo.storage.shards import checksums, open_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -131,6 +132,9 @@ def _shard_faults(zoo: Zoo, entry: ShardEntry, path: str) -> Iterator[tuple[str,
     except ZooError as error:
         yield "unreadable shard", str(error)
         return
+    told = checksums(data, open_shard(io.BytesIO(data), path).metadata)
+    if sha256 == entry.sha256 and any(getattr(entry, name) != value for name, value in told.items()):
+        yield "wrong checksums", "those of its footer and weights are not the manifest's"
     if header.digest != zoo.digest:
         yield "wrong recipe", f"its digest is {header.digest}, the zoo's {zoo.digest}"
     elif canonical_json(header.recipe) != canonical_json(zoo.recipe.identity()):

@@ -20,10 +20,11 @@ from zoo.data import Dataset, load_dataset
 from zoo.population import Population
 from zoo.recipes import Imported, RecipeLike, recipe_from_json
 from zoo.storage.errors import REMAKE, ZooError
-from zoo.storage.manifest import ZOOS, Manifest, require_manifest, resolve_name, shard_path
+from zoo.storage.manifest import ZOOS, Manifest, require_manifest, resolve_name
 from zoo.storage.rows import booleans, integers, measured_among, members_of, rows_at
 from zoo.storage.selection import CHOSEN_BY, Epochs, Selection
-from zoo.storage.shard_reader import ShardReader, ShardSource
+from zoo.storage.shard_reader import ShardReader
+from zoo.storage.shards import ShardHeader
 from zoo.storage.store import DEFAULT_STORE, Store
 
 if TYPE_CHECKING:
@@ -283,13 +284,17 @@ class Zoo:
         rows = self.rows(split, epochs=epochs, include_diverged=include_diverged, architecture=architecture)
         return SnapshotDataset(self._reader, rows, self.snapshots.select(list(columns)).take(pa.array(rows)))
 
+    def header(self, shard: int) -> ShardHeader:
+        """What a shard, by its number in the manifest, says about itself: what it was trained with, among others.
+
+        Raises:
+            ZooError: It is missing or damaged.
+        """
+        return self._reader.header(shard)
+
     @cached_property
     def _reader(self) -> ShardReader:
-        sources = [
-            ShardSource(shard_path(self.name, entry.name), entry.rows, entry.size_bytes, entry.first, entry.end)
-            for entry in self.manifest.shards
-        ]
-        return ShardReader(self.store, self.digest, sources)
+        return ShardReader(self.store, self.name, self.manifest.shards)
 
     @cached_property
     def _layout_of_shard(self) -> np.ndarray:

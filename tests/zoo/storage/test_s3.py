@@ -118,7 +118,7 @@ def test_objects(server, uri):
     assert (store.files("a"), store.folders("a"), store.folders()) == (["one"], ["b"], ["a"])
     assert store.size("a/one") == 5
     assert [store.exists(path) for path in ("a/one", "a", "b")] == [True, True, False]
-    for missing in (store.read, store.open, store.size):
+    for missing in (store.read, store.size):
         with pytest.raises(FileNotFoundError):
             missing("a/none")
     store.delete("a/one")
@@ -150,11 +150,6 @@ def test_parts_of_an_object(server, uri):
     assert store.read_ranges("numbers", [(10, 20), (0, 3), (10, 20), (240, 999), (300, 310)]) == [
         data[10:20], data[:3], data[10:20], data[240:], b""
     ]  # fmt: skip
-    with store.open("numbers") as file:
-        assert file.seek(-10, os.SEEK_END) == 240
-        assert file.read(4) == data[240:244]
-        assert file.read() == data[244:]
-        assert file.read() == b""
     with pytest.raises(FileNotFoundError):
         store.read_ranges("none", [(0, 1)])
 
@@ -249,9 +244,6 @@ def test_disturbances_pass(proxy, quick, what, method, uri):
     assert store.read("shard") == data
     proxy.disturb = first(1, what, method=method)
     assert store.read_ranges("shard", [(5, 9), (100, 250_000)]) == [data[5:9], data[100:250_000]]
-    proxy.disturb = first(1, what, method=method)
-    with store.open("shard") as file:
-        assert file.read() == data
     proxy.disturb = first(1, what, method=method)
     assert store.list() == ["shard", "warm"]
     proxy.disturb = first(1, what, method=method)

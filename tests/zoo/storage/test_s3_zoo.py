@@ -5,7 +5,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from object_storage import (
@@ -29,7 +28,6 @@ from cluster.cli import run
 from zoo.generation.build import generate_zoo
 from zoo.storage import backoff
 from zoo.storage.errors import ZooError
-from zoo.storage.ranges import PartialFile, joined
 from zoo.storage.store import Store
 from zoo.storage.verify import remove_unfinished, verify
 from zoo.storage.zoo import Zoo
@@ -247,24 +245,3 @@ def test_faults_are_found(small_zoo, remote, tmp_path):
     with pytest.raises(ZooError, match=f"{names[2]} is missing"):
         zoo._reader.read(2, ["member"])
     assert remove_unfinished(remote, small_zoo.name) == [f"{URI}/{folder}/extra.parquet"]
-
-
-# ---- what is fetched of a file ----
-
-
-def test_neighboring_ranges_are_joined():
-    far = 1 << 20
-    assert joined([(far, far + 5), (10, 20), (0, 10), (15, 18), (30, 40)]) == [(0, 40), (far, far + 5)]
-    assert joined([]) == []
-
-
-def test_partial_file():
-    data = np.arange(200, dtype=np.uint8).tobytes()
-    file = PartialFile(200, {0: data[:50], 150: data[150:]})
-    assert bytes(file.read(10)) == data[:10]
-    assert file.seek(-20, 2) == 180
-    assert bytes(file.read()) == data[180:]
-    assert bytes(file.read(5)) == b""
-    file.seek(45)
-    with pytest.raises(OSError, match="bytes 45 to 55 of 200 have not been fetched"):
-        file.read(10)

@@ -60,15 +60,8 @@ def test_deleting_the_last_file_of_a_local_folder_removes_the_folder(tmp_path):
     assert Path(store.uri).is_dir()
 
 
-def test_open_is_seekable(store):
-    store.put_new("numbers", bytes(range(100)))
-    with store.open("numbers") as file:
-        file.seek(40)
-        assert file.read(3) == bytes([40, 41, 42])
-
-
 def test_missing_object_is_file_not_found(store):
-    for read in (store.read, store.open, store.size):
+    for read in (store.read, store.size):
         with pytest.raises(FileNotFoundError):
             read("nothing")
 

@@ -1,21 +1,25 @@
 import dataclasses
 import hashlib
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from zoo.config import canonical_json
 from zoo.generation.build import generate_zoo
 from zoo.generation.shard_training import train_shard
 from zoo.storage.errors import ZooError
-from zoo.storage.rows import content_hash, sum_hashes, weights_of
-from zoo.storage.shards import ShardRange, _serialize, encode_shard, read_shard
+from zoo.storage.rows import content_hash, sum_hashes, weights_of, weights_type
+from zoo.storage.shards import ShardRange, _serialize, checksums, encode_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.verify import remove_unfinished, verify
 from zoo.storage.zoo import Zoo
+
+CHECKSUMS = ("footer_bytes", "footer_crc32", "weights_crc32")
 
 
 def kinds(zoo):
@@ -49,6 +53,7 @@ def forge(zoo, index, change, metadata=None):
         value["shards"][index].update(
             sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), rows=len(table), content_sha256=content
         )
+        value["shards"][index] |= checksums(data, pq.read_metadata(io.BytesIO(data)))
         value["content_sha256"] = sum_hashes([entry["content_sha256"] for entry in value["shards"]])
 
     edit_manifest(zoo, in_manifest)
@@ -62,7 +67,7 @@ def with_column(table, name, values):
 
 def with_weights(table, weights_MP):
     index = table.schema.get_field_index("weights")
-    column = pa.FixedSizeListArray.from_arrays(pa.array(weights_MP.reshape(-1)), weights_MP.shape[1])
+    column = pa.FixedSizeListArray.from_arrays(pa.array(weights_MP.reshape(-1)), type=weights_type(weights_MP.shape[1]))
     return table.set_column(index, table.schema.field(index), column)
 
 
@@ -117,7 +122,7 @@ def test_swapped_shards(zoo_copy, hidden):
 
     def swap(value):
         first, second = value["shards"][1:3]
-        for key in ("sha256", "size_bytes", "content_sha256", "architecture"):
+        for key in ("sha256", "size_bytes", "content_sha256", "architecture", *CHECKSUMS):
             first[key], second[key] = second[key], first[key]
 
     if hidden:
@@ -250,6 +255,11 @@ def test_missing_column(zoo_copy):
     _, table = read_shard(file.read_bytes(), "")
     file.write_bytes(_serialize(table.drop_columns(["dropout"]), 48))
     assert kinds(zoo_copy) == ["wrong file hash", "wrong schema"]
+
+
+def test_wrong_checksums_in_the_manifest(zoo_copy):
+    edit_manifest(zoo_copy, lambda value: value["shards"][1].update(footer_crc32=0))
+    assert kinds(zoo_copy) == ["wrong checksums"]
 
 
 def test_faults_of_several_shards_are_all_listed(zoo_copy):
