@@ -161,16 +161,17 @@ def test_interrupt_has_its_code(capsys, monkeypatch, small_zoo):
     assert "continues" in fails(capsys, ["list", "--store", small_zoo.store.uri], 130)
 
 
-def test_interrupt_counts_though_another_error_is_noticed_first(capsys, monkeypatch, small_zoo):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_counts_though_another_error_is_noticed_first(number, code, capsys, monkeypatch, small_zoo):
     def interrupted(*_):
         with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         raise RuntimeError("a worker has died")
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     monkeypatch.setattr("cluster.verbs.list.existing_store", interrupted)
-    assert "continues" in fails(capsys, ["list", "--store", small_zoo.store.uri], 130)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert "continues" in fails(capsys, ["list", "--store", small_zoo.store.uri], code)
+    assert signal.getsignal(number) is before
 
 
 def test_dry_run_of_generate_writes_nothing(capsys, tmp_path):
