@@ -1,6 +1,6 @@
-"""The whole analysis of a zoo: every codec and control on test members and test images.
+"""The whole analysis of a zoo: every codec and control on test members and test examples.
 
-Shape letters: M members, P parameters, N images.
+Shape letters: M members, P parameters, N examples.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analysis.behavior import Reference
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
-from analysis.headlines import TARGET_AGREEMENT, Headline, headlines, pareto
+from analysis.evaluation import SHIFTED, Evaluation
+from analysis.evaluators.evaluator import Subject, has_classes
+from analysis.evaluators.registry import chosen_evaluators
+from analysis.headlines import Headline, headlines, pareto, quality_metric, targets
 from analysis.intervals import Bootstrap
-from analysis.measurement import BLOCK, CodecResult
+from analysis.results import Measured, Result
 from analysis.rows import LEARNED, Row, best_mean_latent, chosen_families, codec_rows, learned_rows
 from trainables.study_files import StudyRecord
+from zoo.architecture import Architecture
 from zoo.config import to_json
 from zoo.data.examples import Dataset
-from zoo.evaluation import agreement_matrix, predictions
+from zoo.evaluation import agreement_matrix
 from zoo.generation.shard_training import one_thread
+from zoo.metric import Metric
 from zoo.population import Population
 from zoo.population.initialization import initial_weights
 from zoo.storage.errors import ZooError
@@ -41,6 +45,8 @@ TRAINING_SNAPSHOTS = 8000
 FAMILIES = ("learned", "classical", "control")
 # What is run on untrained networks: a codec that knows nothing of training, and those fitted to trained ones.
 ON_RANDOM = ("uniform", "function-metric", LEARNED)
+
+LISTED_LAYOUTS = 8
 
 Progress = Callable[[int, int, str], None]
 
@@ -59,11 +65,11 @@ class Analysis:
         importances: Objective to parameter to importance, where the study tells them.
     """
 
-    results: list[CodecResult]
+    results: list[Result]
     summary: dict[str, Any]
     headlines: list[Headline]
-    pareto: list[CodecResult]
-    random_results: list[CodecResult] = field(default_factory=list)
+    pareto: list[Result]
+    random_results: list[Result] = field(default_factory=list)
     trials: pd.DataFrame | None = None
     importances: Mapping[str, Mapping[str, float]] | None = None
 
@@ -72,9 +78,9 @@ class Analysis:
         return {
             "summary": self.summary,
             "headlines": [dataclasses.asdict(headline) for headline in self.headlines],
-            "results": [dataclasses.asdict(result) for result in self.results],
+            "results": [result.to_json() for result in self.results],
             "pareto": [{"codec": r.codec, "setting": r.setting, "trial": r.trial} for r in self.pareto],
-            "random_results": [dataclasses.asdict(result) for result in self.random_results],
+            "random_results": [result.to_json() for result in self.random_results],
         }
 
 
@@ -84,128 +90,165 @@ def analyze(
     study: StudyRecord | None = None,
     *,
     codecs: Sequence[str] | None = None,
+    evaluators: Sequence[str] | None = None,
+    inputs: Sequence[str] = SHIFTED,
+    layout: int | None = None,
     members: int | None = TEST_MEMBERS,
     training_snapshots: int = TRAINING_SNAPSHOTS,
-    images: int | None = None,
+    examples: int | None = None,
     bootstrap: Bootstrap | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
-    """Measures codecs, controls and a study's Pareto autoencoders on held-out members and images.
+    """Measures codecs, controls and a study's Pareto autoencoders on held-out members and examples.
 
-    Every codec is fitted on the same training members and training images and measured on the same test members
-    (one snapshot each) and test images. For all codecs alike, first-layer weights on inputs that are zero in all
-    training images are set to zero and hidden units are aligned with the first training snapshot's. Computes on one
-    core: the products are small, and the same on machines with more.
+    Every codec is fitted on the same training members and training examples and measured on the same test members
+    (one snapshot each) and test examples. For all codecs alike, first-layer weights on inputs that are zero in all
+    training examples are set to zero and hidden units are aligned with the first training snapshot's. Computes on
+    one core: the products are small, and the same on machines with more.
 
     Args:
         zoo: The zoo.
         study: A study on this zoo.
         codecs: Names in ``analysis.codecs.CODECS`` or ``module:attribute``; by default all that know the zoo's
             architecture. The zero-rate controls are always measured.
+        evaluators: Names in ``analysis.evaluators.registry.EVALUATORS`` or ``module:attribute``, beside the default
+            ones.
+        inputs: Shifted inputs: "translation-1", "noise-0.1", names of data sets.
+        layout: Number of the parameter layout whose networks are analyzed, where the zoo has several.
         members: At most so many test members; ``None`` for all.
         training_snapshots: At most so many snapshots of training members for fitting.
-        images: At most so many test images; ``None`` for all.
+        examples: At most so many test examples; ``None`` for all.
         bootstrap: How intervals are drawn.
         progress: Called with rows measured, rows in all, and the name of the next.
 
     Raises:
         ZooError: The study is of another zoo, or a part of the zoo is missing or damaged.
-        ValueError: A codec is unknown, or the members' tasks are parts of the data set.
+        ValueError: A codec, an evaluator or inputs are unknown, or the zoo has several layouts and none is chosen.
     """
     if study is not None and study.zoo_digest != zoo.digest:
         raise ZooError(
             f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
             f"{zoo.digest[:8]}. Analyze the study with its own zoo"
         )
-    families = chosen_families(codecs, zoo.architectures[0])
+    architecture = chosen_architecture(zoo, layout)
+    families = chosen_families(codecs, architecture)
     data = zoo.dataset()
-    training, raw = zoo.population("train"), zoo.population("test", epochs="one", limit=members)
-    training.require_whole_data_set("the analysis")
+    evaluation = Evaluation.of(
+        chosen_evaluators(evaluators), data, examples=examples, inputs=inputs, bootstrap=bootstrap, store=zoo.store
+    )
+    training = zoo.population("train", architecture=architecture)
+    raw = zoo.population("test", epochs="one", limit=members, architecture=architecture)
     like_P = training.weights_MP[0]
     training = _canonical(_evenly(training, training_snapshots), data, like_P)
-    reference = Reference(_canonical(raw, data, like_P), data.test.first(images))
-    bootstrap = bootstrap or Bootstrap()
-    # Members of one block share their minibatch order and more, so they are not independent.
-    groups_M = np.array([member.order_seed for member in raw.members])
+    original = Subject(_canonical(raw, data, like_P), "the original population")
 
     learned = learned_rows(study) if study is not None else []
     rows = [*codec_rows(families, training, data), *learned]
     if learned:
-        rows.append(best_mean_latent(learned, training, reference))
+        rows.append(best_mean_latent(learned, training, original, evaluation))
     results = []
     for done, row in enumerate(rows):
         if progress is not None:
             progress(done, len(rows), f"{row.name} {row.setting}".strip())
-        results.append(row.measure(reference, bootstrap, groups_M))
+        results.append(row.measure(original, evaluation))
     if progress is not None:
         progress(len(rows), len(rows), "")
-    zero_rate = max(result.agreement for result in results if result.codec in ZERO_RATE)
-    results = [dataclasses.replace(r, excess_agreement=r.agreement - zero_rate) for r in results]
+    quality = quality_metric(results)
+    zero_rate = max(result.metrics[quality.name].estimate for result in results if result.codec in ZERO_RATE)
+    results = [_with_excess(result, quality, zero_rate) for result in results]
     results.sort(key=lambda result: FAMILIES.index(result.family))
     return Analysis(
         results=results,
         summary={
-            **_summary(zoo, study, training, raw, reference, zero_rate),
+            **_zoo_facts(zoo, architecture),
+            **_measured_facts(training, original, evaluation),
+            "canonicalization": _canonicalization(raw, original, evaluation),
+            "test_members_diverged": _diverged(zoo, "test", architecture, epochs="one"),
+            "training_snapshots_diverged": _diverged(zoo, "train", architecture),
+            "codecs_left_out": [name for name, family in CODECS.items() if family.mlp_only and not architecture.is_mlp],
+            "added_evaluators": list(evaluators or ()),
+            "quality": quality.name,
+            "zero_rate": zero_rate,
+            "study": None if study is None else study.name,
+            "search": None if study is None else {**study.facts["study"], "seed": study.facts.get("seed")},
+            "trials": 0 if study is None else len(study.trials),
             "seeds": max((result.fits for result in results if result.codec == LEARNED), default=0),
         },
         headlines=headlines(results),
         pareto=pareto(results),
-        random_results=_on_random(results, rows, reference, data, like_P, bootstrap, groups_M),
+        random_results=_on_random(results, rows, original, evaluation, like_P),
         trials=None if study is None else study.trials,
         importances=None if study is None else study.importances,
     )
 
 
+def chosen_architecture(zoo: Zoo, layout: int | None) -> Architecture:
+    """An architecture of the layout to analyze.
+
+    Raises:
+        ValueError: There are several and none is chosen, or there is no such layout.
+    """
+    listed = "; ".join(
+        f"{number}: {' '.join('x'.join(map(str, spec.shape)) for spec in found if len(spec.shape) > 1)}"
+        for number, found in enumerate(zoo.layouts[:LISTED_LAYOUTS])
+    )
+    listed += " …" if len(zoo.layouts) > LISTED_LAYOUTS else ""
+    if layout is None and len(zoo.layouts) > 1:
+        raise ValueError(
+            f"zoo {zoo.name} has {len(zoo.layouts)} parameter layouts, and codecs know networks of one; choose with "
+            f"--layout ({listed}), or name a study of predictors, which take any"
+        )
+    if not 0 <= (layout or 0) < len(zoo.layouts):
+        raise ValueError(f"layout is {layout}; allowed: 0 to {len(zoo.layouts) - 1} ({listed})")
+    wanted = zoo.layouts[layout or 0]
+    return next(architecture for architecture in zoo.architectures if architecture.layout == wanted)
+
+
+def _with_excess(result: Result, quality: Metric, zero_rate: float) -> Result:
+    """A result with what its quality exceeds the best zero-rate control's by."""
+    excess = Metric(
+        name=f"excess_{quality.name}",
+        label=f"{quality.label} beyond the best zero-rate control",
+        unit=quality.unit,
+        direction=quality.direction,
+        description=f"{quality.name} minus that of the best zero-rate control: what the bits buy beyond one network.",
+    )
+    own = Measured(metric=excess, estimate=result.metrics[quality.name].estimate - zero_rate)
+    return dataclasses.replace(result, metrics={**result.metrics, excess.name: own})
+
+
 def _on_random(
-    results: Sequence[CodecResult],
-    rows: Sequence[Row],
-    reference: Reference,
-    data: Dataset,
-    like_P: Tensor,
-    bootstrap: Bootstrap,
-    groups_M: np.ndarray,
-) -> list[CodecResult]:
+    results: Sequence[Result], rows: Sequence[Row], original: Subject, evaluation: Evaluation, like_P: Tensor
+) -> list[Result]:
     """Each codec of ``ON_RANDOM`` on the test members as they were before training.
 
-    Taken at the setting that comes closest to 97 % agreement on trained networks: what is lost against it shows
+    Taken at the setting that comes closest to the first target on trained networks: what is lost against it shows
     how much the codec has learned about training rather than about networks.
     """
-    test = reference.population
+    test, target = original.population, targets(results)[0]
     weights_MP = torch.empty_like(test.weights_MP)
     for architecture, chosen in test.groups():
         weights_MP[chosen] = initial_weights(architecture, test.select(chosen).members)
-    untrained = Reference(_canonical(test.with_weights(weights_MP), data, like_P), reference.images)
+    raw = test.with_weights(weights_MP)
+    untrained = Subject(_canonical(raw, evaluation.test.dataset, like_P), "the untrained population")
     measured = []
     for name in ON_RANDOM:
         own = [result for result in results if result.codec == name]
         if not own:
             continue
-        nearest = min(own, key=lambda result: abs(result.agreement - TARGET_AGREEMENT))
+        nearest = min(own, key=lambda result: abs(result.metrics[target.metric].estimate - target.value))
         row = next(r for r in rows if (r.name, r.setting, r.trial) == (name, nearest.setting, nearest.trial))
-        measured.append(dataclasses.replace(row, family="control").measure(untrained, bootstrap, groups_M))
+        measured.append(dataclasses.replace(row, family="control").measure(untrained, evaluation))
     return measured
 
 
-def _diverged(zoo: Zoo, split: str, epochs: Epochs = None) -> int:
+def _diverged(zoo: Zoo, split: str, architecture: Architecture, epochs: Epochs = None) -> int:
     """How many of the snapshots that could have been chosen diverged and are left out."""
-    rows = zoo.rows(split, epochs=epochs, include_diverged=True)
+    rows = zoo.rows(split, epochs=epochs, include_diverged=True, architecture=architecture)
     return int(zoo.snapshots["diverged"].to_numpy()[rows].sum())
 
 
-def _summary(
-    zoo: Zoo,
-    study: StudyRecord | None,
-    training: Population,
-    raw: Population,
-    reference: Reference,
-    zero_rate_agreement: float,
-) -> dict[str, Any]:
-    """Facts about the zoo and about what was measured on it."""
-    accuracy_M = reference.correct_MN.mean(1, dtype=np.float64)
-    agreement_MM = agreement_matrix(predictions(reference.population, reference.images)).numpy()
-    others = ~np.eye(len(agreement_MM), dtype=bool)
-    mlp = training.architecture.is_mlp
-    canonicalized = Reference(raw, reference.images).behavior(reference.population.weights_MP, "the population")
+def _zoo_facts(zoo: Zoo, architecture: Architecture) -> dict[str, Any]:
     return {
         "zoo": zoo.name,
         "zoo_uri": zoo.uri,
@@ -214,26 +257,43 @@ def _summary(
         "zoo_members": len(zoo),
         "recipe": to_json(zoo.recipe),
         "dataset": zoo.recipe.dataset,
-        "parameters": zoo.parameters,
-        "training_snapshots": len(training),
-        "training_snapshots_diverged": _diverged(zoo, "train"),
-        "test_members_diverged": _diverged(zoo, "test", epochs="one"),
-        "test_members": len(reference.population),
-        "test_images": len(reference.images),
-        "codecs_left_out": [name for name, family in CODECS.items() if family.mlp_only and not mlp],
-        "block": BLOCK,
-        "accuracy_mean": float(accuracy_M.mean()),
-        "accuracy_sd": float(accuracy_M.std()),
-        "accuracy_min": float(accuracy_M.min()),
-        "accuracy_max": float(accuracy_M.max()),
-        "pairwise_agreement": float(agreement_MM[others].mean()) if others.any() else None,
-        "zero_rate_agreement": zero_rate_agreement,
-        "canonicalization_agreement": float(canonicalized.agree_MN.mean()),
-        "canonicalization_agreement_shifted": float(canonicalized.agree_shifted_MN.mean()),
-        "study": None if study is None else study.name,
-        "search": None if study is None else {**study.facts["study"], "seed": study.facts.get("seed")},
-        "trials": 0 if study is None else len(study.trials),
+        "parameters": architecture.parameters,
+        "layout": zoo.layouts.index(architecture.layout) if len(zoo.layouts) > 1 else None,
     }
+
+
+def _measured_facts(training: Population, original: Subject, evaluation: Evaluation) -> dict[str, Any]:
+    """What was measured, and how good the originals are."""
+    data = evaluation.test
+    facts: dict[str, Any] = {
+        "training_snapshots": len(training),
+        "test_members": len(original),
+        "test_examples": len(data),
+        "inputs": [other.inputs for other in evaluation.others],
+        "evaluators_left_out": dict(evaluation.left_out),
+        "pairwise_agreement": None,
+    }
+    if has_classes(data.dataset) and data.part(original.population) is None and len(original) > 1:
+        agreement_MM = agreement_matrix(original.predicted(data)).numpy()
+        facts["pairwise_agreement"] = float(agreement_MM[~np.eye(len(agreement_MM), dtype=bool)].mean())
+    name = "accuracy_original" if has_classes(data.dataset) else "loss_original"
+    metrics, values = evaluation.only("accuracy-change", "loss").measure([original], original)
+    score_M = np.array(values[name])
+    return facts | {
+        "score": name,
+        "score_label": metrics[name].metric.label,
+        "score_mean": float(score_M.mean()),
+        "score_sd": float(score_M.std()),
+        "score_min": float(score_M.min()),
+        "score_max": float(score_M.max()),
+    }
+
+
+def _canonicalization(raw: Population, original: Subject, evaluation: Evaluation) -> dict[str, float]:
+    """How much quality setting dead inputs to zero and aligning costs, on test examples and on shifted inputs."""
+    judged = dataclasses.replace(evaluation.only("agreement", "outputs"), others=evaluation.others)
+    metrics, _ = judged.measure([Subject(original.population)], Subject(raw))
+    return {name: measured.estimate for name, measured in metrics.items()}
 
 
 def _evenly(population: Population, count: int) -> Population:

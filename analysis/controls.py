@@ -20,6 +20,7 @@ from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.codecs.classical.blocks import LARGEST_FLOAT16, WeightBlocks, require_setting, take
 from trainables.codecs.codec import with_header
 from zoo.architecture import Architecture
+from zoo.data.class_tasks import task_labels
 from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.population.initialization import initial_weights
@@ -27,7 +28,7 @@ from zoo.population.initialization import initial_weights
 ZERO_RATE = ("mean weights", "constant member", "mean latent", "random network")
 CANDIDATES, CANDIDATE_IMAGES = 600, 500
 INDEX_IMAGES = 100
-# Log-probabilities held at once: 40 MB of float32.
+# Outputs worked out at once: 40 MB of float32.
 AT_ONCE = 10_000_000
 
 
@@ -76,15 +77,33 @@ def fit_constant_member(training: Population, images: Examples | None = None) ->
     A network is decoded into the architecture of the one it stands in for, so a candidate is tried in all of them.
     """
     if images is None:
-        raise ValueError("the best constant member is chosen by its predictions; give training images")
-    candidates = training.select(_spread(len(training), CANDIDATES))
-    inputs, classes = images.first(CANDIDATE_IMAGES).inputs, training.architecture.classes
-    agreement_K = torch.zeros(len(candidates))
+        raise ValueError("the best constant member is chosen by its outputs; give training images")
+    candidates, examples = training.select(_spread(len(training), CANDIDATES)), images.first(CANDIDATE_IMAGES)
+    likeness_K = torch.zeros(len(candidates))
     for architecture, rows in candidates.groups():
-        onehot_KNC = one_hot(architecture.logits(candidates.weights_MP, inputs).argmax(-1), classes)
-        votes_NC = onehot_KNC[rows].sum(0)
-        agreement_K += (onehot_KNC * votes_NC).sum((1, 2))
-    return Constant.of(training, candidates.weights_MP[int(agreement_K.argmax())], "constant member")
+        outputs_KNC = _outputs(architecture, candidates.weights_MP, examples)
+        if examples.targets.dtype == torch.int64:
+            likeness_K += _common_predictions(outputs_KNC, outputs_KNC[rows], _parts(candidates.select(rows), examples))
+        else:
+            likeness_K += _common_outputs(outputs_KNC, outputs_KNC[rows])
+    return Constant.of(training, candidates.weights_MP[int(likeness_K.argmax())], "constant member")
+
+
+def _common_predictions(candidates_KNC: Tensor, members_MNC: Tensor, part_MN: Tensor) -> Tensor:
+    """How many predictions each candidate has in common with all members, on the examples of their tasks: ``[K]``."""
+    classes = candidates_KNC.shape[2]
+    votes_NC = (one_hot(members_MNC.argmax(-1), classes) * part_MN.unsqueeze(2)).sum(0)
+    return (one_hot(candidates_KNC.argmax(-1), classes) * votes_NC).sum((1, 2)).float()
+
+
+def _common_outputs(candidates_KNC: Tensor, members_MNC: Tensor) -> Tensor:
+    """Minus the sum over members of the squared distance of outputs, but for what all candidates share: ``[K]``."""
+    return -len(members_MNC) * (candidates_KNC - members_MNC.mean(0)).square().sum((1, 2))
+
+
+def _parts(population: Population, examples: Examples) -> Tensor:
+    """Which examples are part of each member's class task, bool ``[M, N]``."""
+    return torch.stack([task_labels(member.task, examples.targets) >= 0 for member in population.members])
 
 
 def fit_random_network(training: Population, images: Examples | None = None) -> Constant:  # noqa: ARG001
@@ -106,13 +125,15 @@ def fit_mean_latent(codec: LearnedCodec, training: Population) -> Constant:
 class Index(WeightBlocks):
     """Sends the number of the most similar training member; the receiver holds them all as float16.
 
-    Similar is what is similar on training images: least divergence from the network's outputs to those of the
-    training member's weights in the network's own architecture.
+    Similar is what is similar on training images: least divergence from the network's outputs (least squared
+    distance, where these are values and not logits) to those of the training member's weights in the network's own
+    architecture.
 
     Attributes:
         known: The training members, weights rounded to float16.
         images: Training images.
-        tables: The known networks' log-probabilities in each architecture met so far, ``[K, N·C]``.
+        tables: What the known networks answer in each architecture met so far, ``[K, N·C]``: log-probabilities, or
+            values.
     """
 
     known: Population
@@ -170,13 +191,21 @@ class Index(WeightBlocks):
 
     @torch.no_grad()
     def _nearest(self, architecture: Architecture, weights_MP: Tensor) -> Tensor:
-        """For each network the known one of least divergence: maximizes Σ p·log q over images and classes."""
+        """For each network the known one that is most similar."""
+        classes = self.images.targets.dtype == torch.int64
         if architecture not in self.tables:
-            parts = self.known.weights_MP.split(max(1, AT_ONCE // (len(self.images) * architecture.classes)))
-            logits = (architecture.logits(part, self.images.inputs) for part in parts)
-            self.tables[architecture] = torch.cat([part.log_softmax(-1).flatten(1) for part in logits])
-        p_MF = architecture.logits(weights_MP, self.images.inputs).softmax(-1).flatten(1)
-        return (p_MF @ self.tables[architecture].T).argmax(dim=1)
+            outputs = _outputs(architecture, self.known.weights_MP, self.images)
+            self.tables[architecture] = (outputs.log_softmax(-1) if classes else outputs).flatten(1)
+        outputs_MNC, table_KF = _outputs(architecture, weights_MP, self.images), self.tables[architecture]
+        if classes:  # least divergence: largest Σ p·log q over images and classes
+            return (outputs_MNC.softmax(-1).flatten(1) @ table_KF.T).argmax(dim=1)
+        return (outputs_MNC.flatten(1) @ table_KF.T - table_KF.square().sum(1) / 2).argmax(dim=1)
+
+
+def _outputs(architecture: Architecture, weights_MP: Tensor, examples: Examples) -> Tensor:
+    """What weights answer in an architecture: ``[M, N, C]``."""
+    parts = weights_MP.split(max(1, AT_ONCE // (len(examples) * architecture.classes)))
+    return torch.cat([architecture.logits(part, examples.inputs) for part in parts])
 
 
 def _spread(count: int, limit: int) -> list[int]:

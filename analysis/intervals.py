@@ -47,7 +47,14 @@ class Bootstrap:
         if not 0 < self.level < 1:
             raise ValueError(f"Bootstrap.level is {self.level}; allowed: between 0 and 1")
 
-    def interval(self, values: np.ndarray, *, absolute: bool = False, groups_M: np.ndarray | None = None) -> Interval:
+    def interval(
+        self,
+        values: np.ndarray,
+        *,
+        absolute: bool = False,
+        groups_M: np.ndarray | None = None,
+        part_MN: np.ndarray | None = None,
+    ) -> Interval:
         """Interval of the mean over members of the mean over images, or of its absolute value.
 
         Args:
@@ -56,6 +63,7 @@ class Bootstrap:
             absolute: Take the absolute value of each member's mean over images before averaging members.
             groups_M: For each member, the number of its group; members of one group (that share a minibatch
                 order, say) are resampled together. Each member is its own group where ``None``.
+            part_MN: Which images count for each member, where not all do; each member needs one.
 
         Returns:
             The estimate and its interval. Replicates are shifted so that their mean is the estimate: resampling
@@ -70,22 +78,37 @@ class Bootstrap:
             raise ValueError(f"the table has shape {np.shape(values)}; expected [members, images] or [fits, ...]")
         if not np.isfinite(values_SMN).all():
             raise ValueError("the table holds values that are not finite; leave out those members first")
-        replicates_B = self._replicates(values_SMN, absolute, groups_M)
-        means_SM = values_SMN.mean(2, dtype=np.float64)
+        if part_MN is not None:
+            if part_MN.shape != values_SMN.shape[1:] or not part_MN.any(1).all():
+                raise ValueError(f"part_MN has shape {part_MN.shape}; expected one image or more for each member")
+            values_SMN = values_SMN * part_MN
+        means_SM = member_means(values_SMN, part_MN)
+        replicates_B = self._replicates(values_SMN, absolute, groups_M, part_MN, means_SM)
         estimate = float((np.abs(means_SM) if absolute else means_SM).mean())
         tail = (1 - self.level) / 2
         ends = np.quantile(replicates_B, (tail, 1 - tail)) + (estimate - replicates_B.mean())
         # A mean lies between the extremes; shifts and rounding must not take it further.
         extremes = np.abs(values_SMN) if absolute else values_SMN
         low, high = np.clip(ends, 0 if absolute else extremes.min(), extremes.max())
-        return Interval(estimate, float(low), float(high))
+        return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
 
-    def _replicates(self, values_SMN: np.ndarray, absolute: bool, groups_M: np.ndarray | None) -> np.ndarray:
+    def _replicates(
+        self,
+        values_SMN: np.ndarray,
+        absolute: bool,
+        groups_M: np.ndarray | None,
+        part_MN: np.ndarray | None,
+        means_SM: np.ndarray,
+    ) -> np.ndarray:
         """The statistic of each replicate, ``[B]`` float64."""
         fits, members, images = values_SMN.shape
         groups_M = np.arange(members) if groups_M is None else np.unique(groups_M, return_inverse=True)[1]
         count_NB = self._counts(IMAGE, images).T
         means_SMB = values_SMN @ (count_NB / np.float32(images))
+        if part_MN is not None:
+            drawn_MB = part_MN.astype(np.float32) @ (count_NB / np.float32(images))
+            # A member of whose images none is drawn keeps its own mean.
+            means_SMB = np.where(drawn_MB > 0, means_SMB / np.maximum(drawn_MB, 1e-30), means_SM[..., None])
         if absolute:
             np.abs(means_SMB, out=means_SMB)
         drawn_BS = np.random.default_rng((self.seed, FIT)).integers(fits, size=(self.replicates, fits))
@@ -99,6 +122,14 @@ class Bootstrap:
     def _counts(self, purpose: int, size: int, place: int = 0) -> np.ndarray:
         """How often each of ``size`` things is drawn, ``[B, size]``; rows sum to ``size``."""
         return _counts(self.seed, purpose, place, self.replicates, size)
+
+
+def member_means(values: np.ndarray, part_MN: np.ndarray | None = None) -> np.ndarray:
+    """Each member's mean over its images, float64: ``[..., M]`` of ``[..., M, N]``."""
+    if part_MN is None:
+        means: np.ndarray = values.mean(-1, dtype=np.float64)
+        return means
+    return (values * part_MN).sum(-1, dtype=np.float64) / part_MN.sum(-1)
 
 
 @functools.lru_cache(maxsize=8)

@@ -13,11 +13,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from analysis.behavior import Reference
 from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
 from analysis.controls import ZERO_RATE, fit_mean_latent
-from analysis.intervals import Bootstrap
-from analysis.measurement import CodecResult, measure
+from analysis.evaluation import Evaluation
+from analysis.evaluators.evaluator import Subject
+from analysis.measurement import measure
+from analysis.results import Result
 from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
@@ -42,17 +43,16 @@ class Row:
     fit: Callable[[], Codec | Sequence[Codec]]
     trial: int | None = None
 
-    def measure(self, reference: Reference, bootstrap: Bootstrap, groups_M: np.ndarray) -> CodecResult:
+    def measure(self, original: Subject, evaluation: Evaluation) -> Result:
         """Fits the codec and measures it."""
         return measure(
             self.fit(),
-            reference,
+            original,
+            evaluation,
             name=self.name,
             family=self.family,
             setting=self.setting,
             trial=self.trial,
-            bootstrap=bootstrap,
-            groups_M=groups_M,
         )
 
 
@@ -122,8 +122,9 @@ def _same(codec: CodecT) -> CodecT:
     return codec
 
 
-def best_mean_latent(learned: Sequence[Row], training: Population, reference: Reference) -> Row:
-    """The zero-rate control of the learned codecs: of all their mean latents the one that agrees most."""
+def best_mean_latent(learned: Sequence[Row], training: Population, original: Subject, evaluation: Evaluation) -> Row:
+    """The zero-rate control of the learned codecs: of all their mean latents the one that keeps the most quality."""
+    judged = evaluation.only("agreement", "outputs")
     found = []
     for row in learned:
         fits = row.fit()
@@ -131,8 +132,10 @@ def best_mean_latent(learned: Sequence[Row], training: Population, reference: Re
             if not isinstance(codec, LearnedCodec):
                 raise TypeError(f"trial {row.trial} has a {type(codec).__name__}; expected a LearnedCodec")
             constant = fit_mean_latent(codec, training)
-            weights_MP = torch.from_numpy(constant.weights_P).expand(len(reference.population), -1)
-            agreement = float(reference.behavior(weights_MP, f"trial {row.trial}").agree_MN.mean())
-            found.append((agreement, row.trial, constant))
+            weights_MP = torch.from_numpy(constant.weights_P).repeat(len(original), 1)
+            subject = Subject(original.population.with_weights(weights_MP), f"trial {row.trial}")
+            metrics, _ = judged.measure([subject], original)
+            quality = metrics["agreement" if "agreement" in metrics else "output_r2"].estimate
+            found.append((quality, row.trial, constant))
     _, trial, constant = max(found, key=lambda entry: entry[0])
     return Row(name=constant.name, setting="", family="control", fit=partial(_same, constant), trial=trial)

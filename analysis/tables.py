@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Sequence
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.measurement import CodecResult
 from analysis.rates import amortization
+from analysis.results import Result
 from zoo.storage.store import Store
 
 if TYPE_CHECKING:
@@ -20,12 +19,9 @@ if TYPE_CHECKING:
 TABLES = "tables"
 
 
-def results_frame(results: Sequence[CodecResult]) -> pd.DataFrame:
+def results_frame(results: Sequence[Result]) -> pd.DataFrame:
     """One row a result with its rates at every N of the amortization, without what there is for each member."""
-    rows = [
-        result.row() | amortization(result.code_bits_per_weight, result.shared_bytes, result.parameters)
-        for result in results
-    ]
+    rows = [result.row() | amortization(result.rate, result.shared_bytes, result.parameters) for result in results]
     frame = pd.DataFrame(rows)
     return frame.astype({"trial": "Int64"}) if rows else frame
 
@@ -41,7 +37,7 @@ def write_tables(analysis: Analysis, store: Store, name: str) -> list[str]:
     frames = {
         "results": results_frame(analysis.results),
         "random_networks": results_frame(analysis.random_results),
-        "headlines": pd.DataFrame([dataclasses.asdict(headline) for headline in analysis.headlines]),
+        "headlines": pd.DataFrame([headline.row() for headline in analysis.headlines]),
     }
     for file in (f"{key}.{kind}" for key, frame in frames.items() if not len(frame) for kind in ("parquet", "csv")):
         if store.exists(path := f"{TABLES}/{name}/{file}"):

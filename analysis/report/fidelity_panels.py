@@ -6,23 +6,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.controls import ZERO_RATE
-from analysis.measurement import CodecResult
+from analysis.headlines import quality_metric
+from analysis.pages.numbers import with_unit
 from analysis.report.figures import Style, label
-from analysis.report.glossary import METRICS
+from analysis.results import Result
+
+SUMMARY = ("code_bits_per_weight", "agreement", "output_r2", "accuracy_shift_pp", "accuracy_r2")
 
 
-def fidelity_data(results: Sequence[CodecResult], style: Mapping[str, Style]) -> dict[str, Any]:
-    """Accuracy of every member under every result; originals that are the same for many are listed once.
+def fidelity_data(results: Sequence[Result], style: Mapping[str, Style], score: str) -> dict[str, Any]:
+    """Score of every member under every result; originals that are the same for many are listed once.
+
+    Args:
+        results: What can be chosen.
+        style: How codecs look.
+        score: "accuracy" or "loss".
 
     Returns:
-        ``originals``: lists of M accuracies; ``results``: for each result the number of its list of originals,
-        its M reconstructed accuracies, its color and a line of text.
+        ``originals``: lists of M scores; ``results``: for each result the number of its list of originals, its M
+        reconstructed scores, its color and a line of text.
     """
     places: dict[tuple[float, ...], int] = {}
     rows = [
         {
-            "original": places.setdefault(result.accuracy_original_M, len(places)),
-            "reconstructed": _rounded(result.accuracy_reconstructed_M),
+            "original": places.setdefault(result.values[f"{score}_original"], len(places)),
+            "reconstructed": _rounded(result.values[f"{score}_reconstructed"]),
             "color": style[result.codec].color,
             "summary": _in_words(result),
         }
@@ -35,15 +43,12 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(value, 5) for value in values]
 
 
-def _in_words(result: CodecResult) -> str:
-    parts = [
-        f"{name} {METRICS[name].format(getattr(result, name))} {METRICS[name].unit}".rstrip()
-        for name in ("code_bits_per_weight", "agreement", "accuracy_shift_pp", "accuracy_r2")
-    ]
-    return " · ".join(parts)
+def _in_words(result: Result) -> str:
+    found = [result.metrics[name] for name in SUMMARY if name in result.metrics]
+    return " · ".join(f"{one.metric.name} {with_unit(one.metric, one.estimate)}" for one in found)
 
 
-def option_groups(results: Sequence[CodecResult]) -> list[dict[str, Any]]:
+def option_groups(results: Sequence[Result]) -> list[dict[str, Any]]:
     """The results by codec, controls last, as groups of a drop-down list."""
     groups: dict[str, list[dict[str, Any]]] = {}
     order = sorted(range(len(results)), key=lambda index: results[index].family == "control")
@@ -52,15 +57,16 @@ def option_groups(results: Sequence[CodecResult]) -> list[dict[str, Any]]:
     return [{"name": codec, "options": options} for codec, options in groups.items()]
 
 
-def panels(results: Sequence[CodecResult]) -> list[dict[str, Any]]:
+def panels(results: Sequence[Result]) -> list[dict[str, Any]]:
     """The charts side by side and what they show at first: the best learned codec, and the best constant."""
     rows = range(len(results))
-    agreement = [results[row].agreement for row in rows]
+    name = quality_metric(results).name
+    quality = [results[row].metrics[name].estimate for row in rows]
     codecs = [row for row in rows if results[row].family != "control"]
     learned = [row for row in codecs if results[row].family == "learned"]
     constant = [row for row in rows if results[row].codec in ZERO_RATE]
-    first = max(learned or codecs or rows, key=lambda row: agreement[row])
-    second = max(constant, key=lambda row: agreement[row]) if constant else None
+    first = max(learned or codecs or rows, key=lambda row: quality[row])
+    second = max(constant, key=lambda row: quality[row]) if constant else None
     chosen = [first] if second in (None, first) else [first, second]
     return [
         {"id": f"fidelity-{number}", "label": text, "selected": row}

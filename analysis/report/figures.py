@@ -8,9 +8,9 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from analysis.measurement import CodecResult
 from analysis.pages.figures import MUTED, base_layout
 from analysis.pages.numbers import usable
+from analysis.results import Result
 
 LEARNED_COLORS = ("#c6312b", "#e2793f", "#a3195b", "#8a3b12", "#e0559a")
 CLASSICAL_COLORS = (
@@ -30,7 +30,7 @@ class Style:
     dash: str
 
 
-def styles(results: Sequence[CodecResult]) -> dict[str, Style]:
+def styles(results: Sequence[Result]) -> dict[str, Style]:
     """Gives each codec a color, a marker and a dash, by family and order of appearance."""
     palettes = {"learned": LEARNED_COLORS, "classical": CLASSICAL_COLORS, "control": CONTROL_COLORS}
     seen: dict[str, list[str]] = {family: [] for family in palettes}
@@ -48,22 +48,31 @@ def styles(results: Sequence[CodecResult]) -> dict[str, Style]:
     }
 
 
-def label(result: CodecResult) -> str:
+def label(result: Result) -> str:
     """Names a result: codec, setting, and the trial that found it."""
     trial = "" if result.trial is None else f"trial {result.trial}"
     return " · ".join(part for part in (result.codec, result.setting, trial) if part)
 
 
-def fidelity(results: Sequence[CodecResult]) -> go.Figure:
-    """An empty scatter of original against reconstructed accuracy with the identity line.
+def fidelity(results: Sequence[Result], score: str) -> go.Figure:
+    """An empty scatter of the originals' against the reconstructions' score with the identity line.
 
     The page fills it with the members of the chosen result. Both axes share one range over all results, so that
     a codec's picture can be compared with another's.
+
+    Args:
+        results: What can be chosen.
+        score: "accuracy" or "loss": the score's name before ``_original`` and ``_reconstructed``.
     """
-    values = [v for r in results for v in (*r.accuracy_original_M, *r.accuracy_reconstructed_M) if usable(v)]
+    sources = [f"{score}_{which}" for which in ("original", "reconstructed")]
+    values = [v for result in results for name in sources for v in result.values.get(name, ()) if usable(v)]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     margin = 0.03 * (high - low) or 0.05
-    limits = [max(low - margin, -0.01), min(high + margin, 1.01)]
+    limits = [low - margin, high + margin]
+    shares = score == "accuracy"
+    if shares:
+        limits = [max(limits[0], -0.01), min(limits[1], 1.01)]
+    form = ".1%" if shares else ".3g"
     figure = go.Figure()
     figure.add_scatter(
         x=limits, y=limits, mode="lines", line={"color": MUTED, "width": 1, "dash": "dash"}, name="identity",
@@ -71,21 +80,13 @@ def fidelity(results: Sequence[CodecResult]) -> go.Figure:
     )  # fmt: skip
     figure.add_scatter(
         x=[], y=[], mode="markers", name="members", marker={"size": 5.5, "opacity": 0.6},
-        hovertemplate="original %{x:.1%}<br>reconstructed %{y:.1%}<extra></extra>", meta={"role": "members"},
+        hovertemplate=f"original %{{x:{form}}}<br>reconstructed %{{y:{form}}}<extra></extra>", meta={"role": "members"},
     )  # fmt: skip
     figure.update_layout(base_layout(height=430), showlegend=False, margin_r=30)
-    figure.update_xaxes(
-        range=limits,
-        tickformat=".0%",
-        dtick=0.1 if limits[1] - limits[0] < 0.55 else 0.2,
-        title_text="accuracy_original",
-    )
-    figure.update_yaxes(
-        range=limits,
-        tickformat=".0%",
-        dtick=0.1 if limits[1] - limits[0] < 0.55 else 0.2,
-        title_text="accuracy_reconstructed",
-    )
+    for update, title in zip((figure.update_xaxes, figure.update_yaxes), sources, strict=True):
+        update(range=limits, title_text=title)
+        if shares:
+            update(tickformat=".0%", dtick=0.1 if limits[1] - limits[0] < 0.55 else 0.2)
     return figure
 
 

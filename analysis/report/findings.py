@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.controls import ZERO_RATE
-from analysis.headlines import Headline
-from analysis.measurement import CodecResult
-from analysis.pages.numbers import significant, usable
+from analysis.headlines import Headline, Target, quality_metric, targets
+from analysis.pages.numbers import significant, with_unit
 from analysis.rates import FLOAT_BITS
 from analysis.report.figures import label
-from analysis.report.glossary import METRICS, NOT_REACHED
-from analysis.report.rate_figures import ACCURACY_SHIFT, AGREEMENT, Loss
+from analysis.report.glossary import NOT_REACHED
+from analysis.report.rate_figures import AXES
+from analysis.results import Result
 
 FUNCTION_METRIC = "function-metric"
+REACH = {"agreement": "agrees on", "accuracy_shift_pp": "moves accuracy by", "output_r2": "keeps an output R² of"}
 LEARNED_SIDE, METRIC_SIDE, CLASSICAL_SIDE = "best autoencoder", "function-metric codec", "best conventional codec"
 
 
@@ -33,7 +34,7 @@ class Contender:
     side: str
     codec: str
     rate: float | None
-    nearest: CodecResult | None
+    nearest: Result | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +55,7 @@ class Card:
     rows: tuple[CardRow, ...]
 
 
-def side_of(result: CodecResult) -> str | None:
+def side_of(result: Result) -> str | None:
     """The side for which a result competes; controls compete for none."""
     if result.family == "control":
         return None
@@ -63,50 +64,42 @@ def side_of(result: CodecResult) -> str | None:
     return METRIC_SIDE if result.codec == FUNCTION_METRIC else CLASSICAL_SIDE
 
 
-def contenders(results: Sequence[CodecResult], headlines: Sequence[Headline], axis: Loss) -> list[Contender]:
-    """The best codec of each side at the axis's target quality, the winner first."""
+def contenders(results: Sequence[Result], headlines: Sequence[Headline], target: Target) -> list[Contender]:
+    """The best codec of each side at a target quality, the winner first."""
     found = []
     for side in (LEARNED_SIDE, METRIC_SIDE, CLASSICAL_SIDE):
-        rows = [r for r in results if side_of(r) == side and usable(getattr(r, axis.metric))]
+        rows = [r for r in results if side_of(r) == side and r.value(target.metric) is not None]
         if not rows:
             continue
-        rates = {h.codec: _rate(h, axis) for h in headlines if h.codec in {r.codec for r in rows}}
+        rates = {h.codec: h.rates.get(target.words) for h in headlines if h.codec in {r.codec for r in rows}}
         reached = {codec: rate for codec, rate in rates.items() if rate is not None}
         if reached:
             codec = min(reached, key=lambda name: reached[name])
             found.append(Contender(side=side, codec=codec, rate=reached[codec], nearest=None))
         else:
-            nearest = min(rows, key=lambda r: axis.lost(getattr(r, axis.metric)))
+            nearest = min(rows, key=lambda r: AXES[target.metric].lost(r.metrics[target.metric].estimate))
             found.append(Contender(side=side, codec=nearest.codec, rate=None, nearest=nearest))
     return sorted(found, key=lambda c: math.inf if c.rate is None else c.rate)
 
 
-def _rate(headline: Headline, axis: Loss) -> float | None:
-    rate = headline.rate_at_97 if axis is AGREEMENT else headline.rate_at_1pp
-    return rate if usable(rate) else None
+def zero_rate_controls(results: Sequence[Result]) -> list[Result]:
+    """Controls that send nothing about a network, the best first."""
+    rows = [r for r in results if r.codec in ZERO_RATE]
+    return sorted(rows, key=lambda r: -r.metrics[quality_metric(rows).name].estimate)
 
 
-def zero_rate_controls(results: Sequence[CodecResult]) -> list[CodecResult]:
-    """Controls that send nothing about a network, best agreement first."""
-    rows = [r for r in results if r.codec in ZERO_RATE and usable(r.agreement)]
-    return sorted(rows, key=lambda r: -r.agreement)
-
-
-def sentences(results: Sequence[CodecResult], headlines: Sequence[Headline]) -> list[str]:
+def sentences(results: Sequence[Result], headlines: Sequence[Headline]) -> list[str]:
     """Says in words what was found, the losers included."""
     said = [
-        _comparison("At 97 % agreement", contenders(results, headlines, AGREEMENT), AGREEMENT),
-        _comparison("At a mean |Δaccuracy| of 1 pp", contenders(results, headlines, ACCURACY_SHIFT), ACCURACY_SHIFT),
+        *(
+            _comparison(f"At {target.words}", contenders(results, headlines, target), target)
+            for target in targets(results)
+        ),
         _break_even(headlines),
     ]
     controls = zero_rate_controls(results)
     if controls:
-        best = controls[0]
-        said.append(
-            f"For no bits at all, the best zero-rate control ({best.codec}) already agrees on "
-            f"{_shown(best, 'agreement')} of the images and moves accuracy by {_shown(best, 'accuracy_shift_pp')} "
-            "on average: only what exceeds that is owed to the payload."
-        )
+        said.append(_said_of_best_control(controls[0]))
     if any(r.family == "learned" and r.fits == 1 for r in results):
         said.append(
             "Autoencoders were fitted once, with one seed: their intervals leave out how much seeds differ, and a "
@@ -115,11 +108,23 @@ def sentences(results: Sequence[CodecResult], headlines: Sequence[Headline]) -> 
     return [sentence for sentence in said if sentence]
 
 
-def _comparison(opening: str, sides: Sequence[Contender], axis: Loss) -> str:
+def _said_of_best_control(best: Result) -> str:
+    opening = f"For no bits at all, the best zero-rate control ({best.codec}) already"
+    if "agreement" in best.metrics:
+        kept = (
+            f"agrees on {_shown(best, 'agreement')} of the images and moves accuracy by "
+            f"{_shown(best, 'accuracy_shift_pp')} on average"
+        )
+    else:
+        kept = f"keeps an output R² of {_shown(best, 'output_r2')}"
+    return f"{opening} {kept}: only what exceeds that is owed to the payload."
+
+
+def _comparison(opening: str, sides: Sequence[Contender], target: Target) -> str:
     if not sides:
         return ""
     reached = [(side, side.rate) for side in sides if side.rate is not None]
-    missed = [_missed(side, axis) for side in sides if side.rate is None]
+    missed = [_missed(side, target) for side in sides if side.rate is None]
     if not reached:
         return " ".join([f"{opening}: {NOT_REACHED} by any codec.", *missed])
     winner, least = reached[0]
@@ -132,14 +137,13 @@ def _comparison(opening: str, sides: Sequence[Contender], axis: Loss) -> str:
     return " ".join([text, *missed])
 
 
-def _missed(side: Contender, axis: Loss) -> str:
+def _missed(side: Contender, target: Target) -> str:
     nearest = side.nearest
     if nearest is None:
         return ""
-    reach = "agrees on" if axis is AGREEMENT else "moves accuracy by"
     return (
-        f"The {side.side} does not reach it: the nearest, {label(nearest)}, {reach} {_shown(nearest, axis.metric)}"
-        f" at {significant(nearest.code_bits_per_weight)} bits."
+        f"The {side.side} does not reach it: the nearest, {label(nearest)}, {REACH[target.metric]} "
+        f"{_shown(nearest, target.metric)} at {significant(nearest.rate)} bits."
     )
 
 
@@ -147,9 +151,9 @@ def _named(side: Contender) -> str:
     return side.side if side.codec in side.side else f"{side.side} ({side.codec})"
 
 
-def _shown(result: CodecResult, metric: str) -> str:
-    unit = METRICS[metric].unit
-    return f"{METRICS[metric].format(getattr(result, metric))} {unit}".strip()
+def _shown(result: Result, metric: str) -> str:
+    measured = result.metrics[metric]
+    return with_unit(measured.metric, measured.estimate)
 
 
 def _break_even(headlines: Sequence[Headline]) -> str:
@@ -172,20 +176,25 @@ def _size(number: float) -> str:
     return f"{significant(number / 1000)} kB"
 
 
-def cards(results: Sequence[CodecResult], headlines: Sequence[Headline]) -> list[Card]:
-    """The headline figures as small tables: both target qualities, and the controls."""
+def cards(results: Sequence[Result], headlines: Sequence[Headline]) -> list[Card]:
+    """The headline figures as small tables: target qualities, and the controls."""
+    controls = zero_rate_controls(results)
     made = [
-        _rate_card("Bits per weight at 97 % agreement", contenders(results, headlines, AGREEMENT)),
-        _rate_card("Bits per weight at 1 pp mean |Δaccuracy|", contenders(results, headlines, ACCURACY_SHIFT)),
+        *(
+            _rate_card(f"Bits per weight at {target.words}", contenders(results, headlines, target))
+            for target in targets(results)
+        ),
         Card(
-            title="Agreement of the zero-rate controls",
+            title=f"{quality_metric(results).label.capitalize()} of the zero-rate controls",
             rows=tuple(
                 CardRow(
                     name=r.codec,
-                    value=_shown(r, "agreement"),
-                    detail=f"mean |Δaccuracy| {_shown(r, 'accuracy_shift_pp')}",
+                    value=_shown(r, quality_metric(results).name),
+                    detail=f"mean |Δaccuracy| {_shown(r, 'accuracy_shift_pp')}"
+                    if "accuracy_shift_pp" in r.metrics
+                    else f"relative error {_shown(r, 'output_error')}",
                 )
-                for r in zero_rate_controls(results)
+                for r in controls
             ),
         ),
     ]

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 
 from analysis.analyze import Analysis
-from analysis.pages.numbers import count
-from analysis.pages.page import Fact, installed_versions, render_page
-from analysis.report import figures, rate_figures
-from analysis.report.fidelity_panels import fidelity_data, option_groups, panels
-from analysis.report.findings import cards, sentences
-from analysis.report.glossary import DERIVED, METRICS
+from analysis.pages.glossary import Glossary, glossary
+from analysis.pages.numbers import count, percent, significant
+from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
+from analysis.report import figures, sections
+from analysis.report.fidelity_panels import fidelity_data
+from analysis.report.glossary import DERIVED
 from analysis.report.reproduce import commands
-from analysis.report.tables import (
-    amortization_table,
-    headline_table,
-    pareto_table,
-    results_table,
-    trials_table,
-    untrained_table,
-)
+from analysis.report.sections import ASSETS, STEPS_PER_DECADE, View
 
-ASSETS = Path(__file__).with_name("assets")
-SLIDER_DECADES = 6
-# Five a decade are different whole numbers from 1 on: 1, 2, 3, 4, 6, 10.
-STEPS_PER_DECADE = 5
-SLIDER_END = SLIDER_DECADES * STEPS_PER_DECADE + 4
-LIBRARIES = ("zooscale", "torch", "numpy", "constriction", "optuna", "ray", "plotly")
+LIBRARIES = ("zooscale", "torch", "numpy", "scikit-learn", "constriction", "optuna", "ray", "plotly")
 
 LIMITS = (
-    "Fidelity is measured on held-out images of the networks' own data set and on the same images shifted by one"
-    " pixel. Other inputs are not tested; agreement there is usually lower.",
     "Rates at infinite N leave out what is shared; total_bits_per_weight(N) puts it back in.",
     "Held-out networks come from the same recipe as those the codecs were fitted to. Nothing is said about other"
     " architectures, recipes or data sets.",
-    "Rates between two settings of a classical codec are interpolated (agreement linear in the logarithm of the rate);"
+    "Rates between two settings of a classical codec are interpolated (quality linear in the logarithm of the rate);"
     " a rate below a codec's cheapest setting is not guessed at. Autoencoders are not: between two trials there is no"
     " third, so their rate, shared_bytes and N* are those of the cheapest measured trial that reaches the target. Only"
     " the BD-rate, an average along a front, goes between trials.",
-    "Intervals cover the choice of networks and images, and of seeds only where a codec was fitted several times:"
+    "Intervals cover the choice of networks and examples, and of seeds only where a codec was fitted several times:"
     " autoencoders of which the setting says so. Which trials are the best was decided on one fit of each.",
     "Seconds were measured in one process on the machine that made this report; they are not a benchmark.",
 )
@@ -65,64 +50,62 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
     if not analysis.results:
         raise ValueError("the analysis has no results; measure at least one codec before writing a report")
     made_on = made_on or datetime.datetime.now(datetime.UTC).date()
-    style = figures.styles(analysis.results)
-    summary = analysis.summary
+    summary, view = analysis.summary, View(analysis)
+    own: dict[str, go.Figure] = {}
+    data: dict[str, Any] = {
+        "steps_per_decade": STEPS_PER_DECADE,
+        "target": {"value": view.targets[0].value, "words": view.targets[0].words},
+    }
+    if view.score is not None:
+        own["fidelity"] = figures.fidelity(analysis.results, view.score)
+        data["fidelity"] = fidelity_data(analysis.results, view.style, view.score)
     return render_page(
         title=f"What compressing {summary['zoo'].rpartition('-')[0]} costs",
         lead=_lead(summary, made_on),
         facts=_facts(summary),
-        template="report.html.j2",
-        context=_context(analysis, style),
-        figures=_figures(analysis),
-        data={"fidelity": fidelity_data(analysis.results, style), "steps_per_decade": STEPS_PER_DECADE},
+        sections=_sections(view),
+        figures=own,
+        data=data,
         scripts=("report.js",),
         assets=ASSETS,
     )
 
 
-def _figures(analysis: Analysis) -> dict[str, go.Figure]:
-    results = analysis.results
-    charts = {
-        "agreement": rate_figures.rate_agreement(results),
-        "accuracy": rate_figures.rate_accuracy(results),
-        "amortized": rate_figures.amortized(results),
-        "fidelity": figures.fidelity(results),
+def _sections(view: View) -> list[Section]:
+    """Those that this analysis can have, and in the limits why it does not have others."""
+    analysis = view.analysis
+    candidates: dict[str, Section | str] = {
+        "findings": sections.findings(view),
+        "rate against quality": sections.quality(view),
+        "shared part": sections.shared(view),
+        "Pareto front": sections.pareto(view),
+        "search": sections.search(analysis, view.metrics, sections.trials_note(analysis)),
+        "fidelity": sections.fidelity(view),
+        "all results": sections.all_results(view),
     }
-    if analysis.importances:
-        charts["importances"] = figures.importances(analysis.importances)
-    return charts
+    missing = [
+        f"There is no section {name}: {reason}." for name, reason in candidates.items() if isinstance(reason, str)
+    ]
+    summary = analysis.summary
+    limits = (*_inputs(summary), *LIMITS, *_canonicalization(summary), *_left_out(summary), *_diverged(summary))
+    entries = (*glossary(view.metrics.values()).entries, *((name, "", meaning) for name, meaning in DERIVED.items()))
+    return [
+        *(section for section in candidates.values() if isinstance(section, Section)),
+        Section(anchor="glossary", heading="Glossary", blocks=(Glossary(entries=entries),)),
+        Section(anchor="limits", heading="Limits", blocks=(Bullets((*limits, *missing)),)),
+        reproduce(summary),
+    ]
 
 
-def _context(analysis: Analysis, style: Mapping[str, figures.Style]) -> dict[str, Any]:
-    results, summary = analysis.results, analysis.summary
-    trials, constants = (None, ()) if analysis.trials is None else trials_table(analysis.trials)
-    linked = frozenset(row.anchor for row in trials.rows if row.anchor is not None) if trials else frozenset()
-    return {
-        "contents": _contents(trials is not None),
-        "findings": sentences(results, analysis.headlines),
-        "cards": cards(results, analysis.headlines),
-        "headlines": headline_table(analysis.headlines, style),
-        "slider": {"end": SLIDER_END, "start": 4 * STEPS_PER_DECADE, "ticks": _slider_ticks()},
-        "amortization": amortization_table(analysis.headlines, results[0].parameters, style),
-        "pareto": pareto_table(analysis.pareto, style, linked),
-        "trials": trials,
-        "trials_note": _trials_note(analysis),
-        "constants": constants,
-        "importances": bool(analysis.importances),
-        "option_groups": option_groups(results),
-        "panels": panels(results),
-        "results": results_table(results, style, linked),
-        "untrained": untrained_table(analysis.random_results, style, linked) if analysis.random_results else None,
-        "members": count(results[0].members),
-        "images": count(results[0].images),
-        "glossary": [
-            *((m.name, m.unit, m.meaning) for m in METRICS.values()),
-            *((name, "", meaning) for name, meaning in DERIVED.items()),
-        ],
-        "limits": [*LIMITS, *_canonicalization(summary), *_left_out(summary), *_diverged(summary)],
-        "commands": commands(summary),
-        "versions": installed_versions(LIBRARIES),
-    }
+def reproduce(summary: Mapping[str, Any]) -> Section:
+    """The commands that make it again, and by which versions it was made."""
+    versions = installed_versions(LIBRARIES)
+    return Section(
+        anchor="reproduce",
+        heading="How to reproduce",
+        short="Reproduce",
+        blocks=(Code(commands(summary)), *([Text(versions, "note")] if versions else [])),
+    )
 
 
 def _lead(summary: Mapping[str, Any], made_on: datetime.date) -> str:
@@ -134,65 +117,57 @@ def _lead(summary: Mapping[str, Any], made_on: datetime.date) -> str:
 
 
 def _facts(summary: Mapping[str, Any]) -> list[Fact]:
-    percent = METRICS["agreement"].format
+    written = percent if summary["score"] == "accuracy_original" else significant
+    mean, spread, low, high = (written(summary[f"score_{name}"]) for name in ("mean", "sd", "min", "max"))
+    layout = "" if summary["layout"] is None else f", layout {summary['layout']}"
     facts = [
         ("Zoo", summary["zoo"].rpartition("-")[0], f"digest {summary['zoo_digest'][:16]}"),
-        ("Networks", count(summary["zoo_members"]), f"{count(summary['parameters'])} weights each"),
+        ("Networks", count(summary["zoo_members"]), f"{count(summary['parameters'])} weights each{layout}"),
         ("Data set", summary["dataset"], ""),
         (
-            "Test accuracy, mean ± SD",
-            f"{percent(summary['accuracy_mean'])} ± {percent(summary['accuracy_sd'])} %",
-            f"from {percent(summary['accuracy_min'])} to {percent(summary['accuracy_max'])} %",
+            f"{summary['score_label'].capitalize()}, mean ± SD",
+            f"{mean.removesuffix(' %')} ± {spread}",
+            f"from {low} to {high}",
         ),
         (
             "Measured on",
             f"{count(summary['test_members'])} networks",
-            f"and {count(summary['test_images'])} images, all held out",
+            f"and {count(summary['test_examples'])} examples, all held out",
         ),
         ("Fitted on", f"{count(summary['training_snapshots'])} snapshots", "of training networks"),
     ]
     if summary["pairwise_agreement"] is not None:
-        facts.insert(4, ("Pairwise agreement", f"{percent(summary['pairwise_agreement'])} %", "of two test networks"))
+        facts.insert(4, ("Pairwise agreement", percent(summary["pairwise_agreement"]), "of two test networks"))
     if summary["study"]:
         name = summary["study"].rpartition("-")[0]
         facts.append(("Search", f"{count(summary['trials'])} trials", f"study {name}"))
     return [Fact(name=name, value=value, detail=detail) for name, value, detail in facts]
 
 
-def _contents(searched: bool) -> list[tuple[str, str]]:
+def _inputs(summary: Mapping[str, Any]) -> list[str]:
+    """On which inputs fidelity was measured."""
+    others = ", ".join(summary["inputs"])
+    measured = f" and on other inputs ({others})" if others else ""
     return [
-        ("findings", "Findings"),
-        ("quality", "Rate and quality"),
-        ("shared", "Shared part"),
-        ("pareto", "Pareto front"),
-        *([("search", "Search")] if searched else []),
-        ("fidelity", "Fidelity"),
-        ("results", "All results"),
-        ("glossary", "Glossary"),
-        ("limits", "Limits"),
-        ("reproduce", "Reproduce"),
+        f"Fidelity is measured on held-out examples of the networks' own data set{measured}. Elsewhere it is not"
+        " tested, and usually lower."
     ]
 
 
-def _trials_note(analysis: Analysis) -> str:
-    if analysis.trials is None:
-        return ""
-    measured = len({r.trial for r in analysis.results if r.trial is not None})
-    return (
-        f"{count(len(analysis.trials))} trials on validation networks and validation images; figures in this table are"
-        f" the search's own. Measured anew, on networks and images that the search never saw: {count(measured)} from"
-        " their Pareto front, in the sections above and below."
-    )
-
-
 def _canonicalization(summary: Mapping[str, Any]) -> list[str]:
-    percent = METRICS["agreement"].format
+    kept = summary["canonicalization"]
+    name = summary["quality"]
+    written = percent if name == "agreement" else significant
+    shifted = [
+        f"{written(value)} on {key.removeprefix(name + '_')}"
+        for key, value in kept.items()
+        if key.startswith(name + "_")
+    ]
+    others = f" ({', '.join(text for text in shifted if '_p5' not in text)})" if shifted else ""
     return [
-        "Before coding, for all codecs alike, weights on inputs that are zero in every training image are set to zero"
-        " and hidden units are aligned with those of the first training snapshot."
-        f" The untouched networks agree with these on {percent(summary['canonicalization_agreement'])} % of the test"
-        f" images and {percent(summary['canonicalization_agreement_shifted'])} % of the shifted ones; figures here are"
-        " relative to the networks after that step."
+        "Before coding, for all codecs alike, weights on inputs that are zero in every training example are set to zero"
+        f" and hidden units are aligned with those of the first training snapshot. The {name} of the untouched networks"
+        f" with these is {written(kept[name])}{others}; figures here are relative to the networks after that step."
     ]
 
 
@@ -208,12 +183,8 @@ def _diverged(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _left_out(summary: Mapping[str, Any]) -> list[str]:
-    """What is said of codecs that do not know the architecture."""
+    """What is said of codecs and evaluators that do not suit these networks."""
     names = summary["codecs_left_out"]
     know = "it knows" if len(names) == 1 else "they know"
-    return [f"Not measured, for {know} multilayer perceptrons only: {', '.join(names)}."] if names else []
-
-
-def _slider_ticks() -> list[tuple[float, str]]:
-    decades = [(decade * STEPS_PER_DECADE, count(10**decade)) for decade in range(SLIDER_DECADES + 1)]
-    return [(round(100 * step / SLIDER_END, 3), text) for step, text in [*decades, (SLIDER_END, "∞")]]
+    said = [f"Not measured, for {know} multilayer perceptrons only: {', '.join(names)}."] if names else []
+    return said + [f"Not measured: {name}, which {why}." for name, why in summary["evaluators_left_out"].items()]

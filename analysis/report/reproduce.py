@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.evaluation import SHIFTED
 from zoo.recipes import RECIPES
 from zoo.recipes.recipe import NOT_IDENTITY
 
@@ -25,6 +26,12 @@ def commands(summary: Mapping[str, Any]) -> str:
     """
     lines = [*generate_commands(summary["recipe"], summary["zoo_members"])]
     analyze = f"zooscale analyze --zoo {summary['zoo']} --members {summary['test_members']}"
+    options = {
+        "layout": summary["layout"],
+        "evaluators": ",".join(summary["added_evaluators"]),
+        "inputs": ",".join(summary["inputs"]) if tuple(summary["inputs"]) != SHIFTED else None,
+    }
+    analyze += "".join(f" --{name} {value}" for name, value in options.items() if value not in (None, ""))
     if summary["study"]:
         lines.append(_search(summary))
         analyze += f" --study {summary['study']}"

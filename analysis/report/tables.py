@@ -9,37 +9,32 @@ from typing import Any
 import pandas as pd
 
 from analysis.headlines import ANCHOR, Headline
-from analysis.measurement import CodecResult
-from analysis.pages.numbers import count, significant, usable
-from analysis.pages.tables import Cell, Column, Row, Table, absent, number_cell
+from analysis.pages.numbers import count, shown, shown_unit, significant
+from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell, metric_column, number_cell
 from analysis.rates import AMORTIZED_OVER, total_bits_per_weight
 from analysis.report.figures import Style
-from analysis.report.glossary import METRICS, NOT_REACHED
+from analysis.report.glossary import NOT_REACHED
+from analysis.results import Result, declared
+from zoo.metric import Metric
 
 # Characters of a trial's value, which may be an error's message.
 LONGEST_TEXT = 60
 PARETO_METRICS = (
-    "code_bits_per_weight", "agreement", "accuracy_shift_pp", "accuracy_drop_pp", "kl", "shared_bytes",
+    "code_bits_per_weight", "agreement", "accuracy_shift_pp", "accuracy_drop_pp", "kl", "output_r2", "output_error",
+    "shared_bytes",
 )  # fmt: skip
-UNTRAINED_METRICS = ("code_bits_per_weight", "agreement", "kl", "relative_l2")
+UNTRAINED_METRICS = ("code_bits_per_weight", "agreement", "kl", "output_r2", "output_error", "relative_l2")
 
 
-def metric_column(name: str) -> Column:
-    """The heading of a metric."""
-    return Column(title=name, unit=METRICS[name].unit)
-
-
-def metric_cell(result: CodecResult, name: str) -> Cell:
+def result_cell(result: Result, name: str) -> Cell:
     """A metric of a result, with its 95 % interval if it has one."""
-    metric, value = METRICS[name], getattr(result, name)
-    if not usable(value):
-        return absent()
-    low, high = getattr(result, f"{name}_low", None), getattr(result, f"{name}_high", None)
-    interval = f"{metric.format(low)} … {metric.format(high)}" if usable(low) and usable(high) else None
-    return Cell(text=metric.format(value), sort=value, interval=interval)
+    measured = result.metrics.get(name)
+    return (
+        absent() if measured is None else metric_cell(measured.metric, measured.estimate, measured.low, measured.high)
+    )
 
 
-def codec_cell(result: CodecResult, style: Mapping[str, Style]) -> Cell:
+def codec_cell(result: Result, style: Mapping[str, Style]) -> Cell:
     """A codec's name with its color."""
     return Cell(text=result.codec, color=style[result.codec].color if result.codec in style else None)
 
@@ -51,29 +46,31 @@ def trial_cell(trial: int | None, linked: frozenset[str]) -> Cell:
     return Cell(text=f"trial {trial}", sort=trial, href=f"#trial-{trial}" if f"trial-{trial}" in linked else None)
 
 
-def results_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
+def results_table(results: Sequence[Result], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
     """Every metric of every result."""
-    return _measured("All results", results, style, linked, tuple(METRICS))
+    return _measured("All results", results, style, linked)
 
 
-def pareto_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
+def pareto_table(results: Sequence[Result], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
     """The results on the Pareto front, linked to their trials."""
     return _measured("Pareto front", results, style, linked, PARETO_METRICS)
 
 
-def untrained_table(results: Sequence[CodecResult], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
+def untrained_table(results: Sequence[Result], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
     """Codecs on networks as they were before training."""
     return _measured("Codecs on untrained networks", results, style, linked, UNTRAINED_METRICS)
 
 
 def _measured(
     caption: str,
-    results: Sequence[CodecResult],
+    results: Sequence[Result],
     style: Mapping[str, Style],
     linked: frozenset[str],
-    metrics: Sequence[str],
+    names: Sequence[str] | None = None,
 ) -> Table:
-    """A row for each result; the column of trials only where there are any."""
+    """A row for each result; the column of trials only where there are any, and those metrics that were measured."""
+    known = declared(results)
+    metrics = [known[name] for name in (known if names is None else names) if name in known]
     tried = any(result.trial is not None for result in results)
     return Table(
         caption=caption,
@@ -81,7 +78,7 @@ def _measured(
             Column(title="codec", number=False),
             Column(title="setting", number=False),
             *([Column(title="trial", number=False)] if tried else []),
-            *(metric_column(name) for name in metrics),
+            *(metric_column(metric) for metric in metrics),
         ),
         rows=tuple(
             Row(
@@ -89,7 +86,7 @@ def _measured(
                     codec_cell(result, style),
                     Cell(text=result.setting),
                     *([trial_cell(result.trial, linked)] if tried else []),
-                    *(metric_cell(result, name) for name in metrics),
+                    *(result_cell(result, metric.name) for metric in metrics),
                 )
             )
             for result in results
@@ -97,11 +94,12 @@ def _measured(
     )
 
 
-def trials_table(trials: pd.DataFrame) -> tuple[Table, tuple[tuple[str, str], ...]]:
+def trials_table(trials: pd.DataFrame, metrics: Mapping[str, Metric]) -> tuple[Table, tuple[tuple[str, str], ...]]:
     """The trials of a search.
 
     Args:
         trials: One row per trial with the columns ``trial`` and ``state``, every parameter and every objective.
+        metrics: Those that a search measures, by name.
 
     Returns:
         The table, objectives before parameters, whose rows can be linked to, and what is the same in all trials as
@@ -109,46 +107,47 @@ def trials_table(trials: pd.DataFrame) -> tuple[Table, tuple[tuple[str, str], ..
     """
     # A missing value makes a column of whole numbers one of floats; this undoes it.
     trials = trials.dropna(axis="columns", how="all").convert_dtypes()
-    first = [name for name in ("trial", "state", *METRICS) if name in trials]
+    first = [name for name in ("trial", "state", *metrics) if name in trials]
     others = [str(name) for name in trials.columns if name not in first]
     constant = {name for name in others if len(trials) > 1 and trials[name].astype(str).nunique(dropna=False) == 1}
     shown = [*first, *(name for name in others if name not in constant)]
     numeric = {name for name in shown if pd.api.types.is_numeric_dtype(trials[name]) and trials[name].dtype != bool}
     rows = tuple(
         Row(
-            cells=tuple(_value_cell(name, record[name]) for name in shown),
+            cells=tuple(_value_cell(record[name], metrics.get(name)) for name in shown),
             anchor=f"trial-{int(record['trial'])}",
         )
         for record in trials.to_dict("records")
     )
     columns = tuple(
-        Column(title=name, unit=METRICS[name].unit if name in METRICS else "", number=name in numeric) for name in shown
+        Column(title=name, unit=shown_unit(metrics[name]) if name in metrics else "", number=name in numeric)
+        for name in shown
     )
     return (
         Table(caption="Trials", columns=columns, rows=rows),
-        tuple((name, _value_cell(name, trials[name].iloc[0]).text) for name in others if name in constant),
+        tuple((name, _value_cell(trials[name].iloc[0], metrics.get(name)).text) for name in others if name in constant),
     )
 
 
-def _value_cell(name: str, value: Any) -> Cell:
+def _value_cell(value: Any, metric: Metric | None) -> Cell:
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return absent()
-    if name in METRICS or isinstance(value, float):
-        text = METRICS[name].format(value) if name in METRICS else significant(value)
+    if metric is not None or isinstance(value, float):
+        text = significant(value) if metric is None else shown(metric, value)
         return Cell(text=text, sort=str(value))
     text = str(value)
     return Cell(text=text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…")
 
 
-def headline_table(headlines: Sequence[Headline], style: Mapping[str, Style]) -> Table:
-    """What is said of each codec: its rates at both targets, against uniform quantization, its shared part."""
+def headline_table(headlines: Sequence[Headline], style: Mapping[str, Style], distortion: str) -> Table:
+    """What is said of each codec: its rates at the targets, against uniform quantization, its shared part."""
+    targets = list(headlines[0].rates) if headlines else []
     return Table(
         caption="Codecs compared",
         columns=(
             Column(title="codec", number=False),
-            Column(title="code_bits_per_weight", unit="at 97 % agreement"),
-            Column(title="code_bits_per_weight", unit="at accuracy_shift_pp = 1"),
-            Column(title="BD-rate", unit=f"% against {ANCHOR}, at equal kl"),
+            *(Column(title="code_bits_per_weight", unit=f"at {words}") for words in targets),
+            Column(title="BD-rate", unit=f"% against {ANCHOR}, at equal {distortion}"),
             Column(title="shared_bytes", unit="bytes"),
             Column(title="N*", unit="networks"),
         ),
@@ -156,8 +155,7 @@ def headline_table(headlines: Sequence[Headline], style: Mapping[str, Style]) ->
             Row(
                 cells=(
                     Cell(text=h.codec, color=style[h.codec].color),
-                    number_cell(h.rate_at_97, NOT_REACHED),
-                    number_cell(h.rate_at_1pp, NOT_REACHED),
+                    *(number_cell(h.rates[words], NOT_REACHED) for words in targets),
                     number_cell(h.bd_rate),
                     Cell(text=count(h.shared_bytes), sort=h.shared_bytes),
                     break_even_cell(h),
@@ -183,16 +181,19 @@ def break_even_cell(headline: Headline) -> Cell:
     return Cell(text=significant(headline.break_even_models, 2), sort=headline.break_even_models)
 
 
-def amortization_table(headlines: Sequence[Headline], parameters: int, style: Mapping[str, Style]) -> Table:
-    """``total_bits_per_weight`` at 97 % agreement for each stated N, and the break-even N*."""
+def amortization_table(
+    headlines: Sequence[Headline], target: str, parameters: int, style: Mapping[str, Style]
+) -> Table:
+    """``total_bits_per_weight`` at a target, named by its words, for each stated N, and the break-even N*."""
 
     def total(headline: Headline, models: float) -> Cell:
-        if headline.rate_at_97 is None:
+        rate = headline.rates[target]
+        if rate is None:
             return absent(NOT_REACHED)
-        return number_cell(total_bits_per_weight(headline.rate_at_97, headline.shared_bytes, parameters, models))
+        return number_cell(total_bits_per_weight(rate, headline.shared_bytes, parameters, models))
 
     return Table(
-        caption="total_bits_per_weight at 97 % agreement",
+        caption=f"total_bits_per_weight at {target}",
         columns=(
             Column(title="codec", number=False),
             *(Column(title=f"N = {count(models)}", unit="bits") for models in AMORTIZED_OVER),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from analysis.analyze import ON_RANDOM, TEST_MEMBERS, Analysis, analyze
+from analysis.analyze import ON_RANDOM, TEST_MEMBERS, Analysis, analyze, chosen_architecture
+from analysis.evaluation import SHIFTED
+from analysis.evaluators.registry import chosen_evaluators
 from analysis.intervals import Bootstrap
 from analysis.report.page import render
 from analysis.rows import chosen_families, measured_trials
@@ -32,6 +34,9 @@ def run_analyze(
     *,
     members: int | None = None,
     codecs: str | None = None,
+    evaluators: str | None = None,
+    inputs: str | None = None,
+    layout: int | None = None,
     seed: int | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -43,6 +48,9 @@ def run_analyze(
         store_uri: Where study and report are.
         members: How many test networks.
         codecs: Names with commas; all by default.
+        evaluators: Names with commas, beside the default ones.
+        inputs: Shifted inputs, with commas.
+        layout: Number of the parameter layout, where the zoo has several.
         seed: Seed of the bootstrap.
         dry_run: Only say what would be measured.
 
@@ -52,11 +60,19 @@ def run_analyze(
     zoo = open_zoo(zoo_name, store_uri)
     store = existing_store(store_uri)
     study = None if study_name is None else StudyRecord.open(store, study_name)
-    names = None if codecs is None else [name.strip() for name in codecs.split(",") if name.strip()]
-    chosen_families(names, zoo.architectures[0])
+    given = {"codecs": codecs, "evaluators": evaluators, "inputs": inputs}
+    lists = {name: None if text is None else split_names(text) for name, text in given.items()}
+    options = _options(members=members, layout=layout, seed=seed, **lists)
+    chosen_families(options["codecs"], chosen_architecture(zoo, layout))
+    chosen_evaluators(options["evaluators"])
     if dry_run:
-        return _estimate(zoo, study, store, _options(members, names, seed))
-    return write_report(zoo, study, store, members=members, codecs=names, seed=seed)
+        return _estimate(zoo, study, store, options)
+    return write_report(zoo, study, store, **options)
+
+
+def split_names(text: str) -> list[str]:
+    """Names that are separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def write_report(
@@ -64,10 +80,8 @@ def write_report(
     study: StudyRecord | None,
     store: Store,
     *,
-    members: int | None = None,
-    codecs: Sequence[str] | None = None,
-    seed: int | None = None,
     reuse: bool = False,
+    **chosen: Any,
 ) -> dict[str, Any]:
     """Analyzes a zoo and writes tables and report into the store.
 
@@ -75,15 +89,13 @@ def write_report(
         zoo: The zoo.
         study: A study on it.
         store: Where tables and report go.
-        members: How many test networks.
-        codecs: Names of codecs; all by default.
-        seed: Seed of the bootstrap.
         reuse: Whether a report on the same zoo, study and options will do.
+        **chosen: Options of :func:`analysis.analyze.analyze` by their names there, and ``seed`` of the bootstrap.
 
     Returns:
         What is printed as JSON, and ``text`` for people.
     """
-    options = _options(members, codecs, seed)
+    options = _options(**chosen)
     name = report_name(zoo, study, options)
     identity = digest(
         {
@@ -104,8 +116,7 @@ def write_report(
         analysis = analyze(
             zoo,
             study,
-            codecs=options["codecs"],
-            members=options["members"],
+            **{name: value for name, value in options.items() if name != "seed"},
             bootstrap=Bootstrap(seed=options["seed"]),
             progress=lambda done, total, row: task.update(done, row, total),
         )
@@ -130,36 +141,41 @@ def report_name(zoo: Zoo, study: StudyRecord | None, options: Mapping[str, Any])
     return name if options == _options() else f"{name}-{digest(options)[:8]}"
 
 
-def _options(
-    members: int | None = None, codecs: Sequence[str] | None = None, seed: int | None = None
-) -> dict[str, Any]:
-    """What decides, with zoo and study, what a report says."""
-    return {
-        "members": TEST_MEMBERS if members is None else members,
-        "codecs": None if codecs is None else list(codecs),
-        "seed": seed or 0,
+def _options(**chosen: Any) -> dict[str, Any]:
+    """What decides, with zoo and study, what a report says; ``None`` stands for the default."""
+    defaults = {
+        "members": TEST_MEMBERS,
+        "codecs": None,
+        "evaluators": None,
+        "inputs": list(SHIFTED),
+        "layout": None,
+        "seed": 0,
     }
+    return defaults | {name: value for name, value in chosen.items() if value is not None}
 
 
 def summary(facts: Mapping[str, Any]) -> str:
     """The headline figures in a few lines."""
-    about = facts["summary"]
-    lines = [
-        f"{about['test_members']} held-out networks on {about['test_images']} test images: accuracy "
-        f"{100 * about['accuracy_mean']:.1f} ± {100 * about['accuracy_sd']:.1f} %; two of them agree on "
-        f"{100 * about['pairwise_agreement']:.1f} %, the best zero-rate control on "
-        f"{100 * about['zero_rate_agreement']:.1f} %"
-        if about["pairwise_agreement"] is not None
-        else f"{about['test_members']} held-out network on {about['test_images']} test images",
-        "",
-        f"{'bits per weight at':24}{'97 % agreement':>16}{'1 pp |Δaccuracy|':>18}{'shared':>12}",
-    ]
-    lines += [
-        f"{headline['codec']:24}{_rate(headline['rate_at_97']):>16}{_rate(headline['rate_at_1pp']):>18}"
-        f"{headline['shared_bytes'] / 1000:>9.1f} kB"
-        for headline in sorted(facts["headlines"], key=_by_rate)
-    ]
+    about, found = facts["summary"], facts["headlines"]
+    measured = f"{about['test_members']} held-out networks on {about['test_examples']} test examples"
+    lines = [f"{measured}: {_score(about)}", ""]
+    words = list(found[0]["rates"]) if found else []
+    lines += [f"{'bits per weight at':24}{''.join(f'{text:>24}' for text in words)}{'shared':>12}"]
+    for headline in sorted(found, key=_by_rate):
+        rates = "".join(f"{_rate(headline['rates'][text]):>24}" for text in words)
+        lines.append(f"{headline['codec']:24}{rates}{headline['shared_bytes'] / 1000:>9.1f} kB")
     return "\n".join([*lines, "", f"report  {facts['report']}", f"tables  {facts['tables']}"])
+
+
+def _score(about: Mapping[str, Any]) -> str:
+    """How good the networks are, and what a codec that sends nothing keeps."""
+    if about["score"] == "accuracy_original":
+        said = f"accuracy {100 * about['score_mean']:.1f} ± {100 * about['score_sd']:.1f} %"
+    else:
+        said = f"{about['score_label']} {about['score_mean']:.3g} ± {about['score_sd']:.3g}"
+    if about["pairwise_agreement"] is not None:
+        said += f"; two of them agree on {100 * about['pairwise_agreement']:.1f} %"
+    return f"{said}; {about['quality']} of the best zero-rate control {about['zero_rate']:.3f}"
 
 
 def _findings(analysis: Analysis) -> dict[str, Any]:
@@ -168,7 +184,7 @@ def _findings(analysis: Analysis) -> dict[str, Any]:
 
 
 def _by_rate(headline: Mapping[str, Any]) -> tuple[bool, float]:
-    rate = headline["rate_at_97"]
+    rate = next(iter(headline["rates"].values()), None)
     return rate is None, rate or 0.0
 
 
@@ -177,14 +193,15 @@ def _rate(value: float | None) -> str:
 
 
 def _estimate(zoo: Zoo, study: StudyRecord | None, store: Store, options: Mapping[str, Any]) -> dict[str, Any]:
-    families = chosen_families(options["codecs"], zoo.architectures[0])
+    architecture = chosen_architecture(zoo, options["layout"])
+    families = chosen_families(options["codecs"], architecture)
     trials = [] if study is None else measured_trials(study)
     fits = sum(len(study.fits(trial)) for trial in trials) if study else 0
     settings = sum(len(family.settings) for family in families.values())
     # The best mean latent is a control of its own, and some codecs are measured again on untrained networks.
     controls = 1 if trials else 0
     untrained = sum(name in families for name in ON_RANDOM) + controls
-    networks = min(options["members"], len(zoo.rows("test", epochs="one")))
+    networks = min(options["members"], len(zoo.rows("test", epochs="one", architecture=architecture)))
     seconds = (settings + untrained) * ROW_S + (fits + controls) * LEARNED_ROW_S
     seconds *= networks / TEST_MEMBERS
     report = store.join(REPORTS, report_name(zoo, study, options), REPORT_FILE)

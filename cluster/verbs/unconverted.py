@@ -68,7 +68,7 @@ class Search(Planned):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analyze(Planned):
-    """Measure codecs and autoencoders on held-out networks and images; write report.html."""
+    """Measure codecs and autoencoders on held-out networks and examples; write report.html."""
 
     zoo: options.ZooOption
     study: Annotated[
@@ -77,6 +77,14 @@ class Analyze(Planned):
     store: options.Store = "./store"
     members: Annotated[int | None, typer.Option(min=1, help="How many test networks. (default: 300)")] = None
     codecs: Annotated[str | None, typer.Option(help="Names of codecs, with commas. (default: all)")] = None
+    evaluators: Annotated[
+        str | None, typer.Option(help="Names or module:attribute, with commas, beside the usual ones.")
+    ] = None
+    inputs: Annotated[
+        str | None,
+        typer.Option(help="Other inputs: translation-2, noise-0.1, data sets, with commas. (default: translation-1)"),
+    ] = None
+    layout: Annotated[int | None, typer.Option(min=0, help="Which parameter layout, where the zoo has several.")] = None
     seed: options.Seed = None
 
     def plan(self) -> Told:
@@ -97,6 +105,9 @@ class Analyze(Planned):
                 self.store,
                 members=self.members,
                 codecs=self.codecs,
+                evaluators=self.evaluators,
+                inputs=self.inputs,
+                layout=self.layout,
                 seed=self.seed,
                 dry_run=dry_run,
             )

@@ -89,6 +89,22 @@ def test_same_seed_same_interval_other_seed_another():
     assert Bootstrap(seed=1).interval(values_MN) != Bootstrap(seed=2).interval(values_MN)
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+def test_images_that_are_no_part_of_a_members_task_do_not_count(absolute):
+    generator = np.random.default_rng(8)
+    values_MN = generator.normal(size=(30, 40)) + generator.normal(size=(30, 1))
+    part_MN = np.arange(40) % 2 == np.arange(30)[:, None] % 2
+    found = Bootstrap(replicates=2000).interval(np.where(part_MN, values_MN, 1e6), absolute=absolute, part_MN=part_MN)
+    means_M = np.where(part_MN, values_MN, 0).sum(1) / 20
+    assert found.estimate == pytest.approx((np.abs(means_M) if absolute else means_M).mean(), abs=1e-5)
+    # All of one half of the images beside members of the other: as if there were so many images and no more.
+    halves = np.where(
+        part_MN[::2, ::2].any(), values_MN[:, ::2] * part_MN[:, ::2] + values_MN[:, 1::2] * part_MN[:, 1::2], 0
+    )
+    alone = Bootstrap(replicates=2000).interval(halves, absolute=absolute)
+    assert width(found) == pytest.approx(width(alone), rel=0.15)
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="replicates is 1"):
         Bootstrap(replicates=1)
@@ -96,5 +112,7 @@ def test_bad_input_is_refused():
         Bootstrap(level=1.5)
     with pytest.raises(ValueError, match="shape"):
         Bootstrap().interval(np.zeros((0, 4)))
+    with pytest.raises(ValueError, match="one image or more for each member"):
+        Bootstrap().interval(np.zeros((2, 3)), part_MN=np.array([[True, True, True], [False, False, False]]))
     with pytest.raises(ValueError, match="not finite"):
         Bootstrap().interval(np.array([[0.0, np.nan]]))

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.behavior import Reference
+from analysis.evaluation import Evaluation
+from analysis.evaluators.evaluator import Subject
+from analysis.evaluators.registry import chosen_evaluators
 from analysis.intervals import Bootstrap
-from analysis.measurement import CodecResult, code, measure
+from analysis.measurement import code, measure
 from trainables.codecs.codec import read_header, with_header
 from zoo.architecture import mlp
 from zoo.data import load_dataset
@@ -53,28 +55,34 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def reference(images):
-    return Reference(population_of(70), images)
+def original():
+    return Subject(population_of(70), "the original population")
 
 
-def measured(codec, reference, **options):
-    return measure(codec, reference, family="classical", bootstrap=Bootstrap(replicates=100), **options)
+@pytest.fixture(scope="module")
+def evaluation():
+    digits = load_dataset("digits")
+    return Evaluation.of(chosen_evaluators(None), digits, examples=60, bootstrap=Bootstrap(replicates=100))
 
 
-def test_equals_a_loop_over_modules(reference, images):
+def measured(codec, original, evaluation, **options):
+    return measure(codec, original, evaluation, family="classical", **options)
+
+
+def test_equals_a_loop_over_modules(original, evaluation, images):
     codec = Noisy(0.1)
-    result = measured(codec, reference, setting="noise=0.1")
-    population = reference.population
+    result = measured(codec, original, evaluation, setting="noise=0.1")
+    population = original.population
     blocks = [population.select(range(64)), population.select(range(64, 70))]
     decoded_MP = torch.cat([codec.decompress(codec.compress(block)) for block in blocks])
     rows = []
     for index in range(70):
         architecture = population.architectures[int(population.architecture_M[index])]
-        original, decoded = (architecture.to_module(w[index]) for w in (population.weights_MP, decoded_MP))
+        before, decoded = (architecture.to_module(w[index]) for w in (population.weights_MP, decoded_MP))
         with torch.no_grad():
-            p, q = original(images.inputs).log_softmax(1), decoded(images.inputs).log_softmax(1)
-            rolled = torch.roll(images.inputs, 1, dims=3)
-            shifted = (original(rolled).argmax(1) == decoded(rolled).argmax(1)).float().mean().item()
+            p, q = before(images.inputs).log_softmax(1), decoded(images.inputs).log_softmax(1)
+            moved = torch.cat([images.inputs[..., :1], images.inputs[..., :-1]], dim=3)
+            shifted = (before(moved).argmax(1) == decoded(moved).argmax(1)).float().mean().item()
         rows.append(
             {
                 "original": (p.argmax(1) == images.targets).float().mean().item(),
@@ -86,71 +94,85 @@ def test_equals_a_loop_over_modules(reference, images):
         )
     table = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     drop = 100 * (table["original"] - table["decoded"])
-    assert result.agreement == pytest.approx(table["agreement"].mean(), abs=1e-6)
-    assert result.agreement_p5 == pytest.approx(np.quantile(table["agreement"], 0.05), abs=1e-6)
-    assert result.agreement_shifted == pytest.approx(table["shifted"].mean(), abs=1e-6)
-    assert result.kl == pytest.approx(table["kl"].mean(), rel=1e-4)
-    assert result.kl_p95 == pytest.approx(np.quantile(table["kl"], 0.95), rel=1e-4)
-    assert result.accuracy_original == pytest.approx(table["original"].mean(), abs=1e-6)
-    assert result.accuracy_reconstructed == pytest.approx(table["decoded"].mean(), abs=1e-6)
-    assert result.accuracy_drop_pp == pytest.approx(drop.mean(), abs=1e-4)
-    assert result.accuracy_shift_pp == pytest.approx(np.abs(drop).mean(), abs=1e-4)
-    assert result.accuracy_shift_pp > abs(result.accuracy_drop_pp)
+    assert result.value("agreement") == pytest.approx(table["agreement"].mean(), abs=1e-6)
+    assert result.value("agreement_p5") == pytest.approx(np.quantile(table["agreement"], 0.05), abs=1e-6)
+    assert result.value("agreement_translation_1") == pytest.approx(table["shifted"].mean(), abs=1e-6)
+    assert result.value("kl") == pytest.approx(table["kl"].mean(), rel=1e-4)
+    assert result.value("kl_p95") == pytest.approx(np.quantile(table["kl"], 0.95), rel=1e-4)
+    assert result.value("accuracy_original") == pytest.approx(table["original"].mean(), abs=1e-6)
+    assert result.value("accuracy_reconstructed") == pytest.approx(table["decoded"].mean(), abs=1e-6)
+    assert result.value("accuracy_drop_pp") == pytest.approx(drop.mean(), abs=1e-4)
+    assert result.value("accuracy_shift_pp") == pytest.approx(np.abs(drop).mean(), abs=1e-4)
+    assert result.value("accuracy_shift_pp") > abs(result.value("accuracy_drop_pp"))
     residual = ((table["decoded"] - table["original"]) ** 2).sum()
     spread = ((table["original"] - table["original"].mean()) ** 2).sum()
-    assert result.accuracy_r2 == pytest.approx(1 - residual / spread, abs=1e-5)
+    assert result.value("accuracy_r2") == pytest.approx(1 - residual / spread, abs=1e-5)
     error_MP = (decoded_MP - population.weights_MP).numpy()
-    assert result.weight_mse == pytest.approx((error_MP**2).mean(), rel=1e-5)
+    assert result.value("weight_mse") == pytest.approx((error_MP**2).mean(), rel=1e-5)
     relative = np.linalg.norm(error_MP, axis=1) / np.linalg.norm(population.weights_MP.numpy(), axis=1)
-    assert result.relative_l2 == pytest.approx(relative.mean(), rel=1e-5)
-    assert result.accuracy_original_M == pytest.approx(tuple(table["original"]), abs=1e-6)
-    assert result.agreement_M == pytest.approx(tuple(table["agreement"]), abs=1e-6)
-    assert (result.codec, result.setting, result.members, result.images) == ("noisy", "noise=0.1", 70, 60)
+    assert result.value("relative_l2") == pytest.approx(relative.mean(), rel=1e-5)
+    assert result.values["accuracy_original"] == pytest.approx(tuple(table["original"]), abs=1e-6)
+    assert result.values["agreement"] == pytest.approx(tuple(table["agreement"]), abs=1e-6)
+    assert (result.codec, result.setting, result.members, result.examples) == ("noisy", "noise=0.1", 70, 60)
     for metric in ("agreement", "kl", "accuracy_drop_pp", "accuracy_shift_pp"):
-        low, value, high = (getattr(result, metric + suffix) for suffix in ("_low", "", "_high"))
-        assert low < value < high
+        found = result.metrics[metric]
+        assert found.low < found.estimate < found.high
 
 
-def test_bits_are_counted_from_payloads(reference):
-    parameters = reference.population.parameters
-    result = measured(Noisy(), reference)
+def test_bits_are_counted_from_payloads(original, evaluation):
+    parameters = original.population.parameters
+    result = measured(Noisy(), original, evaluation)
     header = 1 + 2  # number of members and checksum
     expected = 70 * (2 * parameters + 3) + 2 * header
-    assert result.payload_bytes == expected
-    assert result.code_bits_per_weight == pytest.approx(8 * expected / (70 * parameters))
-    assert result.code_bits_per_weight_single == pytest.approx(8 * (2 * parameters + 3 + header) / parameters)
-    assert result.code_bits_per_weight_all == pytest.approx(8 * (expected - header) / (70 * parameters))
+    assert result.value("payload_bytes") == expected
+    assert result.value("code_bits_per_weight") == pytest.approx(8 * expected / (70 * parameters))
+    assert result.value("code_bits_per_weight_single") == pytest.approx(8 * (2 * parameters + 3 + header) / parameters)
+    assert result.value("code_bits_per_weight_all") == pytest.approx(8 * (expected - header) / (70 * parameters))
     assert result.shared_bytes == 77
 
 
-def test_a_lossless_codec_loses_nothing(reference):
-    exact = replace(reference.population, weights_MP=reference.population.weights_MP.half().float())
-    result = measured(Noisy(), Reference(exact, reference.images))
-    assert result.agreement == result.agreement_p5 == result.agreement_shifted == result.accuracy_r2 == 1
-    assert result.kl == result.accuracy_drop_pp == result.accuracy_shift_pp == result.weight_mse == 0
-    assert result.agreement_low == result.agreement_high == 1
+def test_a_lossless_codec_loses_nothing(original, evaluation):
+    exact = replace(original.population, weights_MP=original.population.weights_MP.half().float())
+    result = measured(Noisy(), Subject(exact), evaluation)
+    assert (
+        result.value("agreement")
+        == result.value("agreement_p5")
+        == result.value("agreement_translation_1")
+        == result.value("accuracy_r2")
+        == 1
+    )
+    assert (
+        result.value("kl")
+        == result.value("accuracy_drop_pp")
+        == result.value("accuracy_shift_pp")
+        == result.value("weight_mse")
+        == 0
+    )
+    assert result.metrics["agreement"].ends == (1, 1)
 
 
-def test_several_fits_are_averaged(reference):
-    single = [measured(Noisy(0.1, seed), reference) for seed in range(3)]
-    together = measured([Noisy(0.1, seed) for seed in range(3)], reference)
+def test_several_fits_are_averaged(original, evaluation):
+    single = [measured(Noisy(0.1, seed), original, evaluation) for seed in range(3)]
+    together = measured([Noisy(0.1, seed) for seed in range(3)], original, evaluation)
     assert together.fits == 3
     for field in ("agreement", "kl", "accuracy_shift_pp", "accuracy_r2", "weight_mse", "agreement_p5", "kl_p95"):
-        assert getattr(together, field) == pytest.approx(np.mean([getattr(row, field) for row in single]), rel=1e-5)
+        assert together.value(field) == pytest.approx(np.mean([row.value(field) for row in single]), rel=1e-5)
 
 
-def test_equally_accurate_originals_have_no_r2(images):
-    one = population_of(1)
-    assert measured(Noisy(0.1), Reference(one, images)).accuracy_r2 is None
+def test_equally_accurate_originals_have_no_r2(evaluation):
+    assert measured(Noisy(0.1), Subject(population_of(1)), evaluation).value("accuracy_r2") is None
 
 
-def test_row_has_scalars_only(reference):
-    row = measured(Noisy(), reference).row()
+def test_row_has_scalars_only(original, evaluation):
+    result = measured(Noisy(), original, evaluation)
+    row = result.row()
     assert not any(isinstance(value, tuple) for value in row.values())
-    assert set(row) == {name for name in CodecResult.__dataclass_fields__ if not name.endswith("_M")}
+    assert {*result.metrics, "agreement_low", "agreement_high", "codec", "examples"} <= set(row)
+    assert row["kl"] == result.value("kl")
+    assert len(result.to_json()["values"]["agreement_translation_1"]) == 70
 
 
-def test_codecs_that_return_no_networks_are_refused(reference):
+def test_codecs_that_return_no_networks_are_refused(original, evaluation):
     class Wrong(Noisy):
         def decompress(self, payload):
             return super().decompress(payload)[:, :-1]
@@ -160,18 +182,17 @@ def test_codecs_that_return_no_networks_are_refused(reference):
             return super().decompress(payload) / 0
 
     with pytest.raises(ValueError, match=r"'noisy' returned weights \(64, 309\)"):
-        code(Wrong(), reference.population)
+        code(Wrong(), original.population)
     with pytest.raises(ValueError, match="not finite"):
-        code(NotFinite(), reference.population)
+        code(NotFinite(), original.population)
     with pytest.raises(ValueError, match="no codec"):
-        measured([], reference)
+        measured([], original, evaluation)
 
 
-def test_networks_without_finite_outputs_are_refused(reference, images):
-    broken = replace(reference.population, weights_MP=torch.full_like(reference.population.weights_MP, torch.nan))
-    with pytest.raises(ValueError, match="original population"):
-        Reference(broken, images)
-    with pytest.raises(ValueError, match="loud"):
-        reference.behavior(torch.full_like(reference.population.weights_MP, 1e30), "loud")
-    with pytest.raises(ValueError, match="at least one"):
-        Reference(population_of(0), images)
+def test_networks_without_finite_outputs_are_refused(original, evaluation):
+    broken = replace(original.population, weights_MP=torch.full_like(original.population.weights_MP, torch.nan))
+    for weights_MP, name in ((broken.weights_MP, "quiet"), (torch.full_like(broken.weights_MP, 1e30), "loud")):
+        with pytest.raises(ValueError, match=f"networks of {name} have outputs that are not finite"):
+            Subject(original.population.with_weights(weights_MP), name).outputs(evaluation.test)
+    with pytest.raises(ValueError, match="has no members"):
+        Subject(population_of(0))

@@ -1,21 +1,46 @@
 """An analysis with realistic figures, for the tests of what is made from one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from analysis.analyze import Analysis
+from analysis.evaluators.agreement import AGREEMENT
+from analysis.evaluators.registry import EVALUATORS
 from analysis.headlines import headlines, pareto
-from analysis.measurement import CodecResult
+from analysis.results import SIZE, Measured, Result
 from zoo.config import to_json
+from zoo.metric import Metric
 from zoo.recipes import DIGITS_MLP_DIVERSE
 
 PARAMETERS = 1210
 
 
-def make_result(codec, family, setting, rate, agreement, *, shared=0, trial=None, constant=False, seed=0, **changes):
-    """A result with the figures that a codec of that rate and agreement would plausibly have."""
+METRICS = {
+    measure.metric.name: measure.metric for evaluator in EVALUATORS.values() for measure in evaluator.measures
+} | {"agreement_translation_1": replace(AGREEMENT.measures[0].metric, name="agreement_translation_1")}
+
+
+def measured(**values):
+    """Metrics by name; a value, or (value, low, high). Those that no evaluator declares are sizes."""
+    found = {}
+    for name, value in values.items():
+        metric = SIZE.get(name) or METRICS.get(name) or Metric(name=name, label=name, description="An excess.")
+        found[name] = Measured(
+            metric=metric, **dict(zip(("estimate", "low", "high"), np.atleast_1d(value), strict=False))
+        )
+    return found
+
+
+def make_result(
+    codec, family, setting, rate, agreement, *, shared=0, trial=None, constant=False, seed=0, fits=1, **changes
+):
+    """A result with the figures that a codec of that rate and agreement would plausibly have.
+
+    Changes are metrics; ``None`` leaves one out.
+    """
     stream = np.random.default_rng([seed, int(1000 * agreement)])
     lost = 1 - agreement
     members = 120
@@ -27,48 +52,44 @@ def make_result(codec, family, setting, rate, agreement, *, shared=0, trial=None
     shift = float(100 * np.abs(reconstructed_M - original_M).mean())
     drop = float(100 * (original_M - reconstructed_M).mean())
     residual = float(((reconstructed_M - original_M) ** 2).sum() / ((original_M - original_M.mean()) ** 2).sum())
-    fields = {
-        "codec": codec,
-        "family": family,
-        "setting": setting,
-        "trial": trial,
-        "fits": 1,
-        "members": members,
-        "parameters": PARAMETERS,
-        "images": 360,
-        "payload_bytes": rate * PARAMETERS * members / 8,
-        "shared_bytes": shared,
+    metrics = {
         "code_bits_per_weight": rate,
-        "code_bits_per_weight_single": rate * 1.3 + 0.03,
-        "code_bits_per_weight_all": rate * 0.99,
+        "shared_bytes": shared,
+        "agreement": (agreement, agreement - 0.12 * lost, agreement + 0.12 * lost),
+        "agreement_p5": agreement - 1.4 * lost,
+        "agreement_translation_1": agreement - 1.2 * lost,
+        "accuracy_shift_pp": (shift, 0.85 * shift, 1.15 * shift),
+        "accuracy_drop_pp": (drop, drop - 0.2 * shift, drop + 0.2 * shift),
         "accuracy_original": float(original_M.mean()),
         "accuracy_reconstructed": float(reconstructed_M.mean()),
-        "accuracy_drop_pp": drop,
-        "accuracy_shift_pp": shift,
-        "agreement": agreement,
-        "agreement_p5": agreement - 1.4 * lost,
-        "agreement_shifted": agreement - 1.2 * lost,
-        "excess_agreement": agreement - 0.712,
-        "kl": 1.8 * lost**1.6,
-        "kl_p95": 5 * lost**1.6,
         "accuracy_r2": 1 - residual,
+        "kl": (1.8 * lost**1.6, 1.5 * lost**1.6, 2.1 * lost**1.6),
+        "kl_p95": 5 * lost**1.6,
         "weight_mse": 0.04 * lost,
         "relative_l2": math.sqrt(lost),
+        "code_bits_per_weight_single": rate * 1.3 + 0.03,
+        "code_bits_per_weight_all": rate * 0.99,
+        "payload_bytes": rate * PARAMETERS * members / 8,
         "encode_s": 0.0031,
         "decode_s": 0.0007,
-        "agreement_low": agreement - 0.12 * lost,
-        "agreement_high": agreement + 0.12 * lost,
-        "accuracy_drop_pp_low": drop - 0.2 * shift,
-        "accuracy_drop_pp_high": drop + 0.2 * shift,
-        "accuracy_shift_pp_low": 0.85 * shift,
-        "accuracy_shift_pp_high": 1.15 * shift,
-        "kl_low": 1.5 * lost**1.6,
-        "kl_high": 2.1 * lost**1.6,
-        "accuracy_original_M": tuple(original_M.tolist()),
-        "accuracy_reconstructed_M": tuple(reconstructed_M.tolist()),
-        "agreement_M": (agreement,) * members,
+        "excess_agreement": agreement - 0.712,
     }
-    return CodecResult(**(fields | changes))
+    return Result(
+        codec=codec,
+        family=family,
+        setting=setting,
+        trial=trial,
+        fits=fits,
+        members=members,
+        parameters=PARAMETERS,
+        examples=360,
+        metrics=measured(**{name: value for name, value in (metrics | changes).items() if value is not None}),
+        values={
+            "accuracy_original": tuple(original_M.tolist()),
+            "accuracy_reconstructed": tuple(reconstructed_M.tolist()),
+            "agreement": (agreement,) * members,
+        },
+    )
 
 
 CURVES = {
@@ -162,16 +183,21 @@ def make_analysis(results=None, *, study=True, **changes):
             "test_members_diverged": 2,
             "codecs_left_out": [],
             "test_members": 120,
-            "test_images": 360,
-            "block": 64,
-            "accuracy_mean": 0.861,
-            "accuracy_sd": 0.104,
-            "accuracy_min": 0.212,
-            "accuracy_max": 0.981,
+            "test_examples": 360,
+            "inputs": ["translation-1"],
+            "evaluators_left_out": {},
+            "added_evaluators": [],
+            "layout": None,
+            "score": "accuracy_original",
+            "score_label": "original accuracy",
+            "score_mean": 0.861,
+            "score_sd": 0.104,
+            "score_min": 0.212,
+            "score_max": 0.981,
             "pairwise_agreement": 0.803,
-            "zero_rate_agreement": 0.712,
-            "canonicalization_agreement": 1.0,
-            "canonicalization_agreement_shifted": 0.9971,
+            "quality": "agreement",
+            "zero_rate": 0.712,
+            "canonicalization": {"agreement": 1.0, "agreement_p5": 1.0, "agreement_translation_1": 0.9971},
             "study": "digits-tradeoff-9f8e7d6c" if study else None,
             "search": {"space": "neuron-autoencoder", "trials": 16, "epochs": 5, "settings": {"latent": 8}}
             if study

@@ -47,7 +47,7 @@
           y: trace.y[i],
           role: trace.meta.role,
           label: trace.meta.labels[i],
-          agreement: trace.meta.agreement[i],
+          quality: trace.meta.quality[i],
         }),
       );
     });
@@ -64,13 +64,13 @@
     const written = copies === Infinity ? "∞" : spaced(copies);
     byId("copies-value").textContent = written;
     slider.setAttribute("aria-valuetext", copies === Infinity ? "infinitely many networks" : `${written} networks`);
-    const enough = points.filter((p) => p.role === "codec" && p.agreement >= 0.97).sort((a, b) => a.x - b.x)[0];
+    const enough = points.filter((p) => p.role === "codec" && p.quality >= report.target.value).sort((a, b) => a.x - b.x)[0];
     byId("copies-best").textContent = enough
-      ? `cheapest measured setting with at least 97 % agreement: ${enough.label}, ${Number(enough.x.toPrecision(3))} bits per weight`
-      : "no measured setting reaches 97 % agreement";
+      ? `cheapest measured setting with at least ${report.target.words}: ${enough.label}, ${Number(enough.x.toPrecision(3))} bits per weight`
+      : `no measured setting reaches ${report.target.words}`;
   }
 
-  /* Fidelity: original against reconstructed accuracy of one result. */
+  /* Fidelity: original against reconstructed score of one result. */
   function showFidelity(chart, select) {
     const result = report.fidelity.results[Number(select.value)];
     Plotly.restyle(

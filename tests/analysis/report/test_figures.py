@@ -3,9 +3,13 @@ import math
 import pytest
 from example_analysis import CONTROLS, CURVES, PARAMETERS, TRIALS, make_analysis, make_result
 
+from analysis.headlines import TARGETS
 from analysis.rates import total_bits_per_weight
-from analysis.report import figures, rate_figures
+from analysis.report import figures
 from analysis.report.fidelity_panels import fidelity_data
+from analysis.report.rate_figures import rate_quality
+
+AGREEMENT, SHIFT, OUTPUTS = TARGETS
 
 
 def traces(figure, role):
@@ -16,9 +20,9 @@ def test_a_codec_looks_the_same_in_every_figure():
     results = make_analysis().results
     looks = {}
     for figure in (
-        rate_figures.rate_agreement(results),
-        rate_figures.rate_accuracy(results),
-        rate_figures.amortized(results),
+        rate_quality(results, AGREEMENT),
+        rate_quality(results, SHIFT),
+        rate_quality(results, AGREEMENT, amortized=True),
     ):
         for trace in (*traces(figure, "codec"), *traces(figure, "control")):
             assert looks.setdefault(trace.name, (trace.marker.color, trace.marker.symbol)) == (
@@ -26,21 +30,21 @@ def test_a_codec_looks_the_same_in_every_figure():
                 trace.marker.symbol,
             )
     assert len(set(looks.values())) == len(looks) == len(CURVES) + 2
-    data = fidelity_data(results, figures.styles(results))["results"]
+    data = fidelity_data(results, figures.styles(results), "accuracy")["results"]
     assert {row["color"] for row, r in zip(data, results, strict=True) if r.codec == "sz3"} == {looks["sz3"][0]}
 
 
 def test_points_intervals_and_controls_are_where_they_belong():
     results = make_analysis().results
-    figure = rate_figures.rate_agreement(results)
+    figure = rate_quality(results, AGREEMENT)
     uniform = next(trace for trace in traces(figure, "codec") if trace.name == "uniform")
     measured = [r for r in results if r.codec == "uniform"]
-    assert list(uniform.x) == [r.code_bits_per_weight for r in measured]
-    assert list(uniform.y) == pytest.approx([100 * (1 - r.agreement) for r in measured])
+    assert list(uniform.x) == [r.rate for r in measured]
+    assert list(uniform.y) == pytest.approx([100 * (1 - r.value("agreement")) for r in measured])
     upper = [y + up for y, up in zip(uniform.y, uniform.error_y.array, strict=True)]
     lower = [y - down for y, down in zip(uniform.y, uniform.error_y.arrayminus, strict=True)]
-    assert upper == pytest.approx([100 * (1 - r.agreement_low) for r in measured])
-    assert lower == pytest.approx([100 * (1 - r.agreement_high) for r in measured])
+    assert upper == pytest.approx([100 * (1 - r.metrics["agreement"].low) for r in measured])
+    assert lower == pytest.approx([100 * (1 - r.metrics["agreement"].high) for r in measured])
 
     assert {trace.name for trace in traces(figure, "line")} == {name for name, _ in CONTROLS}
     constant = next(trace for trace in traces(figure, "line") if trace.name == "constant member")
@@ -49,7 +53,7 @@ def test_points_intervals_and_controls_are_where_they_belong():
 
 
 def test_axis_is_labelled_with_what_is_kept():
-    figure = rate_figures.rate_agreement(make_analysis().results)
+    figure = rate_quality(make_analysis().results, AGREEMENT)
     labels = dict(zip(figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext, strict=True))
     assert labels[3] == "97"
     assert labels[10] == "90"
@@ -63,16 +67,16 @@ def test_axis_is_labelled_with_what_is_kept():
 
 def test_front_is_the_pareto_front():
     analysis = make_analysis()
-    figure = rate_figures.rate_agreement(analysis.results)
+    figure = rate_quality(analysis.results, AGREEMENT)
     (front,) = traces(figure, "front")
     # What loses less than the axis can show is drawn as lossless, the cheapest of it once.
-    expected = dict.fromkeys(max(100 * (1 - result.agreement), 0.05) for result in analysis.pareto)
+    expected = dict.fromkeys(max(100 * (1 - result.value("agreement")), 0.05) for result in analysis.pareto)
     assert list(front.y)[:-1] == pytest.approx(list(expected))
     assert front.x[-1] == pytest.approx(10 ** figure.layout.xaxis.range[1])
 
 
 def test_meta_carries_what_the_slider_needs():
-    figure = rate_figures.amortized(make_analysis().results)
+    figure = rate_quality(make_analysis().results, AGREEMENT, amortized=True)
     learned = next(trace for trace in traces(figure, "codec") if trace.name == "autoencoder")
     for code, shared, (_, rate, _, shared_bytes) in zip(
         learned.meta["code"], learned.meta["shared"], TRIALS, strict=True
@@ -92,6 +96,6 @@ def test_originals_that_are_the_same_are_stored_once():
         make_result("uniform", "classical", "step=1", 2.0, 0.97),
         make_result("uniform", "classical", "step=2", 1.0, 0.9),
     ]
-    data = fidelity_data(results, figures.styles(results))
+    data = fidelity_data(results, figures.styles(results), "accuracy")
     assert [row["original"] for row in data["results"]] == [0, 0, 1]
     assert len(data["originals"]) == 2

@@ -1,13 +1,16 @@
 import math
+from dataclasses import replace
 
 import pytest
-from example_analysis import make_analysis, make_result
+from example_analysis import METRICS, make_analysis, make_result
+from markupsafe import escape
 
 from analysis.headlines import headlines
 from analysis.pages.numbers import significant
 from analysis.report.findings import cards, sentences
-from analysis.report.glossary import METRICS
+from analysis.report.page import render
 from analysis.report.tables import trials_table
+from analysis.results import declared
 
 
 @pytest.mark.parametrize(
@@ -29,18 +32,37 @@ def test_numbers_are_written_with_significant_digits(value, digits, text):
     assert significant(value, digits) == text
 
 
-def test_metrics_are_written_in_their_unit():
-    assert METRICS["agreement"].format(0.9712) == "97.1"
-    assert METRICS["accuracy_drop_pp"].format(-0.256) == "\u22120.26"
-    assert METRICS["accuracy_drop_pp"].format(-0.0001) == "0.00"
-    assert METRICS["shared_bytes"].format(1_240_000.0) == "1\u202f240\u202f000"
-    assert METRICS["kl"].format(None) == METRICS["kl"].format(math.nan) == "–"
+def test_every_metric_of_a_result_is_in_the_glossary():
+    analysis = make_analysis()
+    page = render(analysis)
+    for name, metric in declared(analysis.results).items():
+        assert f"<dt>{name}" in page
+        assert str(escape(metric.description)) in page
 
 
-def test_every_measured_scalar_is_in_the_glossary():
-    row = make_result("uniform", "classical", "", 1.0, 0.9).row()
-    facts = {"codec", "family", "setting", "trial", "fits", "members", "parameters", "images"}
-    assert {name for name in row if not name.endswith(("_low", "_high"))} - facts == set(METRICS)
+def test_values_take_agreements_place_where_there_are_no_classes():
+    results = [
+        without_classes("uniform", "classical", "step=1", 2.0, output_r2=0.97, output_error=0.17),
+        without_classes("uniform", "classical", "step=0.1", 4.0, output_r2=0.995, output_error=0.07),
+        without_classes("mean weights", "control", "", 0.0, output_r2=0.2, output_error=0.9),
+    ]
+    found = headlines(results)
+    said = sentences(results, found)
+    assert said[0].startswith(
+        "At an output R² of 0.99 the best conventional codec (uniform) needs the fewest bits: 3.4"
+    )
+    assert "already keeps an output R² of 0.200" in said[1]
+    assert not any("agree" in sentence for sentence in said)
+    assert [card.title for card in cards(results, found)] == [
+        "Bits per weight at an output R² of 0.99", "R² of outputs of the zero-rate controls",
+    ]  # fmt: skip
+
+
+def without_classes(codec, family, setting, rate, **values):
+    of_classes = {name: None for name in METRICS if name.startswith(("accuracy", "kl", "agreement_"))}
+    result = make_result(codec, family, setting, rate, 0.9, **(of_classes | values))
+    kept = {name: value for name, value in result.metrics.items() if name != "agreement"}
+    return replace(result, metrics=kept)
 
 
 def test_names_the_winner_whoever_it_is():
@@ -49,7 +71,7 @@ def test_names_the_winner_whoever_it_is():
     assert first.startswith("At 97 % agreement the function-metric codec needs the fewest bits: 0.289 per weight")
     assert "best autoencoder needs 0.380" in first
     assert "best conventional codec (uniform) needs 2.54" in first
-    assert second.startswith("At a mean |Δaccuracy| of 1 pp the function-metric codec")
+    assert second.startswith("At 1 pp mean |Δaccuracy| the function-metric codec")
 
     better = [
         *analysis.results,
@@ -83,7 +105,7 @@ def test_says_who_does_not_reach_the_target():
 
 
 def test_values_of_trials_are_written_for_people():
-    table, constants = trials_table(make_analysis().trials)
+    table, constants = trials_table(make_analysis().trials, declared(make_analysis().results))
     cells = {column.title: [row.cells[place].text for row in table.rows] for place, column in enumerate(table.columns)}
     assert cells["latent"][:2] == ["16", "32"]
     assert cells["latent"][15] == cells["agreement"][15] == "–"

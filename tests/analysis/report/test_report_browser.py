@@ -6,7 +6,8 @@ from browser_pages import resize
 from example_analysis import PARAMETERS, TRIALS, make_analysis, make_result
 
 from analysis.rates import total_bits_per_weight
-from analysis.report.page import SLIDER_END, STEPS_PER_DECADE, render
+from analysis.report.page import render
+from analysis.report.sections import SLIDER_END, STEPS_PER_DECADE
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def slide(page, step):
 
 
 def test_charts_are_drawn_and_the_page_fits(page, tmp_path):
-    for figure in ("agreement", "accuracy", "amortized"):
+    for figure in ("agreement", "accuracy_shift_pp", "amortized"):
         assert drawn(page, figure, "svg .scatterlayer .trace") > 10
         assert drawn(page, figure, ".scatterlayer .point") > 30
         assert drawn(page, figure, ".errorbar") > 30
@@ -114,7 +115,7 @@ def test_the_page_forbids_itself_the_network(browser, tmp_path):
 
 
 def test_labels_do_not_lie_on_each_other(page):
-    for figure in ("agreement", "accuracy", "amortized"):
+    for figure in ("agreement", "accuracy_shift_pp", "amortized"):
         for labels in (".xaxislayer-above text", ".yaxislayer-above text", ".legendtext"):
             boxes = page.locator(f'[data-figure="{figure}"] {labels}').evaluate_all(
                 "(texts) => texts.map((t) => t.getBoundingClientRect().toJSON())"
@@ -179,10 +180,10 @@ def test_choosing_a_codec_shows_its_networks(page):
         index = next(number for number, result in enumerate(analysis.results) if result.codec == codec)
         page.locator("#fidelity-0-select").select_option(str(index))
         result = analysis.results[index]
-        assert chosen()["x"] == pytest.approx(list(result.accuracy_original_M), abs=1e-5)
-        assert chosen()["y"] == pytest.approx(list(result.accuracy_reconstructed_M), abs=1e-5)
+        assert chosen()["x"] == pytest.approx(list(result.values["accuracy_original"]), abs=1e-5)
+        assert chosen()["y"] == pytest.approx(list(result.values["accuracy_reconstructed"]), abs=1e-5)
         shown = page.locator("#fidelity-0-summary").inner_text()
-        assert f"agreement {100 * result.agreement:.1f} %" in shown
+        assert f"agreement {100 * result.value('agreement'):.1f} %" in shown
     assert len(set(chosen()["y"])) == 1
 
 

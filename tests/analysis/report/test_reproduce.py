@@ -14,7 +14,8 @@ from cluster.verbs.search import plan_search
 from zoo.config import to_json
 from zoo.recipes import DIGITS_MLP_DIVERSE, Axis, Recipe
 
-SUMMARY = {"zoo": "digits-1a2b3c4d", "zoo_members": 500, "test_members": 120, "study": None}
+USUAL = {"layout": None, "added_evaluators": [], "inputs": ["translation-1"]}
+SUMMARY = {"zoo": "digits-1a2b3c4d", "zoo_members": 500, "test_members": 120, "study": None, **USUAL}
 
 
 def options(line, name):
@@ -26,6 +27,12 @@ def test_the_built_in_recipe_needs_no_settings():
     (generate, analyze) = commands({**SUMMARY, "recipe": to_json(DIGITS_MLP_DIVERSE)}).splitlines()
     assert generate == "zooscale generate digits-mlp-diverse --members 500"
     assert analyze == "zooscale analyze --zoo digits-1a2b3c4d --members 120"
+
+
+def test_options_of_the_analysis_come_back():
+    chosen = {"layout": 2, "added_evaluators": ["mine:FISHER"], "inputs": ["noise-0.1", "f-mnist"]}
+    line = commands({**SUMMARY, **chosen, "recipe": to_json(DIGITS_MLP_DIVERSE)}).splitlines()[-1]
+    assert line.endswith("--members 120 --layout 2 --evaluators mine:FISHER --inputs noise-0.1,f-mnist")
 
 
 @pytest.mark.parametrize(

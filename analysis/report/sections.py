@@ -1,0 +1,254 @@
+"""The report's sections about codecs: each a function of the analysis, or the reason why it is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis.analyze import Analysis
+from analysis.headlines import DISTORTIONS, Target, targets
+from analysis.pages.numbers import count
+from analysis.pages.page import Block, Chart, Heading, Section, Text
+from analysis.report import figures
+from analysis.report.fidelity_panels import option_groups, panels
+from analysis.report.findings import cards, sentences
+from analysis.report.rate_figures import rate_quality
+from analysis.report.tables import (
+    amortization_table,
+    headline_table,
+    pareto_table,
+    results_table,
+    trials_table,
+    untrained_table,
+)
+from analysis.results import declared
+from zoo.metric import Metric
+
+ASSETS = Path(__file__).with_name("assets")
+SLIDER_DECADES = 6
+# Five a decade are different whole numbers from 1 on: 1, 2, 3, 4, 6, 10.
+STEPS_PER_DECADE = 5
+SLIDER_END = SLIDER_DECADES * STEPS_PER_DECADE + 4
+
+CAPTIONS = {
+    "agreement": "Share of test examples for which a network predicts the same class after decompression, against the"
+    " bits its payload takes. Upper left is better; the axis spreads out towards 100 %. Bars are 95 % intervals, dashed"
+    " lines and crosses are controls, the stepped line is the Pareto front, the dotted line marks 97 %.",
+    "accuracy_shift_pp": "Mean absolute change in a network's test accuracy against rate. Upper left is better; the"
+    " dotted line marks 1 percentage point. A codec that turns bad networks into good ones does not pass.",
+    "output_r2": "Share of the variance of a network's outputs that survives decompression, against the bits its"
+    " payload takes. Upper left is better; the axis spreads out towards 1. Bars are 95 % intervals, dashed lines and"
+    " crosses are controls, the stepped line is the Pareto front, the dotted line marks 0.99.",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """An analysis of codecs, and what several sections need of it."""
+
+    analysis: Analysis
+
+    @cached_property
+    def style(self) -> dict[str, figures.Style]:
+        """How codecs look."""
+        return figures.styles(self.analysis.results)
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """Every metric that was measured, by name."""
+        return declared([*self.analysis.results, *self.analysis.random_results])
+
+    @cached_property
+    def targets(self) -> list[Target]:
+        """The qualities at which codecs are compared."""
+        return targets(self.analysis.results)
+
+    @cached_property
+    def score(self) -> str | None:
+        """What each member keeps or loses: "accuracy" or "loss"; ``None`` where neither was measured."""
+        return next((name for name in ("accuracy", "loss") if f"{name}_reconstructed" in self.metrics), None)
+
+    @cached_property
+    def linked(self) -> frozenset[str]:
+        """Anchors of trials."""
+        trials = self.analysis.trials
+        return frozenset() if trials is None else frozenset(f"trial-{int(number)}" for number in trials["trial"])
+
+
+def findings(view: View) -> Section:
+    """Who wins, by how much, and what a codec that sends nothing would have scored."""
+    results, found = view.analysis.results, view.analysis.headlines
+    distortion = next((name for name in DISTORTIONS if name in view.metrics), DISTORTIONS[0])
+    return Section(
+        anchor="findings",
+        heading="Findings",
+        blocks=(
+            _filled("findings.html.j2", findings=sentences(results, found), cards=cards(results, found)),
+            Heading("Codecs compared"),
+            headline_table(found, view.style, distortion),
+        ),
+    )
+
+
+def quality(view: View) -> Section:
+    """Quality against rate, a chart for each target."""
+    return Section(
+        anchor="quality",
+        heading="Rate against quality",
+        short="Rate and quality",
+        blocks=tuple(
+            Chart(
+                name=target.metric,
+                figure=rate_quality(view.analysis.results, target),
+                label=f"Chart of {target.metric} against code_bits_per_weight for every codec",
+                caption=CAPTIONS[target.metric],
+            )
+            for target in view.targets
+        ),
+    )
+
+
+def shared(view: View) -> Section:
+    """What a decoder costs when N networks share it, with a slider for N."""
+    target, found = view.targets[0], view.analysis.headlines
+    return Section(
+        anchor="shared",
+        heading="What the shared part costs",
+        short="Shared part",
+        blocks=(
+            Text(
+                "A decoder must reach the receiver too. Divided among N networks it adds 8 · shared_bytes / (N · P)"
+                " bits to each weight, where P is the number of weights of a network. Move the slider to see from how"
+                " many networks a codec pays off."
+            ),
+            _filled("slider.html.j2", end=SLIDER_END, start=4 * STEPS_PER_DECADE, ticks=_slider_ticks()),
+            Chart(
+                name="amortized",
+                figure=rate_quality(view.analysis.results, target, amortized=True),
+                label=f"Chart of {target.metric} against total_bits_per_weight for the chosen N",
+            ),
+            Heading(f"total_bits_per_weight at {target.words}"),
+            Text(
+                "N* is the number of networks from which a codec beats the best one that shares nothing, at equal"
+                " quality.",
+                "note",
+            ),
+            amortization_table(found, target.words, view.analysis.results[0].parameters, view.style),
+        ),
+    )
+
+
+def pareto(view: View) -> Section:
+    """The results that no other beats in rate and quality."""
+    return Section(
+        anchor="pareto",
+        heading="Pareto front",
+        blocks=(
+            Text(
+                f"No other result has both a lower code_bits_per_weight and a higher {view.targets[0].metric}."
+                " Controls compete too: a codec below them is not on the front. Small figures are 95 % intervals.",
+                "note",
+            ),
+            pareto_table(view.analysis.pareto, view.style, view.linked),
+        ),
+    )
+
+
+def search(analysis: Analysis, metrics: Mapping[str, Metric], note: str) -> Section | str:
+    """The study's trials and which of its parameters mattered.
+
+    Args:
+        analysis: The analysis.
+        metrics: Those that the search measured, by name.
+        note: What is said of the trials.
+    """
+    if analysis.trials is None:
+        return "no study was named"
+    table, constants = trials_table(analysis.trials, metrics)
+    blocks: list[Block] = [Text(note)]
+    if analysis.importances:
+        blocks.append(
+            Chart(
+                name="importances",
+                figure=figures.importances(analysis.importances),
+                label="Bar chart of parameter importances",
+                caption="How much of the variation of each objective a parameter explains.",
+            )
+        )
+    blocks.append(table)
+    if constants:
+        listed = Markup(", ").join(Markup("<code>{} = {}</code>").format(name, value) for name, value in constants)
+        blocks.append(Text(Markup("The same in all trials: {}.").format(listed), "note"))
+    return Section(anchor="search", heading="The search", short="Search", blocks=tuple(blocks))
+
+
+def trials_note(analysis: Analysis) -> str:
+    """What is said of a search for codecs."""
+    measured = len({r.trial for r in analysis.results if r.trial is not None})
+    return (
+        f"{count(0 if analysis.trials is None else len(analysis.trials))} trials on validation networks and validation"
+        " examples; figures in this table are the search's own. Measured anew, on networks and examples that the search"
+        f" never saw: {count(measured)} from their Pareto front, in the sections above and below."
+    )
+
+
+def fidelity(view: View) -> Section | str:
+    """Whether each network keeps its own score."""
+    if view.score is None:
+        return "neither accuracy nor loss was measured"
+    results = view.analysis.results
+    return Section(
+        anchor="fidelity",
+        heading="Does each network stay itself?",
+        short="Fidelity",
+        blocks=(
+            Text(
+                f"Every point is one held-out network. On the dashed line it kept its own {view.score}; a codec that"
+                " always returns the same good weights draws horizontal lines, one for each activation, whatever its"
+                f" mean {view.score}."
+            ),
+            _filled("fidelity.html.j2", panels=panels(results), option_groups=option_groups(results), score=view.score),
+        ),
+    )
+
+
+def all_results(view: View) -> Section:
+    """Every metric of every result, and codecs on untrained networks."""
+    analysis, first = view.analysis, view.analysis.results[0]
+    blocks: list[Block] = [
+        Text(
+            f"Measured on {count(first.members)} held-out networks and {count(first.examples)} held-out examples. Small"
+            " figures are 95 % intervals. A click on a heading sorts; the table scrolls sideways.",
+            "note",
+        ),
+        results_table(analysis.results, view.style, view.linked),
+    ]
+    if analysis.random_results:
+        blocks += [
+            Heading("On untrained networks"),
+            Text(
+                "A control: the same members as they were initialized. What a codec loses here it had learned about"
+                " training, not about networks in general. Accuracy and loss mean nothing for them and are left out.",
+                "note",
+            ),
+            untrained_table(analysis.random_results, view.style, view.linked),
+        ]
+    return Section(anchor="results", heading="All results", blocks=tuple(blocks))
+
+
+def _filled(template: str, **variables: Any) -> Markup:
+    """A piece of the page that has markup of its own."""
+    environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
+    # The template has escaped its variables.
+    return Markup(environment.get_template(template).render(variables))  # noqa: S704
+
+
+def _slider_ticks() -> Sequence[tuple[float, str]]:
+    decades = [(decade * STEPS_PER_DECADE, count(10**decade)) for decade in range(SLIDER_DECADES + 1)]
+    return [(round(100 * step / SLIDER_END, 3), text) for step, text in [*decades, (SLIDER_END, "∞")]]

@@ -1,0 +1,156 @@
+"""One row of what was measured: who, at which size, and a mapping of metrics; the same for every codec and control."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.metric import Metric
+
+BLOCK = 64
+SIZES = (
+    Metric(
+        name="code_bits_per_weight",
+        label="code bits per weight",
+        unit="bits/weight",
+        direction="min",
+        description=f"Bits of the payload divided by the weights in it, for blocks of {BLOCK} members. The shared part"
+        " is left out, so it is the rate for infinitely many networks. Counted from real bytes.",
+    ),
+    Metric(
+        name="shared_bytes",
+        label="shared bytes",
+        unit="bytes",
+        direction="min",
+        description="What the receiver must hold before the first payload arrives: decoder, codebook, tables, prior.",
+    ),
+    Metric(
+        name="code_bits_per_weight_single",
+        label="code bits per weight, one by one",
+        unit="bits/weight",
+        direction="min",
+        description="code_bits_per_weight when every member has a payload of its own (on a fixed sample of members).",
+    ),
+    Metric(
+        name="code_bits_per_weight_all",
+        label="code bits per weight, all together",
+        unit="bits/weight",
+        direction="min",
+        description="code_bits_per_weight when all measured members share one payload.",
+    ),
+    Metric(
+        name="payload_bytes",
+        label="payload bytes",
+        unit="bytes",
+        direction="min",
+        description=f"Size of all payloads, in blocks of {BLOCK} members, as they would be sent.",
+    ),
+    Metric(
+        name="encode_s",
+        label="time to encode",
+        unit="s",
+        direction="min",
+        description=f"Time to encode one member, in blocks of {BLOCK}.",
+    ),
+    Metric(
+        name="decode_s", label="time to decode", unit="s", direction="min", description="Time to decode one member."
+    ),
+)
+SIZE = {metric.name: metric for metric in SIZES}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What a metric came to.
+
+    Attributes:
+        metric: Which.
+        estimate: Its value.
+        low: Lower end of the 95 % interval; ``None`` where there is no interval.
+        high: Upper end.
+    """
+
+    metric: Metric
+    estimate: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval; the estimate twice where there is none."""
+        return (
+            self.estimate if self.low is None else self.low,
+            self.estimate if self.high is None else self.high,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One row.
+
+    Attributes:
+        codec: Name of the codec or control.
+        family: "classical", "control" or "learned".
+        setting: What tells this row from the codec's others.
+        trial: Number of the trial that a learned codec comes from.
+        fits: Number of fits (seeds) averaged.
+        members: Members measured.
+        parameters: P.
+        examples: Examples measured on.
+        metrics: What was measured: sizes, and what the evaluators gave; a metric that makes no sense here is absent.
+        values: For each name the values of the members, averaged over examples and fits.
+    """
+
+    codec: str
+    family: str
+    setting: str
+    trial: int | None
+    fits: int
+    members: int
+    parameters: int
+    examples: int
+    metrics: Mapping[str, Measured]
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def value(self, name: str) -> float | None:
+        """A metric's estimate; ``None`` where it was not measured, or is no number."""
+        measured = self.metrics.get(name)
+        return None if measured is None or not math.isfinite(measured.estimate) else measured.estimate
+
+    @property
+    def rate(self) -> float:
+        """``code_bits_per_weight``."""
+        return self.metrics["code_bits_per_weight"].estimate
+
+    @property
+    def shared_bytes(self) -> float:
+        """``shared_bytes``."""
+        return self.metrics["shared_bytes"].estimate
+
+    def row(self) -> dict[str, Any]:
+        """A flat row of a table: identity, and each metric with the ends of its interval."""
+        row: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("codec", "family", "setting", "trial", "fits", "members", "parameters", "examples")
+        }
+        for name, measured in self.metrics.items():
+            row[name] = measured.estimate
+            if measured.low is not None:
+                row |= {f"{name}_low": measured.low, f"{name}_high": measured.high}
+        return row
+
+    def to_json(self) -> dict[str, Any]:
+        """The row with what there is for each member, as plain values."""
+        return {**self.row(), "values": {name: list(values) for name, values in self.values.items()}}
+
+
+def sizes(**values: float) -> dict[str, Measured]:
+    """Sizes by their names in ``SIZES``."""
+    return {name: Measured(metric=SIZE[name], estimate=value) for name, value in values.items()}
+
+
+def declared(results: Iterable[Result]) -> dict[str, Metric]:
+    """Every metric of some results, in order of appearance."""
+    return {name: measured.metric for result in results for name, measured in result.metrics.items()}
