@@ -6,43 +6,30 @@ Shape letters: M members.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
-from analysis.card.behavior import BehaviorFacts, behavior
-from analysis.card.distributions import distribution, even_edges, evenly_spaced, histogram
-from analysis.card.hyperparameters import hyper_parameters, imported_columns
-from analysis.card.layouts import SECTIONS, sampled_layouts
-from analysis.card.record import (
-    SCHEMA_VERSION,
-    Card,
-    FinalFacts,
-    Identity,
-    Provenance,
-    RecipeField,
-    SampleFacts,
-    TrainedFacts,
-)
-from analysis.card.splits import memorisation_facts, shared_facts, split_facts, task_facts
-from analysis.card.table import ZooTable
-from analysis.card.verdicts import Evidence, limits, uses
-from analysis.card.weights import in_words
+from analysis.card.behavior import AGREEMENT, CALIBRATION_ERROR, CLASS_ACCURACY, CONCORDANCE, Behavior, behavior
+from analysis.card.describe import evenly_spaced
+from analysis.card.members import Snapshots, axes, shared_table, subsets_table, tasks_table
+from analysis.card.record import Card, distributions, histograms
+from analysis.card.verdicts import limits, uses
+from analysis.card.weights import DISTANCE, ENTRY, NORM, SECTIONS, in_words, sampled_layouts
 from analysis.card.words import attribute_words
 from zoo.config import canonical_json, to_json
 from zoo.data import Dataset
 from zoo.data.class_tasks import task_labels
+from zoo.population import Member
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import SPLITS
 from zoo.storage.zoo import Zoo
 
-MEMBERS, IMAGES = 400, 2000
-ACCURACIES, GAP = tuple(f"{split}_accuracy" for split in SPLITS), "generalization_gap"
-ACCURACY_BINS = 50
-# How far above guessing a member must be: two standard errors of an accuracy on the test images.
+MEMBERS, EXAMPLES = 400, 2000
+# How far above guessing a member must be: two standard errors of an accuracy on the test examples.
 CHANCE_ERRORS = 2.0
 # Shards that are asked what they were trained with.
 SHARDS_ASKED = 12
@@ -52,7 +39,7 @@ def make_card(
     zoo: Zoo,
     *,
     members: int = MEMBERS,
-    images: int = IMAGES,
+    examples: int = EXAMPLES,
     seed: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Card:
@@ -63,180 +50,139 @@ def make_card(
     Args:
         zoo: The zoo.
         members: Members of the sample.
-        images: Test images that it is applied to, at most.
+        examples: Test examples that it is applied to, at most.
         seed: Of the sample.
         progress: Told what comes next.
 
     Raises:
-        ValueError: ``members`` or ``images`` is too small.
+        ValueError: ``members`` or ``examples`` is too small.
         ZooError: A shard is missing or damaged.
     """
     if members < 2:
         raise ValueError(f"members is {members}; allowed: 2 or more, as they are compared with each other")
-    if images < 1:
-        raise ValueError(f"images is {images}; allowed: 1 or more")
+    if examples < 1:
+        raise ValueError(f"examples is {examples}; allowed: 1 or more")
     progress("read the table")
-    table = ZooTable.of(zoo)
-    data, unmeasured = _dataset(zoo)
+    data, absent = _dataset(zoo)
+    labels = [in_words(architecture) for architecture in zoo.architectures]
+    extra = {
+        "architecture": [
+            label for entry in zoo.manifest.shards for label in [labels[entry.architecture]] * (entry.end - entry.first)
+        ]
+    }
+    snapshots = Snapshots.of(zoo, data, extra)
     sample = np.sort(np.random.default_rng(seed).choice(len(zoo), min(members, len(zoo)), replace=False))
     progress(f"read {len(sample)} of {len(zoo)} members")
-    sampled = sampled_layouts(zoo, table, sample)
-    found: BehaviorFacts | None = None
+    sampled = sampled_layouts(zoo, sample)
+    found = Behavior()
     if data is not None and sampled.last:
-        progress("apply them to test images")
-        found = behavior(sampled.last, sampled.one, data.test, data.classes, images)
+        progress("apply them to test examples")
+        found = behavior(sampled.last, sampled.one, data, examples)
     elif data is not None:
-        unmeasured = "all members of the sample have diverged."
-    varying, constant = hyper_parameters(table.last, _extra(zoo, table))
-    final = _final(table, data)
-    card = Card(
-        schema_version=SCHEMA_VERSION,
-        identity=_identity(zoo, table),
-        provenance=_provenance(zoo, data),
-        sample=SampleFacts(
-            members=len(sample),
-            read=sampled.members,
-            of=len(zoo),
-            seed=seed,
-            images=images,
-            sections=SECTIONS,
-            layouts=len(sampled.layouts),
-        ),
-        varying=varying,
-        constant=constant,
-        epochs=table.epochs(),
-        final=final,
-        splits=split_facts(table.last),
-        shared=shared_facts(table.last),
-        tasks=task_facts(table.last),
-        memorisation=memorisation_facts(table.last),
-        behavior=found,
-        unmeasured=unmeasured,
-        layouts=sampled.layouts,
-        uses=(),
-        limits=(),
-    )
-    evidence = _evidence(card, table)
-    return replace(card, uses=uses(evidence), limits=limits(evidence))
+        absent = "all members of the sample have diverged"
+    varying, of_axes, binned = axes(snapshots)
+    about = _identity(zoo) | _provenance(zoo, data) | _chance(snapshots, data)
+    about["sample"] = {
+        "members": len(sample),
+        "read": sum(row["read"] for row in sampled.layouts),
+        "measured": found.members,
+        "compared": found.compared,
+        "seed": seed,
+        "examples": examples,
+        "examples_used": found.examples,
+        "sections": SECTIONS,
+    }
+    ours = (AGREEMENT, CONCORDANCE, CLASS_ACCURACY, CALIBRATION_ERROR, ENTRY, NORM, DISTANCE)
+    described = distributions([*snapshots.by_group(), *of_axes, *found.distributions, *sampled.distributions])
+    tables: dict[str, Any] = {
+        "distributions": described,
+        "histograms": histograms([*snapshots.final(), *binned, *found.histograms, *sampled.histograms]),
+        "axes": varying,
+        "epochs": snapshots.epochs(),
+        "layouts": pd.DataFrame(sampled.layouts),
+        "tensors": pd.DataFrame(sampled.tensors, columns=["layout", "tensor", "shape", "trainable"]),
+        "tasks": tasks_table(snapshots),
+        "shared": shared_table(snapshots),
+        "subsets": subsets_table(snapshots),
+        "matrix": pd.DataFrame(found.matrix),
+    }
+    measured = set(described["metric"])
+    metrics = dict(snapshots.metrics) | {metric.name: metric for metric in ours if metric.name in measured}
+    card = Card(about=about, score=snapshots.score, metrics=metrics, absent=absent, **tables)
+    return card.judged(uses(card), limits(card))
 
 
 def _dataset(zoo: Zoo) -> tuple[Dataset | None, str]:
-    """The data set, or why it is not to be had: then the card goes without what is measured on images."""
+    """The data set, or why it is not to be had: then the card goes without what is measured on examples."""
     try:
         return zoo.dataset(), ""
     except (ZooError, ValueError, OSError) as error:
-        return None, " ".join(str(error).split()).rstrip(".") + "."
+        return None, " ".join(str(error).split()).rstrip(".")
 
 
-def _extra(zoo: Zoo, table: ZooTable) -> dict[str, Sequence[object]]:
-    """What members may differ in that is no field of a member."""
-    labels = [in_words(architecture) for architecture in zoo.architectures]
-    of_member = [
-        label for entry in zoo.manifest.shards for label in [labels[entry.architecture]] * (entry.end - entry.first)
-    ]
-    extra: dict[str, Sequence[object]] = {"architecture": of_member}
-    if "imported" in table.last:
-        extra |= imported_columns(table.last["imported"].tolist())
-    return extra
-
-
-def _identity(zoo: Zoo, table: ZooTable) -> Identity:
+def _identity(zoo: Zoo) -> dict[str, Any]:
     manifest = zoo.manifest
-    return Identity(
-        name=zoo.name,
-        address=f"zoos/{zoo.name}" if zoo.store.is_local else zoo.uri,
-        digest=zoo.digest,
-        content_sha256=zoo.content_sha256,
-        created=manifest.created,
-        members=len(zoo),
-        snapshots=len(table.member_R),
-        shards=len(manifest.shards),
-        size_bytes=sum(entry.size_bytes for entry in manifest.shards),
-        parameters=tuple(dict.fromkeys(architecture.parameters for architecture in zoo.architectures)),
-    )
+    return {
+        "zoo": zoo.name,
+        # A local store may lie anywhere: the card says where in it the zoo is.
+        "address": f"zoos/{zoo.name}" if zoo.store.is_local else zoo.uri,
+        "digest": zoo.digest,
+        "content_sha256": zoo.content_sha256,
+        "created": manifest.created,
+        "members": len(zoo),
+        "snapshots": sum(entry.rows for entry in manifest.shards),
+        "shards": len(manifest.shards),
+        "size_bytes": sum(entry.size_bytes for entry in manifest.shards),
+    }
 
 
-def _provenance(zoo: Zoo, data: Dataset | None) -> Provenance:
-    recipe = zoo.recipe
+def _provenance(zoo: Zoo, data: Dataset | None) -> dict[str, Any]:
+    recipe, first = zoo.recipe, zoo.architectures[0]
     value = to_json(recipe)
-    meanings = attribute_words(type(recipe))
-    first = zoo.architectures[0]
-    return Provenance(
-        recipe=recipe.name,
-        kind=str(value.get("kind", "recipe")),
-        words=value.get("description", ""),
-        fields=tuple(RecipeField(name=n, value=v, meaning=meanings.get(n, "")) for n, v in value.items()),
-        dataset=recipe.dataset,
-        dataset_sha256=zoo.manifest.dataset_sha256,
-        images={split: len(getattr(data, split)) for split in SPLITS} if data else {},
-        classes=data.classes if data else first.classes,
-        input_shape=tuple(first.input_shape),
-        environment=zoo.manifest.environment,
-        trained=_trained(zoo),
-    )
+    meanings, of_members = attribute_words(type(recipe)), attribute_words(Member)
+    return {
+        "recipe": value,
+        "recipe_meanings": {name: meanings.get(name, "") for name in value},
+        "axis_meanings": {name: of_members.get(name, "Of the architecture.") for name in value.get("axes", {})},
+        "imported": value.get("kind") == "imported",
+        "description": value.get("description", ""),
+        "dataset": recipe.dataset,
+        "dataset_sha256": zoo.manifest.dataset_sha256,
+        "dataset_sizes": {split: len(getattr(data, split)) for split in SPLITS} if data else {},
+        "loss": data.task.loss if data else "",
+        "outputs": data.task.outputs if data else first.classes,
+        "input_shape": list(first.input_shape),
+        "environment": zoo.manifest.environment,
+        "trained_with": _trained_with(zoo),
+    }
 
 
-def _trained(zoo: Zoo) -> tuple[TrainedFacts, ...]:
-    """The environments that some shards, evenly spaced, say they were trained in."""
-    found: dict[str, tuple[Mapping[str, Any], int]] = {}
+def _trained_with(zoo: Zoo) -> list[dict[str, Any]]:
+    """The environments that some shards, evenly spaced, say they were trained in, each with the number of shards."""
+    found: dict[str, dict[str, Any]] = {}
     for place in evenly_spaced(len(zoo.manifest.shards), SHARDS_ASKED):
         environment = zoo.header(place).environment
-        key = canonical_json(environment)
-        found[key] = (environment, found[key][1] + 1 if key in found else 1)
-    return tuple(TrainedFacts(environment=environment, shards=shards) for environment, shards in found.values())
+        found.setdefault(canonical_json(environment), {"environment": environment, "shards": 0})["shards"] += 1
+    return list(found.values())
 
 
-def _final(table: ZooTable, data: Dataset | None) -> FinalFacts:
-    accuracy_M = table.last["test_accuracy"].to_numpy(dtype=np.float64)
-    histograms = {}
-    accuracies = even_edges(table.last[list(ACCURACIES)].to_numpy(dtype=np.float64), ACCURACY_BINS)
-    for name in (*ACCURACIES, GAP):
-        values = table.last[name].to_numpy(dtype=np.float64)
-        histograms[name] = histogram(values, even_edges(values, ACCURACY_BINS) if name == GAP else accuracies)
-    guess_M = _guessing(table, data)
-    finite_M = np.isfinite(accuracy_M)
-    return FinalFacts(
-        members=int((~table.diverged_R[table.last_M]).sum()),
-        histograms=histograms,
-        chance_accuracy=None if guess_M is None else float(guess_M.max()),
-        chance_share=float((accuracy_M <= guess_M)[finite_M].mean())
-        if guess_M is not None and finite_M.any()
-        else None,
-    )
+def _chance(snapshots: Snapshots, data: Dataset | None) -> dict[str, Any]:
+    """What guessing reaches (of several tasks, the highest), and the share of members that reach no more.
 
-
-def _guessing(table: ZooTable, data: Dataset | None) -> np.ndarray | None:
-    """Test accuracy that always naming the commonest class of a member's task reaches, plus two standard errors."""
-    if data is None:
-        return None
-    tasks = table.last["task"].fillna("").tolist() if "task" in table.last else [""] * len(table.last)
-    guesses = {}
-    for task in dict.fromkeys(tasks):
-        labels = task_labels(task, data.test.targets)
-        labels = labels[labels >= 0]
-        share = float(torch.bincount(labels).max()) / len(labels)
-        guesses[task] = share + CHANCE_ERRORS * math.sqrt(share * (1 - share) / len(labels))
-    return np.array([guesses[task] for task in tasks])
-
-
-def _evidence(card: Card, table: ZooTable) -> Evidence:
-    trained = (table.epoch_R > 0) & ~table.diverged_R
-    accuracies = table.metrics["test_accuracy"][trained]
-    return Evidence(
-        members=card.identity.members,
-        imported=card.provenance.kind == "imported",
-        epochs=tuple(facts.epoch for facts in card.epochs),
-        diverged=sum(facts.diverged for facts in card.epochs),
-        snapshots=card.identity.snapshots,
-        chance_accuracy=card.final.chance_accuracy,
-        chance_share=card.final.chance_share,
-        accuracy_sd=distribution(accuracies).sd,
-        varying=card.varying,
-        splits=card.splits,
-        shared=card.shared,
-        tasks=card.tasks,
-        memorisation=card.memorisation,
-        behavior=card.behavior,
-        unmeasured=card.unmeasured,
-        layouts=card.layouts,
-    )
+    Guessing is the commonest class of a member's task, with two standard errors, or for R² the mean target.
+    """
+    guess_of: dict[str, float] = {}
+    for task in dict.fromkeys(snapshots.tasks) if data else ():
+        if data is not None and data.task.loss == "softmax":
+            labels = task_labels(task, data.test.targets)
+            labels = labels[labels >= 0]
+            share = float(torch.bincount(labels).max()) / len(labels)
+            guess_of[task] = share + CHANCE_ERRORS * math.sqrt(share * (1 - share) / len(labels))
+        elif snapshots.score.name == "r2":
+            guess_of[task] = 0.0
+    score_M = snapshots.last[snapshots.test].to_numpy(dtype=np.float64)
+    finite_M = np.isfinite(score_M)
+    if not guess_of or not finite_M.any():
+        return {"chance_score": max(guess_of.values(), default=None), "chance_share": None}
+    guess_M = np.array([guess_of[task] for task in snapshots.tasks])
+    return {"chance_score": float(guess_M.max()), "chance_share": float((score_M <= guess_M)[finite_M].mean())}

@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import plotly.graph_objects as go
+from markupsafe import Markup
 
-from analysis.card import charts
-from analysis.card.page_tables import epoch_table, hyper_parameter_table, layout_table, split_table, task_table
-from analysis.card.panels import header_facts, layout_panel, recipe_rows, shared_sentences
+from analysis.card.panels import PANELS, SNAPSHOTS
 from analysis.card.record import Card
-from analysis.card.usage import citation, duckdb_snippet, pandas_snippet, python_snippet, regenerate_snippet
-from analysis.card.verdicts import DIVERSE_AGREEMENT
+from analysis.card.usage import SNIPPETS
+from analysis.card.verdicts import TONES, mean_of
 from analysis.card.weights import MOST_ENTRIES
-from analysis.pages.numbers import count
-from analysis.pages.page import installed_versions, render_page
+from analysis.pages.glossary import glossary
+from analysis.pages.numbers import count, counted, percent, shown_unit, significant, size, with_unit
+from analysis.pages.page import (
+    Block,
+    Bullets,
+    Chart,
+    Code,
+    Fact,
+    Heading,
+    Pair,
+    Section,
+    Text,
+    installed_versions,
+    render_page,
+)  # fmt: skip
+from analysis.pages.tables import Table, absent, badge, code, metric_cell, prose_table, spread_cell, table_of
+from zoo.metric import Metric
+from zoo.recipes import Axis
 
-ASSETS = Path(__file__).with_name("assets")
-SNAPSHOTS = {"last": "Last snapshots", "one": "One snapshot a member, its epoch drawn"}
+# Values of a choice that are written out.
+MOST_VALUES = 8
 LIBRARIES = ("zooscale", "torch", "numpy", "plotly")
+WORDS = ("member", "snapshot", "shard", "manifest", "recipe", "axis", "block", "split", "layout", "task")
+EXPLAINS = (
+    "“Explains” is the share of the variance of the last snapshots' test scores that lies between values, one"
+    " hyper-parameter at a time and corrected for the number of values (ε²). What is drawn for a whole block or shard"
+    " has fewer independent draws than members, and its share is less certain."
+)
+ABOUT_WEIGHTS = (
+    "Distance is ‖a − b‖ / √((‖a‖² + ‖b‖²) / 2): 0 for equal weights, √2 (dotted) for weights that have nothing in"
+    " common. Aligned: one member's hidden units are put into the order that fits the other's best, which changes no"
+    " output (weight matching; for several hidden layers a local optimum). Boxes hold half of the entries, whiskers"
+    f" 98 %; histograms leave out the outermost 0.2 %. Of a tensor with more than {count(MOST_ENTRIES)} entries in all"
+    " members measured, as many are drawn at random."
+)
 
 
 def render(card: Card, *, made_on: datetime.date | None = None) -> str:
@@ -35,190 +62,317 @@ def render(card: Card, *, made_on: datetime.date | None = None) -> str:
         The text of the file, some 5 MB: plotly.js, data, styles and scripts are inside it.
     """
     made_on = made_on or datetime.datetime.now(datetime.UTC).date()
-    figures = _figures(card)
+    about, layouts = card.about, card.layouts
+    shape = layouts["label"][0] if len(layouts) == 1 else f"{count(len(layouts))} parameter layouts"
+    made = f"{'imported' if about['imported'] else 'trained'}{' on ' if about['dataset'] else ''}{about['dataset']}"
     return render_page(
-        title=f"Model zoo {card.identity.name.rpartition('-')[0]}",
-        lead=_lead(card, made_on),
-        facts=header_facts(card),
-        template="card.html.j2",
-        context=_context(card, set(figures)),
-        figures=figures,
-        assets=ASSETS,
-    )
-
-
-def _figures(card: Card) -> dict[str, go.Figure]:
-    """All charts that the card has something to show in, by the names that the template uses."""
-    known = card.epochs[-1].metrics["test_accuracy"].count > 0
-    makers: dict[str, tuple[bool, Callable[[], go.Figure]]] = {
-        "accuracy": (known and len(card.epochs) > 1, lambda: charts.over_epochs(card.epochs, "accuracy")),
-        "loss": (
-            len(card.epochs) > 1 and any(facts.metrics["test_loss"].count for facts in card.epochs),
-            lambda: charts.over_epochs(card.epochs, "loss"),
-        ),
-        "final": (known, lambda: charts.final_accuracy(card.final)),
-        "gap": (
-            sum(card.final.histograms["generalization_gap"].counts) > 0,
-            lambda: charts.members_by(
-                card.final.histograms["generalization_gap"], "generalization gap (training − test accuracy)", zero=True
-            ),
-        ),
-        "frequencies": (_chosen(card), lambda: charts.frequencies(card.varying)),
-        "effects": (_chosen(card) and known, lambda: charts.effects(card.varying)),
-        "explained": (
-            any(entry.explained is not None for entry in card.varying),
-            lambda: charts.explained(card.varying),
-        ),
-        "tasks": (len(card.tasks) > 0, lambda: charts.task_accuracy(card.tasks)),
-    }
-    figures = {name: make() for name, (shown, make) in makers.items() if shown}
-    if card.behavior is not None:
-        facts = card.behavior
-        figures["classes"] = charts.class_accuracy(facts)
-        figures["calibration"] = charts.members_by(facts.calibration_histogram, "expected calibration error")
-        if facts.agreement and facts.agreement[0].pairs:
-            figures["agreement"] = charts.agreement(facts.agreement)
-            if facts.agreement[-1].matrix:
-                figures["matrix"] = charts.agreement_matrix(facts.agreement[-1])
-    for number, layout in enumerate(card.layouts):
-        if layout.tensors:
-            figures[f"values-{number}"] = charts.tensor_values(layout)
-            figures[f"histograms-{number}"] = charts.tensor_histograms(layout)
-            figures[f"norms-{number}"] = charts.norms(layout)
-        if layout.distances:
-            figures[f"distances-{number}"] = charts.distances(layout.distances)
-    return figures
-
-
-def _context(card: Card, shown: set[str]) -> dict[str, Any]:
-    measured = [layout_panel(number, layout) for number, layout in enumerate(card.layouts) if layout.tensors]
-    return {
-        "contents": _contents(card),
-        "shown": shown,
-        "uses": card.uses,
-        "limits": card.limits,
-        "sample": _how_measured(card),
-        "varying": hyper_parameter_table(card.varying, card.identity.members),
-        "constant": {name: _text(value) for name, value in card.constant.items()},
-        "epochs": epoch_table(card.epochs),
-        "several_epochs": len(card.epochs) > 1,
-        "behavior": card.behavior,
-        "agreement_words": _agreement_words(card),
-        "matrix_words": _matrix_words(card),
-        "diverse": f"{100 * DIVERSE_AGREEMENT:.0f} %",
-        "unmeasured": card.unmeasured,
-        "layouts": measured,
-        "most_entries": count(MOST_ENTRIES),
-        "layout_table": layout_table(card.layouts) if len(card.layouts) > 1 else None,
-        "splits": split_table(card.splits),
-        "shared": shared_sentences(card.shared),
-        "tasks": task_table(card.tasks) if card.tasks else None,
-        "memorisation": card.memorisation,
-        "recipe": recipe_rows(card.provenance.fields),
-        "provenance": card.provenance,
-        "identity": card.identity,
-        "environments": _environments(card),
-        "snippets": [
-            ("Python", python_snippet(card)),
-            ("DuckDB", duckdb_snippet(card)),
-            ("pandas", pandas_snippet(card)),
+        title=f"Model zoo {about['zoo'].rpartition('-')[0]}",
+        lead=f"{count(about['members'])} networks ({shape}), {made}: what they are, how they differ, what they are good"
+        f" for. Card of {made_on:%-d %B %Y}.",
+        facts=list(_facts(card)),
+        sections=[
+            Section(anchor=anchor, heading=heading, short=short, blocks=blocks)
+            for anchor, (heading, short, make) in SECTIONS.items()
+            if (blocks := tuple(make(card)))
         ],
-        "regenerate": regenerate_snippet(card),
-        "citation": citation(card),
-        "versions": installed_versions(LIBRARIES),
-        "percent": lambda share: "–" if share is None else f"{100 * share:.1f} %",
-        "count": count,
-    }
-
-
-def _how_measured(card: Card) -> str:
-    images = card.behavior.images if card.behavior else card.sample.images
-    return (
-        f"Counts, accuracies and losses are those of all {count(card.identity.snapshots)} snapshots. Calibration,"
-        f" accuracy by class, agreement, weights and distances are measured on {_sampled(card)} and at most"
-        f" {count(images)} test images (of each task); the distances shown are of some of their pairs."
     )
 
 
-def _sampled(card: Card) -> str:
-    sample = card.sample
-    drawn = f"{count(sample.members)} members drawn at random (seed {sample.seed})"
-    if sample.read < sample.members:
-        return f"{count(sample.read)} of {drawn}, for their weights are large,"
-    return drawn if sample.members < sample.of else f"all {count(sample.of)} members"
+def _facts(card: Card) -> Iterator[Fact]:
+    about, parameters, layouts = card.about, sorted(set(card.layouts["parameters"])), card.layouts
+    yield Fact(name="Networks", value=count(about["members"]), detail=counted(len(layouts), "parameter layout"))
+    weights = " – ".join(map(count, dict.fromkeys((parameters[0], parameters[-1]))))
+    yield Fact(name="Weights each", value=weights, detail=layouts["label"][0] if len(layouts) == 1 else "see layouts")
+    sizes, missing = about["dataset_sizes"], "not here: nothing measured on examples" if about["dataset"] else ""
+    listed = f"{' / '.join(map(count, sizes.values()))} {' / '.join(sizes)} examples"
+    yield Fact(name="Data set", value=about["dataset"] or "not known", detail=listed if sizes else missing)
+    epochs = list(map(str, card.epochs["epoch"]))
+    told = (
+        ", ".join(epochs) if len(epochs) <= MOST_VALUES else f"{', '.join(epochs[:4])} … {epochs[-1]} ({len(epochs)})"
+    )
+    diverged = count(card.epochs["diverged"].sum())
+    yield Fact(name="Snapshots", value=count(about["snapshots"]), detail=f"epochs {told}; {diverged} diverged")
+    reached, detail, last = "not known", "", card.groups(card.test, "epoch").iloc[-1]
+    if last["count"]:
+        reached = _spread(card.score, last)
+        detail = (
+            f"from {with_unit(card.score, last['minimum'])} to {with_unit(card.score, last['maximum'])}, last epoch"
+        )
+    yield Fact(name=f"Test {card.score.label}, mean ± SD", value=reached, detail=detail)
+    for row in card.distribution(card.similarity, "snapshots").tail(1).itertuples():
+        mean = with_unit(card.metrics[card.similarity], row.mean)
+        yield Fact(name=f"Pairwise {card.similarity}", value=mean, detail=SNAPSHOTS[row.value])
+    yield Fact(name="On storage", value=size(about["size_bytes"]), detail=counted(about["shards"], "shard"))
+    yield Fact(name="Made", value=about["created"][:10], detail=f"digest {about['digest'][:16]}")
 
 
-def _chosen(card: Card) -> bool:
-    """Whether anything but seeds varies."""
-    return any(entry.kind != "seed" for entry in card.varying)
-
-
-def _lead(card: Card, made_on: datetime.date) -> str:
-    provenance, layouts = card.provenance, card.layouts
-    shape = layouts[0].label if len(layouts) == 1 else f"{count(len(layouts))} parameter layouts"
-    on = f" on {provenance.dataset}" if provenance.dataset else ""
-    made = "imported" if provenance.kind == "imported" else "trained"
-    return (
-        f"{count(card.identity.members)} networks ({shape}), {made}{on}: what they are, how they differ, what they are"
-        f" good for. Card of {made_on:%-d %B %Y}."
+def _uses(card: Card) -> Iterator[Block]:
+    about, sample = card.about, card.about["sample"]
+    drawn = f"{count(sample['members'])} members drawn at random (seed {sample['seed']})"
+    if sample["read"] < sample["members"]:
+        drawn = f"{count(sample['read'])} of {drawn}, for their weights are large,"
+    elif sample["members"] == about["members"]:
+        drawn = f"all {count(about['members'])} members"
+    if about["description"]:
+        yield Text(about["description"], "quotation")
+    rows = [(row.purpose, badge(row.verdict, TONES[row.verdict]), row.reason) for row in card.uses.itertuples()]
+    yield prose_table("Purposes", ("purpose", "verdict", "why"), rows)
+    yield Heading("Known limits")
+    yield Bullets(card.limits)
+    yield Text(
+        f"Counts, scores and losses are those of all {count(about['snapshots'])} snapshots. Calibration, accuracy by"
+        f" class, agreement, weights and distances are measured on {drawn} and at most"
+        f" {count(sample['examples_used'] or sample['examples'])} test examples (of each task); the distances shown are"
+        " of some of their pairs. All that stands here stands in card.json beside this file as well.",
+        "note",
     )
 
 
-def _contents(card: Card) -> list[tuple[str, str]]:
-    return [
-        ("uses", "What it is good for"),
-        ("varies", "What varies"),
-        ("training", "Accuracy and loss"),
-        *([("behavior", "Behavior")] if card.behavior else []),
-        ("weights", "Weights"),
-        ("splits", "Splits"),
-        *([("tasks", "Tasks")] if card.tasks else []),
-        ("provenance", "Provenance"),
-        ("reading", "Read, regenerate, cite"),
-    ]
+def _axes(card: Card) -> Iterator[Block]:
+    varying, constant = card.axes.query("kind != 'constant'"), card.axes.query("kind == 'constant'")
+    if len(varying):
+        yield Text(EXPLAINS)
+        columns = {
+            "name": varying["name"],
+            "meaning": varying["meaning"].replace("", "–"),
+            "values": varying["distinct"],
+            "distribution": [_values(card, row) for row in varying.itertuples()],
+            "explains": [metric_cell(EXPLAINED, share) for share in varying["explains"]],
+        }
+        units = {"explains": "% of variance"}
+        yield table_of("What varies among members", columns, units, sentences=("meaning", "distribution"))
+    else:
+        yield Text("Nothing: all members are trained alike.")
+    if same := Markup(", ").join(code(f"{row.name} = {row.value}") for row in constant.itertuples()):
+        yield Text(Markup("The same for all members: {}.").format(same), "note")
+    yield from _charts(card, "axes")
 
 
-def _agreement_words(card: Card) -> list[str]:
-    """A sentence on each measure of agreement."""
-    found = []
-    for facts in card.behavior.agreement if card.behavior else ():
-        mean, sd = facts.agreement.mean, facts.accuracy.sd
-        if mean is None or sd is None or facts.accuracy.mean is None:
-            continue
-        found.append(
-            f"{SNAPSHOTS[facts.snapshots]}: two of {count(facts.members)} members agree on {100 * mean:.1f} % of the"
-            f" images on average over {count(facts.pairs)} pairs; their accuracy is {100 * facts.accuracy.mean:.1f} ±"
-            f" {100 * sd:.1f} %."
+def _training(card: Card) -> Iterator[Block]:
+    yield from _charts(card, "training", pair=True)
+    epochs = {name: card.epochs[name] for name in ("epoch", "snapshots", "diverged")}
+    spread = [f"{split}_{card.score.name}" for split in ("train", "validation", "test")] + ["generalization_gap"]
+    yield _spreads("Snapshots by epoch", card, "epoch", epochs, spread, medians=("train_loss", "test_loss"))
+
+
+def _behavior(card: Card) -> Iterator[Block]:
+    if card.absent:
+        yield Text(f"Nothing was measured on examples: {card.absent}.")
+        return
+    yield from _charts(card, "classes", pair=True)
+    yield Heading("Agreement")
+    yield Text(
+        "How alike the outputs of two members are on test examples, right or wrong. Where they are much alike, another"
+        " member is nearly as good as the right one, and figures about single networks mean little."
+    )
+    for row in card.distribution(card.similarity, "snapshots").itertuples():
+        members = count(card.about["sample"]["compared"][row.value])
+        told = f"{SNAPSHOTS[row.value]}: the {card.similarity} of two of {members} members is"
+        told += f" {with_unit(card.metrics[card.similarity], row.mean)} on average over {count(row.count)} pairs"
+        accuracy = card.distribution("compared_accuracy", "snapshots").query(f"value == '{row.value}'")
+        told += "".join(f"; their accuracy is {_spread(card.score, each)}" for _, each in accuracy.iterrows())
+        yield Text(f"{told[:1].upper()}{told[1:]}.")
+    yield from _charts(card, "similarity", pair=True)
+
+
+def _weights(card: Card) -> Iterator[Block]:
+    if len(card.layouts) > 1:
+        yield Text(
+            "Members have different parameter layouts. Those with the most members are described one by one below."
         )
-    return found
-
-
-def _matrix_words(card: Card) -> str:
-    facts = card.behavior.agreement[-1] if card.behavior and card.behavior.agreement else None
-    if facts is None:
-        return ""
-    return f"{SNAPSHOTS[facts.snapshots]}, of {count(len(facts.matrix_members))} members by rising accuracy."
-
-
-def _environments(card: Card) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What the shards that were looked at were trained with, as names and values."""
-    trained = card.provenance.trained
-    asked = sum(facts.shards for facts in trained)
-    looked_at = f"{asked} shards" if asked == card.identity.shards else f"{asked} shards looked at"
-    return [
-        (
-            "Trained with" if facts.shards == card.identity.shards else f"{facts.shards} of {looked_at} trained with",
-            [(name.replace("_", " "), _text(value)) for name, value in facts.environment.items() if value],
+        titles = {"label": "layers", "activations": "activations", "parameters": "weights", "members": "members"}
+        yield table_of(
+            "Parameter layouts", {t: card.layouts[n] for n, t in (titles | {"measured": "measured"}).items()}
         )
-        for facts in trained
+    yield Text(ABOUT_WEIGHTS, "note")
+    for row in card.layouts.query("measured > 0").itertuples():
+        told = (
+            f"{count(row.members)} members, activations {row.activations}; {count(row.measured)} of them measured here."
+        )
+        apart = card.distribution("distance", "alignment", row.layout)
+        for first in apart.head(1).itertuples():
+            told += (
+                f" {count(first.count)} pairs of {count(row.compared)} members lie {first.mean:.3f} apart on average as"
+            )
+            told += f" they are stored{f', {mean_of(apart):.3f} when aligned' if len(apart) > 1 else ''}."
+            told += f" Not aligned: {row.unaligned}." if row.unaligned else ""
+        yield Heading(row.label)
+        yield Text(told)
+        yield from _charts(card, "tensors", row.layout, pair=True)
+        yield from _charts(card, "histograms", row.layout)
+        yield from _charts(card, "distances", row.layout, narrow=True)
+
+
+def _splits(card: Card) -> Iterator[Block]:
+    yield Text("All snapshots of a member are in one split. Fit on train, choose on validation, report on test.")
+    groups = card.groups(card.test, "split")
+    shares = [percent(members / card.about["members"]) for members in groups["members"]]
+    columns = {"split": groups["value"], "members": groups["members"], "share": shares}
+    yield _spreads("Splits", card, "split", columns, [card.test], sortable=False)
+    yield Bullets(tuple(_shared(row) for row in card.shared.itertuples()))
+    if len(card.subsets):
+        yield Heading("Memorized and held-out scores")
+    for row in card.subsets.itertuples():
+        known, held_out = (
+            with_unit(card.score, mean_of(card.distribution(name, "subset_size").query(f"value == {row.size}")))
+            for name in (f"train_{card.score.name}", card.test)
+        )
+        yield Text(
+            f"{count(row.members)} members are trained on {count(row.subsets)} small subsets ({row.size} examples). On"
+            f" the examples that they were trained on they reach {known} on average, on held-out examples {held_out};"
+            f" {percent(row.complete)} of them know at least 99 % of their examples."
+        )
+
+
+def _tasks(card: Card) -> Iterator[Block]:
+    if len(card.tasks):
+        yield from _charts(card, "tasks", narrow=True)
+        columns = {name: card.tasks[name] for name in ("task", "split", "members")}
+        yield _spreads("Tasks", card, "task", columns, [f"train_{card.score.name}", card.test])
+
+
+def _provenance(card: Card) -> Iterator[Block]:
+    about = card.about
+    known = (about["dataset"] or "not known", code(about["dataset_sha256"]), counted(about["outputs"], "output"))
+    rows: list[tuple[str, str]] = [
+        ("Zoo", code(about["zoo"])),
+        ("Digest", Markup("{} (recipe on its data set)").format(code(about["digest"]))),
+        ("Content", Markup("{} (ids, specs and weights of all snapshots)").format(code(about["content_sha256"]))),
+        ("Data set", Markup("{} {}, {}, input {}").format(*known, "×".join(map(str, about["input_shape"])))),
+        ("Committed", about["created"]),
     ]
+    asked = sum(entry["shards"] for entry in about["trained_with"])
+    for entry in about["trained_with"]:
+        looked_at = f"{asked} shards{'' if asked == about['shards'] else ' looked at'}"
+        name = (
+            "Trained with" if entry["shards"] == about["shards"] else f"{entry['shards']} of {looked_at} trained with"
+        )
+        values = (f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in entry["environment"].items() if value)
+        rows.append((name, Markup("<br>").join(values)))
+    yield prose_table("Which zoo it is", ("", ""), rows)
+    yield Heading("Where it was imported from" if about["imported"] else f"Recipe {about['recipe']['name']}")
+    fields = [
+        (code(name), _plain(value), about["recipe_meanings"][name])
+        for name, value in about["recipe"].items()
+        if name not in ("axes", "description")
+    ]
+    for name, axis in about["recipe"].get("axes", {}).items():
+        fields.append((code(name), str(Axis.from_json(axis)), f"Axis. {about['axis_meanings'][name]}"))
+    yield prose_table("Recipe", ("field", "value", "meaning"), fields)
 
 
-def _text(value: Any) -> str:
+def _reading(card: Card) -> Iterator[Block]:
+    for name, snippet in SNIPPETS.items():
+        yield Heading(name)
+        yield Code(snippet(card))
+    yield Text(f"This card was made with {installed_versions(LIBRARIES)}.", "note")
+
+
+def _glossary(card: Card) -> Iterator[Block]:
+    likewise = ("train_", "validation_")
+    yield glossary([*(m for m in card.metrics.values() if not m.name.startswith(likewise)), EXPLAINED], WORDS)
+
+
+# By their anchors: heading, its short form, what they hold.
+SECTIONS = {
+    "uses": ("What it is good for", "", _uses),
+    "varies": ("What varies among members", "What varies", _axes),
+    "training": ("Scores and losses", "", _training),
+    "behavior": ("Behavior", "", _behavior),
+    "weights": ("Weights", "", _weights),
+    "splits": ("Splits", "", _splits),
+    "tasks": ("Tasks", "", _tasks),
+    "provenance": ("Provenance", "", _provenance),
+    "reading": ("Read, regenerate, cite", "", _reading),
+    "glossary": ("Glossary", "", _glossary),
+}
+EXPLAINED = Metric(
+    name="explains",
+    label="explained variance",
+    unit="share",
+    description="Share of the variance of test scores between the values of one hyper-parameter, corrected for their"
+    " number (ε²).",
+)
+
+
+def _charts(card: Card, place: str, layout: int = -1, *, pair: bool = False, narrow: bool = False) -> Iterator[Block]:
+    """The charts of a place, then why some are missing."""
+    charts, missing = [], []
+    for panel in PANELS[place]:
+        figure = panel.draw(card) if layout < 0 else panel.draw(card, layout)
+        name = panel.name if layout < 0 else f"{panel.name}-{layout}"
+        if isinstance(figure, go.Figure):
+            charts.append(Chart(name=name, figure=figure, label=panel.title, caption=panel.caption, narrow=narrow))
+        else:
+            missing.append(f"{panel.title}: {figure}.")
+    yield from [Pair(tuple(charts))] if pair and charts else charts
+    if missing:
+        yield Text(f"Not shown: {' '.join(missing)}", "note")
+
+
+def _spreads(
+    caption: str,
+    card: Card,
+    by: str,
+    columns: dict[str, Any],
+    metrics: list[str],
+    medians: tuple[str, ...] = (),
+    *,
+    sortable: bool = True,
+) -> Table:
+    """A table with means and deviations of metrics, and medians of others, for each key in its first column."""
+    units, made, keys = {"share": "of all"}, dict(columns), list(next(iter(columns.values())))
+    for name in [name for name in dict.fromkeys([*metrics, *medians]) if name in card.metrics]:
+        metric, groups = card.metrics[name], card.distribution(name, by).set_index("value")
+        spread, unit = name in metrics, shown_unit(metric)
+        units[name] = f"{unit}, mean ± SD".lstrip(", ") if spread else f"{unit}, median".lstrip(", ")
+        rows = [groups.loc[key] if key in groups.index else None for key in keys]
+        made[name] = [
+            absent()
+            if row is None
+            else spread_cell(metric, row["mean"], row["sd"])
+            if spread
+            else metric_cell(metric, row["median"])
+            for row in rows
+        ]
+    return table_of(caption, made, units, sortable=sortable)
+
+
+def _values(card: Card, axis: Any) -> str:
+    """The values of an axis in a line."""
+    unknown = f"; {count(axis.unknown)} unknown" if axis.unknown else ""
+    if axis.kind == "seed":
+        return f"{counted(axis.distinct, 'seed')}{unknown}"
+    for row in card.distribution(axis.name).itertuples():
+        scale = ", spread over decades" if axis.logarithmic else ""
+        low, middle, high = map(significant, (row.minimum, row.median, row.maximum))
+        return f"from {low} to {high}, median {middle}{scale}{unknown}"
+    levels, members = card.groups(card.test, f"axis {axis.name}"), card.about["members"]
+    listed = [f"{row.value} ({percent(row.members / members, 0)})" for row in levels.head(MOST_VALUES).itertuples()]
+    more = axis.distinct + bool(axis.unknown) - len(listed)
+    return " · ".join(listed) + (f" · {more} more" if more else "")
+
+
+def _shared(row: Any) -> str:
+    if row.largest == 1:
+        return f"No two members have the same {row.what}."
+    place = "each lies in one split"
+    if row.across:
+        place = f"{count(row.across)} of them {'lie' if row.across > 1 else 'lies'} in more than one split"
+    groups = counted(row.groups, "group")
+    return f"Members with the same {row.what}: {groups}, at most {count(row.largest)} members in one; {place}."
+
+
+def _spread(metric: Metric, row: Any) -> str:
+    return f"{spread_cell(metric, row['mean'], row['sd']).text} {shown_unit(metric)}".rstrip()
+
+
+def _plain(value: Any) -> str:
+    """A JSON value in a line."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_text(entry)}" for name, entry in value.items())
+        return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_text(entry) for entry in value) or "none"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value) or "(none)"
+        return ", ".join(map(_plain, value)) or "(none)"
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value) or "(none)"

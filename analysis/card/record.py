@@ -1,171 +1,110 @@
-"""The card of a zoo as a record: its parts, and its JSON."""
+"""The card of a zoo as a record: tidy tables of what was measured, and its JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from analysis.card.behavior import BehaviorFacts
-from analysis.card.distributions import Distribution, Histogram
-from analysis.card.hyperparameters import HyperParameter
-from analysis.card.splits import MemorisationFacts, SharedFacts, SplitFacts, TaskFacts
-from analysis.card.verdicts import Use
-from analysis.card.weights import LayoutFacts
+import pandas as pd
+
+from analysis.card.describe import QUANTILES, Row, rows_where
 from zoo.config import to_json
+from zoo.metric import Metric
 
-SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Identity:
-    """Which zoo it is.
-
-    Attributes:
-        name: ``<recipe>-<digest8>``.
-        address: URI of the zoo where it is remote; relative to the store where it is a local folder.
-        digest: Digest of the recipe on its data set.
-        content_sha256: Hash over ids, specs and weights of all snapshots.
-        created: When it was committed, ISO 8601 in UTC.
-        members: Number of members.
-        snapshots: Number of snapshots.
-        shards: Number of files.
-        size_bytes: Their size.
-        parameters: Length of the weight vector of each layout.
-    """
-
-    name: str
-    address: str
-    digest: str
-    content_sha256: str
-    created: str
-    members: int
-    snapshots: int
-    shards: int
-    size_bytes: int
-    parameters: tuple[int, ...]
+KEYS: Row = {"metric": "", "layout": -1, "tensor": "", "by": "", "value": ""}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecipeField:
-    """A field of the recipe, its value, and what it means."""
-
-    name: str
-    value: Any
-    meaning: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainedFacts:
-    """An environment and how many of the shards that were looked at were trained in it."""
-
-    environment: Mapping[str, Any]
-    shards: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Provenance:
-    """Where it comes from.
-
-    Attributes:
-        recipe: Name of the recipe.
-        kind: "recipe", or "imported".
-        words: What the recipe says of itself.
-        fields: The recipe in full.
-        dataset: Name of the data set; empty where it is not known.
-        dataset_sha256: Its content hash; empty where it is not known.
-        images: Images of each split; empty where the data set is not here.
-        classes: Number of classes.
-        input_shape: Shape of one image.
-        environment: Library versions and CPU of the process that committed the zoo.
-        trained: The same, with the backend, of those that trained some of its shards.
-    """
-
-    recipe: str
-    kind: str
-    words: str
-    fields: tuple[RecipeField, ...]
-    dataset: str
-    dataset_sha256: str
-    images: Mapping[str, int]
-    classes: int
-    input_shape: tuple[int, ...]
-    environment: Mapping[str, Any]
-    trained: tuple[TrainedFacts, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EpochFacts:
-    """All snapshots of one epoch; those that diverged count in ``diverged`` alone."""
-
-    epoch: int
-    snapshots: int
-    diverged: int
-    metrics: Mapping[str, Distribution]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FinalFacts:
-    """Last snapshots of all members that have not diverged.
-
-    Attributes:
-        members: How many.
-        histograms: Of each accuracy, and of the generalization gap.
-        chance_accuracy: What guessing reaches, with two standard errors; of several tasks, the highest.
-        chance_share: Share of members that reach no more, each in its own task.
-    """
-
-    members: int
-    histograms: Mapping[str, Histogram]
-    chance_accuracy: float | None
-    chance_share: float | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SampleFacts:
-    """What was measured on a part of the zoo: a random sample of members, the first test images.
-
-    Attributes:
-        members: Members drawn.
-        read: How many of them were read; fewer where their weights are large.
-        of: Members of the zoo.
-        seed: Of the draw.
-        images: Test images, at most.
-        sections: Layouts with a section of their own.
-        layouts: Layouts of the zoo.
-    """
-
-    members: int
-    read: int
-    of: int
-    seed: int
-    images: int
-    sections: int
-    layouts: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
-    """The card of a zoo. Its JSON has these fields by these names; ``schema_version`` changes with them."""
+    """The card of a zoo: what there is one of, and tables with one row for each measured thing.
 
-    schema_version: int
-    identity: Identity
-    provenance: Provenance
-    sample: SampleFacts
-    varying: tuple[HyperParameter, ...]
-    constant: Mapping[str, Any]
-    epochs: tuple[EpochFacts, ...]
-    final: FinalFacts
-    splits: tuple[SplitFacts, ...]
-    shared: tuple[SharedFacts, ...]
-    tasks: tuple[TaskFacts, ...]
-    memorisation: MemorisationFacts | None
-    behavior: BehaviorFacts | None
-    unmeasured: str
-    layouts: tuple[LayoutFacts, ...]
-    uses: tuple[Use, ...]
-    limits: tuple[str, ...]
+    Attributes:
+        about: What there is one of: which zoo it is, where it comes from, what of it was sampled.
+        score: What members are judged by, on test examples.
+        metrics: All metrics of the tables, by their names there.
+        absent: Why nothing was measured on examples; empty where it was.
+        distributions: A row for each set of values: its ``metric``, the ``layout`` and ``tensor`` that it is of (-1
+            and empty where of neither), what it is grouped ``by`` and the group's ``value``, and ``describe``'s.
+        histograms: A row for each bin: ``metric``, ``layout``, ``tensor``, ``by`` and ``value`` as above, and those of
+            ``bins``.
+        axes: A row for each column of the members: its ``meaning`` and ``kind`` ("choice", "number", "seed", or
+            "constant" with its ``value``), ``distinct`` values, members for which it is ``unknown``, whether it is
+            ``logarithmic``, and the share of the variance of scores that it ``explains`` (ε²).
+        epochs: A row for each: ``snapshots``, and how many of them ``diverged``.
+        layouts: A row for each parameter layout, that with the most members first.
+        tensors: A row for each tensor of the layouts that are described one by one.
+        tasks: A row for each task: its ``members`` and the ``split`` that they are in.
+        shared: A row for each thing that members have in common: ``groups``, members of the ``largest``, groups with
+            members in several splits (``across``).
+        subsets: A row for each ``size`` of small training subsets: ``members``, different ``subsets``, and the share
+            of members that know theirs by heart (``complete``).
+        matrix: A row for each two of some members: how similar their outputs are.
+        uses: A row for each purpose: ``verdict`` and ``reason``.
+        limits: What to keep in mind, most serious first.
+    """
+
+    about: Mapping[str, Any]
+    score: Metric
+    metrics: Mapping[str, Metric]
+    absent: str
+    distributions: pd.DataFrame
+    histograms: pd.DataFrame
+    axes: pd.DataFrame
+    epochs: pd.DataFrame
+    layouts: pd.DataFrame
+    tensors: pd.DataFrame
+    tasks: pd.DataFrame
+    shared: pd.DataFrame
+    subsets: pd.DataFrame
+    matrix: pd.DataFrame
+    uses: pd.DataFrame = field(default_factory=pd.DataFrame)
+    limits: tuple[str, ...] = ()
+
+    def judged(self, uses: pd.DataFrame, limits: Iterable[str]) -> Card:
+        """The same with what follows from it."""
+        return replace(self, uses=uses, limits=tuple(limits))
+
+    @property
+    def test(self) -> str:
+        """The name of the score on test examples."""
+        return f"test_{self.score.name}"
+
+    @property
+    def similarity(self) -> str:
+        """The metric that compares the outputs of two members."""
+        return "concordance" if "concordance" in self.metrics else "agreement"
+
+    def distribution(self, metric: str, by: str = "", layout: int = -1, tensor: str = "") -> pd.DataFrame:
+        """A row for each value of what a metric is grouped by, where anything was measured."""
+        return self.groups(metric, by, layout, tensor).query("count > 0")
+
+    def groups(self, metric: str, by: str = "", layout: int = -1, tensor: str = "") -> pd.DataFrame:
+        """A row for each value of what a metric is grouped by, with the number of ``members``."""
+        rows = rows_where(self.distributions, metric=metric, by=by, layout=layout, tensor=tensor)
+        return rows.assign(members=rows["count"] + rows["missing"])
+
+    def histogram(self, metric: str, layout: int = -1, tensor: str = "", value: str = "") -> pd.DataFrame:
+        """The bins of a metric; none where it was not measured."""
+        return rows_where(self.histograms, metric=metric, layout=layout, tensor=tensor, value=value)
 
     def to_json(self) -> dict[str, Any]:
-        """The card as plain JSON values."""
-        return {name: to_json(getattr(self, name)) for name in self.__dataclass_fields__}
+        """The card as plain JSON values; a table has ``columns`` and ``data``, as ``pandas.DataFrame`` takes them."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {n: _plain(v) if isinstance(v, pd.DataFrame) else to_json(v) for n, v in values.items()}
+
+
+def distributions(rows: Iterable[Row]) -> pd.DataFrame:
+    """The table of such rows; keys that they lack say that they are of the whole zoo."""
+    columns = [*KEYS, "count", "missing", "mean", "sd", *QUANTILES]
+    return pd.DataFrame([{**KEYS, **row} for row in rows], columns=columns)
+
+
+def histograms(rows: Iterable[Row]) -> pd.DataFrame:
+    """The same for bins."""
+    return pd.DataFrame([{**KEYS, **row} for row in rows], columns=[*KEYS, "low", "high", "count", "share"])
+
+
+def _plain(table: pd.DataFrame) -> dict[str, Any]:
+    objects = table.astype(object)
+    return {"columns": list(table), "data": to_json(objects.where(objects.notna(), None).to_numpy().tolist())}

@@ -1,233 +1,215 @@
-"""What a zoo is good for and where it misleads, said from its facts alone."""
+"""What a zoo is good for and where it misleads: a table of rules over its facts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from analysis.card.behavior import AgreementFacts, BehaviorFacts
-from analysis.card.hyperparameters import HyperParameter
-from analysis.card.splits import MemorisationFacts, SharedFacts, SplitFacts, TaskFacts
-from analysis.card.weights import LayoutFacts
-from analysis.pages.numbers import count
+import numpy as np
+import pandas as pd
+
+from analysis.card.record import Card
+from analysis.pages.numbers import count, counted, percent, significant, with_unit
+from analysis.pages.tables import Tone
 
 SUITED, CARE, UNSUITED, UNKNOWN = "suited", "with care", "not suited", "not known"
-
+# From best to worst, each with its color.
+TONES: dict[str, Tone] = {SUITED: "good", CARE: "care", UNSUITED: "bad", UNKNOWN: "unknown"}
 # Above this agreement another member is nearly as good as the right one, so that hardly anything is left to code.
 DIVERSE_AGREEMENT = 0.85
-DIVERSE_SD = 0.06
-# Regression on less spread than this mostly predicts noise of the test set.
-PREDICTABLE_SD = 0.02
 FEW_HELD_OUT = 30
-MANY_TRAINING = 500
-MANY_CHANCE = 0.1
-MANY_TASKS = 10
-TRAJECTORY_EPOCHS = 4
 # A hyper-parameter that explains less is lost among the others.
 MATTERS = 0.02
+COMPRESSION, SCORES = "Claims about weight compression", "Predicting scores from weights"
+AXES, GENERATION = "Predicting hyper-parameters from weights", "Learning to generate networks"
+TRAINING, SUBSETS, TASKS = "Studying how training goes", "Studying memorization", "Learning across tasks"
+# Purposes that only some zoos can have: those in which this fact is not 0.
+ONLY_WITH = {SUBSETS: "subsets", TASKS: "tasks"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Use:
-    """A purpose, whether the zoo serves it, and the facts that decide."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Something that a purpose asks of a zoo.
+
+    Attributes:
+        purpose: The purpose.
+        fact: A key of :func:`measures`.
+        words: A clause with ``{}`` for the fact's value.
+        written: How a value is written: "count", "percent", "score", "spread" of scores, or a noun to be counted.
+        least: The lowest value that is enough.
+        most: The highest.
+        otherwise: The verdict where it is not met.
+        why: What is said then.
+        unknown: What is said where the fact is not known, which makes the verdict unknown; where empty, the rule is
+            passed over.
+    """
 
     purpose: str
-    verdict: str
-    reason: str
+    fact: str
+    words: str
+    written: str
+    least: float = -math.inf
+    most: float = math.inf
+    otherwise: str = UNSUITED
+    why: str = ""
+    unknown: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """The facts that verdicts are drawn from; all attributes are parts of a card."""
-
-    members: int
-    imported: bool
-    epochs: tuple[int, ...]
-    diverged: int
-    snapshots: int
-    chance_accuracy: float | None
-    chance_share: float | None
-    accuracy_sd: float | None
-    varying: Sequence[HyperParameter]
-    splits: Sequence[SplitFacts]
-    shared: Sequence[SharedFacts]
-    tasks: Sequence[TaskFacts]
-    memorisation: MemorisationFacts | None
-    behavior: BehaviorFacts | None
-    unmeasured: str
-    layouts: Sequence[LayoutFacts]
-
-    @property
-    def spread(self) -> AgreementFacts | None:
-        """Agreement over one snapshot a member, or over last ones where a member has no others."""
-        found = {facts.snapshots: facts for facts in self.behavior.agreement} if self.behavior else {}
-        chosen = found.get("one") or found.get("last")
-        return chosen if chosen is not None and chosen.pairs else None
-
-
-def uses(facts: Evidence) -> tuple[Use, ...]:
-    """The purposes that zoos are made for, each with a verdict on this one."""
-    found = [_compression(facts), _accuracy(facts), _hyper_parameters(facts), _generation(facts), _trajectories(facts)]
-    if facts.memorisation:
-        found.append(_memorisation(facts.memorisation))
-    if facts.tasks:
-        found.append(_tasks(facts.tasks))
-    return tuple(found)
+RULES = (
+    Rule(
+        COMPRESSION, "agreement", "two members agree on {} of test examples", "percent", most=DIVERSE_AGREEMENT,
+        why="Not diverse enough: a decoder that always returns one good network would look well here.",
+        unknown="Agreement between members was not measured.",
+    ),
+    Rule(
+        COMPRESSION, "compared_sd", "their accuracies have a standard deviation of {}", "spread", least=0.06,
+        why="Not diverse enough: networks of average accuracy would look well here.",
+    ),
+    Rule(
+        SCORES, "score_sd", "test scores of trained snapshots have a standard deviation of {}", "spread", least=0.02,
+        why="There is too little to predict.", unknown="No test scores are on record.",
+    ),
+    Rule(SCORES, "held_out", "{} are held out for testing", "member", least=FEW_HELD_OUT, otherwise=CARE),
+    Rule(
+        AXES, "axes", "{} beside seeds and tasks", "hyper-parameter", least=1,
+        why="Members differ in their seeds and tasks alone.",
+    ),
+    Rule(AXES, "held_out", "{} are held out for testing", "member", least=FEW_HELD_OUT, otherwise=CARE),
+    Rule(GENERATION, "alike", "{} of one layout to learn from", "member", least=500, otherwise=CARE),
+    Rule(GENERATION, "guessing", "{} of all are no better than guessing", "percent", most=0.1, otherwise=CARE),
+    Rule(TRAINING, "epochs", "each member is stored at {}", "epoch", least=4),
+    Rule(SUBSETS, "memorized", "{} of the members know their subset by heart", "percent", least=0.5, otherwise=CARE),
+    Rule(SUBSETS, "held_out_score", "they reach {} on held-out examples", "score"),
+    Rule(TASKS, "tasks", "{}", "task", least=10, otherwise=CARE),
+    Rule(TASKS, "mixed_tasks", "{} of them in more than one split", "count", most=0, otherwise=CARE),
+)  # fmt: skip
 
 
-def limits(facts: Evidence) -> tuple[str, ...]:
+def measures(card: Card) -> dict[str, float]:
+    """The facts that rules are about; NaN where one is not known."""
+    members = card.groups(card.test, "split").set_index("value")["members"]
+    subsets, chance = card.subsets, card.about["chance_share"]
+    return {
+        "agreement": mean_of(card.distribution("agreement", "snapshots")),
+        "compared_sd": mean_of(card.distribution("compared_accuracy", "snapshots"), "sd"),
+        "score_sd": mean_of(card.distribution(card.test, "trained"), "sd"),
+        "held_out": int(members["test"]),
+        "axes": len(varying(card)),
+        "alike": min(int(members["train"]), int(card.layouts["members"].max())),
+        "guessing": math.nan if chance is None else chance,
+        "epochs": len(card.epochs),
+        "subsets": len(subsets),
+        "memorized": float(np.average(subsets["complete"], weights=subsets["members"])) if len(subsets) else math.nan,
+        "held_out_score": mean_of(card.distribution(card.test, "subset_size")),
+        "tasks": len(card.tasks),
+        "mixed_tasks": sum("," in split for split in card.tasks["split"]),
+    }
+
+
+def uses(card: Card) -> pd.DataFrame:
+    """The purposes that zoos are made for, each with a verdict on this one and the facts that decide."""
+    facts, rows = measures(card), []
+    for purpose in dict.fromkeys(rule.purpose for rule in RULES):
+        if purpose in ONLY_WITH and not facts[ONLY_WITH[purpose]]:
+            continue
+        verdict, clauses, told = SUITED, list[str](), list[str]()
+        for rule in (rule for rule in RULES if rule.purpose == purpose):
+            value = facts[rule.fact]
+            if math.isnan(value):
+                verdict = UNKNOWN if rule.unknown else verdict
+                told.append(rule.unknown)
+                continue
+            clauses.append(_clause(card, rule, value))
+            if not rule.least <= value <= rule.most:
+                verdict = max(verdict, rule.otherwise, key=list(TONES).index)
+                told.append(rule.why)
+        if purpose == AXES and facts["axes"]:
+            told.append(_matter(card))
+        sentence = "; ".join(clauses) + "." * bool(clauses)
+        reason = " ".join(filter(None, [f"{sentence[:1].upper()}{sentence[1:]}", *told]))
+        rows.append({"purpose": purpose, "verdict": verdict, "reason": reason})
+    return pd.DataFrame(rows)
+
+
+def limits(card: Card) -> Iterator[str]:
     """What to keep in mind, most serious first."""
-    found = []
-    across = [shared for shared in facts.shared if shared.across]
-    found += [
-        f"{count(shared.across)} of {count(shared.groups)} groups of members with the same {shared.what} lie in more"
-        " than one split: held-out members are not independent of those for fitting."
-        for shared in across
-    ]
-    if facts.chance_share:
-        found.append(
-            f"{_percent(facts.chance_share)} of the members classify no better at the end than guessing would"
-            f" (test accuracy about {_percent(facts.chance_accuracy)} or less). Leave them out where a trained network"
-            " is meant."
+    about = card.about
+    for shared in card.shared.query("across > 0").itertuples():
+        yield (
+            f"{count(shared.across)} of {count(shared.groups)} groups of members with the same {shared.what} lie in"
+            " more than one split: held-out members are not independent of those for fitting."
         )
-    if facts.diverged:
-        found.append(
-            f"{count(facts.diverged)} of {count(facts.snapshots)} snapshots have diverged: their weights or losses are"
-            " not finite. Readers leave them out unless told otherwise, and so do all figures here."
+    if about["chance_share"]:
+        yield (
+            f"{percent(about['chance_share'])} of the members are no better at the end than guessing (test"
+            f" {card.score.label} up to {with_unit(card.score, about['chance_score'])}). Leave them out where a trained"
+            " network is meant."
         )
-    orders = next((shared for shared in facts.shared if shared.what == "minibatch order"), None)
-    if orders and orders.largest > 1:
-        found.append(
-            f"Members share minibatch orders: {count(orders.groups)} orders for {count(facts.members)} members. Members"
-            " of one order are not independent; count orders, not members, where independence matters."
+    if diverged := int(card.epochs["diverged"].sum()):
+        yield (
+            f"{count(diverged)} of {count(about['snapshots'])} snapshots have diverged: their weights or losses are not"
+            " finite. Readers leave them out unless told otherwise, and so do all figures here."
         )
-    thin = [split for split in facts.splits if split.members < FEW_HELD_OUT]
-    if thin:
-        found.append(
-            "Few members in "
-            + ", ".join(f"{split.split} ({count(split.members)})" for split in thin)
-            + ": figures measured there have wide intervals."
+    for orders in card.shared.query("what == 'minibatch order' and largest > 1").itertuples():
+        yield (
+            f"Members share minibatch orders: {count(orders.groups)} orders for {count(about['members'])} members."
+            " Members of one order are not independent; count orders, not members, where independence matters."
         )
-    if len(facts.layouts) > 1:
-        found.append(
-            f"Members have {count(len(facts.layouts))} parameter layouts. Methods that need weight vectors of one"
-            " length can use one layout at a time."
+    few = card.groups(card.test, "split").query(f"members < {FEW_HELD_OUT}")
+    if len(few):
+        listed = ", ".join(f"{row.value} ({count(row.members)})" for row in few.itertuples())
+        yield f"Few members in {listed}: figures measured there have wide intervals."
+    if len(card.layouts) > 1:
+        yield (
+            f"Members have {count(len(card.layouts))} parameter layouts. Methods that need weight vectors of one length"
+            " can use one layout at a time."
         )
-    if facts.imported:
-        found.append(
-            "The zoo was imported. What its source does not say is unknown here, never filled in; losses and"
-            " accuracies are the source's own."
+    if about["imported"]:
+        yield (
+            "The zoo was imported. What its source does not say is unknown here, never filled in; losses and scores are"
+            " the source's own."
         )
-    if facts.unmeasured:
-        found.append(f"Nothing was measured on images: {facts.unmeasured}")
-    found.append(
-        "All accuracies are on images of the members' own data set. On other inputs, shifted ones for instance,"
-        " accuracy and agreement are lower."
-    )
-    return tuple(found)
-
-
-def _compression(facts: Evidence) -> Use:
-    purpose = "Claims about weight compression"
-    spread = facts.spread
-    if spread is None or spread.agreement.mean is None or spread.accuracy.sd is None:
-        return Use(purpose=purpose, verdict=UNKNOWN, reason="Agreement between members was not measured.")
-    agreement, sd = spread.agreement.mean, spread.accuracy.sd
-    measured = (
-        f"Two members{' of a task' if facts.tasks else ''} agree on {_percent(agreement)} of test images (limit"
-        f" {_percent(DIVERSE_AGREEMENT)}), and the accuracies of"
-        f" {'one snapshot a member' if spread.snapshots == 'one' else 'last snapshots'} have a standard deviation of"
-        f" {100 * sd:.1f} points (at least {100 * DIVERSE_SD:.0f})"
-    )
-    if agreement <= DIVERSE_AGREEMENT and sd >= DIVERSE_SD:
-        return Use(purpose=purpose, verdict=SUITED, reason=f"{measured}: diverse enough.")
-    return Use(
-        purpose=purpose,
-        verdict=UNSUITED,
-        reason=f"{measured}: not diverse enough. A decoder that always returns one good network would look well here.",
+    if card.absent:
+        yield f"Nothing was measured on examples: {card.absent}."
+    yield (
+        "All scores are on examples of the members' own data set. On other inputs, shifted ones for instance, scores"
+        " and agreement are lower."
     )
 
 
-def _accuracy(facts: Evidence) -> Use:
-    purpose = "Predicting accuracy from weights"
-    held_out = _held_out(facts)
-    if facts.accuracy_sd is None:
-        return Use(purpose=purpose, verdict=UNKNOWN, reason="No test accuracies are on record.")
-    measured = (
-        f"Test accuracy over all trained snapshots has a standard deviation of {100 * facts.accuracy_sd:.1f} points;"
-        f" {count(held_out)} members are held out for testing"
-    )
-    if facts.accuracy_sd < PREDICTABLE_SD:
-        return Use(purpose=purpose, verdict=UNSUITED, reason=f"{measured}: there is too little to predict.")
-    if held_out < FEW_HELD_OUT:
-        return Use(purpose=purpose, verdict=CARE, reason=f"{measured}, fewer than {FEW_HELD_OUT}.")
-    return Use(purpose=purpose, verdict=SUITED, reason=f"{measured}.")
+def varying(card: Card, *, tasks: bool = False) -> list[str]:
+    """The axes in which members differ, beside seeds, and beside tasks unless these are wanted too."""
+    names: list[str] = card.axes[card.axes["kind"].isin(["choice", "number"])]["name"].tolist()
+    return [name for name in names if tasks or name != "task"]
 
 
-def _hyper_parameters(facts: Evidence) -> Use:
-    purpose = "Predicting hyper-parameters from weights"
-    held_out = _held_out(facts)
-    names = [entry.name for entry in facts.varying if entry.kind != "seed" and entry.name != "task"]
-    if not names:
-        what = "seeds and tasks" if facts.tasks else "seeds"
-        return Use(purpose=purpose, verdict=UNSUITED, reason=f"Members differ in their {what} alone.")
-    strong = [entry.name for entry in facts.varying if (entry.explained or 0) >= MATTERS]
-    matter = f" Test accuracy depends most on {', '.join(strong[:3])}." if strong else ""
-    reason = f"{len(names)} {'vary' if len(names) > 1 else 'varies'}: {', '.join(names)}.{matter}"
-    if held_out < FEW_HELD_OUT:
-        few = f"{count(held_out)} members are held out for testing, fewer than {FEW_HELD_OUT}."
-        return Use(purpose=purpose, verdict=CARE, reason=f"{reason} {few}")
-    return Use(purpose=purpose, verdict=SUITED, reason=reason)
+def mean_of(rows: pd.DataFrame, column: str = "mean") -> float:
+    """The figure of the last row; NaN where there is none."""
+    return float(rows[column].iloc[-1]) if len(rows) else math.nan
 
 
-def _generation(facts: Evidence) -> Use:
-    purpose = "Learning to generate networks"
-    training = next((split.members for split in facts.splits if split.split == "train"), 0)
-    largest = max((layout.members for layout in facts.layouts), default=0)
-    problems = []
-    if min(training, largest) < MANY_TRAINING:
-        problems.append(
-            f"at most {count(min(training, largest))} members of one layout to learn from (wanted: {MANY_TRAINING})"
-        )
-    if (facts.chance_share or 0) > MANY_CHANCE:
-        problems.append(f"{_percent(facts.chance_share)} of all members are no better than guessing")
-    if problems:
-        text = " and ".join(problems)
-        return Use(purpose=purpose, verdict=CARE, reason=f"{text[0].upper()}{text[1:]}.")
-    return Use(purpose=purpose, verdict=SUITED, reason=f"{count(training)} members to learn from.")
+def _clause(card: Card, rule: Rule, value: float) -> str:
+    bound, word = (rule.most, "at most") if rule.most < math.inf else (rule.least, "at least")
+    asked = f" (wanted: {word} {_written(card, rule, bound).removesuffix(f' {rule.written}s')})"
+    return rule.words.format(_written(card, rule, value)) + (asked if math.isfinite(bound) else "")
 
 
-def _trajectories(facts: Evidence) -> Use:
-    purpose = "Studying how training goes"
-    if len(facts.epochs) >= TRAJECTORY_EPOCHS:
-        listed = ", ".join(map(str, facts.epochs))
-        return Use(purpose=purpose, verdict=SUITED, reason=f"Each member is stored at epochs {listed}.")
-    return Use(purpose=purpose, verdict=UNSUITED, reason=f"There are snapshots of {len(facts.epochs)} epochs only.")
+def _written(card: Card, rule: Rule, value: float) -> str:
+    match rule.written:
+        case "percent":
+            return percent(value)
+        case "score":
+            return with_unit(card.score, value)
+        case "spread":
+            return f"{100 * value:.1f} points" if card.score.unit == "share" else significant(value)
+        case "count":
+            return count(value)
+        case noun:
+            return counted(int(value), noun) if math.isfinite(value) else ""
 
 
-def _memorisation(facts: MemorisationFacts) -> Use:
-    memorised, held_out = facts.memorised.mean, facts.held_out.mean
-    reason = (
-        f"{count(facts.members)} members on {count(facts.subsets)} subsets of {', '.join(map(str, facts.sizes))}"
-        " examples;"
-        f" {_percent(facts.complete)} know theirs by heart. Mean accuracy on them {_percent(memorised)}, on held-out"
-        f" images {_percent(held_out)}."
-    )
-    return Use(purpose="Studying memorisation", verdict=SUITED if facts.complete >= 0.5 else CARE, reason=reason)
-
-
-def _tasks(facts: Sequence[TaskFacts]) -> Use:
-    mixed = sum("," in task.split for task in facts)
-    reason = f"{count(len(facts))} tasks" + (
-        f", {count(mixed)} of them in more than one split." if mixed else ", each in one split: new tasks are held out."
-    )
-    good = len(facts) >= MANY_TASKS and not mixed
-    return Use(purpose="Learning across tasks", verdict=SUITED if good else CARE, reason=reason)
-
-
-def _held_out(facts: Evidence) -> int:
-    return next((split.members for split in facts.splits if split.split == "test"), 0)
-
-
-def _percent(share: float | None) -> str:
-    return "an unknown share" if share is None else f"{100 * share:.1f} %"
+def _matter(card: Card) -> str:
+    strong = card.axes[card.axes["explains"] >= MATTERS]["name"].tolist()[:3]
+    matter = f" Test {card.score.label} depends most on {', '.join(strong)}." if strong else ""
+    return f"They vary in {', '.join(varying(card))}.{matter}"

@@ -1,37 +1,50 @@
-"""The words of the platform, each with its meaning; declared metrics join them on a page."""
+"""The words of the platform, as ``docs/glossary.md`` lists them; declared metrics join them on a page."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
+
+from markupsafe import Markup, escape
 
 from analysis.pages.numbers import shown_unit
 from zoo.metric import Metric, by_name
 
 WORDS = {
-    "model zoo, population": "Many trained networks of one recipe.",
-    "member": "One network of a zoo.",
-    "snapshot": "A member at one epoch.",
-    "shard": "One Parquet file of snapshots.",
-    "manifest": "The record that commits a zoo: its shards, their hashes, its recipe. Without one there is no zoo.",
-    "recipe": "What generates a zoo: named axes, and what is common to all members.",
-    "axis": "One hyper-parameter of a recipe with its choices or its range, drawn for a shard, a block or a member.",
-    "split": "Training, validation or test members; all snapshots of a member are in one.",
-    "task": "What members are trained to do on a data set: all classes, or one against another.",
-    "trainable": "Something that can be fitted: an entry of the registry.",
-    "kind of trainable": "What a trainable is: codec, autoencoder, predictor.",
-    "family": "Autoencoders of one architecture.",
-    "fit": "One fitting in progress.",
-    "artifact": "What a fit leaves behind: safetensors and JSON.",
-    "study": "A search for good settings of a trainable.",
-    "trial": "One setting that a study tried.",
-    "latent": "What an encoder makes of a network: continuous numbers.",
-    "symbols": "Latents rounded to integers.",
-    "payload": "Symbols as bytes, as they would be sent.",
-    "reconstruction": "The weights that a decoder returns.",
-    "subject": "What an evaluator looks at: a population, originals with their reconstructions, generated networks.",
-    "agreement": "Share of test images on which two networks predict the same class, right or wrong.",
+    "model zoo, population": "many trained networks of one recipe; as data, their weights of one parameter "
+    "layout with what is known of each",
+    "member": "one network of a zoo",
+    "snapshot": "a member at the end of one epoch: one row of the zoo",
+    "shard": "one Parquet file of snapshots, all of one architecture",
+    "manifest": "the commit record of a zoo: which shards it consists of, with their hashes; a zoo exists once it has "
+    "one",
+    "recipe": "what generates a zoo, as data",
+    "axis": "one hyper-parameter of a recipe: its choices or range, drawn for each shard, block or member",
+    "block": "members that share a minibatch order (and a training subset, where there is one); they lie in one split",
+    "split": "train, validation or test; by member for networks, fixed for examples",
+    "layout": "names, shapes and offsets of a network's tensors in its flat weight vector of length P",
+    "task": "what a data set asks: its loss, its number of outputs and the metrics that judge it; a member's "
+    "class task (`3-8`) is a part of the classes with labels of its own",
+    "trainable": "a registry entry for what can be fitted: a codec, an autoencoder, a predictor",
+    "kind": "of a trainable: what its artifact is used for",
+    "family": "of autoencoders: one of them, with its own configuration",
+    "fit": "one fitting in progress",
+    "artifact": "what a fit leaves behind: safetensors and JSON",
+    "study, trial": "a search, and one configuration that it tries: Optuna's words",
+    "latent": "what an encoder keeps of a network, continuous",
+    "symbols": "the latent as integers",
+    "payload": "the symbols as bytes",
+    "shared bytes": "what a receiver must hold before the first payload: decoder, codebook, tables",
+    "reconstruction": "the weights that a decoder returns",
+    "agreement": "share of test images on which two networks predict the same class",
+    "evaluator": "measures what networks do, alone or next to their originals",
+    "subject": "what an evaluator looks at: a population, a reconstruction beside its original, generated networks",
+    "control": "what a codec or a predictor has to beat: the mean network, the nearest training member, the training "
+    "mean",
+    "view": "coordinates of weights with an exact inverse",
+    "function metric": "the metric in which a distance of weights is about a distance of outputs",
 }
 
 
@@ -54,7 +67,12 @@ def glossary(metrics: Iterable[Metric] = (), words: Iterable[str] = ()) -> Gloss
     declared = by_name(metrics)
     return Glossary(
         entries=(
-            *((name, "", WORDS[name]) for name in words if name not in declared),
-            *((metric.name, shown_unit(metric), metric.description) for metric in declared.values()),
+            *((name, "", _marked(WORDS[name])) for name in words if name not in declared),
+            *((metric.name, shown_unit(metric), _marked(metric.description)) for metric in declared.values()),
         )
     )
+
+
+def _marked(text: str) -> Markup:
+    """A text in which what stands between backticks is code."""
+    return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (it is escaped)

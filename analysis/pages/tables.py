@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from numbers import Integral
+from typing import ClassVar, Literal, SupportsInt
 
 from markupsafe import Markup
 
@@ -82,6 +83,45 @@ class Table:
         return len(self.rows) > TALL_ROWS
 
 
+def table_of(
+    caption: str,
+    columns: Mapping[str, Iterable[Cell | str | float]],
+    units: Mapping[str, str] | None = None,
+    *,
+    sentences: Collection[str] = (),
+    sortable: bool = True,
+) -> Table:
+    """A table of columns under their titles.
+
+    Args:
+        caption: What it holds, for those who do not see it.
+        columns: For each title its cells: text, a whole number, any other number, or a cell.
+        units: Units of columns.
+        sentences: Titles of columns whose cells break into lines.
+        sortable: Whether a click on a heading sorts it.
+    """
+    cells = {title: [_cell(value) for value in values] for title, values in columns.items()}
+    headings = (
+        Column(
+            title=title,
+            unit=(units or {}).get(title, ""),
+            number=any(cell.sort is not None for cell in made),
+            sentences=title in sentences,
+        )
+        for title, made in cells.items()
+    )
+    rows = (Row(cells=row) for row in zip(*cells.values(), strict=True))
+    return Table(caption=caption, columns=tuple(headings), rows=tuple(rows), sortable=sortable)
+
+
+def _cell(value: Cell | str | float) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    if isinstance(value, str):
+        return Cell(text=value)
+    return count_cell(value) if isinstance(value, Integral) else number_cell(value)
+
+
 def prose_table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table of sentences; without titles where these are empty."""
     return Table(
@@ -115,9 +155,14 @@ def number_cell(value: float | None, missing: str = NOT_MEASURED) -> Cell:
     return Cell(text=significant(value), sort=str(value) if math.isfinite(value) else "Infinity")
 
 
-def count_cell(number: int) -> Cell:
+def count_cell(number: SupportsInt) -> Cell:
     """A whole number."""
-    return Cell(text=count(number), sort=number)
+    return Cell(text=count(int(number)), sort=int(number))
+
+
+def spread_cell(metric: Metric, mean: float, sd: float) -> Cell:
+    """Mean and standard deviation of a metric."""
+    return Cell(text=f"{shown(metric, mean)} ± {shown(metric, sd)}", sort=mean) if usable(mean) else absent()
 
 
 def metric_column(metric: Metric) -> Column:

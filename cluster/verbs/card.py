@@ -48,7 +48,7 @@ class Card(Verb):
     zoo: options.Zoo
     store: options.Store = "./store"
     members: Annotated[int, typer.Option(min=2, help="Networks sampled for what needs weights.")] = 400
-    images: Annotated[int, typer.Option(min=1, help="Test images that they are applied to, at most.")] = 2000
+    examples: Annotated[int, typer.Option(min=1, help="Test examples that they are applied to, at most.")] = 2000
     seed: options.Seed = None
 
     def run(self) -> CardWritten:
@@ -60,20 +60,19 @@ class Card(Verb):
         card = make_card(
             zoo,
             members=self.members,
-            images=self.images,
+            examples=self.examples,
             seed=self.seed or 0,
             progress=lambda step: say(f"card {zoo.name}: {step}"),
         )
         page, facts = write_card(card, zoo.store)
-        told = card.to_json()
         return CardWritten(
             zoo=zoo.name,
             card=page,
             json=facts,
             seconds=round(time.monotonic() - started, 2),
-            sample=told["sample"],
-            uses=told["uses"],
-            limits=tuple(card.limits),
+            sample=dict(card.about["sample"]),
+            uses=card.uses.to_dict("records"),
+            limits=card.limits,
         )
 
 
@@ -81,7 +80,7 @@ def write_card(card: ZooCard, store: Store) -> tuple[str, str]:
     """Stores page and JSON of a card; returns where they are."""
     from analysis.card.page import render
 
-    folder = f"{REPORTS}/card-{card.identity.name}"
+    folder = f"{REPORTS}/card-{card.about['zoo']}"
     store.put(f"{folder}/{CARD_JSON}", (json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n").encode())
     store.put(f"{folder}/{CARD_FILE}", render(card).encode())
     return store.join(folder, CARD_FILE), store.join(folder, CARD_JSON)

@@ -5,13 +5,14 @@ import pytest
 
 # Of ``small_zoo``.
 CHARTS = [
-    "accuracy", "final", "loss", "gap", "frequencies", "explained", "effects", "classes", "calibration", "agreement",
-    "matrix", "values-0", "norms-0", "histograms-0", "distances-0",
+    "scores", "final", "loss", "gap", "frequencies", "explained", "effects", "classes", "calibration", "agreement",
+    "matrix", "entries-0", "norms-0", "histograms-0", "distances-0",
 ]  # fmt: skip
 
 
 def slow(values):
     return {
+        "count": len(values),
         "mean": float(np.mean(values)),
         "sd": float(np.std(values)),
         "median": float(np.median(values)),
@@ -20,7 +21,13 @@ def slow(values):
     }
 
 
-def matches(facts, values, tolerance=1e-6):
-    assert facts.count == len(values)
+def matches(rows, values, tolerance=1e-6):
+    """Whether a table has one row, and it describes the values."""
+    assert len(rows) == 1
     for name, value in slow(values).items():
-        assert getattr(facts, name) == pytest.approx(value, abs=tolerance), name
+        assert rows.iloc[0][name] == pytest.approx(value, abs=tolerance), name
+
+
+def row_of(rows, value):
+    """The rows of a group."""
+    return rows[rows["value"] == value]

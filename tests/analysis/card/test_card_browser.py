@@ -17,7 +17,7 @@ DARK_INK, LIGHT_INK = "rgb(27, 36, 48)", "rgb(207, 215, 224)"
 def shown(small_zoo, tmp_path_factory):
     """The page in a browser on a light desktop; what it asked for and complained about is in its ``noted``."""
     file = tmp_path_factory.mktemp("card") / "card.html"
-    file.write_text(render(make_card(small_zoo, members=24, images=100)), encoding="utf-8")
+    file.write_text(render(make_card(small_zoo, members=24, examples=100)), encoding="utf-8")
     with browser() as opened:
         shown = opened.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
         shown.noted = []

@@ -1,4 +1,4 @@
-"""Cards of all kinds of zoos: seeds, diverged, several layouts, tasks, memorisation, imported."""
+"""Cards of all kinds of zoos: seeds, diverged, several layouts, tasks, memorization, imported, convolutions."""
 
 import itertools
 import json
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from card_checks import matches
+from card_checks import matches, row_of
 from published_layouts import tune_config, write_checkpoint_tree
 
 from analysis.card.facts import make_card
@@ -33,7 +33,7 @@ def test_distances_before_and_after_the_best_permutation(tmp_path):
         shard_members=6,
     )
     zoo = generate_zoo(recipe, Store(tmp_path), members=6)
-    facts = make_card(zoo, images=20).layouts[0].distances
+    found = make_card(zoo, examples=20).distribution("distance", "alignment", 0)
     population = zoo.population(epochs="last")
     first, first_bias, second, second_bias = population.architecture.tensors(population.weights_MP.double()).values()
 
@@ -50,9 +50,9 @@ def test_distances_before_and_after_the_best_permutation(tmp_path):
         fixed = flat(a, [0, 1, 2])
         raw.append(distance(fixed, flat(b, [0, 1, 2])))
         aligned.append(min(distance(fixed, flat(b, order)) for order in orders))
-    assert facts.pairs == 15
-    matches(facts.raw, raw)
-    matches(facts.aligned, aligned)
+    assert len(raw) == 15
+    matches(row_of(found, "as stored"), raw)
+    matches(row_of(found, "aligned"), aligned)
 
 
 def test_a_zoo_of_seeds_alone_is_not_for_compression(tmp_path):
@@ -65,12 +65,17 @@ def test_a_zoo_of_seeds_alone_is_not_for_compression(tmp_path):
         block_members=2,
         shard_members=8,
     )
-    card = make_card(generate_zoo(recipe, Store(tmp_path), members=8), images=200)
-    verdicts = {use.purpose: use for use in card.uses}
-    assert verdicts["Claims about weight compression"].verdict == "not suited"
-    assert "not diverse enough" in verdicts["Claims about weight compression"].reason
-    assert verdicts["Predicting hyper-parameters from weights"].reason == "Members differ in their seeds alone."
-    assert [entry.snapshots for entry in card.behavior.agreement] == ["last"]
+    card = make_card(generate_zoo(recipe, Store(tmp_path), members=8), examples=200)
+    uses = card.uses.set_index("purpose")
+    assert uses["verdict"]["Claims about weight compression"] == "not suited"
+    assert "Not diverse enough" in uses["reason"]["Claims about weight compression"]
+    assert (
+        "Members differ in their seeds and tasks alone." in uses["reason"]["Predicting hyper-parameters from weights"]
+    )
+    assert card.distribution("agreement", "snapshots")["value"].tolist() == ["last"]
+    page = render(card)
+    assert "Scores over epochs: there are snapshots of one epoch only." in page
+    assert "Members by value: nothing varies but seeds." in page
 
 
 def test_diverged_snapshots_are_counted_and_left_out(tmp_path):
@@ -92,12 +97,33 @@ def test_diverged_snapshots_are_counted_and_left_out(tmp_path):
     zoo = generate_zoo(recipe, Store(tmp_path), members=16)
     frame = zoo.members
     assert frame["diverged"].any()
-    card = make_card(zoo, images=20)
-    assert sum(facts.diverged for facts in card.epochs) == frame["diverged"].sum()
+    card = make_card(zoo, examples=20)
+    assert card.epochs["diverged"].sum() == frame["diverged"].sum()
     kept = frame[(frame["epoch"] == 2) & ~frame["diverged"]]
-    assert card.behavior.members == card.final.members == len(kept)
+    assert card.about["sample"]["measured"] == card.histogram("test_accuracy")["count"].sum() == len(kept)
     assert any("have diverged" in limit for limit in card.limits)
     json.dumps(card.to_json(), allow_nan=False)
+    render(card)
+
+
+def test_where_all_have_diverged_there_is_a_page(tmp_path):
+    recipe = replace(
+        DIGITS_MLP_DIVERSE,
+        name="lost",
+        epochs=1,
+        snapshot_epochs=(1,),
+        axes={**DIGITS_MLP_DIVERSE.axes, "optimizer": "sgd", "activation": "relu", "learning_rate": 1e30},
+        block_members=1,
+        shard_members=4,
+    )
+    zoo = generate_zoo(recipe, Store(tmp_path), members=4)
+    assert zoo.members["diverged"].all()
+    card = make_card(zoo, examples=20)
+    assert card.absent == "all members of the sample have diverged"
+    assert card.uses.set_index("purpose")["verdict"]["Predicting scores from weights"] == "not known"
+    page = render(card)
+    assert "Scores of last snapshots: none are on record." in page
+    assert "not known" in page
 
 
 def test_several_layouts_have_a_section_each(tmp_path):
@@ -105,20 +131,21 @@ def test_several_layouts_have_a_section_each(tmp_path):
         find_recipe("digits-mlp-mixed"), epochs=1, snapshot_epochs=(0, 1), block_members=1, shard_members=4
     )
     zoo = generate_zoo(recipe, Store(tmp_path), members=24)
-    card = make_card(zoo, images=50)
+    card = make_card(zoo, examples=50)
     assert len(card.layouts) == len(zoo.layouts) > 1
-    assert sum(layout.members for layout in card.layouts) == 24
-    members = [layout.members for layout in card.layouts]
-    assert members == sorted(members, reverse=True)
-    assert {layout.parameters for layout in card.layouts} == set(zoo.parameter_counts)
-    for layout in card.layouts:
-        assert sum(math.prod(facts.shape) for facts in layout.tensors) in (layout.parameters, 0)
-    assert card.behavior.members == 24
-    assert card.behavior.agreement[0].pairs == 24 * 23 // 2
-    (named,) = [entry for entry in card.varying if entry.name == "architecture"]
-    assert {level.value: level.members for level in named.levels} == {
-        layout.label: layout.members for layout in card.layouts
-    }
+    assert card.layouts["members"].sum() == 24
+    assert card.layouts["members"].is_monotonic_decreasing
+    assert set(card.layouts["parameters"]) == set(zoo.parameter_counts)
+    for layout, tensors in card.tensors.groupby("layout"):
+        sizes = [math.prod(map(int, shape.split("×"))) for shape in tensors["shape"]]
+        assert sum(sizes) == card.layouts["parameters"][layout]
+    assert card.about["sample"]["measured"] == 24
+    assert card.distribution("agreement", "snapshots")["count"].iloc[0] == 24 * 23 // 2
+    levels = card.groups("test_accuracy", "axis architecture").set_index("value")["members"]
+    assert levels.to_dict() == card.layouts.set_index("label")["members"].to_dict()
+    page = render(card)
+    for layout in card.layouts.itertuples():
+        assert f'data-figure="entries-{layout.layout}"' in page or layout.layout >= card.about["sample"]["sections"]
 
 
 def test_tasks_are_compared_within_themselves(tmp_path):
@@ -127,15 +154,16 @@ def test_tasks_are_compared_within_themselves(tmp_path):
     frame = zoo.members
     last = frame[frame["epoch"] == 2]
     card = make_card(zoo)
-    assert {facts.task: facts.members for facts in card.tasks} == last["task"].value_counts().to_dict()
-    for facts in card.tasks:
-        matches(facts.test_accuracy, last[last["task"] == facts.task]["test_accuracy"].to_numpy())
-    assert any(use.reason == "Members differ in their seeds and tasks alone." for use in card.uses)
-    (agreement,) = card.behavior.agreement
-    assert agreement.pairs == sum(n * (n - 1) // 2 for n in last["task"].value_counts())
-    assert agreement.matrix == ()
-    matches(agreement.accuracy, last["test_accuracy"].to_numpy())
-    by_label = {facts.label: facts.members for facts in card.behavior.classes}
+    assert card.tasks.set_index("task")["members"].to_dict() == last["task"].value_counts().to_dict()
+    for task in card.tasks["task"]:
+        found = row_of(card.distribution("test_accuracy", "task"), task)
+        matches(found, last[last["task"] == task]["test_accuracy"].to_numpy())
+    assert card.uses["reason"].str.contains("Members differ in their seeds and tasks alone.").any()
+    (agreement,) = card.distribution("agreement", "snapshots").itertuples()
+    assert agreement.count == sum(n * (n - 1) // 2 for n in last["task"].value_counts())
+    assert len(card.matrix) == 0
+    matches(card.distribution("compared_accuracy", "snapshots"), last["test_accuracy"].to_numpy())
+    by_label = card.groups("class_accuracy", "class").set_index("value")["members"]
     assert by_label[3] == sum("3" in task.split("-") for task in last["task"])
     guesses = {}
     for task in last["task"].unique():
@@ -143,14 +171,17 @@ def test_tasks_are_compared_within_themselves(tmp_path):
         share = max((labels == 0).mean(), (labels == 1).mean())
         guesses[task] = share + 2 * math.sqrt(share * (1 - share) / len(labels))
     assert len(set(guesses.values())) > 1
-    assert card.final.chance_accuracy == pytest.approx(max(guesses.values()))
-    assert card.final.chance_share == pytest.approx((last["test_accuracy"] <= last["task"].map(guesses)).mean())
+    assert card.about["chance_score"] == pytest.approx(max(guesses.values()))
+    assert card.about["chance_share"] == pytest.approx((last["test_accuracy"] <= last["task"].map(guesses)).mean())
+    page = render(card)
+    assert 'data-figure="tasks"' in page
+    assert "Matrix of members: members have different tasks." in page
 
 
-def test_memorised_accuracy_stands_beside_held_out(tmp_path):
+def test_memorized_accuracy_stands_beside_held_out(tmp_path):
     recipe = replace(
         DIGITS_MLP_DIVERSE,
-        name="memorise",
+        name="memorize",
         axes={
             **DIGITS_MLP_DIVERSE.axes,
             "training_fraction": 1.0,
@@ -167,11 +198,14 @@ def test_memorised_accuracy_stands_beside_held_out(tmp_path):
     )
     zoo = generate_zoo(recipe, Store(tmp_path), members=12)
     last = zoo.members.groupby("member").tail(1)
-    facts = make_card(zoo, images=50).memorisation
-    assert (facts.members, facts.sizes, facts.subsets) == (12, (20,), 12)
-    matches(facts.memorised, last["train_accuracy"].to_numpy())
-    matches(facts.held_out, last["test_accuracy"].to_numpy())
-    assert facts.complete == pytest.approx((last["train_accuracy"] >= 0.99).mean())
+    card = make_card(zoo, examples=50)
+    (row,) = card.subsets.itertuples()
+    assert (row.size, row.members, row.subsets) == (20, 12, 12)
+    matches(card.distribution("train_accuracy", "subset_size"), last["train_accuracy"].to_numpy())
+    matches(card.distribution("test_accuracy", "subset_size"), last["test_accuracy"].to_numpy())
+    assert row.complete == pytest.approx((last["train_accuracy"] >= 0.99).mean())
+    assert "Studying memorization" in card.uses["purpose"].tolist()
+    assert "12 members are trained on 12 small subsets (20 examples)." in render(card)
 
 
 def test_imported_zoos_say_what_their_source_says(tmp_path):
@@ -179,19 +213,19 @@ def test_imported_zoos_say_what_their_source_says(tmp_path):
     configs = [tune_config(11), tune_config(12, "relu", 0.5), tune_config(13, "tanh", 0.5), tune_config(14, "relu")]
     write_checkpoint_tree(root, configs, [0, 5])
     zoo = store_source(open_source(root), Store(tmp_path / "store"))
-    card = make_card(zoo, images=10)
-    assert (card.provenance.kind, card.identity.members) == ("imported", 4)
-    assert {field.name: field.value for field in card.provenance.fields}["source_format"]
-    assert card.behavior is None
-    assert "data set" in card.unmeasured
+    card = make_card(zoo, examples=10)
+    assert (card.about["imported"], card.about["members"]) == (True, 4)
+    assert card.about["recipe"]["source_format"]
+    assert "data set" in card.absent
     assert any("imported" in limit for limit in card.limits)
-    varying = {entry.name: entry for entry in card.varying}
-    assert {level.value: level.members for level in varying["imported model::nlin"].levels} == {"relu": 2, "tanh": 2}
+    levels = card.groups("test_accuracy", "axis imported model::nlin").set_index("value")["members"]
+    assert levels.to_dict() == {"relu": 2, "tanh": 2}
     last = zoo.members.groupby("member").tail(1)
-    matches(card.epochs[-1].metrics["test_accuracy"], last["test_accuracy"].to_numpy())
+    matches(row_of(card.distribution("test_accuracy", "epoch"), 5), last["test_accuracy"].to_numpy())
     population = zoo.population(epochs=[5])
     spec = population.architecture.layout[0]
-    matches(card.layouts[0].tensors[0].values, population.weights_MP[:, spec.span].double().flatten().numpy())
+    values = population.weights_MP[:, spec.span].double().flatten().numpy()
+    matches(card.distribution("entry", layout=0, tensor=spec.name), values)
     assert "import the same source again" in regenerate_snippet(card)
     assert "imported with zooscale" in citation(card)
     assert "Where it was imported from" in render(card)
@@ -212,15 +246,20 @@ def test_convolutions_are_described_and_aligned(tmp_path, architecture):
         shard_members=4,
     )
     zoo = generate_zoo(recipe, Store(tmp_path), members=4)
-    card = make_card(zoo, images=20)
-    (layout,) = card.layouts
+    card = make_card(zoo, examples=20)
+    (layout,) = card.layouts.itertuples()
     assert "conv 4 3×3" in layout.label
-    spec = {spec.name: spec for spec in zoo.layout}
-    assert {facts.name: facts.trainable for facts in layout.tensors} == {n: s.trainable for n, s in spec.items()}
+    assert set(layout.activations.split(", ")) == {
+        place.layer.function for each in zoo.architectures for place in each.activations
+    }
+    spec = {spec.name: spec.trainable for spec in zoo.layout}
+    assert card.tensors.set_index("tensor")["trainable"].to_dict() == spec
     trained_MP = zoo.population(epochs="last").weights_MP[:, zoo.architectures[0].trainable].double()
     distances = [
         float((a - b).norm() / ((a.square().sum() + b.square().sum()) / 2).sqrt())
         for a, b in itertools.combinations(trained_MP, 2)
     ]
-    matches(layout.distances.raw, distances)
-    assert layout.distances.aligned.mean < layout.distances.raw.mean
+    found = card.distribution("distance", "alignment", 0)
+    matches(row_of(found, "as stored"), distances)
+    assert row_of(found, "aligned")["mean"].iloc[0] < row_of(found, "as stored")["mean"].iloc[0]
+    render(card)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from card_checks import CHARTS
 
-from analysis.card.distributions import Distribution
 from analysis.card.facts import make_card
 from analysis.card.page import render
 from analysis.card.usage import citation, duckdb_snippet, pandas_snippet, python_snippet, regenerate_snippet
@@ -26,7 +25,7 @@ EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 @pytest.fixture(scope="module")
 def card(small_zoo):
-    return make_card(small_zoo, members=24, images=100)
+    return make_card(small_zoo, members=24, examples=100)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_says_where_the_zoo_is_from_and_what_was_sampled(page, small_zoo):
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)))
     for fact in (
         small_zoo.digest, small_zoo.content_sha256, small_zoo.manifest.dataset_sha256, "20 November 2026",
-        "measured on 24 members drawn at random (seed 0)", "at most 100 test images", "Epochs at whose end",
+        "measured on 24 members drawn at random (seed 0)", "at most 100 test examples", "Epochs at whose end",
     ):  # fmt: skip
         assert fact in text
 
@@ -71,40 +70,44 @@ def test_says_where_the_zoo_is_from_and_what_was_sampled(page, small_zoo):
 def test_says_so_where_only_some_shards_were_looked_at(page, small_zoo, monkeypatch):
     assert ">Trained with<" in page
     monkeypatch.setattr("analysis.card.facts.SHARDS_ASKED", 2)
-    assert ">2 of 2 shards looked at trained with<" in render(make_card(small_zoo, members=4, images=10))
+    assert ">2 of 2 shards looked at trained with<" in render(make_card(small_zoo, members=4, examples=10))
+
+
+def test_every_metric_and_word_of_the_page_is_in_its_glossary(page, card):
+    terms = re.findall(r"<dt>([^<]+?)(?: <span|</dt>)", page[page.index('id="glossary"') :])
+    assert {"snapshot", "shard", "explains"} < set(terms)
+    measured = {name for name in card.distributions["metric"] if name in card.metrics}
+    assert {name for name in measured if not name.startswith(("train_", "validation_"))} <= set(terms)
 
 
 def test_text_is_shown_and_never_run(card):
-    varying = (dataclasses.replace(card.varying[0], name=EVIL, meaning=EVIL), *card.varying[1:])
-    page = render(dataclasses.replace(card, varying=varying, limits=(EVIL,)), made_on=MADE_ON)
+    axes = card.axes.assign(name=[EVIL, *card.axes["name"][1:]], meaning=EVIL)
+    page = render(dataclasses.replace(card, axes=axes, limits=(EVIL,)), made_on=MADE_ON)
     assert EVIL not in page
     assert "<img" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
 
 
 def test_a_card_with_hardly_anything_is_a_page(card):
-    epochs = tuple(
-        dataclasses.replace(
-            facts,
-            metrics={name: Distribution(count=0, missing=facts.snapshots) for name in facts.metrics},
-        )
-        for facts in card.epochs[:1]
-    )
-    histograms = {
-        name: dataclasses.replace(shown, counts=tuple(0 for _ in shown.counts))
-        for name, shown in card.final.histograms.items()
-    }
+    tables = {name: getattr(card, name)[:0] for name in ("histograms", "axes", "tensors", "shared", "matrix")}
+    nothing = card.distributions.assign(missing=64, count=0, mean=float("nan"))
     bare = dataclasses.replace(
         card,
-        epochs=epochs,
-        final=dataclasses.replace(card.final, histograms=histograms, chance_accuracy=None, chance_share=None),
-        varying=(),
-        behavior=None,
-        unmeasured="the data set is not here",
-        layouts=tuple(dataclasses.replace(layout, tensors=(), distances=None) for layout in card.layouts),
+        distributions=nothing,
+        epochs=card.epochs[:1],
+        layouts=card.layouts.assign(measured=0),
+        absent="the data set is not here",
+        **tables,
     )
     page = render(bare, made_on=MADE_ON)
     assert "the data set is not here" in page
+    assert "Nothing: all members are trained alike." in page
     assert "data-figure" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+
+
+def test_panels_that_there_are_none_of_say_why(card):
+    page = render(dataclasses.replace(card, epochs=card.epochs[-1:], matrix=card.matrix[:0]), made_on=MADE_ON)
+    assert "Not shown: Scores over epochs: there are snapshots of one epoch only." in page
+    assert "Not shown: Matrix of members: fewer than two members were measured." in page
 
 
 def test_python_snippet_runs(card, in_store):
@@ -113,8 +116,8 @@ def test_python_snippet_runs(card, in_store):
     assert len(names["table"]) == 192
     assert names["weights_MP"].shape[1] == 1210
     with torch.no_grad():
-        logits = names["module"](names["images"][:3])
-    expected = names["population"].logits(names["images"][:3])[0]
+        logits = names["module"](names["inputs"][:3])
+    expected = names["population"].logits(names["inputs"][:3])[0]
     torch.testing.assert_close(logits, expected)
 
 
@@ -140,29 +143,30 @@ def test_duckdb_snippet_runs(card, in_store, small_zoo):
 
 def test_commands_are_those_of_this_zoo(card, small_zoo):
     lines = regenerate_snippet(card).splitlines()
-    assert lines[-1] == f"zooscale card {small_zoo.name} --members 24 --images 100 --seed 0"
+    assert lines[-1] == f"zooscale card {small_zoo.name} --members 24 --examples 100 --seed 0"
     assert shlex.split(lines[-2]) == ["zooscale", "verify", small_zoo.name]
-    assert card.identity.content_sha256 in citation(card)
+    assert card.about["content_sha256"] in citation(card)
 
 
 def test_verb_writes_page_and_json_and_list_shows_it(capsys, in_store, small_zoo):
-    assert run(["card", "small", "--members", "4", "--images", "20", "--json"]) == 0
+    assert run(["card", "small", "--members", "4", "--examples", "20", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     store = Store("store")
     folder = f"reports/card-{small_zoo.name}"
     assert result["card"] == store.join(folder, "card.html")
     value = json.loads(store.read(f"{folder}/card.json"))
-    assert value["sample"] == {"members": 4, "read": 4, "of": 64, "seed": 0, "images": 20, "sections": 8, "layouts": 1}
-    assert value["uses"] == result["uses"]
+    assert value["about"]["sample"] == result["sample"]
+    assert (result["sample"]["members"], result["sample"]["read"], result["sample"]["examples"]) == (4, 4, 20)
+    assert [list(use.values()) for use in result["uses"]] == value["uses"]["data"]
     assert store.read(f"{folder}/card.html").startswith(b"<!DOCTYPE html>")
     assert run(["list"]) == 0
     assert result["card"] in capsys.readouterr().out
     # A second card takes the place of the first.
-    assert run(["card", Zoo.open("small").uri, "--members", "5", "--images", "20", "--seed", "1"]) == 0
+    assert run(["card", Zoo.open("small").uri, "--members", "5", "--examples", "20", "--seed", "1"]) == 0
     text = capsys.readouterr().out
     assert "known limits" in text
     assert result["card"] in text
-    assert json.loads(store.read(f"{folder}/card.json"))["sample"]["seed"] == 1
+    assert json.loads(store.read(f"{folder}/card.json"))["about"]["sample"]["seed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -170,7 +174,7 @@ def test_verb_writes_page_and_json_and_list_shows_it(capsys, in_store, small_zoo
     [
         (["nothing"], "it has small-"),
         (["small", "--members", "1"], "greater than or equal to 2"),
-        (["small", "--images", "0"], "greater than or equal to 1"),
+        (["small", "--examples", "0"], "greater than or equal to 1"),
         (["small", "--store", "/nowhere/at/all"], "there is no store"),
         (["/nowhere/zoos/small"], "there is no zoo"),
     ],
@@ -188,5 +192,5 @@ def test_a_damaged_shard_is_named(zoo_copy):
     path = next(path for path in zoo_copy.store.list("") if path.endswith(".parquet"))
     zoo_copy.store.delete(path)
     with pytest.raises(Exception, match="is missing"):
-        Card(zoo=zoo_copy.name, store=zoo_copy.store.uri, members=4, images=10).run()
+        Card(zoo=zoo_copy.name, store=zoo_copy.store.uri, members=4, examples=10).run()
     assert not zoo_copy.store.exists("reports")

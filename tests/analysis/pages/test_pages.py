@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
@@ -144,3 +145,9 @@ def test_numbers_in_words():
     assert (size(999), size(865_300), size(2e13)) == ("999 B", "865.3 kB", "20.0 TB")
     assert (counted(1, "seed"), counted(2000, "seed")) == ("1 seed", "2\u202f000 seeds")
     assert (percent(0.12345), percent(None)) == ("12.3 %", "–")
+
+
+def test_the_words_are_those_of_the_documentation():
+    lines = (Path(__file__).parents[3] / "docs" / "glossary.md").read_text().splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+    assert dict(rows) == WORDS

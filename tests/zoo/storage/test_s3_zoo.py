@@ -199,13 +199,13 @@ def test_card_export_and_import(small_zoo, remote, tmp_path, capsys):
         assert run([*words, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
-    card = told("card", small_zoo.name, "--store", URI, "--members", "16", "--images", "100")
+    card = told("card", small_zoo.name, "--store", URI, "--members", "16", "--examples", "100")
     folder = f"reports/card-{small_zoo.name}"
     assert (card["card"], card["json"]) == (f"{URI}/{folder}/card.html", f"{URI}/{folder}/card.json")
     facts = json.loads(remote.read(f"{folder}/card.json"))
-    here = make_card(small_zoo, members=16, images=100).to_json()
-    assert facts["identity"].pop("address") == f"{URI}/zoos/{small_zoo.name}"
-    assert here["identity"].pop("address") == f"zoos/{small_zoo.name}"
+    here = make_card(small_zoo, members=16, examples=100).to_json()
+    assert facts["about"].pop("address") == f"{URI}/zoos/{small_zoo.name}"
+    assert here["about"].pop("address") == f"zoos/{small_zoo.name}"
     assert facts == json.loads(json.dumps(here))
     assert b"</html>" in remote.read(f"{folder}/card.html")
 

@@ -1,0 +1,76 @@
+"""Sets of values as rows of a table: quantiles and moments, histograms; and which of many to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+QUANTILES = {"minimum": 0, "p1": 1, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "p99": 99, "maximum": 100}
+Row = dict[str, Any]
+
+
+def describe(values: Iterable[float], **keys: Any) -> Row:
+    """A row that describes values of any shape, with further columns.
+
+    Returns:
+        ``keys``, then ``count`` of finite values, ``missing`` ones that are not, ``mean``, ``sd`` (of the values
+        given, divided by their number), and ``QUANTILES``; NaN where there is no finite value.
+    """
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    finite = flat[np.isfinite(flat)]
+    numbers = dict.fromkeys(("mean", "sd", *QUANTILES), np.nan)
+    if len(finite):
+        numbers = {"mean": finite.mean(), "sd": finite.std()}
+        numbers |= dict(zip(QUANTILES, np.percentile(finite, list(QUANTILES.values())), strict=True))
+    return {**keys, "count": len(finite), "missing": len(flat) - len(finite), **numbers}
+
+
+def bins(values: Iterable[float], edges: np.ndarray, **keys: Any) -> list[Row]:
+    """The histogram of values: a row for each bin, with further columns.
+
+    Returns:
+        ``keys``, then ``low`` and ``high`` edge, ``count``, and ``share`` of all finite values, those beyond the
+        outermost edges included; nothing where there is no finite value.
+    """
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    finite = flat[np.isfinite(flat)]
+    counts, _ = np.histogram(finite, edges)
+    return [
+        {**keys, "low": low, "high": high, "count": count, "share": count / len(finite)}
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+        if len(finite)
+    ]
+
+
+def even_edges(values: Iterable[float], number: int, outside: float = 0.0, *, logarithmic: bool = False) -> np.ndarray:
+    """Edges of so many bins, equally wide (in logarithms, if so wished).
+
+    Args:
+        values: What they are for.
+        number: How many bins.
+        outside: Share of the values on either side that may lie beyond: a few outliers would press all else into one.
+        logarithmic: Whether bins are equally wide in logarithms; the values are above 0 then.
+    """
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    finite = flat[np.isfinite(flat)]
+    low, high = np.quantile(finite, (outside, 1 - outside)) if len(finite) else (0.0, 1.0)
+    if high <= low:
+        margin = max(abs(low), 1.0) * 1e-3
+        low, high = low - margin, high + margin
+    return np.geomspace(low, high, number + 1) if logarithmic else np.linspace(low, high, number + 1)
+
+
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """At most ``most`` of the numbers from 0 to below ``count``, the first and the last among them, increasing."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+
+
+def rows_where(table: pd.DataFrame, **keys: Any) -> pd.DataFrame:
+    """The rows of a table that have these values in these columns."""
+    chosen = np.ones(len(table), dtype=bool)
+    for name, value in keys.items():
+        chosen &= (table[name] == value).to_numpy(dtype=bool)
+    return table[chosen]
