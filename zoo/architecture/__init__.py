@@ -4,9 +4,9 @@ from zoo.architecture.architecture import Architecture
 from zoo.architecture.builders import ARCHITECTURES, cnn, cnn_2464, cnn_4970, mlp, normalizing, resnet
 from zoo.architecture.convolution import AveragePool, Conv, GlobalAveragePool, MaxPool
 from zoo.architecture.description import LAYERS
-from zoo.architecture.layers import Activate, AfterActivation, Flatten, Layer, Linear, Shape
+from zoo.architecture.layers import Activate, AfterActivation, BatchStatistics, Flatten, Layer, Linear, Shape
 from zoo.architecture.layout import Placed, TensorSpec
-from zoo.architecture.normalization import BatchNorm, BatchStatistics
+from zoo.architecture.normalization import BatchNorm
 from zoo.architecture.rescale import Rescale
 from zoo.architecture.residual import Residual
 from zoo.architecture.symmetry import Axis

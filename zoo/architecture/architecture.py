@@ -14,9 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from zoo.architecture.description import described, from_description
-from zoo.architecture.layers import Activate, AfterActivation, AroundWeights, Flatten, Forward, Layer, Linear, Shape
+from zoo.architecture.layers import (
+    Activate,
+    AfterActivation,
+    AroundWeights,
+    BatchStatistics,
+    Flatten,
+    Forward,
+    Layer,
+    Linear,
+    Shape,
+)
 from zoo.architecture.layout import Placed, TensorSpec
-from zoo.architecture.normalization import BatchStatistics, without_counts
+from zoo.architecture.normalization import without_counts
 from zoo.architecture.residual import named, sequence_shapes
 from zoo.architecture.symmetry import Groups, Symmetry
 

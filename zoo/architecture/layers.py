@@ -9,16 +9,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.architecture.symmetry import Entries, Symmetry
-
-if TYPE_CHECKING:
-    from zoo.architecture.normalization import BatchStatistics
 
 Shape = tuple[int, ...]
 AfterActivation = Callable[[int, Tensor], Tensor]
@@ -37,6 +34,19 @@ class Slot(NamedTuple):
     name: str
     shape: Shape
     trainable: bool = True
+
+
+@dataclass
+class BatchStatistics:
+    """Puts batch norms in training mode: they use the batch's mean and variance, and leave updated buffers here.
+
+    One object is for one application.
+
+    Attributes:
+        buffers: Each buffer's new value by its name in the layout, ``[M, C]``, without gradient.
+    """
+
+    buffers: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass

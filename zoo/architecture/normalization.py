@@ -7,39 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from zoo.architecture.layers import Forward, Layer, Shape, Slot
+from zoo.architecture.layers import BatchStatistics, Forward, Layer, Shape, Slot
 from zoo.architecture.symmetry import Entries, Symmetry
-
-if TYPE_CHECKING:
-    from zoo.architecture import Architecture
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
-
-
-class BatchStatistics:
-    """Puts batch norms in training mode: they use the batch's mean and variance, and leave updated buffers here.
-
-    One object is for one application.
-
-    Attributes:
-        buffers: Each buffer's new value by its name in the layout, ``[M, C]``, without gradient.
-    """
-
-    def __init__(self) -> None:
-        self.buffers: dict[str, Tensor] = {}
-
-    def store(self, architecture: Architecture, weights_MP: Tensor) -> None:
-        """Writes the new values into flat parameters, in place."""
-        with torch.no_grad():
-            tensors = architecture.tensors(weights_MP)
-            for name, buffer_MC in self.buffers.items():
-                tensors[name].copy_(buffer_MC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

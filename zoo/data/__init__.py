@@ -5,16 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from zoo.config import lookup
 from zoo.data.digits import load_digits_images
 from zoo.data.examples import Dataset, Examples
 from zoo.data.task import Task
 from zoo.data.tetris import load_tetris
-
-if TYPE_CHECKING:
-    from zoo.storage.store import Store
 
 __all__ = ["DATASETS", "Dataset", "Examples", "Task", "load_dataset"]
 
@@ -43,25 +39,13 @@ DATASETS: dict[str, Callable[[], Dataset]] = {
 PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "zoo")
 
 
-def load_dataset(name: str, store: Store | None = None, sha256: str | None = None) -> Dataset:
+def load_dataset(name: str) -> Dataset:
     """Loads a data set by its name in ``DATASETS``, or the user's own by ``module:attribute``.
-
-    Args:
-        name: Its name.
-        store: Where to look first: a data set that was staged there needs no files on this machine.
-        sha256: Its content hash, where the store may have several versions of it.
 
     Raises:
         ValueError: There is no such data set; the message lists the known ones.
         FileNotFoundError: Its files are neither on disk nor to be had; the message says where they belong.
-        ZooError: It is staged but damaged, or the store cannot be read.
     """
-    if store is not None:
-        from zoo.storage.staging import load_from_store
-
-        staged = load_from_store(store, name, sha256)
-        if staged is not None:
-            return staged
     # It is called blindly, and zoos that others made name it: `cluster.cli:demo` would train for minutes.
     own = name in DATASETS or name.partition(":")[0].partition(".")[0] not in PACKAGES
     load = lookup(DATASETS, name, "data set") if own else None

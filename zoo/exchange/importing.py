@@ -17,6 +17,7 @@ from zoo.exchange.foreign.source import ForeignZoo
 from zoo.exchange.restoring import restore
 from zoo.exchange.storing import store_zoo
 from zoo.storage.manifest import ZOOS
+from zoo.storage.staging import find_dataset
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -147,7 +148,9 @@ def open_source(
         raise ValueError(f"unknown format {found!r}; known: {', '.join([*FORMATS, *OWN_FORMATS])}")
     if format_name is not None and not FORMATS[found].matches(path):
         raise ValueError(f"{path} is not of format {found}: expected {FORMATS[found].what}")
-    data = load_dataset(dataset, store) if dataset else None
+    data = None
+    if dataset:
+        data = load_dataset(dataset) if store is None else find_dataset(store, dataset)
     options = ImportOptions(
         name=_name(name, path),
         epochs=epochs,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from zoo.config import to_json
-from zoo.data import load_dataset
 from zoo.data.examples import Dataset
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
@@ -26,6 +25,7 @@ from zoo.storage.manifest import (
 )
 from zoo.storage.rows import sum_hashes
 from zoo.storage.shards import ShardFile, ShardHeader, ShardRange, describe_shard, read_shard
+from zoo.storage.staging import find_dataset
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -87,7 +87,7 @@ def plan_generation(recipe: Recipe, store: Store, members: int | None = None) ->
     """
     if members is not None and members < 1:
         raise ValueError(f"members is {members}; allowed: 1 or more")
-    data = load_dataset(recipe.dataset, store)
+    data = find_dataset(store, recipe.dataset)
     digest = recipe.digest(data.sha256)
     name = zoo_name(recipe, digest)
     previous = read_manifest(store, name)

@@ -13,6 +13,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from zoo.config import from_json, to_json
+from zoo.data import load_dataset
 from zoo.data.examples import SPLITS, Dataset, Examples
 from zoo.data.task import Task
 from zoo.storage.errors import ZooError
@@ -112,6 +113,23 @@ def load_from_store(store: Store, dataset: str, sha256: str | None = None) -> Da
         return load_staged(store, paths[0]) if paths else None
     except FileNotFoundError:
         return None
+
+
+def find_dataset(store: Store, dataset: str, sha256: str | None = None) -> Dataset:
+    """A data set as it was staged in a store, where it needs no files on this machine; else as it is loaded here.
+
+    Args:
+        store: The store.
+        dataset: The name that :func:`zoo.data.load_dataset` takes.
+        sha256: Its content hash, where the store may have several versions of it.
+
+    Raises:
+        ValueError: There is no such data set; the message lists the known ones.
+        FileNotFoundError: It is not staged, and its files are neither on disk nor to be had.
+        ZooError: It is staged but damaged, or the store cannot be read.
+    """
+    staged = load_from_store(store, dataset, sha256)
+    return load_dataset(dataset) if staged is None else staged
 
 
 def _stem(dataset: str) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 
 from zoo.architecture import Architecture, TensorSpec
-from zoo.data import Dataset, load_dataset
+from zoo.data import Dataset
 from zoo.population import Population
 from zoo.recipes import Imported, RecipeLike, recipe_from_json
 from zoo.storage.errors import REMAKE, ZooError
@@ -25,6 +25,7 @@ from zoo.storage.rows import booleans, integers, measured_among, members_of, row
 from zoo.storage.selection import CHOSEN_BY, Epochs, Selection
 from zoo.storage.shard_reader import ShardReader
 from zoo.storage.shards import ShardHeader
+from zoo.storage.staging import find_dataset
 from zoo.storage.store import DEFAULT_STORE, Store
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class Zoo:
                 f"zoo {self.name} was imported ({self.recipe.source_format}), and its data set "
                 f"{self.recipe.source_dataset!r} is not known here. Import it again with the name of a data set"
             )
-        data = load_dataset(self.recipe.dataset, self.store, self.manifest.dataset_sha256)
+        data = find_dataset(self.store, self.recipe.dataset, self.manifest.dataset_sha256)
         if data.sha256 != self.manifest.dataset_sha256:
             raise ZooError(
                 f"data set {self.recipe.dataset!r} has content {data.sha256[:8]} here; zoo {self.name} was trained on "

@@ -13,8 +13,9 @@ from zoo.exchange.exporting import export_zoo
 from zoo.exchange.importing import open_source, store_source
 from zoo.generation.shard_training import train_shard
 from zoo.recipes import Recipe
+from zoo.recipes.axis import Axis
 from zoo.storage.shards import ShardRange, encode_shard
-from zoo.storage.staging import stage
+from zoo.storage.staging import find_dataset, stage
 from zoo.storage.store import Store
 
 RECIPES = {
@@ -22,10 +23,13 @@ RECIPES = {
         name=dataset.replace("_", "-"),
         dataset=f"own_tasks:{dataset}",
         members=16,
-        hidden=(8,),
-        activations=("tanh",),
-        optimizers=("adam", "own_tasks:SignDescent"),
-        learning_rates=(1e-3, 1e-2),
+        axes={
+            "hidden": (8,),
+            "activation": "tanh",
+            "optimizer": ["adam", "own_tasks:SignDescent"],
+            "learning_rate": Axis(range=(1e-3, 1e-2)),
+        },
+        batch_size=16,
         epochs=6,
         snapshot_epochs=(0, 6),
         block_members=2,
@@ -96,7 +100,7 @@ def test_a_staged_data_set_has_its_task(task_zoo, tmp_path):
     store, data = Store(tmp_path), task_zoo.dataset()
     path, new = stage(store, task_zoo.recipe.dataset, data)
     assert new
-    back = load_dataset(task_zoo.recipe.dataset, store)
+    back = find_dataset(store, task_zoo.recipe.dataset)
     assert (back.task, back.sha256) == (data.task, data.sha256)
     assert torch.equal(back.test.targets, data.test.targets)
     assert back.test.values.dtype == torch.float32
@@ -113,6 +117,6 @@ def test_what_was_exported_comes_back(task_zoo, tmp_path):
 def test_class_tasks_need_classes():
     data = load_dataset("own_tasks:diabetes")
     assert data.task == Task("squared", 1)
-    recipe = Recipe(name="pairs", dataset="own_tasks:diabetes", members=2, tasks=("0-1",))
+    recipe = Recipe(name="pairs", dataset="own_tasks:diabetes", members=2, axes={"task": "0-1"})
     with pytest.raises(ValueError, match="data set 'diabetes' has no classes: its task has loss 'squared'"):
         recipe.check_data(data)

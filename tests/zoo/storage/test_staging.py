@@ -14,7 +14,7 @@ from zoo.data.examples import SPLITS
 from zoo.generation.build import generate_zoo, plan_generation
 from zoo.storage import staging
 from zoo.storage.errors import ZooError
-from zoo.storage.staging import find_staged, load_from_store, load_staged, stage, staged_path
+from zoo.storage.staging import find_dataset, find_staged, load_from_store, load_staged, stage, staged_path
 from zoo.storage.store import Store
 
 
@@ -52,11 +52,11 @@ def test_staged_data_are_the_same(digits, store):
 def test_the_store_is_looked_into_first(digits, store, monkeypatch):
     stage(store, "digits", digits)
     monkeypatch.setattr("zoo.data.DATASETS", {})
-    assert same(load_dataset("digits", store), digits)
+    assert same(find_dataset(store, "digits"), digits)
     with pytest.raises(ValueError, match="unknown data set"):
         load_dataset("digits")
     with pytest.raises(ValueError, match="unknown data set"):
-        load_dataset("digits", Store(store.join("elsewhere")))
+        find_dataset(Store(store.join("elsewhere")), "digits")
 
 
 def test_zoo_is_generated_and_read_without_files_of_the_data_set(small_recipe, small_zoo, store, digits, monkeypatch):
@@ -71,7 +71,7 @@ def test_data_sets_of_ones_own(store):
     data = own_dataset()
     path, _ = stage(store, "test_staging:own_dataset", data)
     assert path == f"data/test_staging.own_dataset-{data.sha256[:8]}.safetensors"
-    assert same(load_dataset("test_staging:own_dataset", store), data)
+    assert same(find_dataset(store, "test_staging:own_dataset"), data)
     assert find_staged(store, "own_dataset") == []
 
 
@@ -80,8 +80,8 @@ def test_one_of_several_versions(digits, store, small_recipe):
     for data in (digits, other):
         stage(store, "digits", data)
     with pytest.raises(ZooError, match=r"several versions of data set 'digits': data/digits-.*delete those"):
-        load_dataset("digits", store)
-    assert same(load_dataset("digits", store, other.sha256), other)
+        find_dataset(store, "digits")
+    assert same(find_dataset(store, "digits", other.sha256), other)
     with pytest.raises(ZooError, match="several versions"):
         plan_generation(small_recipe, store)
 
@@ -119,7 +119,7 @@ def test_damage_is_noticed(digits, store, how):
     assert damaged(content, "not") == content
     Path(store.join(path)).write_bytes(damaged(content, how))
     with pytest.raises(ZooError, match=r"digits-.*damaged.*stage it again"):
-        load_dataset("digits", store)
+        find_dataset(store, "digits")
 
 
 def test_data_under_a_wrong_name_are_not_taken(digits, store):

@@ -401,7 +401,7 @@ def test_shard_of_another_zoo_is_refused(zoo_copy, small_recipe):
 
 def test_data_set_of_other_content(zoo_copy, monkeypatch):
     other = replace(zoo_copy.dataset(), validation=zoo_copy.dataset().validation.first(5))
-    monkeypatch.setattr("zoo.storage.zoo.load_dataset", lambda *_: other)
+    monkeypatch.setattr("zoo.storage.zoo.find_dataset", lambda *_: other)
     with pytest.raises(ZooError, match=r"was trained on .* Use the same files"):
         zoo_copy.dataset()
 
