@@ -9,8 +9,9 @@ import pytest
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.fit import AutoencoderFit
 from trainables.autoencoders.learned_codec import LearnedCodec
+from zoo.data import load_dataset
 from zoo.generation.build import generate_zoo
-from zoo.recipes import DIGITS_MLP_DIVERSE
+from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
 
 README = Path(__file__).parent.parent / "README.md"
 # Numbers that keep the blocks' meaning and shorten the wait.
@@ -43,6 +44,16 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     assert out.count("bits per weight") == 2
     assert "avg(test_accuracy)" in out
     assert "(1210,)" in out
+
+
+def test_own_recipe_of_the_readme_fits_its_data(tmp_path, monkeypatch):
+    (block,) = (block for block in blocks() if block.startswith("# mine.py"))
+    images = "import numpy as np\npixels, labels = np.zeros((6026, 1, 8, 8), np.uint8), np.arange(6026) % 26\n"
+    (tmp_path / "mine.py").write_text(images + block)
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = find_recipe("mine:RECIPE")
+    recipe.check_data(load_dataset(recipe.dataset))
+    assert {recipe.member(index).optimizer for index in range(0, 64, 16)} == {"adam", "sgd"}
 
 
 @pytest.mark.slow

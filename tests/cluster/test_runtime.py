@@ -4,15 +4,16 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from cluster.distributed import runtime
 from cluster.distributed.shard_queue import ShardQueue
-from cluster.settings import changed, parse_assignments, parse_value
+from cluster.settings import changed, parse_assignments, parse_recipe_settings, parse_value
 from search_spaces.studies import Study
 from trainables.autoencoders.config import AutoencoderConfig
-from zoo.recipes import RECIPES, Recipe
+from zoo.recipes import RECIPES, Axis, Recipe
 from zoo.storage.shards import ShardFile, ShardRange
 from zoo.storage.store import Store
 
@@ -187,6 +188,51 @@ def test_values_are_read_by_type(text, kind, value):
 def test_bad_assignments_say_what_is_wrong(assignment, words):
     with pytest.raises(ValueError, match=words):
         parse_assignments([assignment], Recipe)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "field", "axis"),
+    [
+        ("learning_rate=1e-3", "learning_rate", Axis(choices=(1e-3,))),
+        ("learning_rate=1e-3..1e-2", "learning_rate", Axis(range=(1e-3, 1e-2), level="member")),
+        ("dropout=0..0.5", "dropout", Axis(range=(0.0, 0.5), scale="linear", level="member")),
+        ("order_seed=1..9", "order_seed", Axis(range=(1, 9), scale="whole", level="block")),
+        ("activation=relu, tanh", "activation", Axis(choices=("relu", "tanh"), level="shard")),
+        ("hidden=8/16,16", "hidden", Axis(choices=((8,), (16, 16)), level="shard")),
+        ("hidden=", "hidden", Axis(choices=((),))),
+        ("bias=yes,no", "bias", Axis(choices=(True, False), level="shard")),
+        ("task=0-1,3-8", "task", Axis(choices=("0-1", "3-8"), level="block")),
+    ],
+)
+def test_axes_are_read_by_the_type_of_their_field(assignment, field, axis):
+    recipe = RECIPES["digits-mlp-diverse"]
+    values = parse_recipe_settings([assignment, "seed=3"], recipe)
+    assert values["seed"] == 3, "the recipe's, not that of members"
+    assert replace(recipe, **values).axes == recipe.axes | {field: axis}
+
+
+def test_an_axis_keeps_its_level_and_its_scale():
+    recipe = RECIPES["unterthiner-mnist"]
+    values = parse_recipe_settings(["dropout=0.1..0.2"], recipe)
+    mixed = parse_recipe_settings(["activation=relu,gelu"], RECIPES["digits-mlp-mixed"])
+    assert values["axes"]["dropout"].scale == "linear"
+    assert mixed["axes"]["activation"].level == "member"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("color=red", "there is no field 'color'; those of all members are name.*differ in are hidden, activation"),
+        ("bias=maybe", "--set bias='maybe': expected one of true"),
+        ("learning_rate=1e-3..fast", "--set learning_rate='1e-3..fast': could not convert"),
+        ("learning_rate=2..1", r"--set learning_rate='2..1': Axis.range is \(2.0, 1.0\); allowed: \(low, high\)"),
+        ("axes=1", "there is no field 'axes'"),
+        ("batch_size", "not of the form field=value"),
+    ],
+)
+def test_bad_axes_say_what_is_wrong(assignment, words):
+    with pytest.raises(ValueError, match=words):
+        parse_recipe_settings([assignment], RECIPES["digits-mlp-diverse"])
 
 
 def test_fields_go_to_the_class_that_has_them():

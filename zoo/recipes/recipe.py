@@ -22,7 +22,7 @@ from zoo.recipes.drawing import Shard, draw_member, draw_shard
 NOT_IDENTITY = ("members", "description", "cost", "expected")
 # Members of a block are trained together, on one order of one set of examples, so they share these unless their axis
 # says otherwise.
-OF_BLOCKS = ("optimizer", "training_fraction", "subset_size", "subset_index", "task")
+OF_BLOCKS = ("optimizer", "training_fraction", "order_seed", "subset_seed", "subset_size", "subset_index", "task")
 # Each member and each block has its own, unless an axis says otherwise.
 ANY_SEED = Axis(range=(0, 2**63 - 1), scale="whole")
 SEEDS = {

@@ -57,7 +57,7 @@ def test_a_changed_recipe_comes_back_with_all_its_changes(changes, axes):
     [
         {"name": "mine"},
         {"axes": {**DIGITS_MLP_DIVERSE.axes, "seed": [1, 2]}},
-        {"axes": {**DIGITS_MLP_DIVERSE.axes, "order_seed": Axis(given="seed")}},
+        {"axes": {**DIGITS_MLP_DIVERSE.axes, "order_seed": Axis(given="seed", level="member")}},
         {"axes": {**DIGITS_MLP_DIVERSE.axes, "dropout": Axis(choices=(0.0, 0.1), level="block")}},
         {"axes": {"hidden": (16,)}},
     ],

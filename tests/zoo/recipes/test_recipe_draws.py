@@ -440,6 +440,8 @@ def test_mixed_zoos_have_shards_of_their_own_sizes():
         ("mnist-mlp-seeds", {"architecture": "mlp3"}, {}, "unknown architecture 'mlp3'; known: cnn"),
         ("hr-mnist-seed", {}, {"hidden": (8,)}, "cnn-2464 has fixed widths"),
         ("mnist-cnn-mixed", {}, {"hidden": (4,) * 5}, "."),
+        ("mnist-mlp-seeds", {}, {"optimizer": ["adam", "nowhere:Lion"]}, "module 'nowhere' cannot be imported"),
+        ("mnist-mlp-seeds", {}, {"initialization": "zoo.config:digest"}, "it must be a zoo.population"),
         ("mnist-mlp-seeds", {}, {"hidden": (0,)}, "Linear.features is 0"),
         ("mnist-mlp-seeds", {}, {"activation": ["relu", "sine"]}, "unknown activation 'sine'; known: "),
     ],
