@@ -262,7 +262,17 @@ def test_queue_hands_out_every_shard_once():
 
 def test_queue_keeps_what_workers_tell_of_the_shards_that_they_created():
     queue = ShardQueue(SHARDS[:3])
-    file = ShardFile(members=SHARDS[1], architecture={}, rows=4, size_bytes=1, sha256="", content_sha256="")
+    file = ShardFile(
+        members=SHARDS[1],
+        architecture={},
+        rows=4,
+        size_bytes=1,
+        sha256="",
+        content_sha256="",
+        footer_bytes=1,
+        footer_crc32=0,
+        weights_crc32=(),
+    )
     for told in (None, file):
         queue.finish(0, "a", queue.take(0, 1, "a", 100), told)
     queue.finish(0, "another", SHARDS[2], file)

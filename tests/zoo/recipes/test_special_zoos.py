@@ -231,12 +231,12 @@ def test_what_needs_one_layout_says_so(mixed_zoo):
 def test_one_member_of_a_mixed_zoo_reads_one_row_group(mixed_zoo, monkeypatch):
     zoo = Zoo.open(mixed_zoo.uri)
     _ = zoo.snapshots
-    decoded = []
-    original = zoo._reader._decoder
-    monkeypatch.setattr(zoo._reader, "_decoder", lambda *arguments: decoded.append(arguments) or original(*arguments))
+    read = []
+    original = zoo._reader._weights
+    monkeypatch.setattr(zoo._reader, "_weights", lambda *arguments: read.append(arguments) or original(*arguments))
     zoo.population(members=[42])
     shard = [entry.first <= 42 < entry.end for entry in zoo.manifest.shards].index(True)
-    assert decoded == [(shard, [0])]
+    assert read == [(shard, [0])]
     with pytest.raises(ValueError, match=r"rows have \d+ and \d+ parameters"):
         zoo._reader.weights(np.arange(len(zoo.snapshots)))
 
