@@ -165,7 +165,7 @@ def analyze(
             "canonicalization": _canonicalization(raw, original, evaluation),
             "test_members_diverged": _diverged(zoo, "test", architecture, epochs="one"),
             "training_snapshots_diverged": _diverged(zoo, "train", architecture),
-            "codecs_left_out": [name for name, family in CODECS.items() if family.mlp_only and not architecture.is_mlp],
+            "codecs_left_out": [name for name, family in CODECS.items() if family.obstacle(architecture)],
             "added_evaluators": list(evaluators or ()),
             "quality": quality.name,
             "zero_rate": zero_rate,

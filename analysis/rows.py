@@ -5,10 +5,11 @@ Shape letters: M members, P parameters.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
 from analysis.measurement import measure
 from analysis.results import Result
+from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
@@ -66,7 +68,7 @@ def chosen_families(codecs: Sequence[str] | None, architecture: Architecture) ->
     Raises:
         ValueError: None is asked for, or one is unknown.
     """
-    fitting = [name for name, family in CODECS.items() if architecture.is_mlp or not family.mlp_only]
+    fitting = [name for name, family in CODECS.items() if family.obstacle(architecture) is None]
     names = fitting if codecs is None else list(codecs)
     if not names:
         raise ValueError(f"codecs is empty; name at least one of {', '.join(CODECS)}")
@@ -80,7 +82,7 @@ def codec_rows(families: dict[str, CodecFamily], training: Population, data: Dat
             name=name,
             setting=setting_name(setting),
             family=family.family,
-            fit=partial(family.codec, training, data.train, setting),
+            fit=partial(family.codec, training, data, setting),
         )
         for name, family in families.items()
         for setting in family.settings
@@ -95,10 +97,10 @@ def measured_trials(study: StudyRecord) -> list[int]:
     """
     front = study.pareto_trials()
     if not front:
-        limit = study.facts["study"].get("shared_bytes_limit")
+        limits = ", ".join(f"{name} {limit:g}" for name, limit in study.facts["study"]["limits"].items())
         raise ZooError(
             f"study {study.name} has no completed trial to measure: none of its {len(study.trials)} has results, "
-            f"a stored model{'' if limit is None else f' and at most {limit} shared bytes'}. "
+            f"an artifact{f' and keeps to its limits ({limits})' if limits else ''}. "
             "Search again, or analyze the zoo without a study"
         )
     places = np.linspace(0, len(front) - 1, min(LEARNED_TRIALS, len(front))).round().astype(int)
@@ -109,13 +111,19 @@ def learned_rows(study: StudyRecord) -> list[Row]:
     """Rows for a study's :func:`measured_trials`."""
     rows = []
     for trial in measured_trials(study):
-        codecs = [study.codec(trial, fit) for fit in study.fits(trial)]
-        config = codecs[0].receiver.config
-        setting = f"{config.bottleneck}, latent {config.latent}"
+        codecs = [cast(Codec, study.artifact(trial, fit)) for fit in study.fits(trial)]
+        setting = trial_setting(study.config(trial))
         if len(codecs) > 1:
             setting += f", {len(codecs)} seeds"
         rows.append(Row(name=LEARNED, setting=setting, family="learned", fit=partial(_same, codecs), trial=trial))
     return rows
+
+
+def trial_setting(config: Any) -> str:
+    """What tells a trial from the others in a table."""
+    if isinstance(config, AutoencoderConfig):
+        return f"{config.bottleneck}, latent {config.latent}"
+    return setting_name(dataclasses.asdict(config))
 
 
 def _same(codec: CodecT) -> CodecT:

@@ -19,9 +19,22 @@ from cluster.verb import FAILED, Verb, command
 
 BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 # In the order of the work; others follow by name.
-ORDER = ("demo", "generate", "search", "analyze", "card", "verify", "list", "import", "export", "data", "dashboard")
-# Modules that are no verbs: what search and analyze do is still loaded by cluster.verbs.unconverted.
-SKIPPED = ("search", "reporting")
+ORDER = (
+    "demo",
+    "generate",
+    "search",
+    "fit",
+    "analyze",
+    "card",
+    "verify",
+    "list",
+    "import",
+    "export",
+    "data",
+    "dashboard",
+)
+# A module that is no verb: what analyze does is still loaded by cluster.verbs.unconverted.
+SKIPPED = ("reporting",)
 
 app = typer.Typer(
     name="zooscale",

@@ -10,9 +10,13 @@ import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from cluster.studies import StudyPlan
+from trainables.registry import find_trainable
+from trainables.trainable import FitData, Trainable
 from zoo.data.examples import Dataset
 from zoo.generation.build import GenerationPlan
 from zoo.generation.shard_training import one_thread
@@ -27,6 +31,8 @@ FIRST_RAY_START_S = 20.0
 WEIGHTS_SHARE, ROW_BYTES = 0.85, 130
 # What evaluation adds to training.
 EVALUATION_SHARE = 1.15
+# Fits are tried on so many training members; of a search, so many configurations that it may propose.
+FIT_MEMBERS, FIT_CONFIGURATIONS = 64, 2
 # Training is tried on so many examples; those are divided among so many shards where layouts differ.
 CALIBRATION_EXAMPLES, CALIBRATION_SHARDS = 6400, 4
 
@@ -134,3 +140,46 @@ def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[ShardRange]) -> flo
                 pass
             seconds += time.perf_counter() - started
     return seconds / count_members(shards) / share
+
+
+def fit_cost(plan: StudyPlan) -> tuple[float, int]:
+    """Seconds on one core and bytes of a fit of a study: means over some configurations that it may propose.
+
+    Beginning and an epoch are measured on a few members; the validation is the real one.
+    """
+    data = plan.data(FIT_MEMBERS)
+    growth = len(plan.zoo.rows("train")) / sum(len(population) for population in data.training)
+    configurations = _configurations(plan)
+    seconds, size = 0.0, 0
+    with one_thread():  # as in a trial
+        _fit_seconds(*configurations[0], data, growth)  # the first one of a process takes longer
+        for trainable, config in configurations:
+            spent, files = _fit_seconds(trainable, config, data, growth)
+            seconds, size = seconds + spent, size + files
+    return seconds / len(configurations), size // len(configurations)
+
+
+def _fit_seconds(trainable: Trainable, config: Any, data: FitData, growth: float) -> tuple[float, int]:
+    """What a fit would take with ``growth`` times the training members, and the bytes of its artifact."""
+    started = time.perf_counter()
+    fit = trainable.fit(config, data)
+    begun = time.perf_counter()
+    fit.train_epoch()
+    trained = time.perf_counter()
+    fit.validate()
+    seconds = growth * (begun - started + fit.epochs * (trained - begun)) + time.perf_counter() - trained
+    return seconds, sum(len(content) for content in fit.artifact().to_files().values())
+
+
+def _configurations(plan: StudyPlan) -> list[tuple[Trainable, Any]]:
+    """Some of what a study may propose."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    draw = optuna.create_study(
+        sampler=optuna.samplers.RandomSampler(seed=plan.seed), directions=["minimize"] * len(plan.study.objectives)
+    )
+    propose = plan.study.bound_space(plan.architectures)
+    proposals = [propose(draw.ask()) for _ in range(min(FIT_CONFIGURATIONS, plan.study.wanted_trials))]
+    found = [(find_trainable(proposal.trainable), proposal.config) for proposal in proposals]
+    return [(trainable, trainable.configuration(config)) for trainable, config in found]

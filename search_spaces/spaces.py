@@ -1,7 +1,7 @@
-"""Search spaces: from an Optuna trial to the complete configuration of that trial.
+"""The registry of search spaces: functions that suggest values for fields of a trainable's configuration.
 
-A space suggests values under the names of the configuration's fields and returns all fields, so that
-``optuna.trial.FixedTrial`` can test it and a stored trial can be run again.
+A space asks the trial for values under the names of the fields and returns those that it suggests; fields that it
+leaves out keep their defaults, and a study's settings win over it.
 """
 
 from __future__ import annotations
@@ -9,93 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainables.autoencoders.config import AutoencoderConfig
-from zoo.config import from_json, lookup, to_json
+from search_spaces.autoencoders import channel_autoencoder, network_autoencoder, neuron_autoencoder
+from search_spaces.codecs import function_metric
+from zoo.config import lookup
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 Space = Callable[["BaseTrial", Mapping[str, Any]], dict[str, Any]]
-
-
-def neuron_autoencoder(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Autoencoders of neurons that start at the principal components of the function metric: the strong ones.
-
-    Args:
-        trial: Asked for values.
-        settings: Fields that are fixed.
-
-    Returns:
-        A value for every field of ``AutoencoderConfig``.
-    """
-    latent = trial.suggest_int("latent", 16, 64, step=8)
-    bits = trial.suggest_float("bits_per_latent", 0.5, 3.0)
-    suggested = {"family": "neuron", "latent": latent, "bits_per_latent": bits, "linear_path": True}
-    return complete({**suggested, **_bottleneck(trial), **_shape(trial), **_fitting(trial, 5e-4, 1e-2)}, settings)
-
-
-def network_autoencoder(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Autoencoders with one latent for all weights of a network; arguments as for :func:`neuron_autoencoder`."""
-    latent = trial.suggest_int("latent", 32, 256, step=32)
-    bits = trial.suggest_float("bits_per_latent", 1.0, 5.0)
-    suggested = {"family": "mlp", "latent": latent, "bits_per_latent": bits, "linear_path": True}
-    return complete({**suggested, **_bottleneck(trial), **_shape(trial), **_fitting(trial, 1e-4, 2e-3)}, settings)
-
-
-def any_autoencoder(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that can be chosen, for long studies; arguments as for :func:`neuron_autoencoder`."""
-    suggested = {
-        "family": trial.suggest_categorical("family", ["neuron", "mlp"]),
-        "view": trial.suggest_categorical("view", ["input_metric", "standardized", "flat"]),
-        "canonical": trial.suggest_categorical("canonical", ["aligned", "sorted", "given"]),
-        "gain": trial.suggest_categorical("gain", [True, False]),
-        "linear_path": trial.suggest_categorical("linear_path", [True, False]),
-        "bottleneck": trial.suggest_categorical("bottleneck", ["quantized", "gaussian", "identity"]),
-        "latent": trial.suggest_int("latent", 8, 256, log=True),
-        "bits_per_latent": trial.suggest_float("bits_per_latent", 0.5, 6.0),
-        "behavior_loss": trial.suggest_float("behavior_loss", 0.1, 10.0, log=True),
-        "logit_spread": trial.suggest_float("logit_spread", 1.0, 8.0, log=True),
-    }
-    return complete({**suggested, **_shape(trial), **_fitting(trial, 1e-4, 1e-2)}, settings)
-
-
-def _bottleneck(trial: BaseTrial) -> dict[str, Any]:
-    # The identity's 16 bits a latent are never on the front.
-    return {"bottleneck": trial.suggest_categorical("bottleneck", ["quantized", "gaussian"])}
-
-
-def _shape(trial: BaseTrial) -> dict[str, Any]:
-    return {
-        "encoder_depth": trial.suggest_int("encoder_depth", 0, 2),
-        "encoder_width": trial.suggest_categorical("encoder_width", [32, 64, 128]),
-        "decoder_depth": trial.suggest_int("decoder_depth", 0, 2),
-        "decoder_width": trial.suggest_categorical("decoder_width", [32, 64, 128]),
-    }
-
-
-def _fitting(trial: BaseTrial, slowest: float, fastest: float) -> dict[str, Any]:
-    # The behavioral loss has weight 1 unless a space says otherwise: only ratios matter to Adam.
-    return {
-        "weight_loss": trial.suggest_float("weight_loss", 0.03, 1.0, log=True),
-        "rate_loss": trial.suggest_float("rate_loss", 0.03, 2.0, log=True),
-        "learning_rate": trial.suggest_float("learning_rate", slowest, fastest, log=True),
-    }
-
-
-def complete(suggested: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of the configuration: the settings, then what was suggested, then defaults.
-
-    Raises:
-        ValueError: A setting is not a field, or a value is not allowed.
-    """
-    configuration: dict[str, Any] = to_json(from_json(AutoencoderConfig, {**suggested, **settings}))
-    return configuration
-
+"""``space(trial, settings) -> suggested``; ``settings`` are the fields that the study fixes."""
 
 SPACES: dict[str, Space] = {
     "neuron-autoencoder": neuron_autoencoder,
+    "channel-autoencoder": channel_autoencoder,
     "network-autoencoder": network_autoencoder,
-    "any-autoencoder": any_autoencoder,
+    "function-metric": function_metric,
 }
 
 
@@ -107,3 +35,25 @@ def find_space(name: str) -> Space:
     """
     space: Space = lookup(SPACES, name, "search space")
     return space
+
+
+class Prefixed:
+    """A trial that puts the name of a trainable before every parameter: parameters that exist for it alone.
+
+    Args:
+        trial: The trial.
+        prefix: The name of the trainable.
+    """
+
+    def __init__(self, trial: BaseTrial, prefix: str) -> None:
+        self._trial, self._prefix = trial, prefix
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._trial, name)
+        if not name.startswith("suggest_"):
+            return attribute
+
+        def suggest(parameter: str, *arguments: Any, **options: Any) -> Any:
+            return attribute(f"{self._prefix}.{parameter}", *arguments, **options)
+
+        return suggest

@@ -1,110 +1,245 @@
-"""Named studies: what is tried, what is measured, under which limit, and how long."""
+"""Named studies: what is tried, what is measured, under which limits, and how long; free of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.spaces import find_space
-from trainables.autoencoders.config import METRICS, AutoencoderConfig, Layers
-from zoo.config import from_json, lookup, require
+from search_spaces.spaces import Prefixed, find_space
+from trainables.registry import TRAINABLES, find_trainable
+from trainables.trainable import Trainable
+from zoo.config import lookup, require, to_json
+from zoo.metric import Metric, by_name
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-SHARED_BYTES = "shared_bytes"
-"""Name of the constraint in Optuna."""
+    from zoo.architecture import Architecture
+
+TRAINABLE = "trainable"
+"""Name of the parameter that chooses among several trainables."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal:
+    """What a trial is to fit.
+
+    Attributes:
+        trainable: Name of the trainable.
+        config: All fields of its configuration.
+    """
+
+    trainable: str
+    config: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """A multi-objective search for autoencoders; flat, stored as JSON.
+    """A search, or a single fit; flat, stored as JSON.
 
     Attributes:
         name: Name of the study.
-        space: A name in ``SPACES`` or ``module:attribute``.
-        metrics: What is optimized: keys of ``AutoencoderFit.validate``.
-        modes: "min" or "max" for each.
-        shared_bytes_limit: Most bytes that a receiver may have to hold.
-        trials: How many autoencoders to try.
-        epochs: Length of each fit.
-        settings: Fixed fields of ``AutoencoderConfig``; they win over the space.
-        validation_members: How many validation members objectives are measured on.
+        trainables: Names in ``trainables.registry.TRAINABLES`` or ``module:attribute``. Of several, all of one kind,
+            each trial takes one.
+        spaces: For each trainable its space: a name in ``SPACES`` or ``module:attribute``. None at all where
+            nothing is searched: the study is a single fit.
+        objectives: What is optimized: names of the trainables' metrics, which say in which direction.
+        limits: For names of metrics the worst value that counts. What a trainable knows before it is fitted, such
+            as ``shared_bytes``, Optuna is told before the trial runs.
+        trials: How many fits to try.
+        epochs: Length of each fit, for trainables that have epochs; as their configuration says where ``None``.
+        settings: Fixed fields of the trainables' configurations; they win over the space.
+        validation_members: How many validation members metrics are measured on.
+        layout: Which parameter layout, by its number in the zoo; all where ``None``.
     """
 
     name: str
-    space: str
-    metrics: tuple[str, ...] = ("code_bits_per_weight", "agreement")
-    modes: tuple[str, ...] = ("min", "max")
-    shared_bytes_limit: int = 1_000_000
+    trainables: tuple[str, ...]
+    spaces: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = ("code_bits_per_weight", "agreement")
+    limits: Mapping[str, float] = field(default_factory=dict)
     trials: int = 16
-    epochs: int = 10
+    epochs: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     validation_members: int = 256
+    layout: int | None = None
 
     def __post_init__(self) -> None:
-        known = 0 < len(self.metrics) == len(set(self.metrics)) and set(self.metrics) <= set(METRICS)
-        require(known, self, "metrics", f"one or more of {', '.join(METRICS)}, each once")
+        require(len(self.trainables) == len(set(self.trainables)) > 0, self, "trainables", "one or more, each once")
         require(
-            len(self.modes) == len(self.metrics) and set(self.modes) <= {"min", "max"},
-            self,
-            "modes",
-            f"min or max for each of {self.metrics}",
+            len(self.spaces) in (0, len(self.trainables)), self, "spaces", f"one for each of {self.trainables}, or none"
         )
-        for name in ("shared_bytes_limit", "trials", "epochs", "validation_members"):
+        for name in ("trials", "validation_members"):
             require(getattr(self, name) > 0, self, name, "1 or more")
-        if ":" not in self.space:  # the user's own is imported only where it is used
-            find_space(self.space)
-        from_json(AutoencoderConfig, dict(self.settings))
+        require(self.epochs is None or self.epochs > 0, self, "epochs", "1 or more, or None")
+        require(self.layout is None or self.layout >= 0, self, "layout", "0 or more, or None")
+        for space in self.spaces:
+            if ":" not in space:  # the user's own is imported only where it is used
+                find_space(space)
+        if all(":" not in name for name in self.trainables):
+            self.check()
 
-    def bound_space(self, layers: Layers) -> Callable[[BaseTrial], dict[str, Any]]:
-        """The space for a zoo, with the constraint on shared bytes told to each trial.
+    def check(self) -> tuple[Trainable, ...]:
+        """The trainables, if all that the study says of them is true.
 
-        The constraint follows from the configuration alone, so Optuna knows it before the trial runs.
+        Raises:
+            ValueError: A trainable is unknown or of another kind than the first, an objective or a limit is none of
+                their metrics, or a setting none of their fields.
+        """
+        found = tuple(find_trainable(name) for name in self.trainables)
+        kinds = dict.fromkeys(trainable.kind for trainable in found)
+        require(len(kinds) == 1, self, "trainables", f"trainables of one kind, not of {' and '.join(kinds)}")
+        metrics = self.metrics(found)
+        optimized = [name for name, metric in metrics.items() if metric.direction]
+        known = 0 < len(self.objectives) == len(set(self.objectives)) and set(self.objectives) <= set(optimized)
+        require(known, self, "objectives", f"one or more of {', '.join(optimized)}, each once")
+        require(set(self.limits) <= set(optimized), self, "limits", f"numbers for some of {', '.join(optimized)}")
+        fields = dict.fromkeys(name for trainable in found for name in trainable.fields)
+        require(set(self.settings) <= set(fields), self, "settings", f"values for some of {', '.join(fields)}")
+        for trainable in found:
+            self.configuration(trainable, {})
+        return found
+
+    @staticmethod
+    def metrics(trainables: Sequence[Trainable]) -> Mapping[str, Metric]:
+        """The metrics that all of some trainables have."""
+        return by_name(
+            metric for metric in trainables[0].metrics if all(metric in other.metrics for other in trainables[1:])
+        )
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """For each objective whether "min" or "max" is better."""
+        metrics = self.metrics(tuple(find_trainable(name) for name in self.trainables))
+        return tuple(metrics[name].direction for name in self.objectives)
+
+    @property
+    def wanted_trials(self) -> int:
+        """How many trials there are to be: one where nothing is searched."""
+        return self.trials if self.spaces else 1
+
+    def configuration(self, trainable: Trainable, suggested: Mapping[str, Any]) -> dict[str, Any]:
+        """All fields of a trainable's configuration: the settings, then what was suggested, then defaults.
+
+        Raises:
+            ValueError: A suggestion is not a field, or a value is not allowed.
+        """
+        epochs = {"epochs": self.epochs} if self.epochs and "epochs" in trainable.fields else {}
+        fixed = {name: value for name, value in self.settings.items() if name in trainable.fields}
+        complete: dict[str, Any] = to_json(trainable.configuration({**epochs, **suggested, **fixed}))
+        return complete
+
+    def bound_space(self, architectures: Sequence[Architecture]) -> Callable[[BaseTrial], Proposal]:
+        """The space for networks of a zoo, with the limits told to each trial that can be told before it runs.
 
         Args:
-            layers: (neurons, incoming weights with the bias) of each layer of the zoo's networks, as
-                ``trainables.autoencoders.autoencoder.layer_rows`` gives them.
+            architectures: Those of the networks.
 
         Returns:
-            A function from a trial to the complete configuration, as ``OptunaSearch(space=…)`` takes it.
+            A function from a trial to what it is to fit.
         """
-        suggest = find_space(self.space)
+        trainables = dict(zip(self.trainables, self.check(), strict=True))
+        spaces = dict(zip(self.trainables, self.spaces, strict=False))
 
-        def space(trial: BaseTrial) -> dict[str, Any]:
-            configuration = suggest(trial, {"epochs": self.epochs, **self.settings})
-            shared_bytes = from_json(AutoencoderConfig, configuration).shared_bytes(layers)
-            trial.set_constraint(SHARED_BYTES, shared_bytes - self.shared_bytes_limit)
-            return configuration
+        def propose(trial: BaseTrial) -> Proposal:
+            name = self.trainables[0]
+            asked: Any = trial
+            if len(self.trainables) > 1:
+                name = trial.suggest_categorical(TRAINABLE, list(self.trainables))
+                asked = Prefixed(trial, name)
+            trainable = trainables[name]
+            suggested = find_space(spaces[name])(asked, self.settings) if spaces else {}
+            config = self.configuration(trainable, suggested)
+            known = trainable.known_before(trainable.configuration(config), architectures)
+            for metric, excess in self.excesses(trainable, known).items():
+                trial.set_constraint(metric, excess)
+            return Proposal(trainable=name, config=config)
 
-        return space
+        return propose
+
+    def excesses(self, trainable: Trainable, values: Mapping[str, float]) -> dict[str, float]:
+        """By how much values leave their limits, above 0 for those that do; only for limits with a value."""
+        metrics = by_name(trainable.metrics)
+        return {
+            name: (values[name] - limit) * (-1 if metrics[name].direction == "max" else 1)
+            for name, limit in self.limits.items()
+            if name in values
+        }
 
 
 DIGITS_AUTOENCODER = Study(
-    name="digits-autoencoder", space="neuron-autoencoder", shared_bytes_limit=50_000, trials=16, epochs=5
+    name="digits-autoencoder",
+    trainables=("neuron-autoencoder",),
+    spaces=("neuron-autoencoder",),
+    limits={"shared_bytes": 50_000},
+    trials=16,
+    epochs=5,
 )
 """The demo's: 10 to 15 s a trial on one core on 7 000 snapshots of 1 400 training members of ``digits-mlp-diverse``.
 
 Expected on validation members: from 0.4 bits a weight at 81 % agreement over 0.95 at 89 % to 2 at 95 %.
 """
 
-DIGITS_NETWORK_AUTOENCODER = Study(name="digits-network-autoencoder", space="network-autoencoder", trials=16, epochs=5)
+DIGITS_NETWORK_AUTOENCODER = Study(
+    name="digits-network-autoencoder",
+    trainables=("network-autoencoder",),
+    spaces=("network-autoencoder",),
+    limits={"shared_bytes": 1_000_000},
+    trials=16,
+    epochs=5,
+)
 """One latent a network: needs 10 to 20 times the shared bytes of a latent a neuron for less agreement."""
 
 MNIST_AUTOENCODER = Study(
-    name="mnist-autoencoder", space="neuron-autoencoder", shared_bytes_limit=300_000, trials=32, epochs=20
+    name="mnist-autoencoder",
+    trainables=("neuron-autoencoder",),
+    spaces=("neuron-autoencoder",),
+    limits={"shared_bytes": 300_000},
+    trials=32,
+    epochs=20,
 )
 """MLPs 784-8-10 on MNIST."""
 
-EVERYTHING = Study(name="everything", space="any-autoencoder", trials=200, epochs=20)
-"""Every field of the configuration; for a cluster."""
+CNN_AUTOENCODER = Study(
+    name="cnn-autoencoder",
+    trainables=("neuron-autoencoder",),
+    spaces=("channel-autoencoder",),
+    limits={"shared_bytes": 100_000},
+    trials=16,
+    epochs=10,
+    settings={"view": "standardized"},
+)
+"""Convolutional networks of some thousand parameters, a latent for each output channel."""
+
+AUTOENCODER_FAMILIES = Study(
+    name="autoencoder-families",
+    trainables=("neuron-autoencoder", "network-autoencoder"),
+    spaces=("neuron-autoencoder", "network-autoencoder"),
+    limits={"shared_bytes": 1_000_000},
+    trials=64,
+    epochs=10,
+)
+"""All families, each with its own space; for a cluster."""
+
+FUNCTION_METRIC_CONSTANTS = Study(
+    name="function-metric-constants",
+    trainables=("function-metric",),
+    spaces=("function-metric",),
+    trials=32,
+)
+"""The constants of the closed-form codec, on validation members and examples; a second or two a trial."""
 
 STUDIES: dict[str, Study] = {
-    "digits-autoencoder": DIGITS_AUTOENCODER,
-    "digits-network-autoencoder": DIGITS_NETWORK_AUTOENCODER,
-    "mnist-autoencoder": MNIST_AUTOENCODER,
-    "everything": EVERYTHING,
+    study.name: study
+    for study in (
+        DIGITS_AUTOENCODER,
+        DIGITS_NETWORK_AUTOENCODER,
+        MNIST_AUTOENCODER,
+        CNN_AUTOENCODER,
+        AUTOENCODER_FAMILIES,
+        FUNCTION_METRIC_CONSTANTS,
+    )
 }
 
 
@@ -112,9 +247,13 @@ def find_study(name: str) -> Study:
     """A study by its name in ``STUDIES``, or the user's own by ``module:attribute``.
 
     Raises:
-        ValueError: There is no such study, or it is something else.
+        ValueError: There is no such study, or it is something else; a trainable by itself is fitted by `zooscale fit`.
     """
-    study = lookup(STUDIES, name, "study")
+    study = lookup(STUDIES, name, "study") if name not in TRAINABLES else None
+    if study is None:
+        raise ValueError(
+            f"{name!r} is a trainable; fit it with `zooscale fit {name}`, or search with one of {', '.join(STUDIES)}"
+        )
     if not isinstance(study, Study):
         raise ValueError(f"study {name!r} is a {type(study).__name__}; it must be a search_spaces.studies.Study")
     return study

@@ -1,4 +1,10 @@
-"""Reads a study from a store: its trials, and the codecs of the trials on its Pareto front."""
+"""A study's files in a store, written by searches and fits, read by analyses: names, record, Pareto front.
+
+studies/<name>-<digest8>/study.json                               what was searched, on which zoo, how it ended
+studies/<name>-<digest8>/trials.parquet                           one row a trial: configuration, metrics, state
+studies/<name>-<digest8>/checkpoints/trial-0007/artifact.json     what was fitted, written last; its files beside it
+studies/<name>-<digest8>/checkpoints/trial-0007/fit-1/…           the same configuration with another seed
+"""
 
 from __future__ import annotations
 
@@ -8,20 +14,115 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import pandas as pd
 from safetensors import SafetensorError
 
-from trainables.autoencoders.learned_codec import CONFIG_FILE, MODEL_FILE, LearnedCodec
-from zoo.config import digest
+from trainables.registry import find_trainable
+from trainables.trainable import Artifact, Trainable
+from zoo.config import digest, to_json
+from zoo.metric import Metric, by_name
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
 
 STUDIES = "studies"
-STUDY_FILE, TRIALS_FILE = "study.json", "trials.parquet"
+STUDY_FILE, TRIALS_FILE, ARTIFACT_FILE = "study.json", "trials.parquet", "artifact.json"
 COMPLETE = "complete"
+LIBRARIES = ("zooscale", "ray", "optuna", "torch")
 FIT = re.compile(r"fit-(\d+)")
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study's folder in a store.
+
+    Attributes:
+        store: The store.
+        name: ``<study>-<digest8>``.
+    """
+
+    store: Store
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """Full address."""
+        return self.store.join(self.path())
+
+    def path(self, *parts: str) -> str:
+        """A path of the study in its store."""
+        return "/".join([STUDIES, self.name, *parts])
+
+    def checkpoint(self, trial: int, fit: int = 0) -> str:
+        """The folder of what a trial has fitted; ``fit`` counts further fits with other seeds."""
+        return self.path("checkpoints", f"trial-{trial:04d}", *([f"fit-{fit}"] if fit else []))
+
+    def write_artifact(self, trainable: Trainable, config: Any, artifact: Artifact, trial: int, fit: int = 0) -> None:
+        """Stores what was fitted; what lies there already is of a fit that nobody recorded, and is replaced."""
+        path, files = self.checkpoint(trial, fit), artifact.to_files()
+        for name, content in files.items():
+            self.store.put(f"{path}/{name}", content)
+        facts = {"trainable": trainable.name, "kind": trainable.kind, "config": config, "files": sorted(files)}
+        self.store.put(f"{path}/{ARTIFACT_FILE}", json.dumps(to_json(facts), indent=2).encode())
+
+    def export(
+        self,
+        study: Mapping[str, Any],
+        directions: Sequence[str],
+        zoo: Zoo,
+        rows: Sequence[Mapping[str, Any]],
+        **further: Any,
+    ) -> None:
+        """Writes the tables that everybody else reads: ``trials.parquet``, then ``study.json``.
+
+        Args:
+            study: The study as JSON: its trainables, objectives, limits and all else that it says.
+            directions: "min" or "max" for each objective.
+            zoo: What was fitted to.
+            rows: A row a trial: ``trial``, ``state``, ``trainable``, configuration, metrics, ``seconds``, ``failure``.
+            further: Other entries of ``study.json``.
+        """
+        trainables = [find_trainable(name) for name in study["trainables"]]
+        trials = pd.DataFrame(rows, columns=None if rows else ["trial", "state", "failure", "seconds"])
+        complete = trials["state"].str.lower() == COMPLETE
+        trials["feasible"] = complete & _within(trials, study["limits"], _metrics(trainables))
+        front = _front(trials[trials["feasible"]], study["objectives"], directions)
+        trials["pareto"] = trials["trial"].isin(front)
+        failures = [row["failure"] for row in rows if row.get("failure")]
+        facts = {
+            "study": {**study, "name": self.name},
+            "kind": trainables[0].kind,
+            "directions": list(directions),
+            "zoo": {
+                "name": zoo.name,
+                "uri": zoo.uri,
+                "digest": zoo.digest,
+                "content_sha256": zoo.content_sha256,
+                "members": len(zoo),
+            },
+            "trials_completed": int(complete.sum()),
+            "trials_failed": int((~complete).sum()),
+            "failure": failures[0] if failures else None,
+            "pareto": sorted(front),
+            "fit_seconds": round(sum(row.get("seconds") or 0.0 for row in rows), 2),
+            "libraries": {name: _version(name) for name in LIBRARIES},
+            **further,
+        }
+        buffer = io.BytesIO()
+        trials.to_parquet(buffer, index=False)
+        self.store.put(self.path(TRIALS_FILE), buffer.getvalue())
+        self.store.put(self.path(STUDY_FILE), json.dumps(facts, indent=2).encode())
+
+    def facts(self) -> dict[str, Any] | None:
+        """Contents of ``study.json``; ``None`` where there is none, or a damaged one to be written anew."""
+        try:
+            facts: dict[str, Any] = json.loads(self.store.read(self.path(STUDY_FILE)))
+        except (FileNotFoundError, ValueError):
+            return None
+        return facts
 
 
 @dataclass(frozen=True)
@@ -29,14 +130,12 @@ class StudyRecord:
     """A finished or running study as it lies in a store.
 
     Attributes:
-        store: Where it lies.
-        name: ``<study>-<digest8>``.
+        folder: Where it lies.
         facts: Contents of ``study.json``.
-        trials: One row a trial: number, state, every field of the configuration, objectives, seconds.
+        trials: One row a trial: number, state, trainable, every field of the configuration, metrics, seconds.
     """
 
-    store: Store
-    name: str
+    folder: StudyFolder
     facts: Mapping[str, Any]
     trials: pd.DataFrame
 
@@ -56,16 +155,31 @@ class StudyRecord:
             raise ZooError(f"there is no study {given!r} in {store.uri}; studies there: {listing}")
         if len(matches) > 1:
             raise ZooError(f"{given!r} is the beginning of several studies: {', '.join(matches)}; name one in full")
-        facts = json.loads(store.read(_path(matches[0], STUDY_FILE)))
-        if not store.exists(_path(matches[0], TRIALS_FILE)):
-            raise ZooError(f"study {matches[0]} in {store.uri} has no {TRIALS_FILE} yet; let its search finish")
-        trials = pd.read_parquet(io.BytesIO(store.read(_path(matches[0], TRIALS_FILE))))
-        return cls(store, matches[0], facts, trials)
+        folder = StudyFolder(store, matches[0])
+        facts = json.loads(store.read(folder.path(STUDY_FILE)))
+        if not store.exists(folder.path(TRIALS_FILE)):
+            raise ZooError(f"study {folder.name} in {store.uri} has no {TRIALS_FILE} yet; let its search finish")
+        return cls(folder, facts, pd.read_parquet(io.BytesIO(store.read(folder.path(TRIALS_FILE)))))
+
+    @property
+    def name(self) -> str:
+        """``<study>-<digest8>``."""
+        return self.folder.name
+
+    @property
+    def kind(self) -> str:
+        """Kind of what was fitted: "autoencoder", "codec", "predictor" and so on."""
+        return str(self.facts["kind"])
 
     @property
     def zoo_digest(self) -> str:
         """Digest of the zoo it searched on."""
         return str(self.facts["zoo"]["digest"])
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics of its trainables, by name."""
+        return _metrics([find_trainable(name) for name in self.facts["study"]["trainables"]])
 
     @property
     def importances(self) -> Mapping[str, Mapping[str, float]] | None:
@@ -80,57 +194,72 @@ class StudyRecord:
         return digest({"study": self.facts["study"], "trials": table, "fits": fits})
 
     def pareto_trials(self) -> list[int]:
-        """Numbers of the completed trials with a checkpoint that no other beats, by the first objective."""
-        metrics, modes = self.facts["study"]["metrics"], self.facts["study"]["modes"]
-        if not {"trial", "state", *metrics} <= set(self.trials.columns):  # no trial got so far as to be measured
+        """Numbers of the completed trials with an artifact, within the limits, that no other beats.
+
+        By the first objective.
+        """
+        objectives = self.facts["study"]["objectives"]
+        if not {"trial", "state", *objectives} <= set(self.trials.columns):  # no trial got so far as to be measured
             return []
-        complete = self.trials[
-            (self.trials["state"].str.lower() == COMPLETE) & self.trials[list(metrics)].notna().all(axis=1)
-        ]
-        limit = self.facts["study"].get("shared_bytes_limit")
-        if limit is not None and "shared_bytes" in complete:
-            complete = complete[complete["shared_bytes"] <= limit]
-        stored = [self.store.exists(self._checkpoint(number, MODEL_FILE)) for number in complete["trial"]]
-        complete = complete[stored]
-        costs = [
-            [(-1 if mode == "max" else 1) * value for value in complete[metric]]
-            for metric, mode in zip(metrics, modes, strict=True)
-        ]
-        if len(costs) == 2:
-            front = pareto_rows(costs[0], [-value for value in costs[1]])
-        else:
-            points = list(zip(*costs, strict=True))
-            front = [row for row, point in enumerate(points) if not any(_beats(other, point) for other in points)]
-        return [int(complete["trial"].iloc[row]) for row in front]
+        trials = self.trials[self.trials["state"].str.lower() == COMPLETE]
+        trials = trials[_within(trials, self.facts["study"]["limits"], self.metrics)]
+        trials = trials[[self._artifact_facts(number) is not None for number in trials["trial"]]]
+        return _front(trials, objectives, self.facts["directions"])
 
     def fits(self, trial: int) -> list[int]:
-        """Fits of a trial that have a model: 0, its own, and those of other seeds."""
-        folders = self.store.folders(_path(self.name, checkpoint_folder(trial)))
+        """Fits of a trial that have an artifact: 0, its own, and those of other seeds."""
+        folders = self.folder.store.folders(self.folder.checkpoint(trial))
         numbers = sorted(int(match[1]) for name in folders if (match := FIT.fullmatch(name)))
-        return [0, *(fit for fit in numbers if self.store.exists(self._checkpoint(trial, MODEL_FILE, fit)))]
+        return [0, *(fit for fit in numbers if self._artifact_facts(trial, fit) is not None)]
 
-    def codec(self, trial: int, fit: int = 0) -> LearnedCodec:
-        """The codec of a trial, or of a further fit with another seed.
+    def trainable(self, trial: int, fit: int = 0) -> Trainable:
+        """What a trial has fitted.
 
         Raises:
-            ZooError: The trial has no checkpoint, or one that cannot be read.
+            ZooError: The trial has no artifact.
         """
-        paths = {name: self._checkpoint(trial, name, fit) for name in (MODEL_FILE, CONFIG_FILE)}
-        missing = [path for path in paths.values() if not self.store.exists(path)]
-        if missing:
-            raise ZooError(
-                f"trial {trial} of study {self.name} has no checkpoint: {self.store.join(missing[0])} is missing"
-            )
+        return find_trainable(self._required(trial, fit)["trainable"])
+
+    def config(self, trial: int, fit: int = 0) -> Any:
+        """The configuration of what a trial has fitted.
+
+        Raises:
+            ZooError: The trial has no artifact.
+        """
+        facts = self._required(trial, fit)
+        return find_trainable(facts["trainable"]).configuration(facts["config"])
+
+    def artifact(self, trial: int, fit: int = 0) -> Artifact:
+        """What a trial has fitted, or a further fit with another seed.
+
+        Raises:
+            ZooError: The trial has no artifact, or one that cannot be read.
+        """
+        facts, path = self._required(trial, fit), self.folder.checkpoint(trial, fit)
         try:
-            return LearnedCodec.from_files({name: self.store.read(path) for name, path in paths.items()})
-        except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+            files = {name: self.folder.store.read(f"{path}/{name}") for name in facts["files"]}
+            return find_trainable(facts["trainable"]).from_files(files)
+        except (SafetensorError, RuntimeError, ValueError, KeyError, FileNotFoundError) as error:
             raise ZooError(
-                f"the checkpoint of trial {trial} of study {self.name} is damaged or of another release: {error}; "
+                f"the artifact of trial {trial} of study {self.name} is damaged or of another release: {error}; "
                 "run the search again"
             ) from error
 
-    def _checkpoint(self, trial: int, name: str, fit: int = 0) -> str:
-        return _path(self.name, f"{checkpoint_folder(trial, fit)}/{name}")
+    def _artifact_facts(self, trial: int, fit: int = 0) -> dict[str, Any] | None:
+        """What ``artifact.json`` says; ``None`` where it is missing."""
+        path = f"{self.folder.checkpoint(trial, fit)}/{ARTIFACT_FILE}"
+        try:
+            facts: dict[str, Any] = json.loads(self.folder.store.read(path))
+        except FileNotFoundError:
+            return None
+        return facts
+
+    def _required(self, trial: int, fit: int) -> dict[str, Any]:
+        facts = self._artifact_facts(trial, fit)
+        if facts is None:
+            missing = self.folder.store.join(self.folder.checkpoint(trial, fit), ARTIFACT_FILE)
+            raise ZooError(f"trial {trial} of study {self.name} has no artifact: {missing} is missing")
+        return facts
 
 
 def pareto_rows(rates: Sequence[float], qualities: Sequence[float]) -> list[int]:
@@ -149,18 +278,48 @@ def pareto_rows(rates: Sequence[float], qualities: Sequence[float]) -> list[int]
     return front
 
 
-def checkpoint_folder(trial: int, fit: int = 0) -> str:
-    """Where in a study the model of a trial lies; ``fit`` counts further fits with other seeds."""
-    return f"checkpoints/trial-{trial:04d}" + (f"/fit-{fit}" if fit else "")
-
-
 def study_names(store: Store) -> list[str]:
-    """The studies of a store."""
-    return [name for name in store.folders(STUDIES) if store.exists(_path(name, STUDY_FILE))]
+    """The studies of a store that have results."""
+    return [name for name in store.folders(STUDIES) if store.exists(StudyFolder(store, name).path(STUDY_FILE))]
 
 
-def _path(study: str, name: str) -> str:
-    return f"{STUDIES}/{study}/{name}"
+def _metrics(trainables: Sequence[Trainable]) -> Mapping[str, Metric]:
+    return by_name(metric for trainable in trainables for metric in trainable.metrics)
+
+
+def _within(trials: pd.DataFrame, limits: Mapping[str, float], metrics: Mapping[str, Metric]) -> pd.Series:
+    """Which trials keep to the limits; a metric that was not measured has none."""
+    kept = pd.Series(data=True, index=trials.index)
+    for name, limit in limits.items():
+        if name in trials:
+            sign = -1 if metrics[name].direction == "max" else 1
+            kept &= ~(sign * trials[name].astype(float) > sign * limit)
+    return kept
+
+
+def _front(trials: pd.DataFrame, objectives: Sequence[str], directions: Sequence[str]) -> list[int]:
+    """Numbers of the trials that no other beats, by increasing cost of the first objective."""
+    if not set(objectives) <= set(trials.columns):
+        return []
+    trials = trials[trials[list(objectives)].notna().all(axis=1)]
+    costs = [
+        [(-1 if direction == "max" else 1) * float(value) for value in trials[name]]
+        for name, direction in zip(objectives, directions, strict=True)
+    ]
+    if len(costs) == 2:
+        front = pareto_rows(costs[0], [-value for value in costs[1]])
+    else:
+        points = list(zip(*costs, strict=True))
+        front = [row for row, point in enumerate(points) if not any(_beats(other, point) for other in points)]
+        front.sort(key=lambda row: points[row])
+    return [int(trials["trial"].iloc[row]) for row in front]
+
+
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:  # run from a source folder
+        return None
 
 
 def _beats(left: tuple[float, ...], right: tuple[float, ...]) -> bool:

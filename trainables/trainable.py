@@ -8,10 +8,12 @@ checkpoints, search on Ray, fits with other seeds, and the report are inherited.
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from zoo.config import from_json
 from zoo.metric import Metric
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from zoo.population import Population
 
 Reference = str | Callable[..., Any]
-"""A function, or where it is: ``module:attribute``, imported when it is first called."""
+"""A function, or where it is: ``module:attribute`` or ``module:Class.method``, imported when it is first called."""
 
 
 class DivergedError(ArithmeticError):
@@ -42,7 +44,7 @@ class FitData:
     dataset: Dataset
 
     def one_layout(self, what: str) -> tuple[Population, Population]:
-        """(training, validation) for what knows networks of one layout only.
+        """(training, validation) for what knows networks of one layout only; either may be empty.
 
         Raises:
             ValueError: There are several layouts; the message says that ``what`` needs one.
@@ -51,11 +53,12 @@ class FitData:
             counts = ", ".join(f"{population.parameters:,}" for population in self.training[:4])
             raise ValueError(
                 f"{what} needs networks of one parameter layout; this zoo has {len(self.training)} "
-                f"(of {counts}{' …' if len(self.training) > 4 else ''} parameters). Take a zoo of one layout, or a "
-                "trainable that takes any"
+                f"(of {counts}{' …' if len(self.training) > 4 else ''} parameters). Choose one with "
+                "--set layout=0, or take a trainable that is for any"
             )
-        layout = self.training[0].architecture.layout
-        return self.training[0], next(p for p in self.validation if p.architecture.layout == layout)
+        training = self.training[0]
+        alike = (other for other in self.validation if other.architecture.layout == training.architecture.layout)
+        return training, next(alike, training.select([]))
 
 
 @runtime_checkable
@@ -117,24 +120,42 @@ class Trainable:
     Attributes:
         name: Its name in the registry, in tables and in studies.
         kind: What it is: "codec", "autoencoder", "predictor" …; says how its artifact is used and reported.
-        config: Its own configuration, a flat frozen dataclass free of torch, with ``seed`` among its fields.
-        metrics: What ``Fit.validate`` gives: the objectives and constraints that a study can name.
+        config: Its own configuration, a flat frozen dataclass free of torch. With a field ``seed`` it can be fitted
+            again with other seeds; with a field ``epochs`` a study says how many.
+        metrics: What ``Fit.validate`` gives: the objectives and limits that a study can name. Metrics of classes are
+            left out where outputs are values, and the other way round.
         begin: ``(config, FitData) -> Fit``.
         load: ``(files) -> Artifact``.
         check: ``(config, architectures) -> {metric name: value}``: what can be told before anything is fitted, such
             as the bytes of a decoder (instantiated on the meta device). Raises ``ValueError`` for networks that it
             cannot take; the message says what helps. ``None`` where there is nothing to tell.
+        curve: Settings, by increasing rate, at which an analysis measures it where no study has chosen any; a setting
+            holds fields of ``config``. Empty for what is measured only as a study found it.
         description: One sentence for listings.
     """
 
     name: str
     kind: str
-    config: type
+    config: type[Any]
     metrics: tuple[Metric, ...]
     begin: Reference
     load: Reference
     check: Reference | None = None
+    curve: tuple[Mapping[str, Any], ...] = ()
     description: str
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the configuration's fields."""
+        return tuple(field.name for field in fields(self.config) if field.init)
+
+    def configuration(self, values: Mapping[str, Any]) -> Any:
+        """The configuration with these values, else defaults.
+
+        Raises:
+            ValueError: A key is not a field, or a value is not allowed; the message says what is.
+        """
+        return from_json(self.config, values)
 
     def fit(self, config: Any, data: FitData) -> Fit:
         """Begins a fit."""
@@ -157,8 +178,13 @@ def resolved(reference: Reference) -> Callable[..., Any]:
     if not isinstance(reference, str):
         return reference
     module, _, attribute = reference.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    function: Callable[..., Any] = operator.attrgetter(attribute)(importlib.import_module(module))
     return function
+
+
+def call(reference: Reference, *arguments: Any) -> Any:
+    """Calls what a reference names; with ``functools.partial`` it gives a reference its first arguments."""
+    return resolved(reference)(*arguments)
 
 
 def run(fit: Fit) -> Fit:

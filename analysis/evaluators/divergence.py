@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
-from trainables.fidelity import divergence
+from trainables.behavior import divergence
 from zoo.metric import Metric
 
 # Members whose distributions are held beside the outputs.

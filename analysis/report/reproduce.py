@@ -12,7 +12,7 @@ from zoo.recipes import RECIPES
 from zoo.recipes.recipe import NOT_IDENTITY
 
 # What has an option of its own, or follows from the study's name.
-NOT_SET = ("name", "trials", "epochs", "settings", "seed")
+NOT_SET = ("name", "trials", "epochs", "limits", "settings", "seed")
 # What can be set of an axis; its level and scale stay as they are.
 SETTABLE = {"choices", "range", "level", "scale"}
 
@@ -78,15 +78,17 @@ def _axis_text(axis: Mapping[str, Any]) -> str:
 
 def _search(summary: Mapping[str, Any]) -> str:
     search = summary["search"]
-    command = (
-        f"zooscale search {summary['study'].rpartition('-')[0]} --zoo {summary['zoo']} --trials {summary['trials']}"
-    )
+    name = summary["study"].rpartition("-")[0]
+    if not search["spaces"] and name == search["trainables"][0]:
+        return f"zooscale fit {name} --zoo {summary['zoo']}{_settings(search.get('settings') or {})}"
+    command = f"zooscale search {name} --zoo {summary['zoo']} --trials {summary['trials']}"
     if search.get("epochs") is not None:
         command += f" --epochs {search['epochs']}"
     if summary["seeds"] > 1:
         command += f" --seeds {summary['seeds']}"
     of_study = {field: value for field, value in search.items() if field not in NOT_SET}
-    return command + _settings(of_study | dict(search.get("settings") or {}))
+    limits = {f"limits.{metric}": value for metric, value in search["limits"].items()}
+    return command + _settings(of_study | limits | dict(search.get("settings") or {}))
 
 
 def _settings(values: Mapping[str, Any]) -> str:

@@ -1,14 +1,14 @@
-"""A study on storage: its folder, its journal on the driver's disk, and the trials that the journal knows."""
+"""A search's journal on the driver's disk, and the trials that the journal knows."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import os
+import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,53 +17,39 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from trainables.study_files import STUDIES
+from cluster.distributed.logs import LiveFolder
+from search_spaces.studies import Proposal, Study
+from trainables.registry import find_trainable
 from zoo.storage.errors import ZooError
-from zoo.storage.store import Store
 
 SNAPSHOT = re.compile(r"journal-(\d{4})\.log")
-LIVE, TENSORBOARD = "live", "tensorboard"
 # User attributes of a trial in the journal.
-CONFIG, METRICS, SECONDS, FAILURE = "config", "metrics", "seconds", "failure"
+TRAINABLE, CONFIG, METRICS, SECONDS, FAILURE = "trainable", "config", "metrics", "seconds", "failure"
 INTERRUPTED = "interrupted"
 
 
-class StudyFolder:
-    """Where the parts of a study lie.
+@dataclass(frozen=True, slots=True)
+class TrialEnd:
+    """What a display is told at the end of a trial.
 
     Attributes:
-        store: The store.
-        name: ``<study>-<digest8>``.
-        live: Folder on the driver's disk for the journal and TensorBoard's logs: inside a local store, else in the
-            user's cache.
+        number: Number of the trial.
+        metrics: What validation gave; empty where it failed.
+        failure: Why it failed; ``None`` where it did not.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
-        self.store = store
-        self.name = name
-        if store.is_local:
-            self.live = Path(store.join(STUDIES, name, LIVE))
-        else:
-            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-            self.live = cache / "zooscale" / hashlib.sha256(store.uri.encode()).hexdigest()[:8] / name
+    number: int
+    metrics: Mapping[str, float]
+    failure: str | None
+
+
+class SearchFolder(LiveFolder):
+    """A study's folder with the journal of its search."""
 
     @property
     def journal(self) -> Path:
         """The study journal."""
         return self.live / "journal.log"
-
-    @property
-    def tensorboard(self) -> Path:
-        """TensorBoard's logs, one folder a trial."""
-        return self.live / TENSORBOARD
-
-    def path(self, *parts: str) -> str:
-        """A path of the study in its store."""
-        return "/".join([STUDIES, self.name, *parts])
-
-    def checkpoint(self, trial: int, fit: int = 0) -> str:
-        """The folder in the store of a trial's model, or of that of a further fit with another seed."""
-        return self.path("checkpoints", f"trial-{trial:04d}", *([f"fit-{fit}"] if fit else []))
 
     def snapshots(self) -> list[str]:
         """Paths of the copies of the journal in the store, oldest first."""
@@ -82,25 +68,6 @@ class StudyFolder:
         number = len(self.snapshots()) + 1
         while not self.store.put_new(self.path(f"journal-{number:04d}.log"), content):
             number += 1
-
-    def save_logs(self) -> None:
-        """Copies TensorBoard's logs to a store that is not on this disk, so that dashboards elsewhere have them."""
-        if self.store.is_local or not self.tensorboard.is_dir():
-            return
-        for file in sorted(path for path in self.tensorboard.rglob("*") if path.is_file()):
-            stored = self.path(TENSORBOARD, *file.relative_to(self.tensorboard).parts)
-            if not self.store.exists(stored) or self.store.size(stored) < file.stat().st_size:
-                self.store.put(stored, file.read_bytes())
-
-    def fetch_logs(self) -> None:
-        """Copies from the store what this disk lacks of TensorBoard's logs."""
-        self.tensorboard.mkdir(parents=True, exist_ok=True)
-        for stored in [] if self.store.is_local else self.store.list(self.path(TENSORBOARD)):
-            content = self.store.read(stored)
-            target = self.tensorboard / stored.removeprefix(self.path(TENSORBOARD) + "/")
-            if not target.exists() or target.stat().st_size < len(content):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
 
     def _newest_snapshot(self) -> bytes:
         taken = self.snapshots()
@@ -148,20 +115,54 @@ def _whole_lines(journal: bytes) -> bytes:
     return journal[: journal.rfind(b"\n") + 1]
 
 
-def load_study(storage: BaseStorage, name: str, modes: tuple[str, ...], metrics: tuple[str, ...]) -> optuna.Study:
+def load_study(storage: BaseStorage, name: str, study: Study) -> optuna.Study:
     """The study in a journal; a new one where there is none yet."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
+    record = optuna.create_study(
         storage=storage,
         study_name=name,
         load_if_exists=True,
-        directions=["minimize" if mode == "min" else "maximize" for mode in modes],
+        directions=["minimize" if direction == "min" else "maximize" for direction in study.directions],
     )
-    if study.metric_names != list(metrics):
+    if record.metric_names != list(study.objectives):
         with warnings.catch_warnings():  # of an interface that may change
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(list(metrics))  # what dashboards call the objectives
-    return study
+            record.set_metric_names(list(study.objectives))  # what dashboards call the objectives
+    return record
+
+
+def new_sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
+    """Tree-structured Parzen estimator; parameters that belong to one of several trainables are modeled apart."""
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=len(study.trainables) > 1)
+
+
+def note_proposal(trial: Trial, proposal: Proposal) -> None:
+    """Puts into the journal what a trial is to fit."""
+    trial.set_user_attr(TRAINABLE, proposal.trainable)
+    trial.set_user_attr(CONFIG, dict(proposal.config))
+
+
+def note_end(
+    trial: Trial, study: Study, metrics: Mapping[str, float], seconds: float | None, failure: str | None
+) -> str | None:
+    """Puts into the journal how a trial ended, before it is told; limits that only the fit could tell among it.
+
+    Returns:
+        Why it failed: for want of finite objectives too, which Optuna refuses. ``None`` where it did not.
+    """
+    objectives = {name: metrics.get(name) for name in study.objectives}
+    if failure is None and not all(value is not None and math.isfinite(value) for value in objectives.values()):
+        failure = f"objectives are not finite: {objectives}"
+    trial.set_user_attr(METRICS, {name: value for name, value in metrics.items() if math.isfinite(value)})
+    trial.set_user_attr(SECONDS, seconds)
+    if failure is not None:
+        trial.set_user_attr(FAILURE, failure)
+    elif study.limits:
+        trainable = find_trainable(trial.user_attrs.get(TRAINABLE, study.trainables[0]))
+        for name, excess in study.excesses(trainable, metrics).items():
+            if name not in trial.constraints:
+                trial.set_constraint(name, excess)
+    return failure
 
 
 def reap(study: optuna.Study) -> int:
@@ -184,6 +185,7 @@ def trial_row(trial: FrozenTrial) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "state": trial.state.name,
+        TRAINABLE: trial.user_attrs.get(TRAINABLE),
         **trial.user_attrs.get(CONFIG, {}),
         **trial.user_attrs.get(METRICS, {}),
         SECONDS: trial.user_attrs.get(SECONDS),

@@ -6,11 +6,9 @@ Imported when there are trials to run, after :func:`cluster.distributed.runtime.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +17,16 @@ from ray import tune
 from ray.tune.callback import Callback
 from ray.tune.experiment import Trial
 from ray.tune.search.optuna import OptunaSearch
-from torch.utils.tensorboard import SummaryWriter
 
-from cluster.distributed import study as journal
-from cluster.distributed.study import StudyFolder
-from cluster.distributed.trainable import FAILURE, FOLDER, NUMBER, VALIDATED, AutoencoderTrial, TrialData
+from cluster.distributed.logs import TrialLogs
+from cluster.distributed.study import SearchFolder, TrialEnd, new_sampler, note_end, note_proposal
+from cluster.distributed.trainable import CONFIG, FAILURE, FIT, NUMBER, TRAINABLE, VALIDATED, FitTrial, TrialData
 from search_spaces.studies import Study
-from trainables.autoencoders.autoencoder import layer_rows
-from zoo.config import to_json
+from zoo.architecture import Architecture
 
 # So often a trial whose process died is run again.
 MAX_FAILURES = 2
 CHECKPOINT_EPOCHS = 5
-# What a fit says of an epoch, beside Tune's own bookkeeping.
-EPOCH_METRICS = ("loss", "weight_error", "behavior_kl", "estimated_bits_per_weight")
 
 
 class StudySearch(OptunaSearch):
@@ -40,6 +34,8 @@ class StudySearch(OptunaSearch):
 
     Optuna refuses NaN, and such a trial would otherwise stay in the journal as running for ever.
     """
+
+    study: Study
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Called by Tune at the end of a trial; writes to the journal.
@@ -53,16 +49,8 @@ class StudySearch(OptunaSearch):
         prefix = VALIDATED + "/"
         metrics = {key.removeprefix(prefix): value for key, value in result.items() if key.startswith(prefix)}
         metrics = metrics or dict(result.get(VALIDATED) or {})
-        objectives = [metrics.get(name) for name in self.metric]
         failure = result.get(FAILURE) or ("its process failed" if error else None)
-        if failure is None and not all(value is not None and math.isfinite(value) for value in objectives):
-            failure = f"objectives are not finite: {dict(zip(self.metric, objectives, strict=True))}"
-        trial = self._ot_trials[trial_id]
-        finite = {key: value for key, value in metrics.items() if math.isfinite(value)}
-        trial.set_user_attr(journal.METRICS, finite)
-        trial.set_user_attr(journal.SECONDS, result.get("time_total_s"))
-        if failure is not None:
-            trial.set_user_attr(journal.FAILURE, failure)
+        failure = note_end(self._ot_trials[trial_id], self.study, metrics, result.get("time_total_s"), failure)
         super().on_trial_complete(trial_id, None if failure else metrics, error=failure is not None)
 
     def save(self, checkpoint_path: str) -> None:
@@ -73,21 +61,11 @@ class StudySearch(OptunaSearch):
         raise NotImplementedError("a study is continued from its journal")
 
 
-@dataclass(frozen=True, slots=True)
-class TrialEnd:
-    """What the display is told at the end of a trial."""
-
-    number: int
-    metrics: Mapping[str, float]
-    failure: str | None
-
-
 class Watch(Callback):
     """Writes TensorBoard's logs on the driver and tells the display of every epoch and every trial's end."""
 
     def __init__(self, logs: Path, on_epoch: Callable[[], None], on_end: Callable[[TrialEnd], None]) -> None:
-        self._logs, self._on_epoch, self._on_end = logs, on_epoch, on_end
-        self._writers: dict[str, SummaryWriter] = {}
+        self._logs, self._on_epoch, self._on_end = TrialLogs(logs), on_epoch, on_end
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks, and nobody reads that."""
@@ -102,15 +80,9 @@ class Watch(Callback):
         **info: Any,  # noqa: ARG002
     ) -> None:
         """One epoch of a trial."""
-        if trial.trial_id not in self._writers:
-            self._writers[trial.trial_id] = SummaryWriter(str(self._logs / f"trial-{trial.config[NUMBER]:04d}"))
-        writer = self._writers[trial.trial_id]
         epoch = int(result.get("epoch", result["training_iteration"]))
-        for group, values in (("fit", result), (VALIDATED, result.get(VALIDATED) or {})):
-            for name, value in values.items():
-                known = group == VALIDATED or name in EPOCH_METRICS
-                if known and isinstance(value, int | float):
-                    writer.add_scalar(f"{group}/{name}", value, epoch)
+        for group in (FIT, VALIDATED):
+            self._logs.add(trial.config[NUMBER], epoch, group, result.get(group) or {})
         self._on_epoch()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
@@ -122,8 +94,7 @@ class Watch(Callback):
         self._end(trial, "its process failed")
 
     def _end(self, trial: Trial, failure: str | None) -> None:
-        if (writer := self._writers.pop(trial.trial_id, None)) is not None:
-            writer.close()
+        self._logs.close(trial.config[NUMBER])
         metrics = (trial.last_result or {}).get(VALIDATED) or {}
         self._on_end(TrialEnd(trial.config[NUMBER], metrics, failure))
 
@@ -131,7 +102,8 @@ class Watch(Callback):
 def run_trials(
     study: Study,
     data: TrialData,
-    folder: StudyFolder,
+    architectures: Sequence[Architecture],
+    folder: SearchFolder,
     storage: optuna.storages.BaseStorage,
     *,
     trials: int,
@@ -146,6 +118,7 @@ def run_trials(
     Args:
         study: What to try.
         data: What all trials share.
+        architectures: Those of the zoo's networks.
         folder: Where the study lies.
         storage: Its opened journal.
         trials: How many to run.
@@ -159,25 +132,27 @@ def run_trials(
     if not os.environ.get("ZOOSCALE_DEBUG"):
         # Tune prints the tracebacks of trials that fail; the display says that they have failed, and why.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    space = study.bound_space(layer_rows(data.training.architecture))
+    space = study.bound_space(architectures)
 
     def propose(trial: optuna.Trial) -> dict[str, Any]:
-        config = space(trial)
-        trial.set_user_attr(journal.CONFIG, to_json(config))
-        return {**config, NUMBER: trial.number, FOLDER: folder.checkpoint(trial.number)}
+        proposal = space(trial)
+        note_proposal(trial, proposal)
+        return {NUMBER: trial.number, TRAINABLE: proposal.trainable, CONFIG: dict(proposal.config)}
 
+    search = StudySearch(
+        space=propose,
+        metric=list(study.objectives),
+        mode=list(study.directions),
+        sampler=new_sampler(study, seed),
+        storage=storage,
+        study_name=folder.name,
+    )
+    search.study = study
     with tempfile.TemporaryDirectory(prefix="zooscale-search-") as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(AutoencoderTrial, data=data), {"cpu": 1}),
+            tune.with_resources(tune.with_parameters(FitTrial, data=data), {"cpu": 1}),
             tune_config=tune.TuneConfig(
-                search_alg=StudySearch(
-                    space=propose,
-                    metric=list(study.metrics),
-                    mode=list(study.modes),
-                    sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True),
-                    storage=storage,
-                    study_name=folder.name,
-                ),
+                search_alg=search,
                 num_samples=trials,
                 max_concurrent_trials=workers,
                 reuse_actors=True,

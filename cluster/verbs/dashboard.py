@@ -20,7 +20,7 @@ from cluster.stores import existing_store
 from cluster.verb import Verb
 
 if TYPE_CHECKING:
-    from cluster.distributed.study import StudyFolder
+    from cluster.distributed.study import SearchFolder
     from zoo.storage.store import Store
 
 POLL_S = 0.5
@@ -90,16 +90,16 @@ def _serve(commands: Mapping[str, Sequence[str]]) -> NoReturn:
                 process.kill()
 
 
-def find_folder(store: Store, study: str | None) -> StudyFolder:
+def find_folder(store: Store, study: str | None) -> SearchFolder:
     """The study of that name, or the one whose journal changed last; it may still be running.
 
     Raises:
         ValueError: There is none, or several begin so; the message lists those there are.
     """
-    from cluster.distributed.study import StudyFolder
+    from cluster.distributed.study import SearchFolder
     from trainables.study_files import STUDIES
 
-    folders = [StudyFolder(store, name) for name in store.folders(STUDIES)]
+    folders = [SearchFolder(store, name) for name in store.folders(STUDIES)]
     known = ", ".join(folder.name for folder in folders) or "none: `zooscale search STUDY --zoo ZOO` makes one"
     matches = [folder for folder in folders if folder.name == study]
     matches = matches or [folder for folder in folders if folder.name.startswith(study or "")]
@@ -109,7 +109,7 @@ def find_folder(store: Store, study: str | None) -> StudyFolder:
     return max(matches, key=_changed)
 
 
-def copy_journal(folder: StudyFolder, target: Path) -> None:
+def copy_journal(folder: SearchFolder, target: Path) -> None:
     """Copies a study's journal: that on this disk, else the newest one in the store.
 
     Raises:
@@ -123,7 +123,7 @@ def copy_journal(folder: StudyFolder, target: Path) -> None:
         raise ValueError(f"study {folder.name} has no journal here or in {folder.store.uri}; run its search first")
 
 
-def _changed(folder: StudyFolder) -> float:
+def _changed(folder: SearchFolder) -> float:
     """When a journal was written last: that on this disk, else the newest one in the store."""
     if folder.journal.exists():
         return folder.journal.stat().st_mtime

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from cluster import options
 from cluster.display import human_bytes, human_seconds, say
 from cluster.verb import Planned, Result
 from cluster.verbs.generate import Generate, GenerationEstimate, ZooFacts
-from cluster.verbs.unconverted import Search
+from cluster.verbs.search import Found, Search, SearchEstimate, duration, most_further_fits
 
 RECIPE, STUDY = "digits-mlp-diverse", "digits-autoencoder"
 # Test networks that are measured.
@@ -29,15 +28,44 @@ class Shown(Result):
     """What the demo has made: zoo, study and report, and where they are."""
 
     zoo: ZooFacts
-    study: dict[str, Any]
+    study: Found
     report: dict[str, Any]
     store: str
 
     @property
     def text(self) -> str:
         return (
-            f"{self.report['text']}\nmodels  {self.study['uri']}/checkpoints\n\n"
-            f"dashboards: zooscale dashboard --store {self.store} --study {self.study['study_name']}"
+            f"{self.report['text']}\nmodels  {self.study.uri}/checkpoints\n\n"
+            f"dashboards: zooscale dashboard --store {self.store} --study {self.study.study_name}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierSearch(Result):
+    """What the search would take, as far as that can be told without a zoo.
+
+    Attributes:
+        trials: How many would be run.
+        further_fits: At most so many fits with further seeds.
+        epochs: Of each.
+        workers: How many processes.
+        bytes: About how much would be written.
+        seconds: About how long it takes.
+    """
+
+    trials: int
+    further_fits: int
+    epochs: int
+    workers: int
+    bytes: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        again = f" and up to {self.further_fits} fits with further seeds" if self.further_fits else ""
+        return (
+            f"would then run {self.trials} trials of {self.epochs} epochs{again} with {self.workers} workers: about "
+            f"{human_seconds(self.seconds)}, {human_bytes(self.bytes)}"
         )
 
 
@@ -46,7 +74,7 @@ class DemoEstimate(Result):
     """What the demo would do, part by part, and altogether."""
 
     generate: GenerationEstimate
-    search: dict[str, Any]
+    search: SearchEstimate | EarlierSearch
     analyze: dict[str, Any]
     seconds: float
     bytes: int
@@ -54,7 +82,7 @@ class DemoEstimate(Result):
     @property
     def text(self) -> str:
         return (
-            f"{self.generate.text}\n{self.search['text']}\nwould then measure codecs on "
+            f"{self.generate.text}\n{self.search.text}\nwould then measure codecs on "
             f"{self.analyze['test_members']} held-out networks: about {human_seconds(self.analyze['seconds'])}, unless "
             f"there is a report already\naltogether about {human_seconds(self.seconds)} and {human_bytes(self.bytes)}"
         )
@@ -82,8 +110,8 @@ class Demo(Planned):
             generate=zoo,
             search=found,
             analyze={"test_members": test_members, "bytes": REPORT_BYTES, "seconds": seconds},
-            seconds=round(zoo.seconds + found["seconds"] + seconds, 1),
-            bytes=zoo.bytes + found["bytes"] + REPORT_BYTES,
+            seconds=round(zoo.seconds + found.seconds + seconds, 1),
+            bytes=zoo.bytes + found.bytes + REPORT_BYTES,
         )
 
     def run(self) -> Shown:
@@ -96,10 +124,10 @@ class Demo(Planned):
         store = Store(self.store)
         generated = self._generate().run()
         say(f"zoo {generated.zoo}: {generated.members:,} members")
-        found = dict(self._search(generated.zoo).run().facts)
-        say(f"study {found['study_name']}: {found['trials_completed']} trials")
+        found = self._search(generated.zoo).run()
+        say(f"study {found.study_name}: {found.trials_completed} trials")
         zoo = Zoo.open(generated.uri)
-        record = StudyRecord.open(store, found["study_name"])
+        record = StudyRecord.open(store, found.study_name)
         return Shown(
             zoo=ZooFacts.of(zoo),
             study=found,
@@ -122,30 +150,27 @@ class Demo(Planned):
             seed=self.seed,
         )
 
-    def _search_estimate(self, zoo: GenerationEstimate) -> dict[str, Any]:
-        from cluster.verbs import search
+    def _search_estimate(self, zoo: GenerationEstimate) -> SearchEstimate | EarlierSearch:
+        """Measured on the zoo where there is one already; else from what the demo has taken before."""
         from search_spaces.studies import find_study
         from zoo.recipes import find_recipe
         from zoo.storage.manifest import read_manifest
         from zoo.storage.store import Store
 
         if not zoo.missing_members and read_manifest(Store(self.store), zoo.zoo) is not None:
-            return dict(self._search(zoo.zoo).plan().facts)
+            return self._search(zoo.zoo).plan()
         study = find_study(STUDY)
-        trials, epochs = self.trials or study.trials, self.epochs or study.epochs
-        processes = min(self.workers or os.cpu_count() or 1, trials)
+        trials, epochs = self.trials or study.trials, self.epochs or study.epochs or 1
         snapshots = zoo.members * TRAINING_SHARE * sum(epoch > 0 for epoch in find_recipe(RECIPE).snapshot_epochs)
-        further = search.most_further_fits(trials, self.seeds)
-        seconds = search.fit_seconds((trials, further), TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs, processes)
-        size = (trials + further) * TRIAL_BYTES
-        again = f" and up to {further} fits with further seeds" if further else ""
-        return {
-            "trials": trials,
-            "further_fits": further,
-            "epochs": epochs,
-            "workers": processes,
-            "bytes": size,
-            "seconds": round(seconds, 1),
-            "text": f"would then run {trials} trials of {epochs} epochs{again} with {processes} workers: about "
-            f"{human_seconds(seconds)}, {human_bytes(size)}",
-        }
+        further = most_further_fits(trials, self.seeds)
+        _, processes, seconds = duration(
+            (trials, further), TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs, self.workers
+        )
+        return EarlierSearch(
+            trials=trials,
+            further_fits=further,
+            epochs=epochs,
+            workers=processes,
+            bytes=(trials + further) * TRIAL_BYTES,
+            seconds=round(seconds, 1),
+        )

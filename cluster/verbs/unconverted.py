@@ -1,4 +1,4 @@
-"""``search`` and ``analyze`` with their options, until their own files declare them."""
+"""``analyze`` with its options, until its own file declares them."""
 
 from __future__ import annotations
 
@@ -25,45 +25,6 @@ class Told(Result):
     @property
     def text(self) -> str:
         return str(self.facts["text"])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Search(Planned):
-    """Search for the autoencoder that compresses a zoo best. Finished trials are kept."""
-
-    study: Annotated[str, typer.Argument(help="A study's name, or module:attribute of your own.")]
-    zoo: options.ZooOption
-    store: options.Store = "./store"
-    trials: options.Trials = None
-    seeds: options.Seeds = 1
-    workers: options.Workers = None
-    epochs: options.Epochs = None
-    seed: options.Seed = None
-    settings: options.Settings = ()
-
-    def plan(self) -> Told:
-        """Measures a fit on a few members."""
-        return self._told(dry_run=True)
-
-    def run(self) -> Told:
-        """Runs the trials that the study lacks."""
-        return self._told(dry_run=False)
-
-    def _told(self, *, dry_run: bool) -> Told:
-        from cluster.verbs.search import run_search
-
-        return Told(
-            run_search(
-                self.study,
-                self.zoo,
-                self.store,
-                named={"trials": self.trials, "epochs": self.epochs, "seed": self.seed},
-                settings=self.settings,
-                seeds=self.seeds,
-                workers=self.workers,
-                dry_run=dry_run,
-            )
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,8 +21,6 @@ from analysis.report.tables import break_even_cell
 from analysis.results import Result
 from analysis.rows import LEARNED
 from analysis.tables import write_tables
-from trainables.autoencoders.config import AutoencoderConfig
-from trainables.autoencoders.fit import AutoencoderFit
 from trainables.study_files import StudyRecord
 from zoo.data.class_tasks import select
 from zoo.evaluation import classification
@@ -184,18 +182,18 @@ def test_wrong_names_say_what_there_is(small_zoo, store, tmp_path):
         StudyRecord.open(Store(tmp_path), "other")
     with pytest.raises(ValueError, match=r"unknown codec 'zip'; known: .*uniform"):
         analyze(small_zoo, codecs=["zip"])
-    with pytest.raises(ZooError, match="trial 5 of study small-search-0123abcd has no checkpoint"):
-        StudyRecord.open(store, "small-search").codec(5)
+    with pytest.raises(ZooError, match="trial 5 of study small-search-0123abcd has no artifact"):
+        StudyRecord.open(store, "small-search").artifact(5)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-50], lambda data: b"", lambda data: b"x" + data[1:]])
-def test_a_damaged_checkpoint_says_so(store, tmp_path, damage):
+def test_a_damaged_artifact_says_so(store, tmp_path, damage):
     copy = Store(tmp_path)
     for path in store.list("studies"):
         data = store.read(path)
         copy.put(path, damage(data) if path.endswith("trial-0001/model.safetensors") else data)
-    with pytest.raises(ZooError, match=r"checkpoint of trial 1 .* is damaged"):
-        StudyRecord.open(copy, "small-search").codec(1)
+    with pytest.raises(ZooError, match=r"artifact of trial 1 .* is damaged"):
+        StudyRecord.open(copy, "small-search").artifact(1)
 
 
 def test_a_trial_with_several_seeds_is_measured_as_their_mean(small_zoo, store, tmp_path):
@@ -205,7 +203,7 @@ def test_a_trial_with_several_seeds_is_measured_as_their_mean(small_zoo, store, 
     once = StudyRecord.open(copy, "small-search")
     before = once.content_sha256
     # The model of another trial stands in for a second fit; a third one has not got as far as a model.
-    for name in ("config.json", "model.safetensors"):
+    for name in ("config.json", "model.safetensors", "artifact.json"):
         content = store.read(f"studies/{once.name}/checkpoints/trial-0001/{name}")
         copy.put(f"studies/{once.name}/checkpoints/trial-0000/fit-1/{name}", content)
     copy.put(f"studies/{once.name}/checkpoints/trial-0000/fit-2/config.json", b"{}")
@@ -245,8 +243,11 @@ def test_ambiguous_and_unfinished_studies_are_refused(store, tmp_path):
 
 def test_front_of_three_objectives(store):
     study = StudyRecord.open(store, "small-search")
-    facts = {**study.facts["study"], "metrics": [*METRICS, "shared_bytes"], "modes": ["min", "max", "min"]}
-    assert dataclasses.replace(study, facts={"study": facts}).pareto_trials() == [0, 1]
+    facts = {**study.facts["study"], "objectives": [*METRICS, "shared_bytes"]}
+    assert dataclasses.replace(study, facts={"study": facts, "directions": ["min", "max", "min"]}).pareto_trials() == [
+        0,
+        1,
+    ]
 
 
 def row(codec, rate, agreement, shift, kl, shared=0.0, family="classical"):
@@ -372,8 +373,6 @@ def test_members_with_class_tasks_are_judged_each_on_its_own(tmp_path):
     assert next(r for r in analysis.results if r.codec == "float16").value("agreement") > 0.99
     assert analysis.summary["pairwise_agreement"] is None
     assert "pairs" in render(analysis)
-    with pytest.raises(ValueError, match="a weight autoencoder measures networks on the whole data set"):
-        AutoencoderFit(AutoencoderConfig(), zoo.population(), zoo.dataset().train)
 
 
 def test_of_several_layouts_one_is_chosen(tmp_path):

@@ -38,7 +38,20 @@ def everything(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-VERBS = ["demo", "generate", "search", "analyze", "card", "verify", "list", "import", "export", "dashboard", "data"]
+VERBS = [
+    "demo",
+    "generate",
+    "search",
+    "fit",
+    "analyze",
+    "card",
+    "verify",
+    "list",
+    "import",
+    "export",
+    "dashboard",
+    "data",
+]
 
 
 def test_help_names_every_verb(capsys):
@@ -117,8 +130,11 @@ def test_bad_input_is_named_in_one_line(arguments, words, capsys, tmp_path, monk
     [
         (["verify", "nothing"], "it has small-"),
         (["search", "digits-autoencoder", "--zoo", "nothing"], "it has small-"),
-        (["search", "nothing", "--zoo", "small"], "known: digits-autoencoder"),
-        (["search", "digits-autoencoder", "--zoo", "small", "--set", "color=red"], "those of AutoencoderConfig are"),
+        (["search", "nothing", "--zoo", "small"], "cnn-autoencoder, digits-autoencoder"),
+        (
+            ["search", "digits-autoencoder", "--zoo", "small", "--set", "color=red"],
+            "those of NeuronAutoencoderConfig are",
+        ),
         (["search", "digits-autoencoder", "--zoo", "small", "--set", "latent=0"], "latent"),
         (["analyze", "--zoo", "nothing"], "it has small-"),
         (["analyze", "--zoo", "small", "--study", "nothing"], "nothing"),

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.distributed.study import StudyFolder, load_study
+from cluster.distributed.study import SearchFolder, load_study
 from cluster.verbs.dashboard import Dashboard, copy_journal, find_folder
+from search_spaces.studies import DIGITS_AUTOENCODER
 from zoo.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +27,9 @@ def store(tmp_path):
     """A store with two studies that have a trial each."""
     store = Store(tmp_path / "store")
     for name in ("older-11111111", "newer-22222222"):
-        folder = StudyFolder(store, name)
+        folder = SearchFolder(store, name)
         with folder.open_journal() as storage:
-            study = load_study(storage, name, ("min", "max"), ("rate", "agreement"))
+            study = load_study(storage, name, DIGITS_AUTOENCODER)
             study.tell(study.ask(), [0.5, 0.9])
             folder.save_journal()
         os.utime(folder.journal, (1e9, 1e9 + (name == "newer-22222222")))
@@ -43,7 +44,7 @@ def test_newest_study_is_shown_unless_one_is_named(store):
 
 
 def test_journal_comes_from_the_store_where_it_is_not_here(store, tmp_path):
-    folder = StudyFolder(store, "older-11111111")
+    folder = SearchFolder(store, "older-11111111")
     content = folder.journal.read_bytes()
     folder.journal.unlink()
     copy_journal(folder, tmp_path / "copy.log")
@@ -54,9 +55,9 @@ def test_another_machine_has_studies_and_logs_from_the_object_store(tmp_path, mo
     store = Store(f"memory://{tmp_path.name}/store")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
     for name in ("older-11111111", "newer-22222222"):
-        folder = StudyFolder(store, name)
+        folder = SearchFolder(store, name)
         with folder.open_journal() as storage:
-            load_study(storage, name, ("min",), ("rate",))
+            load_study(storage, name, DIGITS_AUTOENCODER)
             folder.save_journal()
         log = folder.tensorboard / "trial-0000" / "events"
         log.parent.mkdir(parents=True)
@@ -113,7 +114,7 @@ def test_first_dashboard_ends_if_the_second_cannot_start(store, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_both_dashboards_answer_and_end_with_a_signal(how, code, store):
-    before = StudyFolder(store, "newer-22222222").journal.read_bytes()
+    before = SearchFolder(store, "newer-22222222").journal.read_bytes()
     port = free_pair()
     process = subprocess.Popen(
         [sys.executable, "-m", "cluster", "dashboard", "--store", store.uri, "--port", str(port)],
@@ -132,7 +133,7 @@ def test_both_dashboards_answer_and_end_with_a_signal(how, code, store):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == code
     assert f"http://127.0.0.1:{port + 1}/" in words
-    assert StudyFolder(store, "newer-22222222").journal.read_bytes() == before
+    assert SearchFolder(store, "newer-22222222").journal.read_bytes() == before
 
 
 @pytest.mark.slow

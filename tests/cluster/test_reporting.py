@@ -83,7 +83,14 @@ def test_no_codec_at_all_is_refused(small_zoo, store, dry_run):
 def test_a_study_whose_trials_all_failed_says_so(small_zoo, tmp_path, dry_run):
     store = Store(tmp_path)
     facts = {
-        "study": {"name": "sad-0123abcd", "metrics": ["code_bits_per_weight", "agreement"], "modes": ["min", "max"]},
+        "study": {
+            "name": "sad-0123abcd",
+            "trainables": ["neuron-autoencoder"],
+            "objectives": ["code_bits_per_weight", "agreement"],
+            "limits": {},
+        },
+        "kind": "autoencoder",
+        "directions": ["min", "max"],
         "zoo": {"name": small_zoo.name, "digest": small_zoo.digest},
     }
     store.put("studies/sad-0123abcd/study.json", json.dumps(facts).encode())

@@ -12,7 +12,7 @@ from cluster.distributed import runtime
 from cluster.distributed.shard_queue import ShardQueue
 from cluster.settings import changed, parse_assignments, parse_recipe_settings, parse_value
 from search_spaces.studies import Study
-from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.config import NeuronAutoencoderConfig
 from zoo.recipes import RECIPES, Axis, Recipe
 from zoo.storage.shards import ShardFile, ShardRange
 from zoo.storage.store import Store
@@ -236,7 +236,7 @@ def test_bad_axes_say_what_is_wrong(assignment, words):
 
 
 def test_fields_go_to_the_class_that_has_them():
-    assert parse_assignments(["trials=3", "latent=8", "epochs=2"], Study, AutoencoderConfig) == [
+    assert parse_assignments(["trials=3", "latent=8", "epochs=2"], Study, NeuronAutoencoderConfig) == [
         {"trials": 3, "epochs": 2},
         {"latent": 8},
     ]

@@ -1,6 +1,5 @@
 """Studies: what is recorded, what is continued, what a trial does; with Ray in the slow tests."""
 
-import contextlib
 import io
 import json
 import math
@@ -17,25 +16,38 @@ from optuna.trial import TrialState
 from ray_environment import environment
 
 from analysis.rows import LEARNED_TRIALS
-from cluster.distributed.runtime import Cluster, quieten
-from cluster.distributed.study import FAILURE, INTERRUPTED, METRICS, StudyFolder, finished, load_study, reap, trial_row
-from cluster.verbs.search import START_S, estimate, export, importances, plan_search, search
+from cluster.distributed.runtime import quieten
+from cluster.distributed.search import export, importances, search, search_folder
+from cluster.distributed.study import (
+    FAILURE,
+    INTERRUPTED,
+    METRICS,
+    SearchFolder,
+    TrialEnd,
+    finished,
+    load_study,
+    reap,
+    trial_row,
+)
+from cluster.studies import plan_study
+from cluster.verbs.search import Search
 from search_spaces.studies import DIGITS_AUTOENCODER
-from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.fit import AutoencoderFit
-from trainables.study_files import StudyRecord
+from trainables.fit_data import fit_data
+from trainables.registry import find_trainable
+from trainables.study_files import StudyFolder, StudyRecord
+from trainables.trainable import run
+from trainables.trials import Refit, refit
 from zoo.config import to_json
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 quieten()
 
-from cluster.distributed.refits import Refit, fit_again  # noqa: E402
-from cluster.distributed.trainable import FOLDER, NUMBER, VALIDATED, AutoencoderTrial, TrialData, trial_config  # noqa: E402
-from cluster.distributed.tuning import StudySearch, TrialEnd  # noqa: E402
+from cluster.distributed.trainable import CONFIG, NUMBER, TRAINABLE, VALIDATED, FitTrial, TrialData  # noqa: E402
+from cluster.distributed.tuning import StudySearch  # noqa: E402
 
-MODES = ("min", "max")
-METRIC_NAMES = ("code_bits_per_weight", "agreement")
+NEURON = "neuron-autoencoder"
 PATIENCE_S = 180
 # A network of the small zoo has few rows to choose principal components from.
 SMALL = ["latent=16", "validation_members=8"]
@@ -43,38 +55,38 @@ SMALL = ["latent=16", "validation_members=8"]
 
 @pytest.fixture
 def folder(tmp_path):
-    return StudyFolder(Store(tmp_path), "study-12345678")
+    return SearchFolder(Store(tmp_path), "study-12345678")
 
 
 def test_journal_is_copied_under_new_numbers_and_restored(folder):
     with folder.open_journal() as storage:
-        load_study(storage, folder.name, MODES, METRIC_NAMES).ask()
+        load_study(storage, folder.name, DIGITS_AUTOENCODER).ask()
         folder.save_journal()
         folder.save_journal()
         assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log"]
-        load_study(storage, folder.name, MODES, METRIC_NAMES).ask()
+        load_study(storage, folder.name, DIGITS_AUTOENCODER).ask()
         folder.save_journal()
     assert [path.rpartition("/")[2] for path in folder.snapshots()] == ["journal-0001.log", "journal-0002.log"]
     folder.journal.unlink()
     with folder.open_journal() as storage:
-        assert len(load_study(storage, folder.name, MODES, METRIC_NAMES).trials) == 2
+        assert len(load_study(storage, folder.name, DIGITS_AUTOENCODER).trials) == 2
 
 
 def test_journal_survives_a_half_written_entry(folder):
     with folder.open_journal() as storage:
-        load_study(storage, folder.name, MODES, METRIC_NAMES).ask()
+        load_study(storage, folder.name, DIGITS_AUTOENCODER).ask()
     with folder.journal.open("ab") as file:
         file.write(b'{"op_code": 4, "trial_')
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
         study.ask()
-        assert len(load_study(storage, folder.name, MODES, METRIC_NAMES).trials) == 2
+        assert len(load_study(storage, folder.name, DIGITS_AUTOENCODER).trials) == 2
 
 
 def told(folder, count):
     """Goes on with a study by so many trials and copies its journal to the store."""
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
         for _ in range(count):
             study.tell(study.ask(), [0.5, 0.9])
         folder.save_journal()
@@ -87,7 +99,9 @@ def machines(tmp_path, monkeypatch):
 
     def on(name):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        return StudyFolder(store, "study-12345678")
+        folder = SearchFolder(store, "study-12345678")
+        assert (tmp_path / name) in folder.live.parents
+        return folder
 
     store = Store(f"memory://{tmp_path.name}")
     return on("here"), on("there")
@@ -105,7 +119,7 @@ def test_journals_that_differ_are_refused(machines):
     here, there = machines
     told(here, 2)
     with here.open_journal() as storage:  # is killed before its journal is copied
-        load_study(storage, here.name, MODES, METRIC_NAMES).ask()
+        load_study(storage, here.name, DIGITS_AUTOENCODER).ask()
     told(there, 1)
     with pytest.raises(ZooError, match=rf"delete {here.journal} to continue what is in the store"):
         told(here, 1)
@@ -116,7 +130,7 @@ def test_journals_that_differ_are_refused(machines):
 def test_search_elsewhere_at_the_same_time_is_noticed(machines):
     here, there = machines
     with here.open_journal() as storage:
-        load_study(storage, here.name, MODES, METRIC_NAMES).ask()
+        load_study(storage, here.name, DIGITS_AUTOENCODER).ask()
         told(there, 1)
         with pytest.raises(ZooError, match="one machine at a time"):
             here.save_journal()
@@ -142,14 +156,14 @@ def test_second_search_of_a_study_is_refused(folder):
 
 def test_live_files_of_a_remote_store_are_in_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = StudyFolder(Store("memory://bucket"), "study-12345678")
+    folder = SearchFolder(Store("memory://bucket"), "study-12345678")
     assert tmp_path in folder.journal.parents
     assert folder.checkpoint(7) == "studies/study-12345678/checkpoints/trial-0007"
 
 
 def test_interrupted_trials_are_failed_and_do_not_count(folder):
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
         study.tell(study.ask(), [0.5, 0.9])
         diverged = study.ask()
         diverged.set_user_attr(FAILURE, "the loss is nan")
@@ -162,11 +176,14 @@ def test_interrupted_trials_are_failed_and_do_not_count(folder):
 
 
 def searcher(folder, storage):
-    return StudySearch(
+    searcher = StudySearch(
         space=lambda trial: {"latent": trial.suggest_int("latent", 1, 9)},
-        metric=list(METRIC_NAMES), mode=list(MODES), sampler=optuna.samplers.RandomSampler(seed=0),
+        metric=list(DIGITS_AUTOENCODER.objectives), mode=list(DIGITS_AUTOENCODER.directions),
+        sampler=optuna.samplers.RandomSampler(seed=0),
         storage=storage, study_name=folder.name,
     )  # fmt: skip
+    searcher.study = DIGITS_AUTOENCODER
+    return searcher
 
 
 def test_measurements_of_a_trial_are_recorded(folder):
@@ -175,7 +192,7 @@ def test_measurements_of_a_trial_are_recorded(folder):
         assert search_algorithm.suggest("a")["latent"] in range(1, 10)
         validated = {"code_bits_per_weight": 0.5, "agreement": 0.9, "kl": math.inf}
         search_algorithm.on_trial_complete("a", {VALIDATED: validated, "time_total_s": 3.0})
-        (trial,) = load_study(storage, folder.name, MODES, METRIC_NAMES).trials
+        (trial,) = load_study(storage, folder.name, DIGITS_AUTOENCODER).trials
     assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.5, 0.9])
     assert trial.user_attrs[METRICS] == {"code_bits_per_weight": 0.5, "agreement": 0.9}
     row = trial_row(trial)
@@ -196,7 +213,7 @@ def test_trial_without_objectives_fails(folder, result, error, words):
         search_algorithm = searcher(folder, storage)
         search_algorithm.suggest("a")
         search_algorithm.on_trial_complete("a", result, error)
-        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
         assert [trial.state for trial in study.trials] == [TrialState.FAIL]
         assert words in study.trials[0].user_attrs[FAILURE]
         assert len(finished(study)) == 1
@@ -204,13 +221,13 @@ def test_trial_without_objectives_fails(folder, result, error, words):
 
 def test_importances_add_up(folder):
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
         study.sampler = optuna.samplers.RandomSampler(seed=0)
         for _ in range(40):
             trial = study.ask()
             latent, rate = trial.suggest_int("latent", 1, 9), trial.suggest_float("rate_loss", 0.1, 1.0)
             study.tell(trial, [float(latent), rate])
-        found = importances(study, DIGITS_AUTOENCODER)
+        found = importances(study, DIGITS_AUTOENCODER.objectives)
     assert found["code_bits_per_weight"]["latent"] > 0.9
     assert found["agreement"]["rate_loss"] > 0.9
     assert all(abs(sum(shares.values()) - 1) < 1e-6 for shares in found.values())
@@ -218,17 +235,17 @@ def test_importances_add_up(folder):
 
 def test_objective_that_does_not_vary_has_no_importances(folder):
     with folder.open_journal() as storage:
-        study = load_study(storage, folder.name, MODES, METRIC_NAMES)
+        study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
         study.sampler = optuna.samplers.RandomSampler(seed=0)
         for _ in range(8):
             trial = study.ask()
             study.tell(trial, [float(trial.suggest_int("latent", 1, 9)), 1.0])
-        found = importances(study, DIGITS_AUTOENCODER)
+        found = importances(study, DIGITS_AUTOENCODER.objectives)
     assert found == {"code_bits_per_weight": {"latent": 1.0}, "agreement": {}}
 
 
 def plan(zoo, store, settings=SMALL, **named):
-    return plan_search("digits-autoencoder", zoo.uri, str(store), {"epochs": 2, **named}, settings)
+    return plan_study(DIGITS_AUTOENCODER, zoo.uri, str(store), {"epochs": 2, **named}, settings)
 
 
 def test_study_is_named_by_what_it_is_not_by_its_length(small_zoo):
@@ -243,13 +260,13 @@ def test_study_is_named_by_what_it_is_not_by_its_length(small_zoo):
 
 @pytest.fixture
 def trial_data(small_zoo, tmp_path):
-    return TrialData.of(small_zoo, Store(tmp_path), 1000)
+    return TrialData(StudyFolder(Store(tmp_path), "s"), fit_data(small_zoo))
 
 
 def test_networks_are_searched_with_the_inputs_that_the_analysis_gives_them(small_zoo):
-    data = TrialData.of(small_zoo, small_zoo.store, 5)
-    dead_D = (data.training_images.values == 0).flatten(1).all(dim=0)
-    for found, raw in [
+    data = fit_data(small_zoo, validation_members=5)
+    dead_D = (data.dataset.train.values == 0).flatten(1).all(dim=0)
+    for (found,), raw in [
         (data.training, small_zoo.population("train")),
         (data.validation, small_zoo.population("validation", epochs="one", limit=5)),
     ]:
@@ -260,21 +277,20 @@ def test_networks_are_searched_with_the_inputs_that_the_analysis_gives_them(smal
         assert (weight_MHD[:, :, ~dead_D] == raw_MHD[:, :, ~dead_D]).all()
 
 
-def trial_dict(number=0, **changes):
-    config = AutoencoderConfig(latent=16, epochs=2, encoder_width=32, decoder_width=32, **changes)
-    return {**to_json(config), NUMBER: number, FOLDER: f"studies/s/checkpoints/trial-{number:04d}"}
+def trial_dict(number=0, trainable=NEURON, **changes):
+    small = {"latent": 16, "epochs": 2, "encoder_width": 32, "decoder_width": 32} if trainable == NEURON else {}
+    config = find_trainable(trainable).configuration({**small, **changes})
+    return {NUMBER: number, TRAINABLE: trainable, CONFIG: to_json(config)}
 
 
 def begun(trial, data):
-    instance = AutoencoderTrial.__new__(AutoencoderTrial)
+    instance = FitTrial.__new__(FitTrial)
     instance.setup(trial, data=data)
     return instance
 
 
-def test_trial_dict_becomes_a_configuration():
-    assert trial_config(trial_dict()).latent == 16
-    with pytest.raises(ValueError, match="no field color"):
-        trial_config({**trial_dict(), "color": "red"})
+def stored(data, number=3):
+    return data.folder.store.list(data.folder.checkpoint(number))
 
 
 def test_trial_is_validated_and_stored_at_its_end(trial_data):
@@ -284,19 +300,27 @@ def test_trial_is_validated_and_stored_at_its_end(trial_data):
     assert last["done"]
     assert 0 < last[VALIDATED]["code_bits_per_weight"] < 32
     assert 0 <= last[VALIDATED]["agreement"] <= 1
-    assert trial_data.store.list("studies/s") == [
-        "studies/s/checkpoints/trial-0003/config.json",
-        "studies/s/checkpoints/trial-0003/model.safetensors",
+    assert [path.rpartition("/")[2] for path in stored(trial_data)] == [
+        "artifact.json",
+        "config.json",
+        "model.safetensors",
     ]
 
 
-def test_model_that_the_journal_does_not_know_is_replaced(trial_data):
-    model = "studies/s/checkpoints/trial-0003/model.safetensors"
-    trial_data.store.put(model, b"of another study that was given up")
+def test_any_trainable_is_a_trial(trial_data):
+    last = begun(trial_dict(3, "uniform", step=0.5), trial_data).step()
+    assert last["done"]
+    assert last[VALIDATED]["agreement"] > 0.8
+    assert len(stored(trial_data)) == 3
+
+
+def test_artifact_that_the_journal_does_not_know_is_replaced(trial_data):
+    model = f"{trial_data.folder.checkpoint(3)}/model.safetensors"
+    trial_data.folder.store.put(model, b"of another study that was given up")
     trial = begun(trial_dict(3), trial_data)
     while not trial.step().get("done"):
         pass
-    assert trial_data.store.read(model) == trial.fit.codec().to_files()["model.safetensors"]
+    assert trial_data.folder.store.read(model) == trial.fit.artifact().to_files()["model.safetensors"]
 
 
 def test_trial_goes_on_from_its_checkpoint(trial_data, tmp_path):
@@ -316,22 +340,23 @@ def test_actor_is_reused_for_the_next_trial(trial_data):
     assert reused.reset_config(trial_dict(1, seed=2))
     fresh = begun(trial_dict(1, seed=2), trial_data)
     assert reused.step() == fresh.step()
+    assert reused.reset_config(trial_dict(1, "uniform"))
+    assert reused.step()["done"]
 
 
 def test_a_further_fit_is_that_of_another_seed(trial_data):
-    config = trial_config(trial_dict(0, seed=5))
-    assert fit_again(Refit(0, 2, config), trial_data, "again") is None
-    expected = AutoencoderFit(replace(config, seed=7), trial_data.training, trial_data.training_images)
-    for _ in range(config.epochs):
-        expected.step()
-    for name, content in expected.codec().to_files().items():
-        assert trial_data.store.read(f"again/{name}") == content
+    family = find_trainable(NEURON)
+    config = family.configuration(trial_dict(0, seed=5)[CONFIG])
+    assert refit(Refit(0, 2, NEURON, config), trial_data.data, trial_data.folder) is None
+    expected = run(family.fit(replace(config, seed=7), trial_data.data)).artifact()
+    for name, content in expected.to_files().items():
+        assert trial_data.folder.store.read(f"{trial_data.folder.checkpoint(0, 2)}/{name}") == content
 
 
 def test_a_further_fit_that_diverges_says_so_and_leaves_nothing(trial_data):
-    failure = fit_again(Refit(0, 1, trial_config(trial_dict(0, learning_rate=1e30))), trial_data, "again")
-    assert "learning_rate" in failure
-    assert trial_data.store.list("again") == []
+    config = find_trainable(NEURON).configuration(trial_dict(0, learning_rate=1e30)[CONFIG])
+    assert "learning_rate" in refit(Refit(0, 1, NEURON, config), trial_data.data, trial_data.folder)
+    assert stored(trial_data, 0) == []
 
 
 def test_diverged_trial_says_so(trial_data):
@@ -339,7 +364,7 @@ def test_diverged_trial_says_so(trial_data):
     results = [trial.step(), trial.step()]
     assert results[-1]["done"]
     assert "learning_rate" in results[-1]["failure"]
-    assert trial_data.store.list("studies") == []
+    assert stored(trial_data, 0) == []
 
 
 def command(zoo, trials, seeds=1):
@@ -377,13 +402,13 @@ def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
     studies = Path(zoo_copy.store.uri) / "studies"
     try:
         deadline = time.monotonic() + PATIENCE_S
-        while not list(studies.glob("*/checkpoints/*/config.json")) and time.monotonic() < deadline:
+        while not list(studies.glob("*/checkpoints/*/artifact.json")) and time.monotonic() < deadline:
             assert driver.poll() is None
             time.sleep(0.05)
     finally:
         driver.kill()
         driver.wait()
-    stored = {path: path.stat().st_mtime_ns for path in studies.glob("*/checkpoints/*/config.json")}
+    stored = {path: path.stat().st_mtime_ns for path in studies.glob("*/checkpoints/*/artifact.json")}
     assert stored
 
     result = run_search(zoo_copy, 4, tmp_path)
@@ -407,7 +432,7 @@ def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
     assert set(record.pareto_trials()) <= set(second.index)
     test = zoo_copy.population("test", epochs="one")
     for trial in second.index:
-        codec = record.codec(int(trial))
+        codec = record.artifact(int(trial))
         assert codec.decompress(codec.compress(test)).shape == test.weights_MP.shape
         assert abs(codec.shared_bytes - second.loc[trial, "shared_bytes"]) < 1
     logs = list(Path(longer["tensorboard"]).glob("trial-*/events*"))
@@ -420,41 +445,43 @@ def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
 
 
 def test_estimate_knows_of_the_validation(small_zoo, monkeypatch):
-    def slow(self, *arguments):
+    def slow(self):
         time.sleep(0.5)
-        return validate(self, *arguments)
+        return validate(self)
 
     validate = AutoencoderFit.validate
     monkeypatch.setattr(AutoencoderFit, "validate", slow)
-    result = estimate(plan(small_zoo, small_zoo.store.uri, trials=40), workers=2)
-    assert START_S + 20 * 0.5 < result["seconds"] < START_S + 20 * 5
-    further = estimate(plan(small_zoo, small_zoo.store.uri, trials=40), workers=2, seeds=3)
-    assert further["further_fits"] == 2 * LEARNED_TRIALS
-    assert further["seconds"] > result["seconds"] + START_S + LEARNED_TRIALS * 0.5
-    assert "and up to 24 fits of the best ones with further seeds" in further["text"]
-    assert 40 * 5_000 < result["bytes"] < 40 * 1_000_000
+    monkeypatch.setattr("cluster.estimates.ray_start_s", lambda: 5.0)
+    options = {"study": "digits-autoencoder", "zoo": small_zoo.uri, "store": small_zoo.store.uri, "trials": 40}
+    options |= {"epochs": 2, "settings": tuple(SMALL), "workers": 2}
+    result = Search(**options).plan()
+    assert 5 + 20 * 0.5 < result.seconds < 5 + 20 * 5
+    assert (result.ray, result.workers) == (True, 2)
+    further = Search(**options, seeds=3).plan()
+    assert further.further_fits == 2 * LEARNED_TRIALS
+    assert further.seconds > result.seconds + 5 + LEARNED_TRIALS * 0.5
+    assert "and up to 24 fits of the best ones with further seeds" in further.text
+    assert 40 * 5_000 < result.bytes < 40 * 1_000_000
 
 
 @pytest.fixture
 def fake_trials(monkeypatch):
-    """Instead of Ray: trials end at once, until the given number have, and then comes Ctrl-C."""
+    """Trials end at once, until the given number have, and then comes Ctrl-C."""
 
     def until(stop):
-        def run(study, data, folder, storage, *, trials, on_end, **_):
-            record = load_study(storage, folder.name, study.modes, study.metrics)
+        def run(study, data, architectures, folder, storage, *, trials, on_end, **_):
+            record = load_study(storage, folder.name, study)
             for done in range(trials):
                 if done == stop:
                     raise KeyboardInterrupt
                 trial = record.ask()
-                trial.set_user_attr(METRICS, dict(zip(study.metrics, (0.5, 0.9), strict=True)))
+                trial.set_user_attr(METRICS, dict(zip(study.objectives, (0.5, 0.9), strict=True)))
                 record.tell(trial, [0.5, 0.9])
                 on_end(TrialEnd(trial.number, trial.user_attrs[METRICS], None))
+            return trials
 
-        monkeypatch.setattr("cluster.distributed.tuning.run_trials", run)
+        monkeypatch.setattr("cluster.distributed.search.run_serially", run)
 
-    monkeypatch.setattr(
-        "cluster.verbs.search.runtime", lambda *_, **__: contextlib.nullcontext(Cluster(local=True, nodes=1, cpus=1))
-    )
     return until
 
 
@@ -472,23 +499,24 @@ def test_stopped_search_and_its_extension_are_exported(zoo_copy, fake_trials):
         ended = StudyRecord.open(store, folder.name)
         fake_trials(stop=None)
         result = search(plan(zoo_copy, store.uri, trials=trials))
-        assert len(ended.trials) == ended.facts["trials_completed"] == trials - result["new_trials"]
-        assert result["trials_completed"] == trials
+        assert len(ended.trials) == ended.facts["trials_completed"] == trials - result.trials
+        assert folder.facts()["trials_completed"] == trials
 
 
 def test_export_that_misses_trials_is_written_anew(zoo_copy, fake_trials):
     fake_trials(stop=None)
     first = plan(zoo_copy, zoo_copy.store.uri, trials=1)
     search(first)
-    told(first.folder, 1)  # the extension was killed before it could export
-    assert search(plan(zoo_copy, zoo_copy.store.uri, trials=2))["trials_completed"] == 2
+    told(search_folder(first), 1)  # the extension was killed before it could export
+    search(plan(zoo_copy, zoo_copy.store.uri, trials=2))
+    assert first.folder.facts()["trials_completed"] == 2
 
 
 def test_journal_is_copied_while_trials_run(zoo_copy, fake_trials):
     fake_trials(stop=None)
     long = plan(zoo_copy, zoo_copy.store.uri, trials=20)
     search(long)
-    assert len(long.folder.snapshots()) == 3
+    assert len(search_folder(long).snapshots()) == 3
     assert not {"agreement", "code_bits_per_weight"} - set(
         StudyRecord.open(zoo_copy.store, long.folder.name).importances
     )
@@ -496,8 +524,8 @@ def test_journal_is_copied_while_trials_run(zoo_copy, fake_trials):
 
 def test_export_without_a_finished_trial_names_the_failure(small_zoo, zoo_copy, monkeypatch):
     study_plan = plan(zoo_copy, zoo_copy.store.uri, trials=1)
-    with study_plan.folder.open_journal() as storage:
-        study = load_study(storage, study_plan.folder.name, MODES, METRIC_NAMES)
+    with search_folder(study_plan).open_journal() as storage:
+        study = load_study(storage, study_plan.folder.name, study_plan.study)
         trial = study.ask()
         trial.set_user_attr(FAILURE, "the loss is nan")
         study.tell(trial, state=TrialState.FAIL)

@@ -6,26 +6,33 @@ import optuna
 import pytest
 
 from search_spaces.spaces import SPACES, find_space
-from search_spaces.studies import SHARED_BYTES, STUDIES, Study, find_study
-from trainables.autoencoders.config import AutoencoderConfig
+from search_spaces.studies import DIGITS_AUTOENCODER, STUDIES, TRAINABLE, Study, find_study
+from trainables.registry import find_trainable
+from zoo.architecture import cnn_2464, mlp
 from zoo.config import from_json, to_json
 
-DIGITS = ((16, 65), (10, 17))
+DIGITS = (mlp((1, 8, 8), (16,), 10),)
+SPACE_OF = {
+    "neuron-autoencoder": "neuron-autoencoder",
+    "channel-autoencoder": "neuron-autoencoder",
+    "network-autoencoder": "network-autoencoder",
+    "function-metric": "function-metric",
+}
 
 
-def ask(study: Study, layers=DIGITS, count=1):
-    """Configurations and trials that a new Optuna study proposes, told some objective."""
+def ask(study: Study, architectures=DIGITS, count=1):
+    """Proposals and trials of a new Optuna study, told some objective."""
     search = optuna.create_study(
-        directions=["minimize" if mode == "min" else "maximize" for mode in study.modes],
+        directions=["minimize" if direction == "min" else "maximize" for direction in study.directions],
         sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=10),
     )
-    space = study.bound_space(layers)
-    configurations = []
+    space = study.bound_space(architectures)
+    proposals = []
     for _ in range(count):
         trial = search.ask()
-        configurations.append(space(trial))
+        proposals.append(space(trial))
         search.tell(trial, [1.0, 0.5])
-    return configurations, search
+    return proposals, search
 
 
 @pytest.fixture(autouse=True)
@@ -34,64 +41,103 @@ def quiet():
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_a_space_returns_every_field_under_its_name(name):
-    study = Study(name="s", space=name)
-    configurations, search = ask(study, count=20)
-    fields = {field.name for field in dataclasses.fields(AutoencoderConfig)}
-    for configuration, trial in zip(configurations, search.trials, strict=True):
-        assert set(configuration) == fields
-        assert to_json(from_json(AutoencoderConfig, configuration)) == configuration
-        assert trial.params.items() <= configuration.items()
+def test_a_space_suggests_fields_under_their_names(name):
+    study = Study(name="s", trainables=(SPACE_OF[name],), spaces=(name,))
+    proposals, search = ask(study, count=20)
+    trainable = find_trainable(SPACE_OF[name])
+    for proposal, trial in zip(proposals, search.trials, strict=True):
+        assert proposal.trainable == trainable.name
+        assert set(proposal.config) == set(trainable.fields)
+        assert to_json(trainable.configuration(proposal.config)) == proposal.config
+        assert trial.params
+        assert trial.params.items() <= proposal.config.items()
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_a_space_can_be_tested_with_a_fixed_trial(name):
-    configurations, search = ask(Study(name="s", space=name))
-    fixed = optuna.trial.FixedTrial(search.trials[0].params)
-    assert find_space(name)(fixed, {"epochs": 10}) == configurations[0]
+    study = Study(name="s", trainables=(SPACE_OF[name],), spaces=(name,))
+    (proposal,), search = ask(study)
+    suggested = find_space(name)(optuna.trial.FixedTrial(search.trials[0].params), {})
+    assert suggested.items() <= proposal.config.items()
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
-def test_named_studies_propose_trials_within_the_limit(study):
-    configurations, search = ask(study, count=12)
-    assert all(configuration["epochs"] == study.epochs for configuration in configurations)
-    feasible = [trial.constraints[SHARED_BYTES] <= 0 for trial in search.trials]
+def test_named_studies_propose_trials_within_their_limits(study):
+    architectures = (cnn_2464((1, 28, 28), (), 10),) if "cnn" in study.name else DIGITS
+    proposals, search = ask(study, architectures, count=12)
+    assert all(proposal.config.get("epochs") == study.epochs for proposal in proposals)
+    feasible = [all(excess <= 0 for excess in trial.constraints.values()) for trial in search.trials]
     assert sum(feasible) >= 3
+    assert study.name == next(name for name, other in STUDIES.items() if other is study)
 
 
-def test_the_constraint_is_the_size_of_the_decoder_over_the_limit():
-    study = Study(name="s", space="neuron-autoencoder", shared_bytes_limit=30_000)
-    configurations, search = ask(study, count=30)
-    over = [from_json(AutoencoderConfig, c).shared_bytes(DIGITS) - 30_000 for c in configurations]
-    assert [trial.constraints[SHARED_BYTES] for trial in search.trials] == over
+def test_limits_that_are_known_before_are_told_to_optuna():
+    study = dataclasses.replace(DIGITS_AUTOENCODER, limits={"shared_bytes": 30_000})
+    proposals, search = ask(study, count=30)
+    family = find_trainable("neuron-autoencoder")
+    over = [
+        family.known_before(family.configuration(proposal.config), DIGITS)["shared_bytes"] - 30_000
+        for proposal in proposals
+    ]
+    assert [trial.constraints["shared_bytes"] for trial in search.trials] == over
     assert min(over) < 0 < max(over)
     # Optuna keeps what is over the limit off the front.
     assert {trial.number for trial in search.best_trials} <= {i for i, value in enumerate(over) if value <= 0}
 
 
+def test_limits_of_what_is_to_be_large_are_lower_ones():
+    study = dataclasses.replace(DIGITS_AUTOENCODER, limits={"agreement": 0.9, "kl": 0.5})
+    trainable = find_trainable("neuron-autoencoder")
+    found = study.excesses(trainable, {"agreement": 0.95, "kl": 0.75, "shared_bytes": 1.0})
+    assert found == {"agreement": pytest.approx(-0.05), "kl": 0.25}
+
+
+def test_of_several_trainables_each_has_parameters_of_its_own():
+    study = STUDIES["autoencoder-families"]
+    proposals, search = ask(study, count=20)
+    assert {proposal.trainable for proposal in proposals} == set(study.trainables)
+    for proposal, trial in zip(proposals, search.trials, strict=True):
+        own = {name.partition(".")[0] for name in trial.params if name != TRAINABLE}
+        assert own == {proposal.trainable}
+        prefix = proposal.trainable + "."
+        params = {name.removeprefix(prefix): value for name, value in trial.params.items() if name != TRAINABLE}
+        assert params.items() <= proposal.config.items()
+
+
 def test_settings_win_over_the_space():
-    study = Study(name="s", space="any-autoencoder", settings={"bottleneck": "gaussian", "seed": 7})
-    configurations, _ = ask(study, count=10)
-    assert {(c["bottleneck"], c["seed"]) for c in configurations} == {("gaussian", 7)}
+    study = dataclasses.replace(DIGITS_AUTOENCODER, settings={"bottleneck": "gaussian", "seed": 7})
+    proposals, _ = ask(study, count=10)
+    assert {(p.config["bottleneck"], p.config["seed"]) for p in proposals} == {("gaussian", 7)}
+
+
+def test_a_study_without_a_space_is_a_single_fit():
+    study = Study(name="s", trainables=("uniform",), settings={"step": 0.7}, trials=9)
+    assert study.wanted_trials == 1
+    (proposal,), search = ask(study)
+    assert (proposal.trainable, dict(proposal.config)) == ("uniform", {"step": 0.7})
+    assert not search.trials[0].params
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"modes": ("min",)}, r"Study\.modes is"),
-        ({"modes": ("min", "up")}, r"Study\.modes is"),
-        ({"metrics": ("agreement", "acuracy")}, r"Study\.metrics is .*'acuracy'.*allowed: one or more of agreement, "),
-        ({"metrics": ("kl", "kl")}, r"Study\.metrics is .*each once"),
-        ({"metrics": (), "modes": ()}, r"Study\.metrics is"),
-        ({"space": "neuron"}, "unknown search space 'neuron'; known: .*neuron-autoencoder"),
+        ({"trainables": ()}, r"Study\.trainables is"),
+        ({"trainables": ("neuron-autoencoder", "uniform"), "spaces": ()}, "of one kind, not of autoencoder and codec"),
+        ({"trainables": ("neuron",)}, "unknown trainable 'neuron'; known: .*neuron-autoencoder"),
+        ({"spaces": ("neuron-autoencoder",) * 2}, r"Study\.spaces is .*one for each"),
+        ({"spaces": ("neuron",)}, "unknown search space 'neuron'; known: .*neuron-autoencoder"),
+        ({"objectives": ("agreement", "acuracy")}, r"Study\.objectives is .*'acuracy'.*allowed: one or more of code_"),
+        ({"objectives": ("kl", "kl")}, r"Study\.objectives is .*each once"),
+        ({"objectives": ()}, r"Study\.objectives is"),
+        ({"limits": {"size": 3}}, r"Study\.limits is .*numbers for some of .*shared_bytes"),
         ({"trials": 0}, r"Study\.trials is 0; allowed: 1 or more"),
-        ({"settings": {"latnet": 3}}, "has no field latnet"),
-        ({"settings": {"latent": 0}}, r"AutoencoderConfig\.latent is 0"),
+        ({"settings": {"latnet": 3}}, r"Study\.settings is .*latnet.* allowed: values for some of .*latent"),
+        ({"settings": {"latent": 0}}, r"NeuronAutoencoderConfig\.latent is 0"),
     ],
 )
 def test_a_bad_study_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        Study(**{"name": "s", "space": "neuron-autoencoder"} | changes)
+        dataclasses.replace(DIGITS_AUTOENCODER, **changes)
 
 
 def test_unknown_names_list_the_known_ones():
@@ -101,6 +147,8 @@ def test_unknown_names_list_the_known_ones():
         find_space("nothing")
     with pytest.raises(ValueError, match=r"must be a search_spaces\.studies\.Study"):
         find_study("zoo.recipes:RECIPES")
+    with pytest.raises(ValueError, match="'uniform' is a trainable; fit it with `zooscale fit uniform`"):
+        find_study("uniform")
 
 
 def test_studies_are_plain_json_and_their_own_by_module():

@@ -199,7 +199,14 @@ def make_analysis(results=None, *, study=True, **changes):
             "zero_rate": 0.712,
             "canonicalization": {"agreement": 1.0, "agreement_p5": 1.0, "agreement_translation_1": 0.9971},
             "study": "digits-tradeoff-9f8e7d6c" if study else None,
-            "search": {"space": "neuron-autoencoder", "trials": 16, "epochs": 5, "settings": {"latent": 8}}
+            "search": {
+                "trainables": ["neuron-autoencoder"],
+                "spaces": ["neuron-autoencoder"],
+                "limits": {},
+                "trials": 16,
+                "epochs": 5,
+                "settings": {"latent": 8},
+            }
             if study
             else None,
             "trials": 16 if study else 0,

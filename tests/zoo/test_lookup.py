@@ -15,7 +15,7 @@ import pytest
 
 from analysis.card.facts import make_card
 from cluster.cli import run
-from trainables.autoencoders.autoencoder import find_family
+from trainables.registry import find_trainable
 from zoo.config import TRUST_VARIABLE, lookup, to_json
 from zoo.data import PACKAGES, load_dataset
 from zoo.generation.build import generate_zoo
@@ -180,7 +180,7 @@ def test_zoos_of_others_choose_nothing(small_zoo, site_packages):
     assert "set ZOOSCALE_TRUST=someones_package" in card.absent
     assert len(card.matrix) == 0
     with pytest.raises(ValueError, match="someones_package is an installed package"):
-        find_family("someones_package:load")
+        find_trainable("someones_package:load")
     recipe = to_json(replace(RECIPE, dataset="digits")) | {"architecture": "someones_package:load"}
     with pytest.raises(ValueError, match="someones_package is an installed package"):
         recipe_from_json(recipe).check_data(load_dataset("digits"))

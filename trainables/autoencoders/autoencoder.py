@@ -1,7 +1,7 @@
 """Weight autoencoders: networks' weights to a latent and back.
 
-A network's coordinates are cut into blocks of rows: one block of one row for all of it, or a block for each layer
-with a row for each neuron. The rows of a block share an encoder and a decoder.
+A network's coordinates are cut into blocks of rows, as the family likes: one block of one row for all of it, or a
+block for each layer with a row for each neuron. The rows of a block share an encoder and a decoder.
 
 Shape letters: M members, P parameters, H rows of a block, D coordinates of a row, Z latent width of a network.
 """
@@ -17,31 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from trainables.autoencoders.bottleneck import BOTTLENECKS, Bottleneck, initial_steps
-from trainables.autoencoders.config import AutoencoderConfig, Layers
+from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.coordinates import Coordinates
 from trainables.autoencoders.layers import LinearAndHidden
 from trainables.autoencoders.principal import principal_components
 from zoo.architecture import Architecture
 from zoo.config import lookup
 from zoo.population import Population
-from zoo.views.tokens import neuron_rows, neuron_shapes
 
 # Rows from which principal components are found; more change nothing.
 PRINCIPAL_ROWS = 20_000
 SMALLEST_DEVIATION = 1e-6
-
-
-def layer_rows(architecture: Architecture) -> Layers:
-    """(neurons, entries of a neuron's row) of each layer with parameters."""
-    return neuron_shapes(architecture)
-
-
-def block_indices(config: AutoencoderConfig, architecture: Architecture) -> list[Tensor]:
-    """For each block ``[H, D]``: where its entries lie in the flat vector of length P."""
-    everything_1P = torch.arange(architecture.parameters)[None]
-    if config.by_neuron:
-        return [rows[0] for rows in neuron_rows(architecture, everything_1P)]
-    return [everything_1P]
 
 
 def blocks_of(modules: nn.ModuleList) -> list[LinearAndHidden]:
@@ -85,7 +71,7 @@ class Decoder(nn.Module):
     def __init__(self, config: AutoencoderConfig, indices: list[Tensor]) -> None:
         super().__init__()
         self.shapes = [tuple(index.shape) for index in indices]
-        self.latents = [config.row_latent(width) for _, width in self.shapes]
+        self.latents = [min(config.latent, width) for _, width in self.shapes]
         hidden = [config.decoder_width] * config.decoder_depth
         self.blocks = nn.ModuleList(
             LinearAndHidden(latent, hidden, width, linear_path=config.linear_path, bias=False)
@@ -119,7 +105,7 @@ class Latent:
 
 
 class Autoencoder(nn.Module):
-    """Fully connected encoders and decoders of rows.
+    """Fully connected encoders and decoders of rows; a family is a subclass that says what the rows are.
 
     Args:
         config: Its configuration.
@@ -127,19 +113,29 @@ class Autoencoder(nn.Module):
 
     Attributes:
         decoder_type: What decodes, here and at the receiver; built from (config, indices) alone. The weights of its
-            ``blocks``' output layers and its ``mean`` enter its output affinely.
+            ``blocks``' output layers and its ``mean`` enter its output affinely where ``folds`` is true.
+        folds: Whether the receiver's decoder can take in the inverse of the view, which is affine; else the receiver
+            holds the view beside the decoder.
     """
 
     decoder_type: ClassVar[type[Decoder]] = Decoder
+    folds: ClassVar[bool] = True
+
+    @staticmethod
+    def block_indices(architecture: Architecture) -> list[Tensor]:
+        """For each block ``[H, D]``: where its rows' entries lie in the flat vector of length P."""
+        raise NotImplementedError
 
     def __init__(self, config: AutoencoderConfig, coordinates: Coordinates) -> None:
         super().__init__()
         self.config = config
         self.coordinates = coordinates
-        self.indices = block_indices(config, coordinates.architecture)
-        self.latents = [config.row_latent(index.shape[1]) for index in self.indices]
+        self.indices = self.block_indices(coordinates.architecture)
+        self.latents = [min(config.latent, index.shape[1]) for index in self.indices]
         make_bottleneck: Callable[[int], Bottleneck] = lookup(BOTTLENECKS, config.bottleneck, "bottleneck")
-        self.bottleneck = make_bottleneck(config.latent_width(layer_rows(coordinates.architecture)))
+        self.bottleneck = make_bottleneck(
+            sum(len(index) * latent for index, latent in zip(self.indices, self.latents, strict=True))
+        )
         hidden = [config.encoder_width] * config.encoder_depth
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -210,28 +206,3 @@ class Autoencoder(nn.Module):
                 "affine map for all rows of a block"
             )
         return folded
-
-
-FAMILIES: dict[str, type[Autoencoder]] = {
-    "mlp": Autoencoder,
-    "neuron": Autoencoder,
-}
-
-
-def find_family(name: str) -> type[Autoencoder]:
-    """A family by its name in ``FAMILIES``, or the user's own by ``module:attribute``.
-
-    Raises:
-        ValueError: There is no such family, or it is something else.
-    """
-    family = lookup(FAMILIES, name, "autoencoder family")
-    if not (isinstance(family, type) and issubclass(family, Autoencoder)):
-        raise ValueError(
-            f"family {name!r} is {family!r}; it must be a subclass of trainables.autoencoders.autoencoder.Autoencoder"
-        )
-    return family
-
-
-def new_autoencoder(config: AutoencoderConfig, coordinates: Coordinates) -> Autoencoder:
-    """An autoencoder of ``config.family``, not yet initialized from data."""
-    return find_family(config.family)(config, coordinates)

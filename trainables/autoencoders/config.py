@@ -1,37 +1,20 @@
-"""The autoencoder's configuration; free of torch, so that search spaces and ``--help`` load fast.
-
-Shape letters: Z latent width.
-"""
+"""The autoencoders' configurations; free of torch, so that search spaces and ``--help`` load fast."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
 from zoo.config import require
 
-# Header of the receiver's file with its configuration: a little less than this.
-RECEIVER_OVERHEAD_BYTES = 2048
-FLOAT16_BYTES = 2
-Layers = tuple[tuple[int, int], ...]
 ORDERS = ("given", "sorted", "aligned")
-# What ``trainables.autoencoders.fit.AutoencoderFit.validate`` measures.
-METRICS = (
-    "agreement", "accuracy_drop_pp", "accuracy_shift_pp", "kl", "code_bits_per_weight", "weight_mse", "shared_bytes",
-)  # fmt: skip
-# Location and scale of each latent dimension's distribution, and its step.
-LATENT_NUMBERS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AutoencoderConfig:
-    """How a weight autoencoder is built and fitted; the keys of a trial.
+    """How a weight autoencoder is built and fitted, whatever its family; the keys of a trial.
 
     Attributes:
-        family: "mlp" has one latent for a whole network; "neuron" has one for each neuron and shares encoder and
-            decoder among a layer's neurons. Or ``module:attribute`` of your own subclass of
-            ``trainables.autoencoders.autoencoder.Autoencoder``, with one latent for a whole network.
         view: The coordinates that it sees and in which weights are compared: a name in
             ``trainables.autoencoders.coordinates.AFFINE_VIEWS`` or ``module:attribute``.
         canonical: How hidden units are ordered before a network is encoded, its function unchanged: "given",
@@ -44,12 +27,12 @@ class AutoencoderConfig:
         decoder_width: Units in each.
         linear_path: Add the linear map onto the principal components of the training coordinates beside the
             hidden layers, which then start from zero as a correction to it.
-        latent: Width of the latent of a network, or of each neuron.
+        latent: Width of the latent: of a network, of a neuron, or of what else the family encodes.
         bottleneck: A name in ``trainables.autoencoders.bottleneck.BOTTLENECKS`` or ``module:attribute``.
         bits_per_latent: How finely the quantizer starts: the mean bits of a latent that is normally distributed
             with the principal components' variances. Ignored by the identity.
         weight_loss: Weight of the mean squared error in the view, relative to the view's mean square.
-        behavior_loss: Weight of KL(original ‖ reconstruction) in nats an image, on training images.
+        behavior_loss: Weight of KL(original ‖ reconstruction) in nats an example, on training examples.
         logit_spread: For the behavioral loss, scale each network's logits so that the original's have this standard
             deviation: a network that is hardly decided counts as much as one that is. 0 compares them as they are.
         rate_loss: Weight of the rate in bits per weight.
@@ -57,12 +40,11 @@ class AutoencoderConfig:
             rate alone: weights may move further from the network's own. None without a behavioral loss.
         learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
         batch_size: Networks a step.
-        batch_images: Training images on which a step compares behavior.
+        batch_examples: Training examples on which a step compares behavior.
         epochs: Passes over the training population.
         seed: Seed of everything random.
     """
 
-    family: str = "neuron"
     view: str = "input_metric"
     canonical: str = "aligned"
     gain: bool = True
@@ -81,7 +63,7 @@ class AutoencoderConfig:
     refine_steps: int = 40
     learning_rate: float = 5e-3
     batch_size: int = 64
-    batch_images: int = 32
+    batch_examples: int = 32
     epochs: int = 10
     seed: int = 0
 
@@ -89,7 +71,7 @@ class AutoencoderConfig:
         require(self.canonical in ORDERS, self, "canonical", ", ".join(ORDERS))
         for field in ("gain", "linear_path"):
             require(isinstance(getattr(self, field), bool), self, field, "true or false")
-        for field in ("encoder_width", "decoder_width", "latent", "batch_size", "batch_images", "epochs"):
+        for field in ("encoder_width", "decoder_width", "latent", "batch_size", "batch_examples", "epochs"):
             value = getattr(self, field)
             require(type(value) is int and value > 0, self, field, "a whole number, 1 or more")
         for field in ("encoder_depth", "decoder_depth"):
@@ -105,44 +87,16 @@ class AutoencoderConfig:
         require(self.weight_loss + self.behavior_loss > 0, self, "weight_loss", "more than 0 if behavior_loss is 0")
         require(math.isfinite(self.learning_rate) and self.learning_rate > 0, self, "learning_rate", "more than 0")
 
-    @property
-    def by_neuron(self) -> bool:
-        """Whether a row is a neuron, not a whole network."""
-        return self.family == "neuron"
 
-    def blocks(self, layers: Layers) -> Layers:
-        """(rows, coordinates of a row) of each block that shares an encoder and a decoder."""
-        return layers if self.by_neuron else ((1, sum(neurons * width for neurons, width in layers)),)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NeuronAutoencoderConfig(AutoencoderConfig):
+    """One latent for each neuron; see ``trainables.autoencoders.neuron``."""
 
-    def row_latent(self, width: int) -> int:
-        """Latent width of a row with ``width`` coordinates."""
-        return min(self.latent, width)
 
-    def latent_width(self, layers: Layers) -> int:
-        """Z, the latent width of a whole network."""
-        return sum(rows * self.row_latent(width) for rows, width in self.blocks(layers))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkAutoencoderConfig(AutoencoderConfig):
+    """One latent for all weights of a network; see ``trainables.autoencoders.network``."""
 
-    def decoder_numbers(self, layers: Layers) -> int:
-        """How many numbers turn latents into weights; the view's inverse is affine and adds one offset a weight."""
-        numbers = 2 * sum(neurons * width for neurons, width in layers)
-        for _, width in self.blocks(layers):
-            latent = self.row_latent(width)
-            numbers += latent * width if self.linear_path else 0
-            if self.decoder_depth or not self.linear_path:
-                widths = (latent, *([self.decoder_width] * self.decoder_depth), width)
-                numbers += sum(a * b for a, b in itertools.pairwise(widths)) + sum(widths[1:-1])
-        return numbers
-
-    def shared_bytes(self, layers: Layers) -> int:
-        """What the receiver must hold, to within a few hundred bytes and from the configuration alone.
-
-        The decoder and the latents' distributions in float16, and an allowance for headers; a fitted codec's own
-        figure is counted from its serialized bytes.
-
-        Args:
-            layers: (neurons, incoming weights with the bias) of each layer of the networks.
-        """
-        numbers = self.decoder_numbers(layers)
-        if self.bottleneck != "identity":
-            numbers += LATENT_NUMBERS * self.latent_width(layers)
-        return FLOAT16_BYTES * numbers + RECEIVER_OVERHEAD_BYTES
+    latent: int = 128
+    bits_per_latent: float = 2.0
+    learning_rate: float = 1e-3

@@ -18,7 +18,7 @@ from trainables.autoencoders.input_metric import InputMetric
 from zoo.architecture import Architecture
 from zoo.config import lookup
 from zoo.data.examples import Examples
-from zoo.population import Population
+from zoo.population import Population, single_architecture
 from zoo.views import View
 from zoo.views.align import align
 from zoo.views.canonical import canonicalize
@@ -73,6 +73,16 @@ class Coordinates:
         sized = replace(first, common_gain=int(_quarter_octaves(size)))
         coordinates_MP, _ = sized.forward_prepared(training)
         return replace(sized, mean_P=coordinates_MP.mean(0))
+
+    @staticmethod
+    def blank_view(name: str, architecture: Architecture) -> View:
+        """A view of the right shapes: fitted to two random networks on two random examples."""
+        generator = torch.Generator().manual_seed(0)
+        population = single_architecture(architecture, torch.randn(2, architecture.parameters, generator=generator))
+        values = torch.randint(256, (2, *architecture.input_shape), generator=generator).to(torch.uint8)
+        examples = Examples(values if values.ndim == 4 else values.float(), torch.zeros(2, dtype=torch.int64))
+        view: View = lookup(AFFINE_VIEWS, name, "affine view").fit(population, examples)
+        return view
 
     @property
     def parameters(self) -> int:
@@ -147,6 +157,13 @@ class Coordinates:
             mean_P=tensors["mean"],
             common_gain=int(tensors["common_gain"]),
         )
+
+
+def check_view(name: str, architecture: Architecture) -> None:
+    """Raises ``ValueError`` where a view does not know such networks; the message says what to use instead."""
+    view = lookup(AFFINE_VIEWS, name, "affine view")
+    if hasattr(view, "check"):
+        view.check(architecture)
 
 
 def scale_by_gain(weights_MP: Tensor, gain_M: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Fitting: objects that go one epoch at a time and can be stopped and continued anywhere.
+"""Fitting autoencoders by gradient, one epoch at a time; a fit can be stopped and continued after any.
 
 Shape letters: M members, B batch, Z latent width.
 """
@@ -8,86 +8,86 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from trainables.autoencoders.autoencoder import new_autoencoder
+from trainables.autoencoders.autoencoder import Autoencoder
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.coordinates import Coordinates
 from trainables.autoencoders.learned_codec import LearnedCodec
-from trainables.autoencoders.receiver import DivergedError as DivergedError
-from trainables.fidelity import divergence, measure, sharpness
-from zoo.config import canonical_json, to_json
-from zoo.data.examples import Examples
-from zoo.population import Population
+from trainables.autoencoders.receiver import family_of
+from trainables.behavior import Behavior, relevance
+from trainables.closed_form import PROGRESS_FILE, require_same_config
+from trainables.codecs.validation import validate_codec
+from trainables.trainable import DivergedError, FitData, Reference
+from zoo.config import canonical_json
 
-STATE_FILE, PROGRESS_FILE = "state.safetensors", "progress.json"
-# Members coded together when a rate is stated.
-BLOCK_MEMBERS = 64
+STATE_FILE = "state.safetensors"
 GRADIENT_NORM = 1.0
+# Of the drawn examples, those of a network's own classes.
+SMALLEST_SHARE = 1 / 8
 
 
-@runtime_checkable
-class Fit(Protocol):
-    """Anything fitted by gradient, one epoch at a time."""
-
-    def step(self) -> dict[str, float]:
-        """Goes through the training population once and returns metrics."""
-        ...
-
-    def state(self) -> dict[str, bytes]:
-        """Everything that is needed to go on, as files (safetensors and JSON)."""
-        ...
-
-    def load_state(self, state: Mapping[str, bytes]) -> None:
-        """Continues from :meth:`state`, bit for bit."""
-        ...
+def begin(family: Reference, config: AutoencoderConfig, data: FitData) -> AutoencoderFit:
+    """Begins a fit of a family."""
+    return AutoencoderFit(family_of(family), config, data)
 
 
 class AutoencoderFit:
-    """Fits a weight autoencoder to a training population.
+    """Fits a weight autoencoder to training members of one layout; a :class:`trainables.trainable.Fit`.
 
     Random draws are a function of (seed, epoch), so a fit that continues from a state after any epoch does what
     it would have done without the interruption.
 
     Args:
-        config: What to fit and how.
-        training: Training members, weights finite.
-        images: Training images, for the behavioral loss and for views that need inputs.
+        family: What to fit.
+        config: How.
+        data: Training members with finite weights; training examples for the behavioral loss and for views that
+            need inputs.
 
     Attributes:
         epoch: Epochs done.
     """
 
-    def __init__(self, config: AutoencoderConfig, training: Population, images: Examples) -> None:
+    def __init__(self, family: type[Autoencoder], config: AutoencoderConfig, data: FitData) -> None:
+        training, _ = data.one_layout("an autoencoder")
         if not len(training):
             raise ValueError("the training population is empty; an autoencoder needs members to fit")
-        training.require_whole_data_set("a weight autoencoder")
         self.config = config
-        self.images = images
+        self.data = data
+        self.examples = data.dataset.train
         self.epoch = 0
-        coordinates = Coordinates.fit(config, training, images)
+        coordinates = Coordinates.fit(config, training, self.examples)
         self.training = coordinates.prepare(training)
         self.coordinates_MP, self.gain_M = coordinates.forward_prepared(self.training)
+        self.softmax = data.dataset.task.loss == "softmax"
+        # Of networks with class tasks, only some of the drawn examples count.
+        counts_MN = relevance(self.training.select(range(0, len(self.training), 16)), self.examples)
+        share = 1.0 if counts_MN is None else float(counts_MN.mean())
+        self.drawn_examples = round(config.batch_examples / max(share, SMALLEST_SHARE))
         self.mean_square = float(self.coordinates_MP.square().mean())
-        self.autoencoder = new_autoencoder(config, coordinates)
+        self.autoencoder = family(config, coordinates)
         self.autoencoder.initialize(self.coordinates_MP)
         self.optimizer = torch.optim.Adam(self.autoencoder.parameters(), lr=config.learning_rate)
+
+    @property
+    def epochs(self) -> int:
+        """How many there are to be."""
+        return self.config.epochs
 
     @property
     def batches(self) -> int:
         """Optimizer steps an epoch."""
         return max(1, len(self.training) // self.config.batch_size)
 
-    def step(self) -> dict[str, float]:
-        """See :class:`Fit`.
+    def train_epoch(self) -> dict[str, float]:
+        """Goes through the training members once.
 
         Returns:
             Means over the epoch: ``loss``, ``weight_error`` (relative to the view's mean square),
-            ``behavior_kl`` in nats, ``estimated_bits_per_weight``; and ``epoch``.
+            ``behavior_error`` (KL in nats, or relative squared error), ``estimated_bits_per_weight``; and ``epoch``.
 
         Raises:
             DivergedError: The loss is not finite.
@@ -115,12 +115,12 @@ class AutoencoderFit:
             self.optimizer.step()
             sums += losses.detach().double()
         self.epoch += 1
-        names = ("loss", "weight_error", "behavior_kl", "estimated_bits_per_weight")
+        names = ("loss", "weight_error", "behavior_error", "estimated_bits_per_weight")
         means = (sums / self.batches).tolist()
         return dict(zip(names, means, strict=True)) | {"epoch": self.epoch}
 
     def _losses(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """[loss, weight error, behavioral KL, bits per weight] of one batch."""
+        """[loss, weight error, behavioral distance, bits per weight] of one batch."""
         config, model = self.config, self.autoencoder
         coordinates_BP = self.coordinates_MP[rows]
         noise_BZ = torch.rand(len(rows), model.bottleneck.latent_width, generator=generator)
@@ -129,59 +129,35 @@ class AutoencoderFit:
         weight_error = (decoded_BP - coordinates_BP).square().mean() / self.mean_square
         kl = torch.zeros(())
         if config.behavior_loss:
-            chosen = torch.randint(len(self.images), (config.batch_images,), generator=generator)
-            x = self.images.values[chosen].float() * self.images.scale
-            batch = self.training.select(rows)
-            with torch.no_grad():
-                original = batch.logits(x)
+            chosen = torch.randint(len(self.examples), (self.drawn_examples,), generator=generator)
+            batch, drawn = self.training.select(rows), self.examples.select(chosen)
+            behavior = Behavior(batch, drawn, softmax=self.softmax, logit_spread=config.logit_spread)
             weights_BP = model.coordinates.inverse(decoded_BP, self.gain_M[rows])
-            scale_B11 = sharpness(original, config.logit_spread)
-            kl = divergence(original * scale_B11, batch.logits(x, weights_BP) * scale_B11).mean()
+            kl = behavior.distance(batch.logits(drawn.inputs, weights_BP)).mean()
         bits = bits_B.mean() / self.training.parameters
         loss = config.weight_loss * weight_error + config.behavior_loss * kl + config.rate_loss * bits
         return torch.stack([loss, weight_error, kl, bits])
 
-    def codec(self, name: str = "autoencoder") -> LearnedCodec:
+    def artifact(self) -> LearnedCodec:
         """The autoencoder as it is now, as a codec with distributions fitted on the training members.
 
-        The codec shares the encoder with this fit: use it, or store it, before the next step.
+        The codec shares the encoder with this fit: use it, or store it, before the next epoch.
 
         Raises:
             DivergedError: A number of the autoencoder is not finite.
         """
         if not all(torch.isfinite(parameter).all() for parameter in self.autoencoder.parameters()):
             raise DivergedError(f"after epoch {self.epoch} the autoencoder is not finite; lower learning_rate")
-        return LearnedCodec.from_coordinates(self.autoencoder, self.coordinates_MP, self.gain_M, self.images, name)
+        return LearnedCodec.of(
+            self.autoencoder, self.coordinates_MP, self.gain_M, self.examples, self.data.dataset.task
+        )
 
-    def validate(self, population: Population, images: Examples) -> dict[str, float]:
-        """Rate from real bytes and fidelity, on members and images that were not fitted.
-
-        Returns:
-            ``code_bits_per_weight`` (in blocks of 64 members), ``agreement``, ``accuracy_drop_pp``,
-            ``accuracy_shift_pp``, ``kl``, ``weight_mse``, ``shared_bytes``.
-
-        Raises:
-            DivergedError: The autoencoder or its reconstructions are not finite.
-        """
-        codec = self.codec()
-        payload_bytes = 0
-        parts = []
-        for rows in torch.arange(len(population)).split(BLOCK_MEMBERS):
-            payload = codec.compress(population.select(rows))
-            payload_bytes += len(payload)
-            parts.append(codec.decompress(payload))
-        reconstructed_MP = torch.cat(parts)
-        if not torch.isfinite(reconstructed_MP).all():
-            raise DivergedError(f"after epoch {self.epoch} reconstructed weights are not finite; lower learning_rate")
-        prepared = self.autoencoder.coordinates.prepare(population)
-        metrics = measure(population, reconstructed_MP, images).summary()
-        metrics["code_bits_per_weight"] = 8 * payload_bytes / population.weights_MP.numel()
-        metrics["weight_mse"] = float((reconstructed_MP - prepared.weights_MP).square().mean())
-        metrics["shared_bytes"] = codec.shared_bytes
-        return metrics
+    def validate(self) -> dict[str, float]:
+        """See :class:`trainables.trainable.Fit`; weight errors are counted after units are put in order."""
+        return validate_codec(self.artifact(), self.data, self.autoencoder.coordinates.prepare)
 
     def state(self) -> dict[str, bytes]:
-        """See :class:`Fit`; the autoencoder, Adam's moments and the epoch."""
+        """See :class:`trainables.trainable.Fit`; the autoencoder, Adam's moments and the epoch."""
         tensors = {f"model.{name}": tensor for name, tensor in self.autoencoder.state_dict().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
@@ -193,17 +169,13 @@ class AutoencoderFit:
         }
 
     def load_state(self, state: Mapping[str, bytes]) -> None:
-        """See :class:`Fit`; the training population and the images must be the same.
+        """See :class:`trainables.trainable.Fit`; the data must be the same.
 
         Raises:
             ValueError: The state is of another configuration.
         """
         progress = json.loads(state[PROGRESS_FILE])
-        if canonical_json(progress["config"]) != canonical_json(self.config):
-            raise ValueError(
-                f"the state is of configuration {progress['config']}; this fit has {to_json(self.config)}: "
-                "continue with the same configuration"
-            )
+        require_same_config(progress["config"], self.config)
         tensors = load(state[STATE_FILE])
         self.autoencoder.load_state_dict(
             {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}

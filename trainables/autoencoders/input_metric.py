@@ -39,6 +39,11 @@ class InputMetric:
         self.roots = tuple(roots)
         self._inverses = tuple(torch.linalg.inv(root.double()).float() for root in roots)
 
+    @staticmethod
+    def check(architecture: Architecture) -> None:
+        """Raises ``ValueError`` for networks that it does not know."""
+        architecture.require_mlp("the view 'input_metric'", "use --set view=standardized")
+
     @classmethod
     def fit(cls, training: Population, images: Examples) -> InputMetric:
         """Measures second moments on training images, and the layers' weight in the logits on training members.
@@ -46,7 +51,7 @@ class InputMetric:
         Raises:
             ValueError: The networks are not multilayer perceptrons.
         """
-        training.architecture.require_mlp("the view 'input_metric'", "use 'standardized' or 'flat'")
+        cls.check(training.architecture)
         roots: list[Tensor] = []
         moments = input_moments(training, images)
         tensors = training.architecture.tensors(training.weights_MP.double())

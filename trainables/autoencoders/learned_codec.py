@@ -13,16 +13,18 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from trainables.autoencoders.autoencoder import Autoencoder, new_autoencoder
+from trainables.autoencoders.autoencoder import Autoencoder
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.coordinates import Coordinates
-from trainables.autoencoders.receiver import PRIORS, Receiver, Symbols
-from trainables.autoencoders.refine import PROBE_IMAGES, Refiner
+from trainables.autoencoders.receiver import PRIORS, Receiver, Symbols, family_of, with_prefix
+from trainables.autoencoders.refine import PROBE_EXAMPLES, Refiner
 from trainables.codecs.codec import read_header, with_header
 from trainables.codecs.entropy import Decoder, Encoder, GaussianColumns, ParametricColumns
+from trainables.trainable import Reference
 from zoo.architecture import Architecture
 from zoo.config import from_json, to_json
 from zoo.data.examples import Examples
+from zoo.data.task import Task
 from zoo.population import Population
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
@@ -51,48 +53,36 @@ class LearnedCodec:
         self._shared_bytes = len(receiver.to_bytes())
 
     @classmethod
-    def from_autoencoder(
-        cls, autoencoder: Autoencoder, training: Population, images: Examples, name: str = "autoencoder"
+    @torch.no_grad()
+    def of(
+        cls,
+        autoencoder: Autoencoder,
+        coordinates_MP: Tensor,
+        gain_M: Tensor,
+        examples: Examples,
+        task: Task,
+        name: str = "autoencoder",
     ) -> LearnedCodec:
         """Fits steps and distributions on the training population and rounds the decoder to float16.
 
         Args:
             autoencoder: Fitted.
-            training: Training members.
-            images: Training images; the sender keeps the first 512 to refine symbols on.
+            coordinates_MP: Coordinates of the training members.
+            gain_M: Their gains, in quarter octaves.
+            examples: Training examples; the sender keeps the first 512 to refine symbols on.
+            task: The data set's.
             name: Name in tables.
         """
-        coordinates_MP, gain_M = autoencoder.coordinates.forward(training)
-        return cls.from_coordinates(autoencoder, coordinates_MP, gain_M, images, name)
-
-    @classmethod
-    @torch.no_grad()
-    def from_coordinates(
-        cls,
-        autoencoder: Autoencoder,
-        coordinates_MP: Tensor,
-        gain_M: Tensor,
-        images: Examples,
-        name: str = "autoencoder",
-    ) -> LearnedCodec:
-        """The same with the training population's coordinates and gains at hand."""
-        config, coordinates = autoencoder.config, autoencoder.coordinates
+        config = autoencoder.config
         encoded = autoencoder.encoded(coordinates_MP[:: -(-len(coordinates_MP) // PRIOR_MEMBERS)])
         step_Z = autoencoder.bottleneck.coding_step(encoded)
         symbols: Symbols | None = None
         if step_Z is not None:
             symbols = _fit_symbols(autoencoder.bottleneck.latent(encoded), step_Z.half().float())
-        receiver = Receiver(
-            config=config,
-            architecture=coordinates.architecture,
-            decoder=autoencoder.folded_decoder(),
-            offset_P=coordinates.offset(),
-            symbols=symbols,
-            gain_prior=GaussianColumns.fit(gain_M[:, None].numpy()) if config.gain else None,
-            common_gain=coordinates.common_gain,
-        )
-        refiner = Refiner(config, images.first(PROBE_IMAGES))
-        return cls(autoencoder, Receiver.from_bytes(receiver.to_bytes()), refiner, name)
+        gain_prior = GaussianColumns.fit(gain_M[:, None].numpy()) if config.gain else None
+        stored = Receiver.of(autoencoder, symbols, gain_prior).to_bytes()
+        receiver = Receiver.from_bytes(stored, type(autoencoder), type(config))
+        return cls(autoencoder, receiver, Refiner(config, examples.first(PROBE_EXAMPLES), task), name)
 
     @property
     def shared_bytes(self) -> int:
@@ -103,10 +93,15 @@ class LearnedCodec:
         """See :class:`trainables.codecs.codec.Codec`.
 
         Raises:
-            ValueError: The population is empty or a weight is not finite.
+            ValueError: The population is empty, of another layout, or a weight is not finite.
         """
         if not len(population):
             raise ValueError("the population is empty; a payload holds at least one member")
+        if population.architecture.layout != self.receiver.architecture.layout:
+            raise ValueError(
+                f"the population has {population.parameters} parameters in another layout than the codec's "
+                f"{self.receiver.architecture.parameters}; fit a codec on a population of its layout"
+            )
         prepared = self.autoencoder.coordinates.prepare(population)
         latent = self.autoencoder.encode_prepared(prepared)
         values_MZ = self.refiner(self.receiver, prepared, latent.values_MZ, latent.gain_M)
@@ -147,13 +142,14 @@ class LearnedCodec:
         model = self.autoencoder
         tensors = {f"autoencoder.{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"coordinates.{name}": tensor for name, tensor in model.coordinates.tensors().items()}
-        tensors["images"] = self.refiner.images.values
+        tensors |= {"examples": self.refiner.examples.values, "targets": self.refiner.examples.targets}
         tensors["receiver"] = torch.frombuffer(bytearray(self.receiver.to_bytes()), dtype=torch.uint8)
         facts = {
             "name": self.name,
             "config": model.config,
             "architecture": model.coordinates.architecture,
-            "image_scale": self.refiner.images.scale,
+            "example_scale": self.refiner.examples.scale,
+            "task": self.refiner.task,
             "shared_bytes": self.shared_bytes,
         }
         return {
@@ -161,34 +157,31 @@ class LearnedCodec:
             CONFIG_FILE: json.dumps(to_json(facts), indent=2).encode(),
         }
 
-    @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> LearnedCodec:
-        """The inverse of :meth:`to_files`.
 
-        Raises:
-            ValueError: A file is missing.
-        """
-        for name in (MODEL_FILE, CONFIG_FILE):
-            if name not in files:
-                raise ValueError(f"a learned codec is {MODEL_FILE} and {CONFIG_FILE}; {name} is missing")
-        facts, tensors = json.loads(files[CONFIG_FILE]), load(files[MODEL_FILE])
-        config = from_json(AutoencoderConfig, facts["config"])
-        coordinates = Coordinates.from_tensors(
-            config, Architecture.from_json(facts["architecture"]), _with_prefix(tensors, "coordinates.")
-        )
-        autoencoder = new_autoencoder(config, coordinates)
-        autoencoder.load_state_dict(_with_prefix(tensors, "autoencoder."))
-        pixels = tensors["images"]
-        images = Examples(
-            pixels, torch.zeros(len(pixels), dtype=torch.int64), facts["image_scale"]
-        )  # labels play no part
-        receiver = Receiver.from_bytes(tensors["receiver"].numpy().tobytes())
-        return cls(autoencoder, receiver, Refiner(config, images), facts["name"])
+def load_codec(family: Reference, config_type: type[AutoencoderConfig], files: Mapping[str, bytes]) -> LearnedCodec:
+    """The inverse of :meth:`LearnedCodec.to_files`.
 
+    Args:
+        family: The family of the autoencoder.
+        config_type: The class of its configuration.
+        files: What was stored.
 
-def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    Raises:
+        ValueError: A file is missing.
+    """
+    for name in (MODEL_FILE, CONFIG_FILE):
+        if name not in files:
+            raise ValueError(f"a learned codec is {MODEL_FILE} and {CONFIG_FILE}; {name} is missing")
+    facts, tensors = json.loads(files[CONFIG_FILE]), load(files[MODEL_FILE])
+    config = from_json(config_type, facts["config"])
+    architecture = Architecture.from_json(facts["architecture"])
+    coordinates = Coordinates.from_tensors(config, architecture, with_prefix(tensors, "coordinates."))
+    autoencoder = family_of(family)(config, coordinates)
+    autoencoder.load_state_dict(with_prefix(tensors, "autoencoder."))
+    examples = Examples(tensors["examples"], tensors["targets"], facts["example_scale"])
+    refiner = Refiner(config, examples, from_json(Task, facts["task"]))
+    receiver = Receiver.from_bytes(tensors["receiver"].numpy().tobytes(), type(autoencoder), config_type)
+    return LearnedCodec(autoencoder, receiver, refiner, facts["name"])
 
 
 def _fit_symbols(latent_MZ: Tensor, step_Z: Tensor) -> Symbols:

@@ -7,7 +7,7 @@ compression", CVPR workshops 2019). The receiver does not change.
 The cost is the behavioral loss and the rate; the fit's weight loss is left out. So the function comes closer while
 weights may move further away.
 
-Shape letters: M members, P parameters, N images, Z latent width of a network.
+Shape letters: M members, P parameters, N examples, Z latent width of a network.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from torch import Tensor
 from trainables.autoencoders.bottleneck import laplace_bits
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.receiver import Receiver, Symbols
-from trainables.fidelity import divergence_from, log_probabilities, sharpness
+from trainables.behavior import Behavior
 from zoo.data.examples import Examples
+from zoo.data.task import Task
 from zoo.population import Population
 
-PROBE_IMAGES = 512
-STEP_IMAGES = 128
+PROBE_EXAMPLES = 512
+STEP_EXAMPLES = 128
 # In symbols: Adam moves a latent by about this much at first.
 LEARNING_RATE = 0.15
 MEMBERS_AT_ONCE = 64
@@ -42,11 +43,13 @@ class Refiner:
 
     Attributes:
         config: Says how many steps, and what a bit is worth beside a nat of KL.
-        images: Training images on which functions are compared.
+        examples: Training examples on which functions are compared.
+        task: The data set's.
     """
 
     config: AutoencoderConfig
-    images: Examples
+    examples: Examples
+    task: Task
     _kept: dict[str, tuple[Receiver, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, receiver: Receiver, population: Population, latent_MZ: Tensor, gain_M: Tensor) -> Tensor:
@@ -95,11 +98,13 @@ class _Refinement:
         self.gain_M = gain_M
         self.location_Z = torch.from_numpy(symbols.prior.location)
         self.scale_Z = torch.from_numpy(symbols.prior.scale * symbols.laplace_factor)
-        self.x = refiner.images.inputs
-        with torch.no_grad():
-            original_MNC = population.logits(self.x)
-            self.sharpness_M11 = sharpness(original_MNC, self.config.logit_spread)
-            self.log_original_MNC = log_probabilities(original_MNC * self.sharpness_M11)
+        self.x = refiner.examples.inputs
+        self.behavior = Behavior(
+            population,
+            refiner.examples,
+            softmax=refiner.task.loss == "softmax",
+            logit_spread=self.config.logit_spread,
+        )
 
     def run(self, latent_MZ: Tensor) -> Tensor:
         """The better of the refined and the given latents, for each member."""
@@ -110,7 +115,7 @@ class _Refinement:
         for step in range(self.config.refine_steps):
             for group in optimizer.param_groups:
                 group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / self.config.refine_steps))
-            chosen = torch.randint(len(self.x), (min(STEP_IMAGES, len(self.x)),), generator=generator)
+            chosen = torch.randint(len(self.x), (min(STEP_EXAMPLES, len(self.x)),), generator=generator)
             optimizer.zero_grad(set_to_none=True)
             (gradient,) = torch.autograd.grad(self._cost(symbols_MZ, chosen).sum(), symbols_MZ)
             symbols_MZ.grad = gradient
@@ -121,11 +126,10 @@ class _Refinement:
             return torch.where(better_M[:, None], symbols_MZ, start_MZ) * self.symbols.step_Z
 
     def _cost(self, symbols_MZ: Tensor, chosen: Tensor) -> Tensor:
-        """KL and rate of each member ``[M]``, weighted as in the fit; rounded symbols, straight through."""
+        """Behavioral error and rate ``[M]``, weighted as in the fit; symbols rounded, straight through."""
         rounded_MZ = symbols_MZ + (torch.round(symbols_MZ) - symbols_MZ).detach()
         weights_MP = self.receiver.weights(rounded_MZ * self.symbols.step_Z, self.gain_M)
-        logits_MNC = self.population.logits(self.x[chosen], weights_MP) * self.sharpness_M11
-        kl_M = divergence_from(self.log_original_MNC[:, chosen], logits_MNC).mean(1)
+        error_M = self.behavior.distance(self.population.logits(self.x[chosen], weights_MP), chosen)
         bits_MZ = laplace_bits((symbols_MZ - self.location_Z).abs(), torch.full((), 0.5), self.scale_Z)
         rate_M = bits_MZ.sum(1) / self.population.parameters
-        return self.config.behavior_loss * kl_M + self.config.rate_loss * rate_M
+        return self.config.behavior_loss * error_M + self.config.rate_loss * rate_M

@@ -41,6 +41,10 @@ class Codec(Protocol):
         """Decodes a payload into ``weights_MP`` float32, rows in the order they were given."""
         ...
 
+    def to_files(self) -> dict[str, bytes]:
+        """The whole codec, the sender's side and the receiver's: safetensors and JSON."""
+        ...
+
 
 def with_header(members: int, body: bytes) -> bytes:
     """Puts a header in front of a payload's body: the number of members and a checksum.

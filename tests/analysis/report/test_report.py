@@ -89,7 +89,7 @@ def test_shows_the_facts_of_the_zoo(page):
         "20 November 2026",
         "zooscale generate digits-mlp-diverse --members 2000",
         "zooscale search digits-tradeoff --zoo digits-mlp-diverse-1a2b3c4d --trials 16 --epochs 5"
-        " --set space=neuron-autoencoder --set latent=8",
+        " --set trainables=neuron-autoencoder --set spaces=neuron-autoencoder --set latent=8",
         "zooscale analyze --zoo digits-mlp-diverse-1a2b3c4d --members 120 --study digits-tradeoff-9f8e7d6c",
     ):
         assert fact in page.text

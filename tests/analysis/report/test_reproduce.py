@@ -9,8 +9,9 @@ from example_analysis import make_analysis
 
 from analysis.report.page import render
 from analysis.report.reproduce import commands
+from cluster.studies import plan_study
 from cluster.verbs.generate import chosen_recipe
-from cluster.verbs.search import plan_search
+from search_spaces.studies import DIGITS_AUTOENCODER, find_study
 from zoo.config import to_json
 from zoo.recipes import DIGITS_MLP_DIVERSE, Axis, Recipe
 
@@ -73,8 +74,8 @@ def test_a_recipe_that_no_option_makes_is_told_in_full(changes):
 @pytest.mark.parametrize("seed", [None, 7])
 def test_a_study_comes_back_under_the_same_name(small_zoo, seed):
     named = {"trials": 3, "epochs": 2, "seed": seed}
-    settings = ["shared_bytes_limit=30000", "latent=8", "metrics=code_bits_per_weight,agreement"]
-    plan = plan_search("digits-autoencoder", small_zoo.name, small_zoo.store.uri, named, settings)
+    settings = ["limits.shared_bytes=30000", "latent=8", "objectives=code_bits_per_weight,agreement"]
+    plan = plan_study(DIGITS_AUTOENCODER, small_zoo.name, small_zoo.store.uri, named, settings)
     summary = {
         **SUMMARY,
         "zoo": small_zoo.name,
@@ -87,8 +88,8 @@ def test_a_study_comes_back_under_the_same_name(small_zoo, seed):
     line = next(line for line in commands(summary).splitlines() if line.startswith("zooscale search"))
     assert options(line, "--seeds") == ["2"]
     named = {name: int(options(line, f"--{name}")[0]) for name in ("trials", "epochs")}
-    again = plan_search(
-        shlex.split(line)[2], options(line, "--zoo")[0], small_zoo.store.uri, named, options(line, "--set")
+    again = plan_study(
+        find_study(shlex.split(line)[2]), options(line, "--zoo")[0], small_zoo.store.uri, named, options(line, "--set")
     )
     assert again.study == plan.study
     assert again.folder.name == plan.folder.name

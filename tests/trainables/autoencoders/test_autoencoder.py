@@ -4,12 +4,14 @@ import math
 import pytest
 import torch
 
-from trainables.autoencoders.autoencoder import FAMILIES, Autoencoder, Decoder, layer_rows, new_autoencoder
+from trainables.autoencoders.autoencoder import Autoencoder
 from trainables.autoencoders.bottleneck import BOTTLENECKS, initial_steps
-from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.config import AutoencoderConfig, NeuronAutoencoderConfig
 from trainables.autoencoders.coordinates import AFFINE_VIEWS, Coordinates
+from trainables.autoencoders.network import NetworkAutoencoder
+from trainables.autoencoders.neuron import NeuronAutoencoder
 from trainables.autoencoders.principal import principal_components
-from zoo.architecture import mlp
+from trainables.autoencoders.receiver import known_before
 from zoo.population import Population
 from zoo.storage.zoo import Zoo
 from zoo.views import FunctionMetric, permute
@@ -25,10 +27,13 @@ def images(small_zoo: Zoo):
     return small_zoo.dataset().train
 
 
-def build(config: AutoencoderConfig, training: Population, images) -> tuple[Autoencoder, torch.Tensor]:
+FAMILIES = (NeuronAutoencoder, NetworkAutoencoder)
+
+
+def build(family, config: AutoencoderConfig, training: Population, images) -> tuple[Autoencoder, torch.Tensor]:
     coordinates = Coordinates.fit(config, training, images)
     coordinates_MP, _ = coordinates.forward(training)
-    model = new_autoencoder(config, coordinates)
+    model = family(config, coordinates)
     model.initialize(coordinates_MP)
     return model, coordinates_MP
 
@@ -53,32 +58,12 @@ def test_a_bad_configuration_names_field_value_and_what_is_allowed(field, value,
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("depth", "linear_path"), [(0, True), (2, True), (0, False), (2, False)])
-def test_decoder_size_follows_from_the_configuration(family, depth, linear_path):
-    architecture = mlp((1, 3, 3), (5, 4), 3)
-    config = AutoencoderConfig(family=family, latent=7, decoder_depth=depth, decoder_width=6, linear_path=linear_path)
-    zeros_P = torch.zeros(architecture.parameters)
-    coordinates = Coordinates(
-        view=AFFINE_VIEWS["flat"](architecture),
-        order="given",
-        reference_P=zeros_P,
-        gain=True,
-        mean_P=zeros_P,
-        common_gain=0,
-    )
-    decoder = new_autoencoder(config, coordinates).decoder
-    assert isinstance(decoder, Decoder)
-    numbers = sum(parameter.numel() for parameter in decoder.parameters()) + architecture.parameters
-    assert config.decoder_numbers(layer_rows(architecture)) == numbers
-
-
-@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("view", AFFINE_VIEWS)
 def test_a_full_linear_path_starts_as_the_identity(family, view, training, images):
     # 40 centered networks span 39 dimensions; 66 hold any neuron.
     few = training.select(range(40))
-    config = AutoencoderConfig(family=family, view=view, latent=39 if family == "mlp" else 66, canonical="given")
-    model, _ = build(config, few, images)
+    config = AutoencoderConfig(view=view, latent=39 if family is NetworkAutoencoder else 66, canonical="given")
+    model, _ = build(family, config, few, images)
     restored_MP = model.decode(model.encode(few))
     assert torch.allclose(restored_MP, few.weights_MP, atol=2e-3 * float(few.weights_MP.abs().max()))
 
@@ -126,8 +111,8 @@ def test_networks_that_diverged_are_refused(training, images):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_folded_decoder_gives_the_same_weights(family, training, images):
-    config = AutoencoderConfig(family=family, latent=12, decoder_width=8)
-    model, _ = build(config, training, images)
+    config = AutoencoderConfig(latent=12, decoder_width=8)
+    model, _ = build(family, config, training, images)
     with torch.no_grad():
         for block in model.decoder.blocks:
             block.last_hidden.weight.normal_(std=0.1)
@@ -140,7 +125,7 @@ def test_the_folded_decoder_gives_the_same_weights(family, training, images):
 
 def test_a_view_that_cannot_be_folded_is_refused(training, images, monkeypatch):
     monkeypatch.setitem(AFFINE_VIEWS, "curved", FunctionMetric)
-    model, _ = build(AutoencoderConfig(view="curved", family="mlp", latent=8), training, images)
+    model, _ = build(NetworkAutoencoder, AutoencoderConfig(view="curved", latent=8), training, images)
     with pytest.raises(ValueError, match="'curved' cannot be taken into a decoder"):
         model.folded_decoder()
 
@@ -213,9 +198,12 @@ def test_gaussian_rate_is_the_divergence_of_posterior_and_prior():
     assert torch.allclose(step, torch.tensor([0.5, 1.0, 2.0]))
 
 
-def test_shared_bytes_grow_with_the_decoder_alone():
-    layers = ((16, 65), (10, 17))
-    base = AutoencoderConfig()
-    wider = dataclasses.replace(base, decoder_width=2 * base.decoder_width)
-    assert wider.shared_bytes(layers) > base.shared_bytes(layers)
-    assert dataclasses.replace(base, encoder_width=512).shared_bytes(layers) == base.shared_bytes(layers)
+def test_shared_bytes_grow_with_the_decoder_alone(training):
+    base = NeuronAutoencoderConfig()
+
+    def shared_bytes(**changes):
+        config = dataclasses.replace(base, **changes)
+        return known_before(NeuronAutoencoder, config, training.architectures)["shared_bytes"]
+
+    assert shared_bytes(decoder_width=2 * base.decoder_width) > shared_bytes()
+    assert shared_bytes(encoder_width=512) == pytest.approx(shared_bytes(), abs=8)  # the number itself is stored too

@@ -4,26 +4,30 @@ import json
 import pytest
 import torch
 
-from trainables.autoencoders.config import METRICS, AutoencoderConfig
-from trainables.autoencoders.fit import PROGRESS_FILE, AutoencoderFit, DivergedError, Fit
-from trainables.fidelity import measure
+from trainables.autoencoders.config import NeuronAutoencoderConfig
+from trainables.autoencoders.fit import AutoencoderFit
+from trainables.closed_form import PROGRESS_FILE
+from trainables.fidelity import measure, summary
+from trainables.fit_data import fit_data
+from trainables.registry import find_trainable
+from trainables.trainable import DivergedError, Fit
 from zoo.evaluation import classification, predictions
 from zoo.storage.zoo import Zoo
 
-SMALL = AutoencoderConfig(latent=12, encoder_width=16, decoder_width=16, batch_size=16, batch_images=16, epochs=4)
+SMALL = {"latent": 12, "encoder_width": 16, "decoder_width": 16, "batch_size": 16, "batch_examples": 16, "epochs": 4}
 
 
-def new_fit(zoo: Zoo, **changes) -> AutoencoderFit:
-    config = dataclasses.replace(SMALL, **changes)
-    return AutoencoderFit(config, zoo.population("train"), zoo.dataset().train)
+def new_fit(zoo: Zoo, family: str = "neuron-autoencoder", **changes) -> AutoencoderFit:
+    trainable = find_trainable(family)
+    return trainable.fit(trainable.configuration({**SMALL, **changes}), fit_data(zoo))
 
 
 def drive(fit: Fit, epochs: int) -> list[dict[str, float]]:
-    return [fit.step() for _ in range(epochs)]
+    return [fit.train_epoch() for _ in range(epochs)]
 
 
 @pytest.mark.parametrize("bottleneck", ["identity", "quantized", "gaussian"])
-@pytest.mark.parametrize("family", ["neuron", "mlp"])
+@pytest.mark.parametrize("family", ["neuron-autoencoder", "network-autoencoder"])
 def test_fitting_lowers_the_loss(small_zoo, family, bottleneck):
     fit = new_fit(small_zoo, family=family, bottleneck=bottleneck, latent=12, learning_rate=3e-3)
     history = drive(fit, 4)
@@ -49,7 +53,7 @@ def test_a_resumed_fit_continues_bit_for_bit(small_zoo, bottleneck):
 
 def test_state_holds_no_pickle(small_zoo):
     fit = new_fit(small_zoo)
-    fit.step()
+    fit.train_epoch()
     for content in fit.state().values():
         assert not content.startswith((b"\x80", b"PK"))
 
@@ -67,11 +71,10 @@ def test_a_state_of_another_configuration_is_refused(small_zoo):
 def test_behavior_loss_brings_functions_closer(small_zoo):
     weights_only = new_fit(small_zoo, behavior_loss=0.0, rate_loss=0.0, weight_loss=1.0, epochs=10, latent=6)
     behavior = new_fit(small_zoo, behavior_loss=1.0, rate_loss=0.0, weight_loss=0.1, epochs=10, latent=6)
-    held_out, images = small_zoo.population("validation", epochs="last"), small_zoo.dataset().validation
     kl = []
     for fit in (weights_only, behavior):
         drive(fit, 10)
-        kl.append(fit.validate(held_out, images)["kl"])
+        kl.append(fit.validate()["kl"])
     assert kl[1] < kl[0]
 
 
@@ -80,17 +83,16 @@ def test_rate_loss_lowers_the_rate(small_zoo):
     for rate_loss in (0.0, 30.0):
         fit = new_fit(small_zoo, rate_loss=rate_loss, epochs=8, learning_rate=1e-2)
         drive(fit, 8)
-        rates.append(fit.validate(small_zoo.population("validation"), small_zoo.dataset().validation))
+        rates.append(fit.validate())
     assert rates[1]["code_bits_per_weight"] < rates[0]["code_bits_per_weight"]
 
 
 def test_validation_counts_real_bytes_of_held_out_members(small_zoo):
     fit = new_fit(small_zoo)
-    fit.step()
-    population, images = small_zoo.population("validation"), small_zoo.dataset().validation
-    metrics = fit.validate(population, images)
-    assert sorted(metrics) == sorted(METRICS)
-    codec = fit.codec()
+    fit.train_epoch()
+    population, images = fit.data.validation[0], small_zoo.dataset().validation
+    metrics = fit.validate()
+    codec = fit.artifact()
     payloads = [codec.compress(population.select(rows)) for rows in torch.arange(len(population)).split(64)]
     bits = 8 * sum(map(len, payloads)) / (len(population) * population.parameters)
     assert metrics["code_bits_per_weight"] == bits
@@ -105,8 +107,8 @@ def test_validation_counts_real_bytes_of_held_out_members(small_zoo):
 
 def test_measure_finds_no_difference_where_there_is_none(small_zoo):
     population, images = small_zoo.population("validation"), small_zoo.dataset().validation
-    summary = measure(population, population.weights_MP, images).summary()
-    assert summary == {"agreement": 1.0, "accuracy_drop_pp": 0.0, "accuracy_shift_pp": 0.0, "kl": 0.0}
+    found = summary([measure(population, population.weights_MP, images, small_zoo.dataset().task)])
+    assert found == {"agreement": 1.0, "accuracy_drop_pp": 0.0, "accuracy_shift_pp": 0.0, "kl": 0.0}
 
 
 def test_a_diverged_fit_says_so(small_zoo):
@@ -120,16 +122,18 @@ def test_a_diverged_decoder_is_not_validated(small_zoo):
     with torch.no_grad():
         fit.autoencoder.decoder.mean[0] = float("nan")
     with pytest.raises(DivergedError, match="not finite"):
-        fit.validate(small_zoo.population("validation"), small_zoo.dataset().validation)
+        fit.validate()
 
 
 def test_a_fit_ends_after_its_epochs(small_zoo):
     fit = new_fit(small_zoo, epochs=1)
-    fit.step()
+    fit.train_epoch()
     with pytest.raises(RuntimeError, match="all 1 epochs are done"):
-        fit.step()
+        fit.train_epoch()
 
 
 def test_an_empty_population_is_refused(small_zoo):
+    data = fit_data(small_zoo)
+    empty = dataclasses.replace(data, training=(data.training[0].select([]),))
     with pytest.raises(ValueError, match="training population is empty"):
-        AutoencoderFit(SMALL, small_zoo.population("train").select([]), small_zoo.dataset().train)
+        find_trainable("neuron-autoencoder").fit(NeuronAutoencoderConfig(), empty)

@@ -6,14 +6,18 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from trainables.autoencoders.autoencoder import Autoencoder, Decoder, find_family, layer_rows
-from trainables.autoencoders.config import AutoencoderConfig
-from trainables.autoencoders.fit import AutoencoderFit
-from trainables.autoencoders.learned_codec import CONFIG_FILE, MODEL_FILE, LearnedCodec
-from trainables.autoencoders.receiver import DivergedError, Receiver
+from trainables.autoencoders.autoencoder import Decoder
+from trainables.autoencoders.config import NetworkAutoencoderConfig
+from trainables.autoencoders.entries import autoencoder
+from trainables.autoencoders.learned_codec import CONFIG_FILE, MODEL_FILE, LearnedCodec, load_codec
+from trainables.autoencoders.network import NetworkAutoencoder
+from trainables.autoencoders.receiver import Receiver, family_of, known_before
 from trainables.autoencoders.refine import MEMBERS_AT_ONCE, _Refinement
+from trainables.behavior import divergence, log_probabilities, sharpness
 from trainables.codecs.codec import Codec, with_header
-from trainables.fidelity import divergence, log_probabilities, sharpness
+from trainables.fit_data import fit_data
+from trainables.registry import find_trainable
+from trainables.trainable import DivergedError, run
 
 
 class GatedDecoder(Decoder):
@@ -28,25 +32,38 @@ class GatedDecoder(Decoder):
         return super().forward(torch.tanh(latent_MZ) * self.gate)
 
 
-class GatedAutoencoder(Autoencoder):
+class GatedAutoencoder(NetworkAutoencoder):
     decoder_type = GatedDecoder
 
 
+class UnfoldedAutoencoder(NetworkAutoencoder):
+    """One whose decoder does not end in an affine layer."""
+
+    folds = False
+
+
+GATED = autoencoder("gated", GatedAutoencoder, NetworkAutoencoderConfig, description="With a gate.")
+UNFOLDED = autoencoder("unfolded", UnfoldedAutoencoder, NetworkAutoencoderConfig, description="Not folded.")
+
 SETTINGS = [
     {"family": family, "bottleneck": bottleneck, "gain": gain}
-    for family in ("neuron", "mlp")
+    for family in ("neuron-autoencoder", "network-autoencoder", "test_learned_codec:UNFOLDED")
     for bottleneck, gain in (("identity", True), ("quantized", True), ("quantized", False), ("gaussian", True))
 ]
 
 
 @pytest.fixture(scope="module", params=SETTINGS, ids=lambda s: "-".join(str(v) for v in s.values()))
 def codec(request, small_zoo) -> LearnedCodec:
-    config = AutoencoderConfig(
-        latent=12, encoder_width=16, decoder_width=16, batch_size=16, batch_images=16, epochs=1, **request.param
-    )
-    fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
-    fit.step()
-    return fit.codec("learned")
+    small = {"encoder_width": 16, "decoder_width": 16, "batch_size": 16, "batch_examples": 16}
+    return fitted(small_zoo, **small, **request.param).artifact()
+
+
+def fitted(zoo, family="neuron-autoencoder", epochs=1, **values):
+    """A fit after its epochs; 0 leaves it as it begins."""
+    trainable = find_trainable(family)
+    config = trainable.configuration({"latent": 12, "epochs": max(epochs, 1), **values})
+    fit = trainable.fit(config, fit_data(zoo))
+    return run(fit) if epochs else fit
 
 
 def test_it_is_a_codec_with_deterministic_payloads(codec, small_zoo):
@@ -78,14 +95,14 @@ def test_shared_bytes_are_those_of_the_receivers_file(codec, small_zoo):
     assert all(tensor.dtype == torch.float16 for tensor in tensors.values())
     assert len(data) < 2 * sum(tensor.numel() for tensor in tensors.values()) + 3000
     # The constraint of a search is computed before anything is fitted.
-    estimate = codec.receiver.config.shared_bytes(layer_rows(small_zoo.population("train").architecture))
-    assert abs(estimate - codec.shared_bytes) < 1000
+    known = known_before(type(codec.autoencoder), codec.receiver.config, small_zoo.architectures)
+    assert abs(known["shared_bytes"] - codec.shared_bytes) < 1000
 
 
 def test_the_receiver_alone_can_read_payloads(codec, small_zoo):
     population = small_zoo.population("validation")
     payload = codec.compress(population)
-    receiver = Receiver.from_bytes(codec.receiver.to_bytes())
+    receiver = Receiver.from_bytes(codec.receiver.to_bytes(), type(codec.autoencoder), type(codec.receiver.config))
     blind = copy.deepcopy(codec.autoencoder)
     with torch.no_grad():
         for parameter in blind.parameters():
@@ -97,25 +114,23 @@ def test_the_receiver_alone_can_read_payloads(codec, small_zoo):
 def test_files_restore_the_codec(codec, small_zoo):
     files = codec.to_files()
     assert set(files) == {MODEL_FILE, CONFIG_FILE}
-    restored = LearnedCodec.from_files(files)
+    restored = load_codec(type(codec.autoencoder), type(codec.receiver.config), files)
     population = small_zoo.population("validation")
     payload = codec.compress(population)
     assert restored.compress(population) == payload
     assert torch.equal(restored.decompress(payload), codec.decompress(payload))
     assert restored.shared_bytes == codec.shared_bytes
-    assert restored.name == codec.name == "learned"
+    assert restored.name == codec.name == "autoencoder"
     assert restored.to_files() == files
 
 
 def test_a_decoder_of_ones_own_becomes_a_codec(small_zoo):
-    config = AutoencoderConfig(family="test_learned_codec:GatedAutoencoder", latent=12, epochs=1, batch_size=16)
-    fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
-    fit.step()
-    codec, population = fit.codec(), small_zoo.population("validation")
+    fit = fitted(small_zoo, "test_learned_codec:GATED", batch_size=16)
+    codec, population = fit.artifact(), small_zoo.population("validation")
     assert isinstance(codec.receiver.decoder, GatedDecoder)
     assert not torch.equal(codec.receiver.decoder.gate, torch.ones(12))
     payload = codec.compress(population)
-    restored = LearnedCodec.from_files(codec.to_files())
+    restored = find_trainable("test_learned_codec:GATED").from_files(codec.to_files())
     assert torch.equal(restored.decompress(payload), codec.decompress(payload))
     assert restored.compress(population) == payload
     # The receiver rounds the decoder to float16; the plain decoder would be far off.
@@ -131,21 +146,20 @@ def test_a_family_that_is_none_is_refused():
     with pytest.raises(
         ValueError, match=r"it must be a subclass of trainables\.autoencoders\.autoencoder\.Autoencoder"
     ):
-        find_family("test_learned_codec:GatedDecoder")
+        family_of(GatedDecoder)
 
 
 def test_bytes_are_fewer_with_wider_steps(small_zoo):
     sizes = []
     for bits in (1.0, 4.0):
-        config = AutoencoderConfig(latent=12, bits_per_latent=bits)
-        fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
-        sizes.append(len(fit.codec().compress(small_zoo.population("validation"))))
+        fit = fitted(small_zoo, epochs=0, bits_per_latent=bits)
+        sizes.append(len(fit.artifact().compress(small_zoo.population("validation"))))
     assert sizes[0] < sizes[1]
 
 
 def test_missing_files_are_named(codec):
     with pytest.raises(ValueError, match=f"{MODEL_FILE} is missing"):
-        LearnedCodec.from_files({CONFIG_FILE: codec.to_files()[CONFIG_FILE]})
+        load_codec(NetworkAutoencoder, NetworkAutoencoderConfig, {CONFIG_FILE: codec.to_files()[CONFIG_FILE]})
 
 
 def test_a_truncated_payload_is_refused(codec, small_zoo):
@@ -155,8 +169,7 @@ def test_a_truncated_payload_is_refused(codec, small_zoo):
 
 
 def test_fewer_float16_latents_than_networks_are_refused(small_zoo):
-    config = AutoencoderConfig(latent=12, bottleneck="identity")
-    codec = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train).codec()
+    codec = fitted(small_zoo, epochs=0, bottleneck="identity").artifact()
     # Its checksum is right: the mistake is the sender's.
     with pytest.raises(ValueError, match="payload of 5 networks has 0 bytes after its header; it is truncated"):
         codec.decompress(with_header(5, b""))
@@ -173,13 +186,12 @@ def test_refinement_helps_held_out_networks_and_never_hurts_its_own_objective(sm
     population, images = small_zoo.population("validation"), small_zoo.dataset().validation
     objective = []
     for steps in (0, 40):
-        config = AutoencoderConfig(latent=16, bottleneck=bottleneck, refine_steps=steps, rate_loss=0.3)
-        fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
-        codec = fit.codec()
+        fit = fitted(small_zoo, epochs=0, latent=16, bottleneck=bottleneck, refine_steps=steps, rate_loss=0.3)
+        config, codec = fit.config, fit.artifact()
         restored_MP = codec.decompress(codec.compress(population))
         before, after = population.logits(images.inputs), population.logits(images.inputs, restored_MP)
         factor = sharpness(before, config.logit_spread)
-        rate = fit.validate(population, images)["code_bits_per_weight"]
+        rate = fit.validate()["code_bits_per_weight"]
         objective.append(float(divergence(before * factor, after * factor).mean()) + config.rate_loss * rate)
     assert objective[1] < 0.95 * objective[0]
 
@@ -188,9 +200,8 @@ def test_the_same_networks_are_refined_once_whatever_the_payload(small_zoo, monk
     runs = []
     refine = _Refinement.run
     monkeypatch.setattr(_Refinement, "run", lambda self, latent: (runs.append(len(latent)), refine(self, latent))[1])
-    config = AutoencoderConfig(latent=8, refine_steps=3, epochs=1)
-    fit = AutoencoderFit(config, small_zoo.population("train"), small_zoo.dataset().train)
-    codec, other = fit.codec(), fit.codec()
+    fit = fitted(small_zoo, epochs=0, latent=8, refine_steps=3)
+    codec, other = fit.artifact(), fit.artifact()
     population = small_zoo.population("train").select(range(MEMBERS_AT_ONCE + 8))
     first = codec.compress(population.select(range(MEMBERS_AT_ONCE)))
     everything = codec.compress(population)

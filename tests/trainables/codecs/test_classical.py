@@ -7,6 +7,14 @@ from sklearn.cluster import KMeans as ReferenceKMeans
 
 from analysis import controls
 from trainables.codecs.classical.blocks import scale_codes, scales_of
+from trainables.codecs.classical.configs import (
+    KMeansConfig,
+    LosslessConfig,
+    PcaConfig,
+    PruningConfig,
+    Sz3Config,
+    UniformConfig,
+)
 from trainables.codecs.classical.kmeans import KMeans, lloyd
 from trainables.codecs.classical.lossless import ByteSplitZstd
 from trainables.codecs.classical.pca import Pca
@@ -31,6 +39,21 @@ def laplace(members, scale=0.2, seed=0):
     return networks(members).with_weights(torch.from_numpy(weights_MP).float())
 
 
+CONFIGS = {
+    Uniform: UniformConfig,
+    KMeans: KMeansConfig,
+    Sz3: Sz3Config,
+    Pruning: PruningConfig,
+    Pca: PcaConfig,
+    Float16: LosslessConfig,
+    ByteSplitZstd: LosslessConfig,
+}
+
+
+def fitted(codec, training, **settings):
+    return codec.fit(CONFIGS[codec](**settings), training, None)
+
+
 def round_trip(codec, population):
     payload = codec.compress(population)
     return codec.decompress(payload), 8 * len(payload) / population.weights_MP.numel()
@@ -44,16 +67,16 @@ def test_scales_are_stored_within_five_per_cent():
 
 def test_float16_is_torch_half():
     population = laplace(3)
-    decoded_MP, bits = round_trip(Float16.fit(population), population)
+    decoded_MP, bits = round_trip(fitted(Float16, population), population)
     assert torch.equal(decoded_MP, population.weights_MP.half().float())
     assert bits == pytest.approx(16, abs=0.02)
     far = population.with_weights(population.weights_MP * 1e6)
-    assert torch.isfinite(round_trip(Float16.fit(far), far)[0]).all()
+    assert torch.isfinite(round_trip(fitted(Float16, far), far)[0]).all()
 
 
 def test_zstd_is_lossless_and_smaller():
     population = laplace(64)
-    decoded_MP, bits = round_trip(ByteSplitZstd.fit(population), population)
+    decoded_MP, bits = round_trip(fitted(ByteSplitZstd, population), population)
     assert torch.equal(decoded_MP, population.weights_MP)
     assert 20 < bits < 31
 
@@ -61,7 +84,7 @@ def test_zstd_is_lossless_and_smaller():
 @pytest.mark.parametrize("step", [0.1, 0.5, 2.0])
 def test_uniform_stays_within_half_a_step_at_the_rate_of_its_entropy(step):
     population = laplace(32)
-    decoded_MP, bits = round_trip(Uniform.fit(population, step=step), population)
+    decoded_MP, bits = round_trip(fitted(Uniform, population, step=step), population)
     magnitude_M1 = population.weights_MP[:, :1024].abs().mean(1, keepdim=True)
     error_MP = (decoded_MP - population.weights_MP).abs() / magnitude_M1
     assert error_MP.max() <= 0.5 * step * 1.05
@@ -74,7 +97,7 @@ def test_uniform_stays_within_half_a_step_at_the_rate_of_its_entropy(step):
 
 def test_uniform_does_not_depend_on_scale():
     population = laplace(8)
-    codec = Uniform.fit(population, step=0.5)
+    codec = fitted(Uniform, population, step=0.5)
     decoded_MP, bits = round_trip(codec, population)
     larger_MP, larger_bits = round_trip(codec, population.with_weights(population.weights_MP * 16))
     assert torch.allclose(larger_MP, 16 * decoded_MP)
@@ -100,7 +123,7 @@ def test_lloyd_with_few_distinct_values():
 
 def test_kmeans_uses_no_more_than_its_clusters_and_beats_the_grid():
     population = laplace(64)
-    decoded_MP, bits = round_trip(KMeans.fit(population, clusters=8), population)
+    decoded_MP, bits = round_trip(fitted(KMeans, population, clusters=8), population)
     scale_M1 = torch.from_numpy(scales_of(scale_codes(population.weights_MP[:, :1024].abs().mean(1).numpy())))[:, None]
     assert len(torch.unique((decoded_MP[:, :1024] / scale_M1 * 1e4).round())) <= 8
     assert bits < 3.1
@@ -112,7 +135,7 @@ def test_kmeans_uses_no_more_than_its_clusters_and_beats_the_grid():
 @pytest.mark.parametrize("step", [None, 0.5])
 def test_pruning_keeps_the_largest(step):
     population = laplace(5)
-    decoded_MP, bits = round_trip(Pruning.fit(population, keep=0.1, step=step), population)
+    decoded_MP, bits = round_trip(fitted(Pruning, population, keep=0.1, step=step), population)
     for original_P, decoded_P in zip(population.weights_MP, decoded_MP, strict=True):
         largest = set(original_P.abs().topk(121).indices.tolist())
         assert set(decoded_P.nonzero().flatten().tolist()) == largest
@@ -132,7 +155,7 @@ def test_pca_equals_numpy_svd():
     weights_MP = factors @ generator.normal(size=(20, LAYOUT.parameters)) * 0.05 + generator.normal(size=(1, 1210))
     training = networks(250).with_weights(torch.from_numpy(weights_MP[:250]).float())
     test = networks(50).with_weights(torch.from_numpy(weights_MP[250:]).float())
-    decoded_MP, _ = round_trip(Pca.fit(training, components=6, step=0.01), test)
+    decoded_MP, _ = round_trip(fitted(Pca, training, components=6, step=0.01), test)
     mean_P = weights_MP[:250].mean(0)
     _, _, basis = np.linalg.svd(weights_MP[:250] - mean_P, full_matrices=False)
     expected_MP = mean_P + (weights_MP[250:] - mean_P) @ basis[:6].T @ basis[:6]
@@ -145,21 +168,21 @@ def test_pca_from_more_members_than_parameters():
     small = mlp((1, 2, 2), (3,), 2)
     specs = [Member(id=i, seed=i) for i in range(400)]
     training = single_architecture(small, initial_weights(small, specs), specs)
-    codec = Pca.fit(training, components=99, step=0.02)
+    codec = fitted(Pca, training, components=99, step=0.02)
     assert codec.basis_KP.shape[0] <= small.parameters
     decoded_MP, _ = round_trip(codec, training)
     assert (decoded_MP - training.weights_MP).abs().mean() < 0.02 * training.weights_MP.std()
 
 
 def test_pca_counts_what_is_shared():
-    codec = Pca.fit(laplace(40), components=10, step=0.5)
+    codec = fitted(Pca, laplace(40), components=10, step=0.5)
     mean, basis, factors, distributions = 2 * 1210, 10 * 1210, 2 * 10, 4 * 10
     assert codec.shared_bytes == mean + basis + factors + distributions + 4
 
 
 def test_sz3_keeps_its_bound_and_is_silent(capfd):
     population = laplace(20)
-    decoded_MP, bits = round_trip(Sz3.fit(population, bound=0.3), population)
+    decoded_MP, bits = round_trip(fitted(Sz3, population, bound=0.3), population)
     magnitude_M1 = population.weights_MP.abs().mean(1, keepdim=True)
     assert ((decoded_MP - population.weights_MP).abs() / magnitude_M1).max() <= 0.3 * 1.05
     assert 1 < bits < 5

@@ -6,9 +6,9 @@ import torch
 
 from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
 from analysis.controls import ZERO_RATE
-from trainables.autoencoders.config import AutoencoderConfig
-from trainables.autoencoders.fit import AutoencoderFit
 from trainables.codecs.codec import Codec
+from trainables.registry import find_trainable
+from trainables.trainable import FitData, run
 
 LEARNED = {
     "autoencoder, quantized": {"bottleneck": "quantized"},
@@ -23,20 +23,19 @@ def networks(small_zoo):
     return (
         small_zoo.population("train", epochs="last"),
         small_zoo.population("test", epochs="one"),
-        small_zoo.dataset().train,
+        small_zoo.dataset(),
     )
 
 
 @pytest.fixture(scope="module", params=CASES, ids=[f"{name}-{place}" for name, place in CASES])
 def codec(request, networks):
     name, place = request.param
-    training, _, images = networks
+    training, _, dataset = networks
     if name in CODECS:
-        return CODECS[name].codec(training, images, CODECS[name].settings[place])
-    config = AutoencoderConfig(latent=8, encoder_width=16, decoder_width=16, epochs=1, **LEARNED[name])
-    fit = AutoencoderFit(config, training, images.first(100))
-    fit.step()
-    return fit.codec(name)
+        return CODECS[name].codec(training, dataset, CODECS[name].settings[place])
+    family = find_trainable("neuron-autoencoder")
+    config = family.configuration({"latent": 8, "encoder_width": 16, "decoder_width": 16, "epochs": 1, **LEARNED[name]})
+    return run(family.fit(config, FitData(training=(training,), validation=(), dataset=dataset))).artifact()
 
 
 def test_is_a_codec(codec):
@@ -120,9 +119,9 @@ def test_an_extreme_network_is_coded(codec, networks):
 
 @pytest.mark.parametrize("name", [name for name, family in CODECS.items() if len(family.settings) > 1])
 def test_settings_are_in_order_of_rate(name, networks):
-    training, test, images = networks
+    training, test, dataset = networks
     settings = CODECS[name].settings
-    sizes = [len(CODECS[name].codec(training, images, setting).compress(test)) for setting in settings[::3]]
+    sizes = [len(CODECS[name].codec(training, dataset, setting).compress(test)) for setting in settings[::3]]
     assert sizes == sorted(sizes)
     assert len({setting_name(setting) for setting in settings}) == len(settings)
 
@@ -141,16 +140,18 @@ def test_settings_are_in_order_of_rate(name, networks):
     ],
 )
 def test_impossible_settings_are_refused(name, setting, networks):
-    training, _, images = networks
+    training, _, dataset = networks
     with pytest.raises(ValueError, match="allowed"):
-        CODECS[name].codec(training, images, setting)
+        CODECS[name].codec(training, dataset, setting)
 
 
 def test_unknown_codecs_are_named():
     with pytest.raises(ValueError, match=r"unknown codec 'uniforn'; known: .*uniform"):
         find_codec("uniforn")
-    with pytest.raises(ValueError, match=r"must be an analysis\.codecs\.CodecFamily"):
+    with pytest.raises(ValueError, match=r"must be a trainables\.trainable\.Trainable"):
         find_codec("zoo.config:digest")
+    with pytest.raises(ValueError, match="of kind 'autoencoder'"):
+        find_codec("example_trainables:SHIFTED")
     assert isinstance(find_codec("uniform"), CodecFamily)
 
 
@@ -162,8 +163,8 @@ def test_controls_are_marked():
 
 
 def test_zero_rate_controls_send_nothing(networks):
-    training, test, images = networks
+    training, test, dataset = networks
     for name in set(ZERO_RATE) & set(CODECS):
-        payload = CODECS[name].codec(training, images, {}).compress(test)
+        payload = CODECS[name].codec(training, dataset, {}).compress(test)
         assert len(payload) == 3
-        assert np.ptp(CODECS[name].codec(training, images, {}).decompress(payload).numpy(), axis=0).max() == 0
+        assert np.ptp(CODECS[name].codec(training, dataset, {}).decompress(payload).numpy(), axis=0).max() == 0

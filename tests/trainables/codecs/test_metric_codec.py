@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.codecs.classical.configs import UniformConfig
 from trainables.codecs.classical.scalar import Uniform
 from trainables.codecs.codec import Codec
 from trainables.codecs.entropy import TableColumns
@@ -62,7 +63,7 @@ def test_rate_falls_and_error_grows_with_the_step(data, mixed):
         agreements.append(float(agreement(held_out, codec.decompress(payload), data.test).mean()))
     assert bits[0] > bits[1] > bits[2]
     assert agreements[0] > agreements[1] > agreements[2]
-    plain = Uniform.fit(training, step=0.6)
+    plain = Uniform.fit(UniformConfig(step=0.6), training, data.train)
     payload = plain.compress(held_out)
     plain_agreement = float(agreement(held_out, plain.decompress(payload), data.test).mean())
     assert agreements[1] > plain_agreement

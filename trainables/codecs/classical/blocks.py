@@ -5,19 +5,25 @@ Shape letters: M members, P parameters, T tensors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import torch
+from safetensors.numpy import load, save
 from torch import Tensor
 
 from trainables.codecs.codec import read_header, with_header
 from zoo.architecture import TensorSpec
+from zoo.config import to_json
 from zoo.population import Population
 
 # A scale is stored as a power of 2^(1/8): within 4.4 % of its value, from 2^-20 to 2^11.8.
 SCALES_PER_OCTAVE = 8
 LOWEST_OCTAVE = -20
+ARRAYS_FILE, FACTS_FILE = "codec.safetensors", "codec.json"
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
@@ -78,6 +84,23 @@ class WeightBlocks:
                 f"expected {members} x {self.parameters}"
             )
         return torch.from_numpy(np.ascontiguousarray(weights_MP, dtype=np.float32))
+
+    def to_files(self) -> dict[str, bytes]:
+        """Its fields: arrays as safetensors, all else as JSON."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: np.ascontiguousarray(value) for name, value in values.items() if isinstance(value, np.ndarray)}
+        plain = {name: value for name, value in values.items() if name not in arrays}
+        return {ARRAYS_FILE: save(arrays), FACTS_FILE: json.dumps(to_json(plain)).encode()}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:
+        """The inverse of :meth:`to_files`."""
+        facts = json.loads(files[FACTS_FILE])
+        layout = tuple(
+            TensorSpec(spec["name"], tuple(spec["shape"]), spec["offset"], spec["trainable"])
+            for spec in facts["layout"]
+        )
+        return cls(**{**facts, "layout": layout, **load(files[ARRAYS_FILE])})
 
     def encode(self, weights_MP: np.ndarray) -> bytes:
         """The body of a payload: ``weights_MP`` float32, at least one row."""

@@ -12,12 +12,12 @@ import numpy as np
 from trainables.codecs.classical.blocks import (
     WeightBlocks,
     mean_magnitudes,
-    require_setting,
     scale_codes,
     scales_of,
     take,
     tensor_of_parameter,
 )
+from trainables.codecs.classical.configs import KMeansConfig
 from trainables.codecs.entropy import Decoder, Encoder, TableColumns
 from zoo.data.examples import Examples
 from zoo.population import Population
@@ -80,10 +80,9 @@ class KMeans(WeightBlocks):
     name: str = "kmeans"
 
     @classmethod
-    def fit(cls, training: Population, images: Examples | None = None, *, clusters: int) -> KMeans:  # noqa: ARG003
+    def fit(cls, config: KMeansConfig, training: Population, examples: Examples) -> KMeans:  # noqa: ARG003
         """Needs the layout only."""
-        require_setting(2 <= clusters <= 256, "clusters", clusters, "2 to 256")
-        return cls(training.architecture.layout, clusters=clusters)
+        return cls(training.architecture.layout, clusters=config.clusters)
 
     def encode(self, weights_MP: np.ndarray) -> bytes:
         """See :class:`WeightBlocks`."""

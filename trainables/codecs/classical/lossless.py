@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from trainables.codecs.classical.blocks import WeightBlocks
+from trainables.codecs.classical.configs import LosslessConfig
 from zoo.data.examples import Examples
 from zoo.population import Population
 
@@ -24,7 +25,7 @@ class ByteSplitZstd(WeightBlocks):
     name: str = "zstd"
 
     @classmethod
-    def fit(cls, training: Population, images: Examples | None = None) -> ByteSplitZstd:  # noqa: ARG003
+    def fit(cls, config: LosslessConfig, training: Population, examples: Examples) -> ByteSplitZstd:  # noqa: ARG003
         """Needs the layout only."""
         return cls(training.architecture.layout)
 

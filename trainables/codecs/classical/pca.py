@@ -6,10 +6,12 @@ Shape letters: M members, P parameters, K components.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from trainables.codecs.classical.blocks import WeightBlocks, require_setting
+from trainables.codecs.classical.blocks import WeightBlocks
+from trainables.codecs.classical.configs import PcaConfig
 from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns
 from zoo.data.examples import Examples
 from zoo.population import Population
@@ -31,7 +33,8 @@ class Pca(WeightBlocks):
         basis_KP: Components as integers of -127 to 127.
         unit_K: What one step of each component is worth.
         step: Width of a cell, in units of weight.
-        model: Distribution of each coordinate's symbols.
+        location_K: Where the distribution of each coordinate's symbols lies.
+        scale_K: How wide it is.
         projector_KP: Least-squares coordinates in the basis; what the sender uses.
     """
 
@@ -39,33 +42,23 @@ class Pca(WeightBlocks):
     basis_KP: np.ndarray
     unit_K: np.ndarray
     step: float
-    model: LaplaceColumns
+    location_K: np.ndarray
+    scale_K: np.ndarray
     projector_KP: np.ndarray
     name: str = "pca"
 
     @classmethod
-    def fit(
-        cls,
-        training: Population,
-        images: Examples | None = None,  # noqa: ARG003
-        *,
-        components: int,
-        step: float,
-    ) -> Pca:
+    def fit(cls, config: PcaConfig, training: Population, examples: Examples) -> Pca:  # noqa: ARG003
         """Takes the components from the training members.
 
         Args:
+            config: How many components, and the step.
             training: At least two members.
-            images: Not used.
-            components: Largest number of components; less than the number of training members and at most P.
-            step: Width of a cell, relative to the root mean square of the training members' deviation from
-                their mean.
+            examples: Not used.
 
         Raises:
-            ValueError: A setting is out of range or there are fewer than two training members.
+            ValueError: There are fewer than two training members.
         """
-        require_setting(components >= 1, "components", components, "1 or more")
-        require_setting(step > 0, "step", step, "more than 0")
         if len(training) < 2:
             raise ValueError(f"there are {len(training)} training members; components need at least 2")
         count = min(len(training), max(2, ENTRIES // training.parameters))
@@ -73,23 +66,30 @@ class Pca(WeightBlocks):
         weights_MP = training.weights_MP.double().numpy()[rows]
         mean_P = weights_MP.mean(0).astype(np.float16).astype(np.float64)
         centered_MP = weights_MP - mean_P
-        basis_KP = _principal_directions(centered_MP, min(components, len(rows) - 1))
+        basis_KP = _principal_directions(centered_MP, min(config.components, len(rows) - 1))
         unit_K = (np.abs(basis_KP).max(1) / BASIS_LEVELS).astype(np.float16).astype(np.float64)
         whole_KP = np.clip(np.rint(basis_KP / unit_K[:, None]), -BASIS_LEVELS, BASIS_LEVELS).astype(np.int8)
-        width = float(np.float32(step * np.sqrt((centered_MP**2).mean())))
+        width = float(np.float32(config.step * np.sqrt((centered_MP**2).mean())))
         rounded_KP = whole_KP * unit_K[:, None]
         # Rounded, the basis is no longer orthonormal.
         projector_KP = np.linalg.solve(rounded_KP @ rounded_KP.T, rounded_KP)
         symbols_MK = np.rint(centered_MP @ projector_KP.T / width).astype(np.int64)
+        model = LaplaceColumns.fit(symbols_MK)
         return cls(
             training.architecture.layout,
             mean_P=mean_P,
             basis_KP=whole_KP,
             unit_K=unit_K,
             step=width,
-            model=LaplaceColumns.fit(symbols_MK),
+            location_K=model.location,
+            scale_K=model.scale,
             projector_KP=projector_KP,
         )
+
+    @cached_property
+    def model(self) -> LaplaceColumns:
+        """Distribution of each coordinate's symbols."""
+        return LaplaceColumns(self.location_K, self.scale_K)
 
     @property
     def shared_bytes(self) -> int:

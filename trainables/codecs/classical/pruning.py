@@ -12,11 +12,11 @@ import numpy as np
 from trainables.codecs.classical.blocks import (
     LARGEST_FLOAT16,
     WeightBlocks,
-    require_setting,
     scale_codes,
     scales_of,
     take,
 )
+from trainables.codecs.classical.configs import PruningConfig
 from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns, TableColumns
 from zoo.data.examples import Examples
 from zoo.population import Population
@@ -39,19 +39,10 @@ class Pruning(WeightBlocks):
     name: str = "pruning"
 
     @classmethod
-    def fit(
-        cls,
-        training: Population,
-        images: Examples | None = None,  # noqa: ARG003
-        *,
-        keep: float,
-        step: float | None = None,
-    ) -> Pruning:
+    def fit(cls, config: PruningConfig, training: Population, examples: Examples) -> Pruning:  # noqa: ARG003
         """Needs the layout only."""
-        require_setting(0 < keep <= 1, "keep", keep, "0 < keep <= 1")
-        require_setting(step is None or step > 0, "step", step, "more than 0, or None for float16")
-        name = "pruning" if step is None else "pruning+uniform"
-        return cls(training.architecture.layout, keep=keep, step=step, name=name)
+        name = "pruning" if config.step is None else "pruning+uniform"
+        return cls(training.architecture.layout, keep=config.keep, step=config.step, name=name)
 
     @property
     def kept(self) -> int:

@@ -13,12 +13,12 @@ from trainables.codecs.classical.blocks import (
     LARGEST_FLOAT16,
     WeightBlocks,
     mean_magnitudes,
-    require_setting,
     scale_codes,
     scales_of,
     take,
     tensor_of_parameter,
 )
+from trainables.codecs.classical.configs import LosslessConfig, UniformConfig
 from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns
 from zoo.data.examples import Examples
 from zoo.population import Population
@@ -31,7 +31,7 @@ class Float16(WeightBlocks):
     name: str = "float16"
 
     @classmethod
-    def fit(cls, training: Population, images: Examples | None = None) -> Float16:  # noqa: ARG003
+    def fit(cls, config: LosslessConfig, training: Population, examples: Examples) -> Float16:  # noqa: ARG003
         """Needs the layout only."""
         return cls(training.architecture.layout)
 
@@ -61,10 +61,9 @@ class Uniform(WeightBlocks):
     name: str = "uniform"
 
     @classmethod
-    def fit(cls, training: Population, images: Examples | None = None, *, step: float) -> Uniform:  # noqa: ARG003
+    def fit(cls, config: UniformConfig, training: Population, examples: Examples) -> Uniform:  # noqa: ARG003
         """Needs the layout only."""
-        require_setting(step > 0, "step", step, "more than 0")
-        return cls(training.architecture.layout, step=step)
+        return cls(training.architecture.layout, step=config.step)
 
     def encode(self, weights_MP: np.ndarray) -> bytes:
         """See :class:`WeightBlocks`."""

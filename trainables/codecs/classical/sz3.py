@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from pysz import sz, szAlgorithm, szConfig, szErrorBoundMode
 
-from trainables.codecs.classical.blocks import WeightBlocks, require_setting, scale_codes, scales_of, take
+from trainables.codecs.classical.blocks import WeightBlocks, scale_codes, scales_of, take
+from trainables.codecs.classical.configs import Sz3Config
 from zoo.data.examples import Examples
 from zoo.population import Population
 
@@ -30,16 +31,9 @@ class Sz3(WeightBlocks):
     name: str = "sz3"
 
     @classmethod
-    def fit(
-        cls,
-        training: Population,
-        images: Examples | None = None,  # noqa: ARG003
-        *,
-        bound: float,
-    ) -> Sz3:
+    def fit(cls, config: Sz3Config, training: Population, examples: Examples) -> Sz3:  # noqa: ARG003
         """Needs the layout only."""
-        require_setting(bound > 0, "bound", bound, "more than 0")
-        return cls(training.architecture.layout, bound=bound)
+        return cls(training.architecture.layout, bound=config.bound)
 
     def encode(self, weights_MP: np.ndarray) -> bytes:
         """See :class:`WeightBlocks`."""

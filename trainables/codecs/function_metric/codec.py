@@ -28,10 +28,12 @@ neuron, K classes less one, T tokens of a layer, E step exponents of a network, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from trainables.codecs.entropy import TableColumns
@@ -42,11 +44,13 @@ from trainables.codecs.function_metric.receiver import Receiver
 from trainables.codecs.function_metric.rounding import bit_costs
 from trainables.codecs.function_metric.transform import Symbols, Transform
 from zoo.architecture import Architecture
+from zoo.config import canonical_json, from_json
 from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.views.metric import Root
 from zoo.views.moments import image_moment
 
+RECEIVER_FILE, SENDER_FILE, FACTS_FILE = "receiver.safetensors", "sender.safetensors", "codec.json"
 # Numbers that the training members' outputs may take up: 512 MB.
 TRAINING_ENTRIES = 2**27
 # Members encoded at once, and numbers held at once for their derivatives.
@@ -83,7 +87,7 @@ class MetricCodec:
         Raises:
             ValueError: No training member is finite, or the networks are not multilayer perceptrons.
         """
-        training.architecture.require_mlp("the codec 'function-metric'", "use the other codecs")
+        check(config, training.architectures)
         finite = torch.nonzero(torch.isfinite(training.weights_MP).all(dim=1)).flatten()
         if not len(finite):
             raise ValueError(f"none of the {len(training)} training members has finite weights; nothing can be fitted")
@@ -143,6 +147,36 @@ class MetricCodec:
     def decompress(self, payload: bytes) -> Tensor:
         """See :class:`trainables.codecs.codec.Codec`."""
         return self.receiver.transform.weights(self.receiver.decode(payload))
+
+    def to_files(self) -> dict[str, bytes]:
+        """The receiver as it is counted, and beside it what encodes."""
+        costs = {
+            f"costs.{index}.{part}": tensor
+            for index, parts in enumerate(self.sender.costs)
+            for part, tensor in enumerate(parts)
+        }
+        tensors = {"analysis": self.sender.analysis_DR, "inputs": self.sender.x_ND, **costs}
+        facts = {"config": self.sender.config, "costs": [len(parts) for parts in self.sender.costs]}
+        return {
+            RECEIVER_FILE: self.receiver.to_bytes(),
+            SENDER_FILE: save({name: tensor.contiguous() for name, tensor in tensors.items()}),
+            FACTS_FILE: canonical_json(facts).encode(),
+        }
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> MetricCodec:
+        """The inverse of :meth:`to_files`."""
+        receiver, facts = Receiver.from_bytes(files[RECEIVER_FILE]), json.loads(files[FACTS_FILE])
+        config, tensors = from_json(FunctionMetricConfig, facts["config"]), load(files[SENDER_FILE])
+        costs = [[tensors[f"costs.{i}.{part}"] for part in range(count)] for i, count in enumerate(facts["costs"])]
+        return cls(receiver, Sender(config, receiver.transform, tensors["analysis"], tensors["inputs"], costs))
+
+
+def check(config: FunctionMetricConfig, architectures: Sequence[Architecture]) -> dict[str, float]:  # noqa: ARG001
+    """Raises ``ValueError`` for networks that it does not know; nothing else is known before a fit."""
+    for architecture in architectures:
+        architecture.require_mlp("the codec 'function-metric'", "use the other codecs")
+    return {}
 
 
 def measured(population: Population, x_ND: Tensor) -> Iterator[tuple[Tensor, Networks]]:

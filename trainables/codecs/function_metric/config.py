@@ -24,7 +24,6 @@ class FunctionMetricConfig:
         rounds: How often symbols are chosen anew by what they cost: costs come from the symbols chosen before.
         images: Training examples on which networks are measured.
         training_members: Training members that the statistics are taken from, at most.
-        seed: Not used, for the fit draws no random numbers; a study gives one to everything that it fits.
     """
 
     step: float = 0.04
@@ -36,7 +35,6 @@ class FunctionMetricConfig:
     rounds: int = 2
     images: int = 512
     training_members: int = 1024
-    seed: int = 0
 
     def __post_init__(self) -> None:
         require(0 < self.step <= 10, self, "step", "more than 0, at most 10")
@@ -47,4 +45,3 @@ class FunctionMetricConfig:
         require(type(self.rounds) is int and self.rounds >= 0, self, "rounds", "a whole number, 0 or more")
         for name in ("images", "training_members"):
             require(type(getattr(self, name)) is int and getattr(self, name) > 0, self, name, "a whole number above 0")
-        require(type(self.seed) is int and 0 <= self.seed < 2**63, self, "seed", "a whole number, 0 to 2**63 - 1")

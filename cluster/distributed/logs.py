@@ -1,0 +1,77 @@
+"""TensorBoard's logs of a study, one folder a trial, written on the driver."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from trainables.study_files import StudyFolder
+
+LIVE, TENSORBOARD = "live", "tensorboard"
+
+
+class LiveFolder(StudyFolder):
+    """A study's folder with its part on the driver's disk: TensorBoard's logs, and of a search its journal."""
+
+    @cached_property
+    def live(self) -> Path:
+        """The folder on the driver's disk: inside a local store, else in the user's cache."""
+        if self.store.is_local:
+            return Path(self.store.join(self.path(LIVE)))
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cache / "zooscale" / hashlib.sha256(self.store.uri.encode()).hexdigest()[:8] / self.name
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's logs, one folder a trial."""
+        return self.live / TENSORBOARD
+
+    def save_logs(self) -> None:
+        """Copies TensorBoard's logs to a store that is not on this disk, so that dashboards elsewhere have them."""
+        if self.store.is_local or not self.tensorboard.is_dir():
+            return
+        for file in sorted(path for path in self.tensorboard.rglob("*") if path.is_file()):
+            stored = self.path(TENSORBOARD, *file.relative_to(self.tensorboard).parts)
+            if not self.store.exists(stored) or self.store.size(stored) < file.stat().st_size:
+                self.store.put(stored, file.read_bytes())
+
+    def fetch_logs(self) -> None:
+        """Copies from the store what this disk lacks of TensorBoard's logs."""
+        self.tensorboard.mkdir(parents=True, exist_ok=True)
+        for stored in [] if self.store.is_local else self.store.list(self.path(TENSORBOARD)):
+            content = self.store.read(stored)
+            target = self.tensorboard / stored.removeprefix(self.path(TENSORBOARD) + "/")
+            if not target.exists() or target.stat().st_size < len(content):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+
+
+class TrialLogs:
+    """Writes what fits say of their epochs under ``fit/``, and what validation gives under ``validated/``.
+
+    Args:
+        folder: TensorBoard's folder of the study.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[int, SummaryWriter] = {}
+
+    def add(self, trial: int, epoch: int, group: str, values: Mapping[str, Any]) -> None:
+        """Notes the numbers among some values."""
+        if trial not in self._writers:
+            self._writers[trial] = SummaryWriter(str(self._folder / f"trial-{trial:04d}"))
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self._writers[trial].add_scalar(f"{group}/{name}", value, epoch)
+
+    def close(self, trial: int) -> None:
+        """Ends the logs of a trial."""
+        if (writer := self._writers.pop(trial, None)) is not None:
+            writer.close()

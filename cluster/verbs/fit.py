@@ -1,0 +1,158 @@
+"""``fit``: one trainable with one configuration, stored as a study of one trial."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster import options
+from cluster.display import human_bytes, human_seconds
+from cluster.verb import Planned, Result
+
+if TYPE_CHECKING:
+    from cluster.studies import StudyPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Result):
+    """A fit that is stored.
+
+    Attributes:
+        study_name: Name of the study of one trial that holds it.
+        uri: Where it lies.
+        trainable: What was fitted.
+        config: Its configuration.
+        metrics: On validation members and validation examples.
+        new: Whether it was fitted now.
+        seconds: How long that took.
+    """
+
+    study_name: str
+    uri: str
+    trainable: str
+    config: dict[str, Any]
+    metrics: dict[str, float]
+    new: bool
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        did = f"fitted in {human_seconds(self.seconds)}" if self.new else "was fitted before"
+        lines = [f"  {name:24} {value:.4g}" for name, value in self.metrics.items()]
+        return (
+            "\n".join([f"{self.trainable} {did}; on validation members and examples:", *lines, self.uri])
+            + f"\nmeasure it: zooscale analyze --study {self.study_name} --zoo …"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitEstimate(Result):
+    """What ``fit`` would do.
+
+    Attributes:
+        study_name: Name of the study of one trial that would hold it.
+        uri: Where it would lie.
+        trainable: What would be fitted.
+        config: Its configuration.
+        known_before: What can be told of it now.
+        missing: Whether it is not there yet.
+        bytes: About how large it is.
+        seconds: About how long it takes.
+    """
+
+    study_name: str
+    uri: str
+    trainable: str
+    config: dict[str, Any]
+    known_before: dict[str, float]
+    missing: bool
+    bytes: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        if not self.missing:
+            return f"{self.trainable} is fitted so already: {self.uri}"
+        known = "".join(f", {name} {value:,.0f}" for name, value in self.known_before.items())
+        return (
+            f"would fit {self.trainable}{known}: about {human_seconds(self.seconds)}, {human_bytes(self.bytes)} in "
+            f"{self.uri}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit(Planned):
+    """Fit one trainable to a zoo: a codec, an autoencoder, or one of your own."""
+
+    trainable: Annotated[str, typer.Argument(help="A trainable's name, or module:attribute of your own.")]
+    zoo: options.ZooOption
+    store: options.Store = "./store"
+    epochs: options.Epochs = None
+    seed: options.Seed = None
+    workers: options.Workers = None
+    settings: options.Settings = ()
+
+    def plan(self) -> FitEstimate:
+        """Fits to a few members."""
+        from cluster.estimates import fit_cost
+
+        plan, trainable, config = self.chosen()
+        missing = not _is_fitted(plan)
+        seconds, size = fit_cost(plan) if missing else (0.0, 0)
+        return FitEstimate(
+            study_name=plan.folder.name,
+            uri=plan.folder.uri,
+            trainable=trainable.name,
+            config=config,
+            known_before=dict(trainable.known_before(trainable.configuration(config), plan.architectures)),
+            missing=missing,
+            bytes=size,
+            seconds=round(seconds, 1),
+        )
+
+    def run(self) -> Fitted:
+        """Fits, validates, stores."""
+        plan, trainable, config = self.chosen()
+        started, new = time.monotonic(), not _is_fitted(plan)
+        if new:
+            from cluster.distributed.single_fit import fit_alone
+
+            fit_alone(plan, trainable, config, workers=self.workers)
+        from trainables.study_files import StudyRecord
+
+        record = StudyRecord.open(plan.folder.store, plan.folder.name)
+        row = record.trials.iloc[0]
+        return Fitted(
+            study_name=plan.folder.name,
+            uri=plan.folder.uri,
+            trainable=trainable.name,
+            config=config,
+            metrics={name: float(row[name]) for name in record.metrics if name in row},
+            new=new,
+            seconds=round(time.monotonic() - started, 2),
+        )
+
+    def chosen(self) -> tuple[StudyPlan, Any, dict[str, Any]]:
+        """The study of one trial with its zoo, checked; what it fits; the configuration."""
+        from cluster.studies import plan_study
+        from search_spaces.studies import Study
+        from trainables.registry import find_trainable
+
+        trainable = find_trainable(self.trainable)
+        study = Study(
+            name=re.sub(r"[^A-Za-z0-9._-]", "-", trainable.name),
+            trainables=(self.trainable,),
+            objectives=tuple(metric.name for metric in trainable.metrics if metric.direction),
+            trials=1,
+        )
+        named = {"epochs": self.epochs, "seed": self.seed}
+        plan = plan_study(study, self.zoo, self.store, named, self.settings)
+        return plan, trainable, plan.study.configuration(trainable, {})
+
+
+def _is_fitted(plan: StudyPlan) -> bool:
+    return bool((plan.folder.facts() or {}).get("trials_completed"))
