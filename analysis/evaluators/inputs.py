@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from analysis.evaluators.evaluator import EvaluationData
 from zoo.data import Dataset, Examples, load_dataset
+from zoo.storage.staging import find_dataset
 from zoo.storage.store import Store
 
 TRANSLATION, NOISE = re.compile(r"translation-(\d+)"), re.compile(r"noise-(\d+(?:\.\d+)?)")
@@ -39,7 +40,7 @@ def shifted(inputs: str, dataset: Dataset, test: Examples, store: Store | None =
     if match := NOISE.fullmatch(inputs):
         return EvaluationData(dataset, _noisy(test, float(match[1])), inputs)
     try:
-        other = load_dataset(inputs, store)
+        other = load_dataset(inputs) if store is None else find_dataset(store, inputs)
     except ValueError as error:
         raise ValueError(f"inputs {inputs!r}: allowed are translation-K, noise-S and data sets; {error}") from error
     if other.input_shape != dataset.input_shape:
