@@ -16,7 +16,7 @@ from analysis.card.usage import citation, regenerate_snippet
 from zoo.data.class_tasks import select
 from zoo.exchange.importing import open_source, store_source
 from zoo.generation.build import generate_zoo
-from zoo.recipes import DIGITS_MLP_DIVERSE, Axis, find_recipe
+from zoo.recipes import DIGITS_MLP_DIVERSE, Axis, Recipe, find_recipe
 from zoo.storage.store import Store
 
 
@@ -263,3 +263,43 @@ def test_convolutions_are_described_and_aligned(tmp_path, architecture):
     matches(row_of(found, "as stored"), distances)
     assert row_of(found, "aligned")["mean"].iloc[0] < row_of(found, "as stored")["mean"].iloc[0]
     render(card)
+
+
+@pytest.mark.parametrize(("dataset", "score"), [("diabetes", "r2"), ("flowers", "accuracy"), ("robust_diabetes", "loss")])
+def test_zoos_without_classes_are_described_by_their_own_metrics(tmp_path, dataset, score):
+    recipe = Recipe(
+        name="values",
+        dataset=f"own_tasks:{dataset}",
+        members=12,
+        axes={"hidden": (8,), "activation": "tanh", "learning_rate": Axis(range=(1e-3, 1e-2))},
+        epochs=4,
+        snapshot_epochs=(0, 4),
+        block_members=2,
+        shard_members=12,
+    )
+    zoo = generate_zoo(recipe, Store(tmp_path))
+    card = make_card(zoo)
+    last = zoo.members.groupby("member").tail(1)
+    assert card.score.name == score
+    matches(row_of(card.distribution(f"test_{score}", "epoch"), 4), last[f"test_{score}"].to_numpy())
+    assert card.histogram(f"test_{score}")["count"].sum() == 12
+    explains = card.axes.set_index("name")["explains"]["learning_rate"]
+    assert math.isnan(explains) or 0 <= explains <= 1
+    population, test = zoo.population(epochs="last"), zoo.dataset().test
+    outputs_MNC = population.logits(test.inputs).double()
+    pairs = [
+        float(
+            2 * ((a - a.mean(0)) * (b - b.mean(0))).sum()
+            / ((a - a.mean(0)).square().sum() + (b - b.mean(0)).square().sum()
+               + len(test) * (a.mean(0) - b.mean(0)).square().sum())
+        )
+        for a, b in itertools.combinations(outputs_MNC, 2)
+    ]  # fmt: skip
+    matches(row_of(card.distribution("concordance", "snapshots"), "last"), pairs, tolerance=1e-5)
+    assert card.about["chance_share"] == (pytest.approx((last["test_r2"] <= 0).mean()) if score == "r2" else None)
+    assert card.uses.set_index("purpose")["verdict"]["Claims about weight compression"] == "not known"
+    page = render(card)
+    assert "Accuracy by class: the task has no classes." in page
+    assert f"test_<wbr>{score}" in page
+    assert 'data-figure="matrix"' in page
+    json.dumps(card.to_json(), allow_nan=False)
