@@ -206,7 +206,7 @@ def _weights(card: Card) -> Iterator[Block]:
 def _splits(card: Card) -> Iterator[Block]:
     yield Text("All snapshots of a member are in one split. Fit on train, choose on validation, report on test.")
     groups = card.groups(card.test, "split")
-    shares = [percent(members / card.about["members"]) for members in groups["members"]]
+    shares = [metric_cell(SHARE, members / card.about["members"]) for members in groups["members"]]
     columns = {"split": groups["value"], "members": groups["members"], "share": shares}
     yield _spreads("Splits", card, "split", columns, [card.test], sortable=False)
     yield Bullets(tuple(_shared(row) for row in card.shared.itertuples()))
@@ -286,6 +286,7 @@ SECTIONS = {
     "reading": ("Read, regenerate, cite", "", _reading),
     "glossary": ("Glossary", "", _glossary),
 }
+SHARE = Metric(name="share", label="share", unit="share", description="Share of all members.")
 EXPLAINED = Metric(
     name="explains",
     label="explained variance",
@@ -321,7 +322,7 @@ def _spreads(
     sortable: bool = True,
 ) -> Table:
     """A table with means and deviations of metrics, and medians of others, for each key in its first column."""
-    units, made, keys = {"share": "of all"}, dict(columns), list(next(iter(columns.values())))
+    units, made, keys = {"share": "%"}, dict(columns), list(next(iter(columns.values())))
     for name in [name for name in dict.fromkeys([*metrics, *medians]) if name in card.metrics]:
         metric, groups = card.metrics[name], card.distribution(name, by).set_index("value")
         spread, unit = name in metrics, shown_unit(metric)

@@ -163,15 +163,15 @@ def calibration(card: Card) -> Drawn:
 
 @panel("similarity", "Pairs of members")
 def agreement(card: Card) -> Drawn:
-    """Over all pairs of the same task. A zoo is diverse if its mean agreement is left of the dotted line (85 %)."""
-    mark = DIVERSE_AGREEMENT if card.similarity == "agreement" else 1.0
+    """Over all pairs of the same task; the mean agreement of a diverse zoo is at most 85 %, a dotted line."""
+    mark = DIVERSE_AGREEMENT if card.similarity == "agreement" else None
     found = {name: card.histogram(card.similarity, value=value) for value, name in SNAPSHOTS.items()}
     return _pairs(card, card.similarity, found, mark, 380)
 
 
 @panel("similarity", "Matrix of members")
 def matrix(card: Card) -> Drawn:
-    """Each two of some members, by rising accuracy; one snapshot a member where there are several."""
+    """Each two of some members, from the worst or least alike; one snapshot a member where there are several."""
     if len(card.matrix) < 2:
         return "members have different tasks" if len(card.tasks) else FEW_MEMBERS
     order = card.matrix["member"].unique()
@@ -180,7 +180,8 @@ def matrix(card: Card) -> Drawn:
     said = f"members %{{x}} and %{{y}}: {metric.name} %{{z:{'.1%' if metric.unit else '.3f'}}}"
     figure = figures.heat_map(values, metric, said, 380)
     figure.update_layout(margin={"l": 40, "r": 10})
-    figure.update_xaxes(showticklabels=False, ticks="", title_text="members by rising accuracy")
+    title = "members by rising accuracy" if metric.unit else "members by rising mean concordance"
+    figure.update_xaxes(showticklabels=False, ticks="", title_text=title)
     figure.update_yaxes(showticklabels=False, ticks="")
     return figure
 
@@ -199,7 +200,7 @@ def entries(card: Card, layout: int) -> Drawn:
 def norms(card: Card, layout: int) -> Drawn:
     """Norm of each tensor over epochs: median, and for matrices the range of 90 % of the members."""
     tensors = _tensors(card, layout)
-    figure = go.Figure(layout=figures.base_layout(max(320, 60 + 20 * len(tensors))))
+    figure = go.Figure(layout=figures.base_layout(max(320, 110 + 22 * len(tensors))))
     for place, row in enumerate(tensors):
         found = card.distribution("norm", "epoch", layout, row.tensor)
         color = figures.PALETTE[place % len(figures.PALETTE)]
@@ -275,12 +276,13 @@ def _outlines(height: str, title: str, parts: dict[str, pd.DataFrame], pixels: i
     return figure
 
 
-def _pairs(card: Card, metric: str, parts: dict[str, pd.DataFrame], mark: float, pixels: int) -> Drawn:
-    """Histograms over pairs of members; a line marks a value."""
+def _pairs(card: Card, metric: str, parts: dict[str, pd.DataFrame], mark: float | None, pixels: int) -> Drawn:
+    """Histograms over pairs of members; a line marks a value, if one is given."""
     if not any(map(len, parts.values())):
         return FEW_MEMBERS
     figure = _outlines("share", "share of pairs", parts, pixels)
-    figure.add_vline(x=mark, line=figures.DOTTED)
+    if mark is not None:
+        figure.add_vline(x=mark, line=figures.DOTTED)
     figure.update_xaxes(**figures.axis_of(card.metrics[metric]))
     figure.update_yaxes(tickformat=figures.PERCENT)
     return figure

@@ -265,7 +265,9 @@ def test_convolutions_are_described_and_aligned(tmp_path, architecture):
     render(card)
 
 
-@pytest.mark.parametrize(("dataset", "score"), [("diabetes", "r2"), ("flowers", "accuracy"), ("robust_diabetes", "loss")])
+@pytest.mark.parametrize(
+    ("dataset", "score"), [("diabetes", "r2"), ("flowers", "accuracy"), ("robust_diabetes", "loss")]
+)
 def test_zoos_without_classes_are_described_by_their_own_metrics(tmp_path, dataset, score):
     recipe = Recipe(
         name="values",
