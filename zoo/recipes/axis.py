@@ -119,6 +119,11 @@ class Axis:
             return self.choices or self.range
         return tuple((choice,) * length for choice in self.choices for length in self.lengths)
 
+    @property
+    def all_values(self) -> tuple[Any, ...]:
+        """The same of the axis and its cases."""
+        return tuple(value for variant in self.variants for value in variant.values)
+
     def under(self, value: Any) -> Axis:
         """What the value is drawn from where the other axis has this value."""
         if value in self.cases:

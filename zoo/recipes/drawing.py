@@ -8,23 +8,27 @@ them alike. In a grid the same holds of the combinations of all choices.
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
 from zoo.population import Member
-from zoo.recipes.axis import LEVELS, Axis
+from zoo.recipes.axis import LEVELS, Axis, Design, Level
 from zoo.streams import Purpose, stream
 
-if TYPE_CHECKING:
-    from zoo.recipes.recipe import Recipe
-
+# Fields of members that axes can be over; the others are the same for all, or the number of the member.
+MEMBER_FIELDS = tuple(each.name for each in dataclasses.fields(Member) if each.name not in ("id", "batch_size"))
+# Members of a block are trained together, on one order of one set of examples, so they share these unless their axis
+# says otherwise.
+OF_BLOCKS = ("optimizer", "training_fraction", "order_seed", "subset_seed", "subset_size", "subset_index", "task")
+ANY_SEED = Axis(range=(0, 2**63 - 1), scale="whole")
 # Numbers of shards, blocks or members are below this, and so are turns of their rounds.
 MOST = 2**32
 
@@ -44,39 +48,100 @@ class Shard:
     arguments: tuple[tuple[str, Any], ...]
 
 
-def draw_shard(recipe: Recipe, member: int) -> Shard:
-    """The shard that a member lies in."""
-    if recipe.mixed:
-        shards = _window(recipe, member // recipe.window_members)
-        return shards[bisect.bisect_right(shards, member, key=lambda shard: shard.first) - 1]
-    return _shard(recipe, member // recipe.shard_members)
+def with_level(name: str, axis: Axis) -> Axis:
+    """The axis with the level that suits its field, unless it has one; a constant has none."""
+    suited: Level = "shard" if name not in MEMBER_FIELDS else "block" if name in OF_BLOCKS else "member"
+    return dataclasses.replace(axis, level="" if axis.constant else axis.level or suited)
+
+
+# Each member and each block has its own, unless an axis says otherwise.
+SEEDS = {name: with_level(name, ANY_SEED) for name in ("seed", "order_seed", "subset_seed")}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawing:
+    """What a recipe says of how members are drawn.
+
+    Attributes:
+        axes: All axes by their fields, with their levels.
+        design: "random" or "grid".
+        seed: Seed of all draws.
+        block_members: Members of a block.
+        shard_members: Members of a shard, at most.
+        window_members: Members of a window, where an architecture is drawn for each member.
+    """
+
+    axes: Mapping[str, Axis]
+    design: Design
+    seed: int
+    block_members: int
+    shard_members: int
+    window_members: int
+
+    @cached_property
+    def architecture_axes(self) -> dict[str, Axis]:
+        """The axes over arguments of the architecture."""
+        return {name: axis for name, axis in self.axes.items() if name not in MEMBER_FIELDS}
+
+    @cached_property
+    def member_axes(self) -> dict[str, Axis]:
+        """The axes over fields of members, seeds among them."""
+        return SEEDS | {name: axis for name, axis in self.axes.items() if name in MEMBER_FIELDS}
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether an architecture is drawn for each member."""
+        return any(axis.level == "member" for axis in self.architecture_axes.values())
+
+    @cached_property
+    def factors(self) -> dict[str, dict[str, int]]:
+        """In a grid: by level, for each axis that has choices, how many."""
+        counts = {
+            name: max((variant.count for variant in axis.variants), default=1) for name, axis in self.axes.items()
+        }
+        return {
+            level: {name: counts[name] for name, axis in self.axes.items() if axis.level == level and counts[name] > 1}
+            for level in LEVELS
+        }
+
+    def shard(self, member: int) -> Shard:
+        """The shard that a member lies in, whole whatever the number of members."""
+        if self.mixed:
+            shards = _window(self, member // self.window_members)
+            return shards[bisect.bisect_right(shards, member, key=lambda shard: shard.first) - 1]
+        return _shard(self, member // self.shard_members)
+
+    def member(self, index: int) -> dict[str, Any]:
+        """What a member has, by field."""
+        values = _values(self, self.member_axes, index, dict(self.shard(index).arguments))
+        return {field: values[field] for field in self.member_axes}
 
 
 @lru_cache(maxsize=64)
-def _shard(recipe: Recipe, number: int) -> Shard:
-    first = number * recipe.shard_members
-    values = _values(recipe, recipe.architecture_axes, first, {})
-    return Shard(first, first + recipe.shard_members, tuple(values.items()))
+def _shard(drawing: Drawing, number: int) -> Shard:
+    first = number * drawing.shard_members
+    values = _values(drawing, drawing.architecture_axes, first, {})
+    return Shard(first, first + drawing.shard_members, tuple(values.items()))
 
 
 @lru_cache(maxsize=8)
-def _window(recipe: Recipe, number: int) -> tuple[Shard, ...]:
+def _window(drawing: Drawing, number: int) -> tuple[Shard, ...]:
     """The shards of a window, within which an architecture is drawn for each member.
 
     Which numbers the members of an architecture have means nothing, so those of one are neighbors and fill shards.
     Shards of one architecture lie evenly apart, so that any first part of them is a sample of all.
     """
-    start = number * recipe.window_members
+    start = number * drawing.window_members
     counts = Counter(
-        tuple(_values(recipe, recipe.architecture_axes, index, {}).items())
-        for index in range(start, start + recipe.window_members)
+        tuple(_values(drawing, drawing.architecture_axes, index, {}).items())
+        for index in range(start, start + drawing.window_members)
     )
-    drawn = stream(Purpose.RECIPE, recipe.seed, _key("order of shards"), number)
+    drawn = stream(Purpose.RECIPE, drawing.seed, _key("order of shards"), number)
     sizes: list[tuple[float, int, tuple[tuple[str, Any], ...]]] = []
     for arguments, count in counts.items():
-        offset, shards = drawn.random(), -(-count // recipe.shard_members)
+        offset, shards = drawn.random(), -(-count // drawing.shard_members)
         sizes += [
-            ((part + offset) / shards, min(recipe.shard_members, count - part * recipe.shard_members), arguments)
+            ((part + offset) / shards, min(drawing.shard_members, count - part * drawing.shard_members), arguments)
             for part in range(shards)
         ]
     found, first = [], start
@@ -86,21 +151,14 @@ def _window(recipe: Recipe, number: int) -> tuple[Shard, ...]:
     return tuple(found)
 
 
-def draw_member(recipe: Recipe, index: int) -> Member:
-    """Member ``index`` of a recipe."""
-    known = dict(draw_shard(recipe, index).arguments)
-    values = _values(recipe, recipe.member_axes, index, known)
-    return Member(id=index, batch_size=recipe.batch_size, **{field: values[field] for field in recipe.member_axes})
-
-
-def _values(recipe: Recipe, axes: Mapping[str, Axis], index: int, known: Mapping[str, Any]) -> dict[str, Any]:
+def _values(drawing: Drawing, axes: Mapping[str, Axis], index: int, known: Mapping[str, Any]) -> dict[str, Any]:
     """The values that some axes have for a member, by field, and those that are known already."""
     numbers = {
-        "shard": index // recipe.shard_members,
-        "block": index // recipe.block_members,
+        "shard": index // drawing.shard_members,
+        "block": index // drawing.block_members,
         "member": index,
     }
-    places = _grid_places(recipe, index) if recipe.design == "grid" else {}
+    places = _grid_places(drawing, index) if drawing.design == "grid" else {}
     values = dict(known)
 
     def value_of(field: str) -> Any:
@@ -112,7 +170,7 @@ def _values(recipe: Recipe, axes: Mapping[str, Axis], index: int, known: Mapping
             elif field in places and source.count > 1:
                 values[field] = source.choices[places[field]]
             else:
-                values[field] = _draw(recipe, field, source, numbers[axis.level])
+                values[field] = _draw(drawing, field, source, numbers[axis.level])
         return values[field]
 
     for field in axes:
@@ -120,11 +178,11 @@ def _values(recipe: Recipe, axes: Mapping[str, Axis], index: int, known: Mapping
     return values
 
 
-def _draw(recipe: Recipe, field: str, source: Axis, number: int) -> Any:
+def _draw(drawing: Drawing, field: str, source: Axis, number: int) -> Any:
     """One value of a field, from choices or a range, for the shard, block or member of this number."""
     if source.count > 1:
-        return source.choices[_in_rounds(recipe, field, number, source.count)]
-    drawn = stream(Purpose.RECIPE, recipe.seed, _key(field), number)
+        return source.choices[_in_rounds(drawing, field, number, source.count)]
+    drawn = stream(Purpose.RECIPE, drawing.seed, _key(field), number)
     if source.lengths:
         length = source.lengths[drawn.integers(len(source.lengths))]
         return tuple(source.choices[place] for place in drawn.integers(len(source.choices), size=length))
@@ -136,7 +194,7 @@ def _draw(recipe: Recipe, field: str, source: Axis, number: int) -> Any:
     return _rounded(math.exp(drawn.uniform(math.log(low), math.log(high))))
 
 
-def _grid_places(recipe: Recipe, index: int) -> dict[str, int]:
+def _grid_places(drawing: Drawing, index: int) -> dict[str, int]:
     """In a grid, which of its choices each field has, by the place of the member.
 
     Shards go through the combinations of what is chosen for a shard in rounds; the blocks of one such combination
@@ -145,17 +203,17 @@ def _grid_places(recipe: Recipe, index: int) -> dict[str, int]:
     unfinished. The combinations of shards begin their rounds of blocks at different places of one order, so that the
     first blocks of all of them are of as many combinations as can be.
     """
-    of_shards, of_blocks, of_members = (recipe.factors[level] for level in LEVELS)
+    of_shards, of_blocks, of_members = (drawing.factors[level] for level in LEVELS)
     shards, blocks, members = (math.prod(factors.values()) for factors in (of_shards, of_blocks, of_members))
-    shard, place = divmod(index, recipe.shard_members)
-    of_shard = _in_rounds(recipe, "grid of shards", shard, shards)
-    block_in_shard, place = divmod(place, recipe.block_members)
-    block = shard // shards * (recipe.shard_members // recipe.block_members) + block_in_shard
+    shard, place = divmod(index, drawing.shard_members)
+    of_shard = _in_rounds(drawing, "grid of shards", shard, shards)
+    block_in_shard, place = divmod(place, drawing.block_members)
+    block = shard // shards * (drawing.shard_members // drawing.block_members) + block_in_shard
     turn, step = divmod(block, blocks)
     shifted = (step + of_shard * blocks // shards) % blocks
-    of_block = _in_rounds(recipe, "grid of blocks", turn * blocks + shifted, blocks)
-    number = block // blocks * recipe.block_members + place
-    of_member = _in_rounds(recipe, "grid of members", number, members, of_shard * blocks + of_block)
+    of_block = _in_rounds(drawing, "grid of blocks", turn * blocks + shifted, blocks)
+    number = block // blocks * drawing.block_members + place
+    of_member = _in_rounds(drawing, "grid of members", number, members, of_shard * blocks + of_block)
     return _unravel(of_shard, of_shards) | _unravel(of_block, of_blocks) | _unravel(of_member, of_members)
 
 
@@ -167,10 +225,10 @@ def _unravel(combination: int, factors: Mapping[str, int]) -> dict[str, int]:
     return {field: int(place) for field, place in zip(factors, places, strict=True)}
 
 
-def _in_rounds(recipe: Recipe, what: str, number: int, choices: int, sequence: int = 0) -> int:
+def _in_rounds(drawing: Drawing, what: str, number: int, choices: int, sequence: int = 0) -> int:
     """Which of some choices has a number of a sequence: each round has each of them once, in random order."""
     turn, place = divmod(number, choices)
-    return _round(recipe.seed, what, turn + sequence * MOST, choices)[place]
+    return _round(drawing.seed, what, turn + sequence * MOST, choices)[place]
 
 
 @lru_cache(maxsize=1024)

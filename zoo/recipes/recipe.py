@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
 
 from zoo.architecture import ARCHITECTURES, Architecture, normalizing
-from zoo.config import digest, from_json, lookup, to_json
+from zoo.config import digest, from_json, lookup, require, to_json
 from zoo.data.class_tasks import parse_task
 from zoo.data.examples import Dataset
 from zoo.population import Member
-from zoo.recipes.axis import LEVELS, Axis, Design, Level, as_axis
-from zoo.recipes.checks import BUILT_WITH, MEMBER_FIELDS, check_axes, check_common, check_data
-from zoo.recipes.drawing import Shard, draw_member, draw_shard
+from zoo.population.distributions import find_initialization
+from zoo.population.optimizers import find_optimizer
+from zoo.recipes.axis import Axis, Design, as_axis
+from zoo.recipes.checks import check_axes, check_members, check_names, refuse
+from zoo.recipes.drawing import MEMBER_FIELDS, SEEDS, Drawing, Shard, with_level
 
 # What is said of a recipe, and how many members it makes by default: not part of what it is.
 NOT_IDENTITY = ("members", "description", "cost", "expected")
-# Members of a block are trained together, on one order of one set of examples, so they share these unless their axis
-# says otherwise.
-OF_BLOCKS = ("optimizer", "training_fraction", "order_seed", "subset_seed", "subset_size", "subset_index", "task")
-# Each member and each block has its own, unless an axis says otherwise.
-ANY_SEED = Axis(range=(0, 2**63 - 1), scale="whole")
-SEEDS = {
-    "seed": dataclasses.replace(ANY_SEED, level="member"),
-    "order_seed": dataclasses.replace(ANY_SEED, level="block"),
-    "subset_seed": dataclasses.replace(ANY_SEED, level="block"),
-}
+COUNTS = (
+    "members", "batch_size", "epochs", "block_members", "shard_members", "window_members", "evaluation_examples",
+)  # fmt: skip
+# What the function that builds an architecture is given besides its axes.
+BUILT_WITH = ("input_shape", "classes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Recipe:
         dataset: A name in ``zoo.data.DATASETS`` or ``module:attribute``.
         members: How many members by default; not part of the identity.
         architecture: A name in ``zoo.architecture.ARCHITECTURES`` or ``module:attribute`` of a function with the
-            arguments ``input_shape``, ``hidden``, ``classes``, and any that axes give it.
+            arguments ``input_shape``, ``classes`` (the number of outputs), and any that axes give it.
         axes: For each field that has one, its :class:`Axis`. A list is short for its choices, any other value for a
             constant.
         design: "random": choices come in rounds of random order, independently for each axis. "grid": every
@@ -92,76 +92,114 @@ class Recipe:
     expected: str = ""
 
     def __post_init__(self) -> None:
-        check_common(self)
-        axes = {name: _with_level(name, as_axis(self.axes[name])) for name in sorted(self.axes)}
+        self._check_common()
+        require(isinstance(self.axes, Mapping), self, "axes", "a mapping from fields to axes")
+        axes = {name: with_level(name, as_axis(self.axes[name])) for name in sorted(self.axes)}
         object.__setattr__(self, "axes", axes)
-        check_axes(self)
+        check_axes(self.drawing)
+        check_members(self.drawing, self.members)
+        if self.architecture in ARCHITECTURES:  # one of the user's own is imported where it is needed, no earlier
+            check_names(self.drawing, self.architecture, self._arguments)
 
-    def __hash__(self) -> int:
-        return hash((self.name, self.dataset, self.seed, tuple(self.axes)))
+    def _check_common(self) -> None:
+        """Raises where something that is common to all members is not allowed."""
+        for name in COUNTS:
+            value = getattr(self, name)
+            require(type(value) is int and value > 0, self, name, "a whole number, 1 or more")
+        require(type(self.seed) is int and 0 <= self.seed < 2**63, self, "seed", "a whole number, 0 to 2**63 - 1")
+        require(self.design in get_args(Design), self, "design", ", ".join(get_args(Design)))
+        if self.normalize != ():
+            allowed = "(mean, standard deviation), finite, the second above 0; or nothing"
+            require(isinstance(self.normalize, tuple) and len(self.normalize) == 2, self, "normalize", allowed)
+            values = list(self.normalize)
+            numbers = all(type(value) in (int, float) and abs(value) < math.inf for value in values)
+            require(numbers and values[1] > 0, self, "normalize", allowed)
+        multiple = f"a multiple of block_members ({self.block_members})"
+        require(self.shard_members % self.block_members == 0, self, "shard_members", multiple)
+        epochs = self.snapshot_epochs
+        require(
+            isinstance(epochs, tuple)
+            and all(type(epoch) is int and epoch >= 0 for epoch in epochs)
+            and tuple(sorted(set(epochs))) == epochs
+            and epochs[-1:] == (self.epochs,),
+            self,
+            "snapshot_epochs",
+            f"increasing, from 0 or more to epochs ({self.epochs})",
+        )
+        for name in ("description", "expected"):
+            require(isinstance(getattr(self, name), str), self, name, "a text")
+        measured = type(self.cost) in (int, float) and 0 < (self.cost or 0) < math.inf
+        require(self.cost is None or measured, self, "cost", "a number above 0, or nothing")
 
     @cached_property
-    def architecture_axes(self) -> dict[str, Axis]:
-        """The axes over arguments of the architecture."""
-        return {name: axis for name, axis in self.axes.items() if name not in MEMBER_FIELDS}
-
-    @cached_property
-    def member_axes(self) -> dict[str, Axis]:
-        """The axes over fields of members, seeds among them."""
-        return SEEDS | {name: axis for name, axis in self.axes.items() if name in MEMBER_FIELDS}
-
-    @cached_property
-    def mixed(self) -> bool:
-        """Whether an architecture is drawn for each member."""
-        return any(axis.level == "member" for axis in self.architecture_axes.values())
-
-    @cached_property
-    def factors(self) -> dict[str, dict[str, int]]:
-        """In a grid: by level, for each axis that has choices, how many."""
-        counts = {
-            name: max((variant.count for variant in axis.variants), default=1) for name, axis in self.axes.items()
-        }
-        return {
-            level: {name: counts[name] for name, axis in self.axes.items() if axis.level == level and counts[name] > 1}
-            for level in LEVELS
-        }
+    def drawing(self) -> Drawing:
+        """How members are drawn."""
+        return Drawing(
+            axes=self.axes,
+            design=self.design,
+            seed=self.seed,
+            block_members=self.block_members,
+            shard_members=self.shard_members,
+            window_members=self.window_members,
+        )
 
     @cached_property
     def _defaults(self) -> dict[str, Any]:
         """What fields of members and arguments of the architecture are without an axis, where that is known."""
         found = {each.name: each.default for each in dataclasses.fields(Member) if each.name not in SEEDS}
-        if self.architecture in ARCHITECTURES:
-            arguments = inspect.signature(self.builder).parameters.values()
-            found |= {each.name: each.default for each in arguments if each.default is not each.empty}
-        return found
+        return (self._arguments if self.architecture in ARCHITECTURES else {}) | found
 
     @property
-    def builder(self) -> Callable[..., Architecture]:
+    def _builder(self) -> Callable[..., Architecture]:
         """The function that builds architectures."""
         build: Callable[..., Architecture] = lookup(ARCHITECTURES, self.architecture, "architecture")
         return build
 
+    @cached_property
+    def _arguments(self) -> dict[str, Any]:
+        """What axes can give to the function that builds architectures, with its defaults.
+
+        Where it has none, ``inspect.Parameter.empty``; ``hidden`` is () by default, whatever the function says.
+        """
+        parameters = inspect.signature(self._builder).parameters.values()
+        found = {each.name: each.default for each in parameters if each.name not in BUILT_WITH}
+        return found | ({"hidden": ()} if "hidden" in found else {})
+
     @property
     def kinds(self) -> dict[str, Any]:
         """For each field that there can be an axis over, the type of its values."""
-        members, arguments = get_type_hints(Member), get_type_hints(self.builder)
-        given = (name for name in inspect.signature(self.builder).parameters if name not in BUILT_WITH)
-        return {name: arguments.get(name, str) for name in given} | {name: members[name] for name in MEMBER_FIELDS}
+        members, arguments = get_type_hints(Member), get_type_hints(self._builder)
+        return {name: arguments.get(name, str) for name in self._arguments} | {
+            name: members[name] for name in MEMBER_FIELDS
+        }
 
     def values_of(self, name: str) -> tuple[Any, ...]:
         """What decides whether all values of a field are allowed: its choices, both ends of its ranges, its default."""
-        if name not in self.axes:
-            return (self._defaults[name],)
-        return tuple(value for variant in self.axes[name].variants for value in variant.values)
+        return self.axes[name].all_values if name in self.axes else (self._defaults[name],)
 
     def check_data(self, data: Dataset) -> None:
         """Finds out before training whether all members can be trained on a data set.
 
         Raises:
-            ValueError: The data set lacks a class of a task, has not enough examples for the subsets, or its examples
-                do not fit an architecture.
+            ValueError: The data set lacks a class of a task or has too few examples for the subsets, its examples do
+                not fit an architecture, or something of the user's own is not found.
         """
-        check_data(self, data)
+        check_names(self.drawing, self.architecture, self._arguments)
+        for name in self.values_of("optimizer"):
+            find_optimizer(name)
+        for name in self.values_of("initialization"):
+            find_initialization(name)
+        for task in filter(None, self.values_of("task")):
+            if any(label >= data.classes for label in parse_task(task)):
+                refuse("task", f"has {task!r}", f"classes 0 to {data.classes - 1}, as {data.name!r} has")
+        size, highest = max(self.values_of("subset_size")), max(self.values_of("subset_index"))
+        most = min(_examples_of(data, task) for task in self.values_of("task")) // size if size else math.inf
+        if highest >= most:
+            allowed = f"0 to {most - 1}" if most else "no subset"
+            why = f"since the training examples of {data.name!r} have {most} disjoint subsets of {size}"
+            refuse("subset_index", f"has {highest}", f"{allowed}, {why}")
+        for arguments in dict.fromkeys(shard.arguments for shard in self.shards(0, self.members)):
+            self._build(dict(arguments), data)
 
     def identity(self) -> dict[str, object]:
         """The recipe as JSON without what is only said of it, and without what has its default."""
@@ -196,7 +234,7 @@ class Recipe:
 
     def shard(self, member: int) -> Shard:
         """The shard that a member lies in, whole whatever the number of members."""
-        return draw_shard(self, member)
+        return self.drawing.shard(member)
 
     def shards(self, first: int, end: int) -> Iterator[Shard]:
         """The shards that members ``first`` to ``end - 1`` lie in, each whole."""
@@ -211,21 +249,22 @@ class Recipe:
         Raises:
             ValueError: The images do not fit it, or the architecture does not exist.
         """
-        return self.build(dict(self.shard(member).arguments), data)
+        return self._build(dict(self.shard(member).arguments), data)
 
-    def build(self, arguments: Mapping[str, Any], data: Dataset) -> Architecture:
+    def _build(self, arguments: Mapping[str, Any], data: Dataset) -> Architecture:
         """The architecture with these arguments for examples of a data set and the classes of the recipe's tasks."""
         task = data.task.of_classes(parse_task(self.values_of("task")[0]))
-        built_with = {"hidden": (), **arguments, "input_shape": data.input_shape, "classes": task.outputs}
-        architecture = self.builder(**built_with)
+        defaults = {name: default for name, default in self._arguments.items() if name not in arguments}
+        architecture = self._builder(input_shape=data.input_shape, classes=task.outputs, **defaults, **arguments)
         return normalizing(architecture, *self.normalize) if self.normalize else architecture
 
     def member(self, index: int) -> Member:
         """Member ``index``: a function of the recipe and the index alone."""
-        return draw_member(self, index)
+        return Member(id=index, batch_size=self.batch_size, **self.drawing.member(index))
 
 
-def _with_level(name: str, axis: Axis) -> Axis:
-    """The axis with the level that suits its field, unless it has one; a constant has none."""
-    suited: Level = "shard" if name not in MEMBER_FIELDS else "block" if name in OF_BLOCKS else "member"
-    return dataclasses.replace(axis, level="" if axis.constant else axis.level or suited)
+def _examples_of(data: Dataset, task: str) -> int:
+    """How many training examples a task has."""
+    if not task:
+        return len(data.train)
+    return int(np.bincount(data.train.targets.numpy(), minlength=data.classes)[list(parse_task(task))].sum())

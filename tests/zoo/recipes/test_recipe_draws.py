@@ -63,7 +63,7 @@ def fake_data(recipe):
 def combination(recipe, member):
     """What a grid varies, of one member: of its shard first, of its block and its own next."""
     values = {**dataclasses.asdict(member), **dict(recipe.shard(member.id).arguments)}
-    return tuple(values[field] for factors in recipe.factors.values() for field in factors)
+    return tuple(values[field] for factors in recipe.drawing.factors.values() for field in factors)
 
 
 def combinations(recipe, count):
@@ -119,7 +119,7 @@ def test_unterthiner_ranges():
 def test_a_grid_has_every_combination_equally_often(name):
     recipe = find_recipe(name)
     found = combinations(recipe, recipe.members)
-    assert len(found) == math.prod(math.prod(factors.values()) for factors in recipe.factors.values())
+    assert len(found) == math.prod(math.prod(factors.values()) for factors in recipe.drawing.factors.values())
     # The last round of the 30 000 members of Unterthiner et al. is unfinished.
     unfinished = recipe.block_members if name.startswith("unterthiner") else 0
     assert max(found.values()) - min(found.values()) <= unfinished
@@ -130,7 +130,7 @@ def test_a_cut_of_a_grid_keeps_the_distribution(name):
     recipe = find_recipe(name)
     for count in (recipe.members // 4, recipe.members // 2):
         found = combinations(recipe, count)
-        fields = [field for factors in recipe.factors.values() for field in factors]
+        fields = [field for factors in recipe.drawing.factors.values() for field in factors]
         for place, field in enumerate(fields):
             if field == "seed":
                 continue

@@ -273,14 +273,14 @@ def test_an_axis_over_nothing_says_what_there_is():
         dataclasses.replace(recipe, axes={**recipe.axes, "batch_size": [16, 32]})
     own = dataclasses.replace(recipe, architecture="test_recipes:narrow", axes={"width": [1, 2], "other": 3})
     with pytest.raises(
-        ValueError, match=r"Recipe.axes has 'other'; .*architecture 'test_recipes:narrow' \(hidden, width"
+        ValueError, match=r"Recipe.axes has 'other'; .*architecture 'test_recipes:narrow' \(width, bias"
     ):
         own.check_data(DIGITS)
 
 
-def narrow(input_shape, hidden, classes, *, width: int = 3):
+def narrow(input_shape, classes, *, width: int, bias: bool = True):
     """An architecture of the user's own, with an argument of its own."""
-    return mlp(input_shape, (*hidden, width), classes)
+    return mlp(input_shape, (width,), classes, bias=bias)
 
 
 def test_axes_reach_an_architecture_of_the_users_own():
@@ -289,6 +289,10 @@ def test_axes_reach_an_architecture_of_the_users_own():
     units = [recipe.member_architecture(shard * 64, DIGITS).layers[1].features for shard in range(4)]
     assert sorted(units) == [1, 1, 2, 2]
     assert recipe.kinds["width"] is int
+    with pytest.raises(
+        ValueError, match=r"Recipe\.axes lacks 'width', which architecture 'test_recipes:narrow' cannot"
+    ):
+        dataclasses.replace(recipe, axes={}).check_data(DIGITS)
 
 
 @pytest.mark.parametrize(
