@@ -20,21 +20,8 @@ from cluster.verb import FAILED, Verb, command
 BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 # In the order of the work; others follow by name.
 ORDER = (
-    "demo",
-    "generate",
-    "search",
-    "fit",
-    "analyze",
-    "card",
-    "verify",
-    "list",
-    "import",
-    "export",
-    "data",
-    "dashboard",
-)
-# A module that is no verb: what analyze does is still loaded by cluster.verbs.unconverted.
-SKIPPED = ("reporting",)
+    "demo", "generate", "search", "fit", "analyze", "card", "verify", "list", "import", "export", "data", "dashboard",
+)  # fmt: skip
 
 app = typer.Typer(
     name="zooscale",
@@ -51,8 +38,6 @@ def find_verbs() -> dict[str, type[Verb]]:
     """The verbs in ``cluster/verbs`` by their names, which are those of their classes."""
     found = {}
     for entry in pkgutil.iter_modules(verbs.__path__):
-        if entry.name in SKIPPED:
-            continue
         module = importlib.import_module(f"{verbs.__name__}.{entry.name}")
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Verb) and value.__module__ == module.__name__:

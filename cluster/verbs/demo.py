@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+import tempfile
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import typer
 
 from cluster import options
 from cluster.display import human_bytes, human_seconds, say
 from cluster.verb import Planned, Result
+from cluster.verbs.analyze import REPORT_BYTES, Analyze, Report
 from cluster.verbs.generate import Generate, GenerationEstimate, ZooFacts
-from cluster.verbs.search import Found, Search, SearchEstimate, duration, most_further_fits
+from cluster.verbs.search import Found, Search, SearchEstimate
 
 RECIPE, STUDY = "digits-mlp-diverse", "digits-autoencoder"
-# Test networks that are measured.
-TEST_MEMBERS = 300
-TRAINING_SHARE, TEST_SHARE = 0.7, 0.15
-# Measured on the demo, on one core: a trial's preparation and validation, an epoch on a snapshot, its model; the
-# analysis and its report.
-TRIAL_S, SNAPSHOT_EPOCH_S, TRIAL_BYTES = 4.0, 2.5e-4, 200_000
-ANALYSIS_S, REPORT_BYTES = 75.0, 6_000_000
+TEST_MEMBERS, TEST_SHARE = 300, 0.15
+# Without a zoo, fits are tried on one of so many networks, which takes a second.
+SAMPLE_MEMBERS = 256
+# What the analysis takes for each test network, until there was a demo on this machine.
+ANALYSIS, FIRST_NETWORK_S = "analysis of the demo, for each network", 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,44 +29,24 @@ class Shown(Result):
 
     zoo: ZooFacts
     study: Found
-    report: dict[str, Any]
+    report: Report
     store: str
 
     @property
     def text(self) -> str:
         return (
-            f"{self.report['text']}\nmodels  {self.study.uri}/checkpoints\n\n"
+            f"{self.report.text}\nmodels  {self.study.uri}/checkpoints\n\n"
             f"dashboards: zooscale dashboard --store {self.store} --study {self.study.study_name}"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlierSearch(Result):
-    """What the search would take, as far as that can be told without a zoo.
+class ReportEstimate:
+    """What the report would take, unless there is one already."""
 
-    Attributes:
-        trials: How many would be run.
-        further_fits: At most so many fits with further seeds.
-        epochs: Of each.
-        workers: How many processes.
-        bytes: About how much would be written.
-        seconds: About how long it takes.
-    """
-
-    trials: int
-    further_fits: int
-    epochs: int
-    workers: int
+    test_members: int
     bytes: int
     seconds: float
-
-    @property
-    def text(self) -> str:
-        again = f" and up to {self.further_fits} fits with further seeds" if self.further_fits else ""
-        return (
-            f"would then run {self.trials} trials of {self.epochs} epochs{again} with {self.workers} workers: about "
-            f"{human_seconds(self.seconds)}, {human_bytes(self.bytes)}"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,17 +54,17 @@ class DemoEstimate(Result):
     """What the demo would do, part by part, and altogether."""
 
     generate: GenerationEstimate
-    search: SearchEstimate | EarlierSearch
-    analyze: dict[str, Any]
+    search: SearchEstimate
+    analyze: ReportEstimate
     seconds: float
     bytes: int
 
     @property
     def text(self) -> str:
         return (
-            f"{self.generate.text}\n{self.search.text}\nwould then measure codecs on "
-            f"{self.analyze['test_members']} held-out networks: about {human_seconds(self.analyze['seconds'])}, unless "
-            f"there is a report already\naltogether about {human_seconds(self.seconds)} and {human_bytes(self.bytes)}"
+            f"{self.generate.text}\n{self.search.text}\nwould then measure codecs on {self.analyze.test_members} "
+            f"held-out networks: about {human_seconds(self.analyze.seconds)}, unless there is a report already\n"
+            f"altogether about {human_seconds(self.seconds)} and {human_bytes(self.bytes)}"
         )
 
 
@@ -101,39 +81,34 @@ class Demo(Planned):
     seed: options.Seed = None
 
     def plan(self) -> DemoEstimate:
-        """Measured on the zoo where there is one already; else search and analysis are those of a demo before."""
+        """Tries training and fits here and now; the analysis takes what it took in a demo before."""
+        from cluster.estimates import remembered_s
+
         zoo = self._generate().plan()
-        found = self._search_estimate(zoo)
-        test_members = min(TEST_MEMBERS, round(zoo.members * TEST_SHARE))
-        seconds = ANALYSIS_S * test_members / TEST_MEMBERS
+        found = self._on_a_sample(zoo) if zoo.missing_members else self._search(zoo.zoo).plan()
+        networks = min(TEST_MEMBERS, round(zoo.members * TEST_SHARE))
+        seconds = networks * remembered_s(ANALYSIS, FIRST_NETWORK_S)
         return DemoEstimate(
             generate=zoo,
             search=found,
-            analyze={"test_members": test_members, "bytes": REPORT_BYTES, "seconds": seconds},
+            analyze=ReportEstimate(test_members=networks, bytes=REPORT_BYTES, seconds=round(seconds, 1)),
             seconds=round(zoo.seconds + found.seconds + seconds, 1),
             bytes=zoo.bytes + found.bytes + REPORT_BYTES,
         )
 
     def run(self) -> Shown:
         """Generates, searches, analyzes."""
-        from cluster.verbs.reporting import write_report
-        from trainables.study_files import StudyRecord
-        from zoo.storage.store import Store
+        from cluster.estimates import remember_s
         from zoo.storage.zoo import Zoo
 
-        store = Store(self.store)
-        generated = self._generate().run()
-        say(f"zoo {generated.zoo}: {generated.members:,} members")
-        found = self._search(generated.zoo).run()
+        zoo = Zoo.open(self._generate().run().uri)
+        say(f"zoo {zoo.name}: {len(zoo):,} members")
+        found = self._search(zoo.name).run()
         say(f"study {found.study_name}: {found.trials_completed} trials")
-        zoo = Zoo.open(generated.uri)
-        record = StudyRecord.open(store, found.study_name)
-        return Shown(
-            zoo=ZooFacts.of(zoo),
-            study=found,
-            report=write_report(zoo, record, store, members=TEST_MEMBERS, reuse=True),
-            store=store.uri,
-        )
+        report = Analyze(zoo=zoo.name, study=found.study_name, store=self.store, reuse=True).run()
+        if report.new:
+            remember_s(ANALYSIS, report.seconds / report.summary["test_members"])
+        return Shown(zoo=ZooFacts.of(zoo), study=found, report=report, store=zoo.store.uri)
 
     def _generate(self) -> Generate:
         return Generate(recipe=RECIPE, store=self.store, members=self.members, workers=self.workers, seed=self.seed)
@@ -150,27 +125,15 @@ class Demo(Planned):
             seed=self.seed,
         )
 
-    def _search_estimate(self, zoo: GenerationEstimate) -> SearchEstimate | EarlierSearch:
-        """Measured on the zoo where there is one already; else from what the demo has taken before."""
-        from search_spaces.studies import find_study
+    def _on_a_sample(self, zoo: GenerationEstimate) -> SearchEstimate:
+        """What the search would take on a zoo that is not there yet, from one of a few networks made for this."""
+        from zoo.generation.build import generate_zoo
         from zoo.recipes import find_recipe
-        from zoo.storage.manifest import read_manifest
         from zoo.storage.store import Store
 
-        if not zoo.missing_members and read_manifest(Store(self.store), zoo.zoo) is not None:
-            return self._search(zoo.zoo).plan()
-        study = find_study(STUDY)
-        trials, epochs = self.trials or study.trials, self.epochs or study.epochs or 1
-        snapshots = zoo.members * TRAINING_SHARE * sum(epoch > 0 for epoch in find_recipe(RECIPE).snapshot_epochs)
-        further = most_further_fits(trials, self.seeds)
-        _, processes, seconds = duration(
-            (trials, further), TRIAL_S + SNAPSHOT_EPOCH_S * snapshots * epochs, self.workers
-        )
-        return EarlierSearch(
-            trials=trials,
-            further_fits=further,
-            epochs=epochs,
-            workers=processes,
-            bytes=(trials + further) * TRIAL_BYTES,
-            seconds=round(seconds, 1),
-        )
+        with tempfile.TemporaryDirectory(prefix="zooscale-sample-") as folder:
+            sample = generate_zoo(replace(find_recipe(RECIPE), members=SAMPLE_MEMBERS), folder)
+            search = replace(self._search(sample.name), store=folder)
+            found = search.estimate(growth=zoo.members / SAMPLE_MEMBERS)
+        uri = Store(self.store).join("studies")
+        return replace(found, study_name=STUDY, uri=uri, zoo=zoo.zoo)

@@ -12,8 +12,7 @@ from analysis.analyze import ON_RANDOM
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.rows import LEARNED_TRIALS
-from cluster.verbs import reporting
-from cluster.verbs.reporting import run_analyze, write_report
+from cluster.verbs.analyze import Analyze, write_report
 from trainables.study_files import StudyRecord
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
@@ -30,57 +29,56 @@ def store(tmp_path_factory, small_zoo):
 
 def test_a_partial_report_stands_beside_the_full_one(small_zoo, tmp_path, monkeypatch):
     store = Store(tmp_path)
-    monkeypatch.setitem(reporting.__dict__, "TEST_MEMBERS", 4)
+    monkeypatch.setattr("analysis.analyze.TEST_MEMBERS", 4)
     for name in [name for name in CODECS if name not in ("float16", *ZERO_RATE)]:
         monkeypatch.delitem(CODECS, name)
     full = write_report(small_zoo, None, store)
     kept = {path: store.read(path) for path in store.list("")}
     partial = write_report(small_zoo, None, store, codecs=["float16"], seed=1)
-    assert full["report"] == store.join("reports", small_zoo.name, "report.html")
-    assert partial["report"] != full["report"]
-    assert partial["tables"] != full["tables"]
+    assert full.report == store.join("reports", small_zoo.name, "report.html")
+    assert partial.report != full.report
+    assert partial.tables != full.tables
     assert all(store.read(path) == content for path, content in kept.items())
     again = write_report(small_zoo, None, store, codecs=["float16"], seed=1, reuse=True)
-    assert not again["new"]
-    assert again["report"] == partial["report"]
+    assert not again.new
+    assert again.report == partial.report
 
 
 def test_a_study_searched_again_is_analyzed_again(small_zoo, store, monkeypatch):
     study = StudyRecord.open(store, "small-search")
-    assert write_report(small_zoo, study, store, reuse=True, **FEW)["new"]
-    assert not write_report(small_zoo, StudyRecord.open(store, "small-search"), store, reuse=True, **FEW)["new"]
+    assert write_report(small_zoo, study, store, reuse=True, **FEW).new
+    assert not write_report(small_zoo, StudyRecord.open(store, "small-search"), store, reuse=True, **FEW).new
     trials = study.trials.copy()
     trials.loc[0, "agreement"] = 0.5000001
     other = dataclasses.replace(study, trials=trials)
     assert len(other.trials) == len(study.trials)
-    assert write_report(small_zoo, other, store, reuse=True, **FEW)["new"]
+    assert write_report(small_zoo, other, store, reuse=True, **FEW).new
 
 
 def test_an_estimate_counts_what_is_measured(small_zoo, store):
-    options = {"members": 4, "codecs": "float16,uniform"}
-    planned = run_analyze(small_zoo.uri, "small-search", store.uri, dry_run=True, **options)
-    done = run_analyze(small_zoo.uri, "small-search", store.uri, **options)
-    assert planned["rows"] == done["rows"]
-    assert planned["report"] == done["report"]
-    assert planned["trials"] == [0, 1]
-    random = pd.read_parquet(io.BytesIO(Store(done["tables"]).read("random_networks.parquet")))
+    verb = Analyze(zoo=small_zoo.uri, study="small-search", store=store.uri, members=4, codecs="float16,uniform")
+    planned, done = verb.plan(), verb.run()
+    assert planned.rows == done.rows
+    assert planned.report == done.report
+    assert planned.trials == (0, 1)
+    random = pd.read_parquet(io.BytesIO(Store(done.tables).read("random_networks.parquet")))
     assert len(random) == len([name for name in ON_RANDOM if name != "function-metric"])
 
 
 def test_an_estimate_counts_no_more_trials_than_are_measured(small_zoo, store, monkeypatch):
     monkeypatch.setattr(StudyRecord, "pareto_trials", lambda self: list(range(3 * LEARNED_TRIALS)))
-    planned = run_analyze(small_zoo.uri, "small-search", store.uri, dry_run=True)
-    assert len(planned["trials"]) == LEARNED_TRIALS
+    planned = Analyze(zoo=small_zoo.uri, study="small-search", store=store.uri).plan()
+    assert len(planned.trials) == LEARNED_TRIALS
 
 
-@pytest.mark.parametrize("dry_run", [True, False])
-def test_no_codec_at_all_is_refused(small_zoo, store, dry_run):
+@pytest.mark.parametrize("do", [Analyze.plan, Analyze.run])
+def test_no_codec_at_all_is_refused(small_zoo, store, do):
     with pytest.raises(ValueError, match=r"codecs is empty; name at least one of .*uniform"):
-        run_analyze(small_zoo.uri, None, store.uri, codecs=" , ", dry_run=dry_run)
+        do(Analyze(zoo=small_zoo.uri, store=store.uri, codecs=" , "))
 
 
-@pytest.mark.parametrize("dry_run", [True, False])
-def test_a_study_whose_trials_all_failed_says_so(small_zoo, tmp_path, dry_run):
+@pytest.mark.parametrize("do", [Analyze.plan, Analyze.run])
+def test_a_study_whose_trials_all_failed_says_so(small_zoo, tmp_path, do):
     store = Store(tmp_path)
     facts = {
         "study": {
@@ -98,4 +96,4 @@ def test_a_study_whose_trials_all_failed_says_so(small_zoo, tmp_path, dry_run):
     store.put("studies/sad-0123abcd/trials.parquet", frame.to_parquet(index=False))
     assert StudyRecord.open(store, "sad").pareto_trials() == []
     with pytest.raises(ZooError, match="sad-0123abcd has no completed trial to measure: none of its 2"):
-        run_analyze(small_zoo.uri, "sad", store.uri, dry_run=dry_run)
+        do(Analyze(zoo=small_zoo.uri, study="sad", store=store.uri))

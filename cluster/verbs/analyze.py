@@ -1,0 +1,302 @@
+"""``analyze``: measure, write tables and the report, say the headline figures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster import options
+from cluster.display import human_bytes, human_seconds, live, say
+from cluster.stores import REPORT_FILE, REPORTS, existing_store, open_zoo
+from cluster.verb import Planned, Result
+from zoo.config import digest, from_json, to_json
+
+if TYPE_CHECKING:
+    from trainables.study_files import StudyRecord
+    from zoo.storage.store import Store
+    from zoo.storage.zoo import Zoo
+
+FACTS_FILE = "report.json"
+# Learned codecs refine symbols as well: a row of them takes as long as so many others.
+LEARNED_ROWS = 6
+# What a row takes for each network, until there was an analysis on this machine, and about how large a report is.
+ROW, FIRST_ROW_S, REPORT_BYTES = "row of an analysis, for each network", 0.002, 6_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Result):
+    """A report and its headline figures; ``new`` unless one that was there would do."""
+
+    identity: str
+    report: str
+    tables: str
+    zoo: str
+    study: str | None
+    seconds: float
+    summary: Mapping[str, Any]
+    headlines: tuple[Mapping[str, Any], ...]
+    rows: int
+    new: bool
+
+    @property
+    def text(self) -> str:
+        measured = f"{self.summary['test_members']} held-out networks on {self.summary['test_examples']} test examples"
+        words = list(self.headlines[0]["rates"]) if self.headlines else []
+        lines = [f"{measured}: {_score(self.summary)}", ""]
+        lines += [f"{'bits per weight at':24}{''.join(f'{text:>24}' for text in words)}{'shared':>12}"]
+        for headline in sorted(self.headlines, key=_by_rate):
+            rates = "".join(f"{_rate(headline['rates'][text]):>24}" for text in words)
+            lines.append(f"{headline['codec']:24}{rates}{headline['shared_bytes'] / 1000:>9.1f} kB")
+        return "\n".join([*lines, "", f"report  {self.report}", f"tables  {self.tables}"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisEstimate(Result):
+    """What ``analyze`` would measure: ``settings`` of codecs and controls, and the ``trials`` of the study."""
+
+    zoo: str
+    study: str | None
+    rows: int
+    settings: int
+    codecs: tuple[str, ...]
+    trials: tuple[int, ...]
+    test_members: int
+    report: str
+    bytes: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        return (
+            f"would measure {self.rows} rows, {self.settings} settings of {len(self.codecs)} codecs and controls and "
+            f"{len(self.trials)} trials among them, on {self.test_members} held-out networks: about "
+            f"{human_seconds(self.seconds)}; a report of about {human_bytes(self.bytes)} in {self.report}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Analyze(Planned):
+    """Measure codecs and autoencoders on held-out networks and examples; write report.html."""
+
+    zoo: options.ZooOption
+    study: Annotated[
+        str | None, typer.Option(help="A study of the store whose best autoencoders are measured too.")
+    ] = None
+    store: options.Store = "./store"
+    members: Annotated[int | None, typer.Option(min=1, help="How many test networks. (default: 300)")] = None
+    codecs: Annotated[str | None, typer.Option(help="Names of codecs, with commas. (default: all)")] = None
+    evaluators: Annotated[
+        str | None, typer.Option(help="Names or module:attribute, with commas, beside the usual ones.")
+    ] = None
+    inputs: Annotated[
+        str | None,
+        typer.Option(help="Other inputs: translation-2, noise-0.1, data sets, with commas. (default: translation-1)"),
+    ] = None
+    layout: Annotated[int | None, typer.Option(min=0, help="Which parameter layout, where the zoo has several.")] = None
+    seed: options.Seed = None
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="Keep a report on the same zoo, study and options, if there is one.")
+    ] = False
+
+    def plan(self) -> AnalysisEstimate:
+        """Counts what would be measured; how long that takes is known from analyses before."""
+        zoo, study, store, chosen = self._open()
+        return estimate(zoo, study, store, **chosen)
+
+    def run(self) -> Report:
+        """Measures and writes the report."""
+        zoo, study, store, chosen = self._open()
+        return write_report(zoo, study, store, reuse=self.reuse, **chosen)
+
+    def _open(self) -> tuple[Zoo, StudyRecord | None, Store, dict[str, Any]]:
+        """What is analyzed, and what was chosen for it, checked before anything starts."""
+        from analysis.analyze import chosen_architecture
+        from analysis.evaluators.registry import chosen_evaluators
+        from analysis.rows import chosen_families
+        from trainables.study_files import StudyRecord
+
+        zoo, store = open_zoo(self.zoo, self.store), existing_store(self.store)
+        study = None if self.study is None else StudyRecord.open(store, self.study)
+        codecs, evaluators, inputs = map(split_names, (self.codecs, self.evaluators, self.inputs))
+        chosen_families(codecs, chosen_architecture(zoo, self.layout))
+        chosen_evaluators(evaluators)
+        named = {"members": self.members, "layout": self.layout, "seed": self.seed}
+        return zoo, study, store, {"codecs": codecs, "evaluators": evaluators, "inputs": inputs, **named}
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Names that are separated by commas."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bool = False, **chosen: Any) -> Report:
+    """Analyzes a zoo and writes tables and report into the store.
+
+    Args:
+        zoo: The zoo.
+        study: A study on it.
+        store: Where tables and report go.
+        reuse: Whether a report on the same zoo, study and options will do.
+        **chosen: Options of :func:`analysis.analyze.analyze` by their names there, and ``seed`` of the bootstrap.
+    """
+    from analysis.analyze import analyze
+    from analysis.intervals import Bootstrap
+    from analysis.report.page import render
+    from analysis.tables import TABLES, write_tables
+    from cluster.estimates import remember_s
+
+    asked = _asked(**chosen)
+    name = report_name(zoo, study, asked)
+    identity = digest(
+        {
+            "zoo": zoo.content_sha256,
+            "study": None if study is None else {"name": study.name, "content": study.content_sha256},
+            "options": asked,
+            "version": _version(),
+        }
+    )
+    facts_path = f"{REPORTS}/{name}/{FACTS_FILE}"
+    if reuse and store.exists(facts_path) and store.exists(f"{REPORTS}/{name}/{REPORT_FILE}"):
+        facts = json.loads(store.read(facts_path))
+        if facts["identity"] == identity:
+            return from_json(Report, {**facts, "new": False})
+    started = time.monotonic()
+    say(f"analyze {zoo.name}{f' with study {study.name}' if study else ''}")
+    with live("analyze", 1, "rows") as task:
+        analysis = analyze(
+            zoo,
+            study,
+            **{name: value for name, value in asked.items() if name != "seed"},
+            bootstrap=Bootstrap(seed=asked["seed"]),
+            progress=lambda done, total, row: task.update(done, row, total),
+        )
+    write_tables(analysis, store, name)
+    store.put(f"{REPORTS}/{name}/{REPORT_FILE}", render(analysis).encode())
+    seconds = time.monotonic() - started
+    remember_s(ROW, seconds / _amount(zoo, study, asked).weight)
+    found = analysis.to_json()
+    report = Report(
+        identity=identity,
+        report=store.join(REPORTS, name, REPORT_FILE),
+        tables=store.join(TABLES, name),
+        zoo=zoo.name,
+        study=None if study is None else study.name,
+        seconds=round(seconds, 2),
+        summary=found["summary"],
+        headlines=tuple(found["headlines"]),
+        rows=len(analysis.results),
+        new=True,
+    )
+    facts = {name: value for name, value in to_json(report).items() if name != "new"}
+    store.put(facts_path, json.dumps(facts, indent=2).encode())
+    return report
+
+
+def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, **chosen: Any) -> AnalysisEstimate:
+    """What :func:`write_report` would do with the same arguments."""
+    from cluster.estimates import remembered_s
+
+    asked = _asked(**chosen)
+    amount = _amount(zoo, study, asked)
+    return AnalysisEstimate(
+        zoo=zoo.name,
+        study=None if study is None else study.name,
+        rows=amount.rows,
+        settings=amount.settings,
+        codecs=amount.codecs,
+        trials=amount.trials,
+        test_members=amount.networks,
+        report=store.join(REPORTS, report_name(zoo, study, asked), REPORT_FILE),
+        bytes=REPORT_BYTES,
+        seconds=round(remembered_s(ROW, FIRST_ROW_S) * amount.weight, 1),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Amount:
+    """How much is measured; ``weight`` counts rows times networks, learned ones for several."""
+
+    codecs: tuple[str, ...]
+    settings: int
+    trials: tuple[int, ...]
+    rows: int
+    networks: int
+    weight: float
+
+
+def _amount(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> _Amount:
+    from analysis.analyze import ON_RANDOM, chosen_architecture
+    from analysis.rows import chosen_families, measured_trials
+
+    architecture = chosen_architecture(zoo, asked["layout"])
+    families = chosen_families(asked["codecs"], architecture)
+    trials = [] if study is None else measured_trials(study)
+    fits = sum(len(study.fits(trial)) for trial in trials) if study else 0
+    settings = sum(len(family.settings) for family in families.values())
+    # The best mean latent is a control of its own, and some codecs are measured again on untrained networks.
+    controls = 1 if trials else 0
+    untrained = sum(name in families for name in ON_RANDOM) + controls
+    networks = min(asked["members"], len(zoo.rows("test", epochs="one", architecture=architecture)))
+    return _Amount(
+        codecs=tuple(families),
+        settings=settings,
+        trials=tuple(trials),
+        rows=settings + len(trials) + controls,
+        networks=networks,
+        weight=networks * (settings + untrained + LEARNED_ROWS * (fits + controls)),
+    )
+
+
+def report_name(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> str:
+    """Where a report and its tables lie: a folder for each zoo or study, and others for other options."""
+    name = zoo.name if study is None else study.name
+    return name if asked == _asked() else f"{name}-{digest(asked)[:8]}"
+
+
+def _asked(**chosen: Any) -> dict[str, Any]:
+    """What decides, with zoo and study, what a report says; ``None`` stands for the default."""
+    from analysis.analyze import TEST_MEMBERS
+    from analysis.evaluation import SHIFTED
+
+    defaults = {
+        "members": TEST_MEMBERS,
+        "codecs": None,
+        "evaluators": None,
+        "inputs": list(SHIFTED),
+        "layout": None,
+        "seed": 0,
+    }
+    return defaults | {name: value for name, value in chosen.items() if value is not None}
+
+
+def _score(about: Mapping[str, Any]) -> str:
+    """How good the networks are, and what a codec that sends nothing keeps."""
+    if about["score"] == "accuracy_original":
+        said = f"accuracy {100 * about['score_mean']:.1f} ± {100 * about['score_sd']:.1f} %"
+    else:
+        said = f"{about['score_label']} {about['score_mean']:.3g} ± {about['score_sd']:.3g}"
+    if about["pairwise_agreement"] is not None:
+        said += f"; two of them agree on {100 * about['pairwise_agreement']:.1f} %"
+    return f"{said}; {about['quality']} of the best zero-rate control {about['zero_rate']:.3f}"
+
+
+def _by_rate(headline: Mapping[str, Any]) -> tuple[bool, float]:
+    rate = next(iter(headline["rates"].values()), None)
+    return rate is None, rate or 0.0
+
+
+def _rate(value: float | None) -> str:
+    return "not reached" if value is None else f"{value:.3g}"
+
+
+def _version() -> str | None:
+    try:
+        return metadata.version("zooscale")
+    except metadata.PackageNotFoundError:  # run from a source folder
+        return None
