@@ -48,7 +48,7 @@ class Architecture:
             raise ValueError(f"input_shape is {self.input_shape!r}; allowed: positive integers, channels first")
         if not self.layers or len(self.output_shape) != 1:
             raise ValueError(
-                f"an architecture ends in one vector of logits; {self.layers!r} does not: end with Flatten or "
+                f"an architecture ends in one vector of outputs; {self.layers!r} does not: end with Flatten or "
                 "GlobalAveragePool and a Linear"
             )
         if not self.layout:
@@ -66,7 +66,7 @@ class Architecture:
 
     @property
     def classes(self) -> int:
-        """Number of logits."""
+        """Number of outputs, one for each class where the network tells classes apart."""
         return self.output_shape[0]
 
     @cached_property

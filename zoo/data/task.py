@@ -90,6 +90,10 @@ class Task:
         found: Loss = lookup(LOSSES, self.loss, "loss")
         return found
 
+    def allows(self, outputs: int) -> bool:
+        """Whether networks with so many outputs can be trained for it: they may have some for classes that lack."""
+        return outputs >= self.outputs if self.loss == "softmax" else outputs == self.outputs
+
     def of_classes(self, classes: Sequence[int]) -> Task:
         """The task of telling only some classes apart, as in ``zoo.data.class_tasks``; itself where there are none.
 

@@ -35,7 +35,7 @@ def evaluate(population: Population, examples: Examples, task: Task) -> dict[str
     """
     task.check(examples.targets, "examples")
     outputs = population.architecture.classes
-    if task.outputs > outputs or (task.outputs < outputs and task.loss != "softmax"):
+    if not task.allows(outputs):
         raise ValueError(f"the task needs {task.outputs} outputs; the members have {outputs}")
     if task.loss == "softmax":
         found = classification(population, examples)

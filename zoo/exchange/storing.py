@@ -139,10 +139,10 @@ def _check_data(
     """Raises where the data set does not fit the networks, or gives other test accuracies than the source says."""
     architecture = networks[0].architecture
     tasks = [str(network.known.get("task", "")) for network in networks]
-    outputs = max(data.task.of_classes(parse_task(task)).outputs for task in tasks)
-    if data.input_shape != tuple(architecture.input_shape) or outputs > architecture.classes:
+    needed = max((data.task.of_classes(parse_task(task)) for task in tasks), key=lambda task: task.outputs)
+    if data.input_shape != tuple(architecture.input_shape) or not needed.allows(architecture.classes):
         raise ValueError(
-            f"data set {data.name!r} has examples {data.input_shape} for {outputs} outputs; the networks take "
+            f"data set {data.name!r} has examples {data.input_shape} for {needed.outputs} outputs; the networks take "
             f"{tuple(architecture.input_shape)} and have {architecture.classes} outputs. Give the data set that they "
             "were trained on, or none"
         )

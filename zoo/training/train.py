@@ -156,11 +156,11 @@ def _check(
         raise ValueError(f"examples have shape {shape}; the architecture takes {architecture.input_shape}")
     task.check(data.targets, "training examples")
     for class_task in dict.fromkeys(member.task for member in members):
-        needed = task.of_classes(parse_task(class_task)).outputs
-        # A network may have outputs for classes that do not occur.
-        if needed > outputs or (needed < outputs and task.loss != "softmax"):
+        of_member = task.of_classes(parse_task(class_task))
+        if not of_member.allows(outputs):
             raise ValueError(
-                f"task {class_task or 'of the data set'} needs {needed} outputs; the architecture has {outputs}"
+                f"task {class_task or 'of the data set'} needs {of_member.outputs} outputs; the architecture has "
+                f"{outputs}"
             )
 
 

@@ -1,5 +1,7 @@
 """How the torch backends drive a device: captured steps, copies beside training. Without a GPU, by a stand-in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -84,12 +86,38 @@ class StandIn(GraphStepper):
         return source.clone
 
 
-def snapshots(backend, members):
+def absolute(outputs_NC, targets_NC):
+    return (outputs_NC - targets_NC).abs().sum(1)
+
+
+NUMBERS = replace(
+    DIGITS.first(100),
+    values=DIGITS.first(100).inputs,
+    scale=1.0,
+    targets=torch.rand(100, 10, generator=torch.Generator().manual_seed(1)),
+)
+# For each backend tasks that it trains, with their examples.
+TASKS = [
+    *((name, Task("softmax", 10), DIGITS.first(100)) for name in NETS),
+    *((name, Task(loss, 10), NUMBERS) for name in NETS for loss in ("squared", "sigmoid")),
+    ("autograd", Task("test_device:absolute", 10), NUMBERS),
+]
+
+
+def snapshots(backend, members, task=TASKS[0][1], data=TASKS[0][2]):
     return list(
-        train_population(
-            NETS[backend], members, DIGITS.first(100), epochs=3, snapshot_epochs=[0, 1, 3], backend=backend
-        )
+        train_population(NETS[backend], members, data, task=task, epochs=3, snapshot_epochs=[0, 1, 3], backend=backend)
     )
+
+
+@pytest.mark.parametrize(("backend", "task", "data"), TASKS[len(NETS) :])
+def test_a_captured_step_of_any_task_does_what_the_step_does(monkeypatch, backend, task, data):
+    members = [Member(id=i, seed=i, batch_size=16, order_seed=i // 2) for i in range(4)]
+    eager = snapshots(backend, members, task, data)
+    monkeypatch.setattr(torch_trainer, "stepper", StandIn)
+    for one, other in zip(snapshots(backend, members, task, data), eager, strict=True):
+        assert torch.equal(one.weights_MP, other.weights_MP)
+    assert not torch.equal(eager[0].weights_MP, eager[-1].weights_MP)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -186,6 +214,20 @@ def test_images_are_kept_as_bytes_and_gathered_as_inputs():
     assert out[:, 64].tolist() == [1, 1, 1]
 
 
+def test_numbers_are_kept_and_gathered_as_they_are():
+    numbers, rows = DeviceExamples(NUMBERS, CPU), torch.tensor([5, 0, 5], dtype=torch.int32)
+    out = torch.ones(3, 65)
+    numbers.gather(rows, torch.empty(0, 64, dtype=torch.uint8), out[:, :64])
+    assert torch.equal(out[:, :64], NUMBERS.values[rows].flatten(1))
+    minibatches = Minibatches(numbers, torch.empty(4, 64))
+    order_GSB = np.arange(8).reshape(2, 2, 2)
+    minibatches.begin_epoch(EagerStepper(), order_GSB, NUMBERS.targets.numpy()[order_GSB])
+    for step in range(2):
+        minibatches.gather()
+        assert torch.equal(minibatches.targets, NUMBERS.targets[order_GSB[:, step].flatten()])
+        minibatches.step += 1
+
+
 def test_minibatches_come_in_their_order_epoch_after_epoch():
     minibatches = Minibatches(DeviceExamples(DIGITS, CPU), torch.empty(10, 64))
     for epoch_GSB in np.random.default_rng(0).integers(0, len(DIGITS), (2, 2, 3, 5)):
@@ -211,13 +253,13 @@ def test_dropout_on_the_device_is_that_of_every_backend(units):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="requires a GPU, and torch sees none")
-@pytest.mark.parametrize("backend", NETS)
-def test_a_gpu_trains_as_the_cpu_does(backend):
+@pytest.mark.parametrize(("backend", "task", "data"), TASKS)
+def test_a_gpu_trains_as_the_cpu_does(backend, task, data):
     members = [
         Member(id=i, seed=i, learning_rate=1e-3, batch_size=16, order_seed=i // 2, dropout=0.1 * i) for i in range(6)
     ]
-    arguments = {"epochs": 2, "snapshot_epochs": [0, 1, 2], "backend": backend}
-    cpu = {s.epoch: s for s in train_population(NETS[backend], members, DIGITS.first(100), **arguments)}
-    for snapshot in train_population(NETS[backend], members, DIGITS.first(100), device="cuda", **arguments):
+    arguments = {"task": task, "epochs": 2, "snapshot_epochs": [0, 1, 2], "backend": backend}
+    cpu = {s.epoch: s for s in train_population(NETS[backend], members, data, **arguments)}
+    for snapshot in train_population(NETS[backend], members, data, device="cuda", **arguments):
         difference = (snapshot.weights_MP - cpu[snapshot.epoch].weights_MP).abs()
         assert difference.median() < 1e-5
