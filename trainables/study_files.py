@@ -15,9 +15,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from safetensors import SafetensorError
 
 from trainables.registry import find_trainable
@@ -26,7 +25,11 @@ from zoo.config import digest, to_json
 from zoo.metric import Metric, by_name
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
-from zoo.storage.zoo import Zoo
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.storage.zoo import Zoo
 
 STUDIES = "studies"
 STUDY_FILE, TRIALS_FILE, ARTIFACT_FILE = "study.json", "trials.parquet", "artifact.json"
@@ -85,6 +88,8 @@ class StudyFolder:
             rows: A row a trial: ``trial``, ``state``, ``trainable``, configuration, metrics, ``seconds``, ``failure``.
             further: Other entries of ``study.json``.
         """
+        import pandas as pd  # as below: listing studies need not wait for it
+
         trainables = [find_trainable(name) for name in study["trainables"]]
         trials = pd.DataFrame(rows, columns=None if rows else ["trial", "state", "failure", "seconds"])
         complete = trials["state"].str.lower() == COMPLETE
@@ -147,6 +152,8 @@ class StudyRecord:
             ZooError: There is no such study, several begin so, or it has no trials yet; the message says which
                 studies there are.
         """
+        import pandas as pd
+
         names = study_names(store)
         given = study.rstrip("/").rpartition("/")[2]
         matches = [name for name in names if name == given] or [name for name in names if name.startswith(given)]
@@ -289,6 +296,8 @@ def _metrics(trainables: Sequence[Trainable]) -> Mapping[str, Metric]:
 
 def _within(trials: pd.DataFrame, limits: Mapping[str, float], metrics: Mapping[str, Metric]) -> pd.Series:
     """Which trials keep to the limits; a metric that was not measured has none."""
+    import pandas as pd
+
     kept = pd.Series(data=True, index=trials.index)
     for name, limit in limits.items():
         if name in trials:
