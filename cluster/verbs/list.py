@@ -140,14 +140,15 @@ def _zoo(store: Store, name: str, shards: int) -> ListedZoo:
 
 
 def _study(store: Store, name: str) -> ListedStudy:
-    from trainables.study_files import STUDIES, STUDY_FILE
+    from trainables.study_files import STUDY_FILE, StudyFolder
 
-    path = f"{STUDIES}/{name}/{STUDY_FILE}"
+    path = StudyFolder(store, name).path(STUDY_FILE)
     if not store.exists(path):
         return ListedStudy(study=name)
     try:
         facts = json.loads(store.read(path))
-        completed, failed, trials = facts["trials_completed"], facts["trials_failed"], facts["study"]["trials"]
+        study, completed, failed = facts["study"], facts["trials_completed"], facts["trials_failed"]
+        trials = study["trials"] if study.get("spaces", True) else 1  # where nothing is searched, there is one fit
         zoo = facts["zoo"]["name"]
     except (ValueError, KeyError, TypeError) as error:
         return ListedStudy(study=name, damaged=f"{type(error).__name__}: {error}")

@@ -271,6 +271,9 @@ def test_list_shows_what_is_damaged_beside_the_rest(capsys, zoo_copy):
     facts = {"trials_completed": 3, "trials_failed": 1, "zoo": {"name": zoo_copy.name}}
     whole, half = ({**facts, "study": {"trials": trials}} for trials in (4, 8))
     contents = {"bad": "{", "empty": "{}", "good": json.dumps(whole), "half": json.dumps(half), "list": "[]"}
+    contents["one"] = json.dumps(
+        {**facts, "trials_completed": 1, "trials_failed": 0, "study": {"trials": 16, "spaces": []}}
+    )
     for name, content in contents.items():
         (store / "studies" / name).mkdir(parents=True)
         (store / "studies" / name / "study.json").write_text(content)
@@ -286,6 +289,7 @@ def test_list_shows_what_is_damaged_beside_the_rest(capsys, zoo_copy):
         ("good", True, False),
         ("half", False, False),
         ("list", False, True),
+        ("one", True, False),
         ("running", False, False),
     ]
     assert run(["list", "--store", str(store)]) == 0

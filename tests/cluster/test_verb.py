@@ -19,7 +19,8 @@ from cluster.cli import find_verbs, run
 find_verbs()
 run(["--help"])
 run(["search", "--help"])
-print([name for name in ("torch", "ray", "optuna", "numpy", "pandas", "pyarrow", "fsspec") if name in sys.modules])
+run(["list", "--store", "memory://nothing"])
+print([name for name in ("torch", "ray", "optuna", "numpy", "pandas", "pyarrow") if name in sys.modules])
 """
 
 
@@ -103,6 +104,6 @@ def test_every_option_has_a_help(name, verb, capsys):
     assert ("--json" in text) == verb.answers
 
 
-def test_help_loads_nothing_slow():
+def test_help_and_list_load_nothing_slow():
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
