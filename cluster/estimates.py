@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from cluster.distributed.runtime import ray_is_asked_for
 from cluster.studies import StudyPlan
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, Trainable
@@ -48,9 +49,26 @@ def worth_ray(remaining_s: float, cpus: int, start_s: float) -> bool:
     return start_s + remaining_s / cpus < remaining_s
 
 
-def on_ray_s(tasks: int, each_s: float, workers: int) -> float:
-    """What so many tasks take with a Ray that is started for them, if each takes ``each_s`` on one core."""
-    return ray_start_s() + each_s * math.ceil(tasks / workers)
+def duration(rounds: Sequence[int], each_s: float, workers: int | None) -> tuple[bool, int, float]:
+    """Where and how long rounds of so many tasks run, each of which takes ``each_s`` on one core.
+
+    Args:
+        rounds: How many tasks there are in each; the next one begins when all of them are done.
+        each_s: What one takes.
+        workers: How many processes were asked for.
+
+    Returns:
+        Whether on Ray, else in this process; how many processes; seconds.
+    """
+    ray, processes, seconds = False, 1, 0.0
+    for count in filter(None, rounds):
+        cpus = min(workers or os.cpu_count() or 1, count)
+        if ray_is_asked_for(workers) or worth_ray(count * each_s, cpus, ray_start_s()):
+            ray, processes = True, max(processes, cpus)
+            seconds += ray_start_s() + each_s * math.ceil(count / cpus)
+        else:
+            seconds += count * each_s
+    return ray, processes, seconds
 
 
 def ray_start_s() -> float:

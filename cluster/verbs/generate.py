@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -114,19 +113,14 @@ class Generate(Planned):
 
     def plan(self) -> GenerationEstimate:
         """Trains a few steps here and now to tell how long it takes."""
-        from cluster.distributed.runtime import ray_is_asked_for
-        from cluster.estimates import count_members, generation_bytes, member_s, on_ray_s, ray_start_s, worth_ray
+        from cluster.estimates import count_members, duration, generation_bytes, member_s
         from zoo.storage.store import Store
 
         store = Store(self.store)
         plan = self.generation(store)
         missing = count_members(plan.missing)
-        ray, workers, seconds = False, 1, 0.0
-        if missing:
-            seconds = member_s(plan) * missing
-            cpus = min(self.workers or os.cpu_count() or 1, len(plan.missing))
-            if ray_is_asked_for(self.workers) or worth_ray(seconds, cpus, ray_start_s()):
-                ray, workers, seconds = True, cpus, on_ray_s(len(plan.missing), seconds / len(plan.missing), cpus)
+        shard_s = member_s(plan) * missing / len(plan.missing) if missing else 0.0
+        ray, workers, seconds = duration([len(plan.missing)], shard_s, self.workers)
         of_shard = [plan.recipe.member_architecture(shard.first, plan.data) for shard in plan.missing or plan.shards]
         counts = {architecture.layout: architecture.parameters for architecture in of_shard}
         return GenerationEstimate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,7 +121,7 @@ class Search(Planned):
 
     def estimate(self, growth: float = 1.0) -> SearchEstimate:
         """As ``plan``, with ``growth`` times the members of the zoo."""
-        from cluster.estimates import fit_cost
+        from cluster.estimates import duration, fit_cost
 
         plan = self.chosen()
         facts = plan.folder.facts() or {}
@@ -180,18 +179,3 @@ def most_further_fits(trials: int, seeds: int) -> int:
     from analysis.rows import LEARNED_TRIALS
 
     return (seeds - 1) * min(trials, LEARNED_TRIALS)
-
-
-def duration(counts: tuple[int, ...], fit_s: float, workers: int | None) -> tuple[bool, int, float]:
-    """(whether on Ray, processes, seconds) of rounds of so many fits, if one takes ``fit_s`` on one core."""
-    from cluster.distributed.runtime import ray_is_asked_for
-    from cluster.estimates import on_ray_s, ray_start_s, worth_ray
-
-    ray, processes, seconds = False, 1, 0.0
-    for count in counts:
-        cpus = min(workers or os.cpu_count() or 1, max(count, 1))
-        if count and (ray_is_asked_for(workers) or worth_ray(count * fit_s, cpus, ray_start_s())):
-            ray, processes, seconds = True, max(processes, cpus), seconds + on_ray_s(count, fit_s, cpus)
-        else:
-            seconds += count * fit_s
-    return ray, processes, seconds

@@ -15,7 +15,7 @@ from ray_environment import environment
 from cluster import estimates
 from cluster.distributed import generation
 from cluster.distributed.generation import generate
-from cluster.estimates import generation_bytes, member_s, ray_start_s, worth_ray
+from cluster.estimates import duration, generation_bytes, member_s, ray_start_s, worth_ray
 from cluster.verbs.generate import Generate, chosen_recipe
 from zoo.config import canonical_json
 from zoo.data import load_dataset
@@ -218,6 +218,15 @@ def test_interrupted_here_keeps_finished_shards(small_recipe, tmp_path, no_ray, 
 )
 def test_ray_is_worth_its_start_where_it_ends_sooner(remaining_s, cpus, start_s, worth):
     assert worth_ray(remaining_s, cpus, start_s) is worth
+
+
+def test_rounds_of_tasks_start_ray_where_it_is_worth_it(no_cluster, monkeypatch):
+    monkeypatch.setattr(estimates, "ray_start_s", lambda: 20.0)
+    monkeypatch.setattr(estimates.os, "cpu_count", lambda: 2)
+    assert duration((0, 0), 5.0, None) == (False, 1, 0.0)
+    assert duration((4,), 5.0, None) == (False, 1, 20.0)
+    assert duration((16, 4), 5.0, None) == (True, 2, 20.0 + 8 * 5.0 + 4 * 5.0)
+    assert duration((4,), 5.0, 3) == (True, 3, 20.0 + 2 * 5.0)
 
 
 def test_the_start_of_ray_is_remembered(monkeypatch, tmp_path):
