@@ -52,7 +52,7 @@ def write(uri: str, members: int) -> str:
         data = encode_shard(storage.drawn_shard(recipe, architecture, shard))
         entries.append(storage.described(shard, data))
         store.put_new(shard_path(name, entries[-1].name), data)
-    return storage.commit(store, recipe, architecture, entries)
+    return storage.commit(store, recipe, entries)
 
 
 def read(uri: str, name: str) -> dict[str, float]:

@@ -35,7 +35,8 @@ from zoo.data.examples import Dataset, split_examples
 from zoo.data.task import Task
 from zoo.data.vision import data_root
 from zoo.data.vision import gray as in_gray
-from zoo.generation.build import commit, plan_generation
+from zoo.generation.build import plan_generation
+from zoo.generation.commit import commit
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
 from zoo.recipes import RECIPES, Recipe

@@ -36,7 +36,8 @@ import torch
 
 from zoo.architecture import Architecture, mlp
 from zoo.config import to_json
-from zoo.generation.build import plan_shards, shard_entry, zoo_name
+from zoo.generation.build import plan_shards
+from zoo.generation.commit import zoo_name
 from zoo.population import single_architecture
 from zoo.recipes import Recipe
 from zoo.storage.environment import environment
@@ -73,16 +74,16 @@ def drawn_shard(recipe: Recipe, architecture: Architecture, members: ShardRange)
 
 
 def described(members: ShardRange, data: bytes) -> ShardEntry:
-    return shard_entry(describe_shard(data, members.name), [])
+    return describe_shard(data, members.name)
 
 
-def commit(store: Store, recipe: Recipe, architecture: Architecture, entries: list[ShardEntry]) -> str:
+def commit(store: Store, recipe: Recipe, entries: list[ShardEntry]) -> str:
     """Writes the manifest; returns the zoo's name."""
     digest = recipe.digest(DATASET_SHA256)
     name = zoo_name(recipe, digest)
     manifest = Manifest(
         schema_version=MANIFEST_VERSION, recipe=to_json(recipe), digest=digest, dataset_sha256=DATASET_SHA256,
-        members=recipe.members, architectures=(architecture.to_json(),), shards=tuple(entries),
+        members=recipe.members, shards=tuple(entries),
         content_sha256=sum_hashes([entry.content_sha256 for entry in entries]), environment=environment(),
         created="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
@@ -112,7 +113,7 @@ def measure(store: Store, recipe: Recipe, architecture: Architecture, repeats: i
         encode_cpu_s += timed(encode)[1]
         put_s += timed(lambda data=encoded, members=members: store.put_new(shard_path(name, members.name), data))[0]
         entries.append(described(members, encoded))
-    commit(store, recipe, architecture, entries)
+    commit(store, recipe, entries)
     raw = 4e-6 * architecture.parameters * sum(entry.rows for entry in entries)
     every = np.arange(sum(entry.rows for entry in entries))
     scans, arrow, populations, tables, first_members, members, alone = [], [], [], [], [], [], []
@@ -177,7 +178,7 @@ def many_shards(store: Store, shards: int) -> dict[str, float]:
         data = encode_shard(drawn_shard(recipe, architecture, members))
         store.put_new(shard_path(zoo_name(recipe, recipe.digest(DATASET_SHA256)), members.name), data)
         entries.append(described(members, data))
-    name = commit(store, recipe, architecture, entries)
+    name = commit(store, recipe, entries)
     return in_a_process("--read-many", store.uri, name)
 
 

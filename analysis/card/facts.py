@@ -67,7 +67,9 @@ def make_card(
     labels = [in_words(architecture) for architecture in zoo.architectures]
     extra = {
         "architecture": [
-            label for entry in zoo.manifest.shards for label in [labels[entry.architecture]] * (entry.end - entry.first)
+            label
+            for entry, number in zip(zoo.manifest.shards, zoo.architecture_of_shard, strict=True)
+            for label in [labels[number]] * (entry.end - entry.first)
         ]
     }
     snapshots = Snapshots.of(zoo, data, extra)

@@ -77,7 +77,7 @@ def sampled_layouts(zoo: Zoo, sample: np.ndarray) -> Sampled:
     """
     table = zoo.snapshots.select(["member", "epoch", "diverged"]).to_pandas()
     last_R = ~table["member"].duplicated(keep="last").to_numpy()
-    of_member = np.concatenate([np.full(entry.end - entry.first, entry.architecture) for entry in zoo.manifest.shards])
+    of_member = np.repeat(zoo.architecture_of_shard, [entry.end - entry.first for entry in zoo.manifest.shards])
     by_layout: dict[Any, list[int]] = {}
     for index, architecture in enumerate(zoo.architectures):
         by_layout.setdefault(architecture.layout, []).append(index)

@@ -11,10 +11,12 @@ from cluster.display import live, say
 from cluster.distributed.runtime import quieten, ray_is_asked_for, runtime
 from cluster.distributed.shard_queue import Progress
 from cluster.estimates import count_members, member_s, ray_start_s, remember_ray_start, worth_ray
-from zoo.generation.build import GenerationPlan, commit
+from zoo.generation.build import GenerationPlan
+from zoo.generation.commit import commit
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
-from zoo.storage.shards import ShardFile, ShardRange
+from zoo.storage.manifest import ShardEntry
+from zoo.storage.shards import ShardRange
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -34,7 +36,7 @@ def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) 
         ClusterError: There is no cluster to run on, or workers kept failing.
         ZooError: The store cannot be written, or a shard is damaged.
     """
-    written: list[ShardFile] = []
+    written: list[ShardEntry] = []
     if plan.missing:
         # Found out now rather than by a worker.
         store.check_writable(f"zoos/{plan.name}")
@@ -54,12 +56,12 @@ def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) 
 
 
 def _train_here(
-    plan: GenerationPlan, store: Store, written: list[ShardFile], watch: Callable[[int], None]
+    plan: GenerationPlan, store: Store, written: list[ShardEntry], watch: Callable[[int], None]
 ) -> tuple[ShardRange, ...]:
     """Trains shards one by one until Ray is worth its start; returns those that are left to it."""
     done = 0
 
-    def stored(shard: ShardRange, file: ShardFile | None) -> None:
+    def stored(shard: ShardRange, file: ShardEntry | None) -> None:
         nonlocal done
         written.extend([file] if file else [])
         done += shard.end - shard.first
@@ -80,7 +82,7 @@ def _train_here(
 
 def _train_on_ray(
     plan: GenerationPlan, store: Store, workers: int | None, watch: Callable[[int], None]
-) -> list[ShardFile]:
+) -> list[ShardEntry]:
     """Trains all missing shards on a cluster; remembers how long one that is started here takes for it."""
     quieten()
     from cluster.distributed.training_workers import train_shards

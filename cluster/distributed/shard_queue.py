@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zoo.storage.shards import ShardFile, ShardRange
+from zoo.storage.manifest import ShardEntry
+from zoo.storage.shards import ShardRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ShardQueue:
     def __init__(self, ranges: Sequence[ShardRange]) -> None:
         self._pending = deque(ranges)
         self._held: dict[int, tuple[str, list[ShardRange]]] = {}
-        self._finished: dict[ShardRange, ShardFile | None] = {}
+        self._finished: dict[ShardRange, ShardEntry | None] = {}
         self._handed_out = 0
         self._workers: dict[int, None] = {}
         self._failure: str | None = None
@@ -66,7 +67,7 @@ class ShardQueue:
         self._handed_out += 1
         return shard
 
-    def finish(self, rank: int, worker: str, shard: ShardRange, file: ShardFile | None = None) -> None:
+    def finish(self, rank: int, worker: str, shard: ShardRange, file: ShardEntry | None = None) -> None:
         """A shard is on storage; ignored from a worker that does not hold it, such as one of a group that is gone.
 
         Args:
@@ -84,7 +85,7 @@ class ShardQueue:
         """A worker cannot go on for a reason that another would meet as well: nothing more is handed out."""
         self._failure = self._failure or failure
 
-    def written(self) -> list[ShardFile]:
+    def written(self) -> list[ShardEntry]:
         """The finished shards that workers created and told of."""
         return [file for file in self._finished.values() if file is not None]
 

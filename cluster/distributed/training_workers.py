@@ -28,7 +28,8 @@ from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
 from zoo.recipes import Recipe
 from zoo.storage.errors import ZooError
-from zoo.storage.shards import ShardFile, ShardRange
+from zoo.storage.manifest import ShardEntry
+from zoo.storage.shards import ShardRange
 from zoo.storage.staging import load_staged, stage
 from zoo.storage.store import Store
 
@@ -62,7 +63,7 @@ def work(settings: dict[str, Any]) -> None:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     worker, process = secrets.token_hex(8), os.getpid()
 
-    def stored(shard: ShardRange, file: ShardFile | None) -> None:
+    def stored(shard: ShardRange, file: ShardEntry | None) -> None:
         ray.get(queue.finish.remote(rank, worker, shard, file))
 
     try:
@@ -79,7 +80,7 @@ def work(settings: dict[str, Any]) -> None:
 
 def train_shards(
     plan: GenerationPlan, store: Store, *, workers: int, cluster: Cluster, watch: Callable[[Progress], None]
-) -> list[ShardFile]:
+) -> list[ShardEntry]:
     """Trains the missing shards of a zoo on a running Ray cluster.
 
     Args:
@@ -141,7 +142,7 @@ def train_shards(
         raise ClusterError(f"training stopped: {last.failure}")
     if errors:
         raise ClusterError(f"training stopped: {_cause(errors[0])}") from errors[0]
-    written: list[ShardFile] = ray.get(queue.written.remote())
+    written: list[ShardEntry] = ray.get(queue.written.remote())
     return written
 
 

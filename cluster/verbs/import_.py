@@ -79,7 +79,7 @@ class Import(Planned):
         source = self._open()
         found = self._found(source)
         say(f"import {found.text.removeprefix('would import ')}")
-        with live("import", 1, "shards") as task:
+        with live("import", 1, "members") as task:
             zoo = store_source(
                 source,
                 Store(self.store),

@@ -40,7 +40,8 @@ KILL_WORKERS = """
 import contextlib, json, os, random, signal, sys, time
 from cluster.distributed.runtime import quieten, runtime
 from zoo.recipes import Recipe
-from zoo.generation.build import commit, plan_generation
+from zoo.generation.build import plan_generation
+from zoo.generation.commit import commit
 from zoo.storage.store import Store
 quieten()
 from cluster.distributed import training_workers

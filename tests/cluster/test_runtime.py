@@ -14,7 +14,8 @@ from cluster.settings import changed, parse_assignments, parse_recipe_settings, 
 from search_spaces.studies import Study
 from trainables.autoencoders.config import NeuronAutoencoderConfig
 from zoo.recipes import RECIPES, Axis, Recipe
-from zoo.storage.shards import ShardFile, ShardRange
+from zoo.storage.manifest import ShardEntry
+from zoo.storage.shards import ShardRange
 from zoo.storage.store import Store
 
 
@@ -262,17 +263,10 @@ def test_queue_hands_out_every_shard_once():
 
 def test_queue_keeps_what_workers_tell_of_the_shards_that_they_created():
     queue = ShardQueue(SHARDS[:3])
-    file = ShardFile(
-        members=SHARDS[1],
-        architecture={},
-        rows=4,
-        size_bytes=1,
-        sha256="",
-        content_sha256="",
-        footer_bytes=1,
-        footer_crc32=0,
-        weights_crc32=(),
-    )
+    file = ShardEntry(
+        name=SHARDS[1].name, first=4, end=8, architecture={}, rows=4, size_bytes=1, sha256="", content_sha256="",
+        footer_bytes=1, footer_crc32=0, weights_crc32=(0,),
+    )  # fmt: skip
     for told in (None, file):
         queue.finish(0, "a", queue.take(0, 1, "a", 100), told)
     queue.finish(0, "another", SHARDS[2], file)

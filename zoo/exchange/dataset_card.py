@@ -55,17 +55,6 @@ def dataset_card(zoo: Zoo, rows: Mapping[str, int]) -> str:
     )
 
 
-def folder_card(zoo: Zoo) -> str:
-    """The README of a folder."""
-    return (
-        f"{_about(zoo)}\n"
-        "`snapshots.parquet` has a row for each snapshot of each network, with hyper-parameters, losses, accuracies\n"
-        "and, in `file`, where its weights are: a safetensors file of named tensors whose metadata give the\n"
-        "architecture as JSON. `zoo.json` says what generated the zoo, and the hashes of its content.\n\n"
-        "`zooscale import FOLDER` makes the zoo of it again, with the same content hash.\n"
-    )
-
-
 def _about(zoo: Zoo) -> str:
     parameters = ", ".join(dict.fromkeys(f"{architecture.parameters:,}" for architecture in zoo.architectures))
     dataset = zoo.recipe.dataset or "a data set that is not known here"

@@ -1,13 +1,8 @@
-"""Exported zoos: what they look like.
+"""Parquet sets: Hugging Face ``datasets`` reads them as they are, ``zooscale import`` makes of them the zoo again.
 
-Both layouts have ``zoo.json`` (recipe, architectures, shards, hashes) and ``README.md``. A folder has
-
-    snapshots.parquet                               every column of the zoo but the weights, a row a snapshot
-    weights/0000012/epoch-0025.safetensors          a snapshot: tensors by their names in the state_dict
-
-and a Parquet set, which Hugging Face ``datasets`` reads as it is,
-
-    data/train-00000-of-00002.parquet, ...          every column, weights as a list of float32, by split
+zoo.json                                        recipe, architectures, shards, hashes
+data/train-00000-of-00002.parquet, ...          every column, weights as a list of float32, by split
+README.md
 """
 
 from __future__ import annotations
@@ -23,13 +18,13 @@ import pyarrow as pa
 
 from zoo.architecture import Architecture
 from zoo.config import to_json
-from zoo.generation.build import zoo_name
+from zoo.generation.commit import zoo_name
 from zoo.recipes import RecipeLike, recipe_from_json
 from zoo.storage.rows import metrics_among, sum_hashes
 from zoo.storage.zoo import Zoo
 
-FOLDER, PARQUET = "zooscale-folder", "zooscale-parquet"
-RECORD, SNAPSHOTS, WEIGHTS, DATA = "zoo.json", "snapshots.parquet", "weights", "data"
+FORMAT = "zooscale-parquet"
+RECORD, DATA = "zoo.json", "data"
 VERSION = 1
 
 
@@ -60,7 +55,6 @@ class ExportedZoo:
 
     Attributes:
         path: Its folder.
-        format: ``FOLDER`` or ``PARQUET``.
         name: Full name of the zoo.
         recipe: What stands behind it.
         digest: Its identity.
@@ -71,7 +65,6 @@ class ExportedZoo:
     """
 
     path: Path
-    format: str
     name: str
     recipe: RecipeLike
     digest: str
@@ -91,29 +84,24 @@ class ExportedZoo:
         return self.recipe.snapshot_epochs
 
 
-def snapshot_file(member: int, epoch: int) -> str:
-    """Path of a snapshot in an exported folder."""
-    return f"{WEIGHTS}/{member:07d}/epoch-{epoch:04d}.safetensors"
-
-
 def measured_hash(table: pa.Table) -> str:
     """Hash over what the content hash of a shard leaves out: metrics, steps and subsets of its rows in their order."""
     rows = table.select([*metrics_among(table.column_names), "step", "subset"]).to_pylist()
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
 
-def record(zoo: Zoo, layout: str, shards: list[ExportedShard]) -> str:
+def record(zoo: Zoo, shards: list[ExportedShard]) -> str:
     """``zoo.json`` of a zoo."""
     manifest = zoo.manifest
     value = {
-        "format": layout,
+        "format": FORMAT,
         "version": VERSION,
         "name": zoo.name,
         "recipe": manifest.recipe,
         "digest": manifest.digest,
         "dataset_sha256": manifest.dataset_sha256,
         "content_sha256": manifest.content_sha256,
-        "architectures": manifest.architectures,
+        "architectures": zoo.architectures,
         "shards": shards,
     }
     return json.dumps(to_json(value), indent=1) + "\n"
@@ -129,11 +117,6 @@ def matches(path: Path) -> bool:
     return path.is_dir() and (path / RECORD).exists()
 
 
-def format_of(path: Path) -> str:
-    """``FOLDER`` or ``PARQUET``."""
-    return open_exported(path).format
-
-
 def open_exported(path: Path) -> ExportedZoo:
     """Reads the record of an exported zoo.
 
@@ -143,15 +126,14 @@ def open_exported(path: Path) -> ExportedZoo:
     where = path / RECORD
     try:
         value = json.loads(where.read_text())
-        if value["version"] != VERSION or value["format"] not in (FOLDER, PARQUET):
+        if (value["format"], value["version"]) != (FORMAT, VERSION):
             raise ValueError(
-                f"it is of format {value['format']!r}, version {value['version']!r}; this release reads {FOLDER} and "
-                f"{PARQUET}, version {VERSION}"
+                f"it is of format {value['format']!r}, version {value['version']!r}; this release reads {FORMAT}, "
+                f"version {VERSION}"
             )
         recipe = recipe_from_json(value["recipe"])
         exported = ExportedZoo(
             path=path,
-            format=value["format"],
             name=value["name"],
             recipe=recipe,
             digest=value["digest"],

@@ -1,86 +1,48 @@
-"""Export of whole zoos; what is written is described in ``zoo.exchange.exported``."""
+"""Export of whole zoos into formats that others read."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from safetensors.numpy import save_file
 
-from zoo.config import canonical_json
-from zoo.exchange.committing import Progress
-from zoo.exchange.dataset_card import dataset_card, folder_card
-from zoo.exchange.exported import (
-    DATA,
-    FOLDER,
-    PARQUET,
-    RECORD,
-    SNAPSHOTS,
-    WEIGHTS,
-    ExportedShard,
-    is_remote,
-    measured_hash,
-    record,
-    snapshot_file,
-)
-from zoo.storage.errors import ZooError
-from zoo.storage.manifest import shard_path
-from zoo.storage.rows import SPLITS, weights_of
-from zoo.storage.shards import ShardHeader, read_shard
+from zoo.exchange.copying import read_shard_file
+from zoo.exchange.dataset_card import dataset_card
+from zoo.exchange.exported import DATA, RECORD, ExportedShard, is_remote, measured_hash, record
+from zoo.exchange.small_cnn_zoo import write_small_cnn_zoo
+from zoo.generation.build import Progress
+from zoo.storage.rows import SPLITS
+from zoo.storage.shards import read_shard
 from zoo.storage.zoo import Zoo
 
 # A Parquet set's files hold about this many bytes of weights.
 FILE_BYTES = 256 << 20
 
 
-def export_zoo(zoo: Zoo, target: Path, layout: str = FOLDER, progress: Progress | None = None) -> Path:
-    """Writes a zoo as a folder of files, or as a Parquet set.
-
-    The target appears when it is complete. One shard is in memory at a time.
+def export_zoo(zoo: Zoo, target: Path, layout: str, progress: Progress | None = None) -> Path:
+    """Writes a zoo in a format that others read. The target appears when it is complete.
 
     Args:
         zoo: What to export.
         target: A folder that does not exist yet.
-        layout: ``FOLDER`` or ``PARQUET``.
-        progress: Called with (shards done, of how many).
+        layout: A name in ``ZOO_FORMATS``.
+        progress: Called with (how much is done, of how much).
 
     Raises:
-        ValueError: The target exists, or the layout is unknown.
+        ValueError: The target exists, or the format is unknown or cannot say what the zoo is.
         ZooError: A shard is missing or damaged.
     """
-    if layout not in WRITERS:
-        raise ValueError(f"unknown layout {layout!r}; known: {', '.join(WRITERS)}")
+    if layout not in ZOO_FORMATS:
+        raise ValueError(f"unknown format {layout!r}; known: {', '.join(ZOO_FORMATS)}")
     with new_path(target) as partial:
         partial.mkdir()
-        exported: list[ExportedShard] = []
-
-        def shards() -> Iterator[tuple[int, pa.Table]]:
-            for done, entry in enumerate(zoo.manifest.shards, start=1):
-                header, table = _read(zoo, done - 1)
-                exported.append(
-                    ExportedShard(
-                        first=entry.first,
-                        end=entry.end,
-                        architecture=entry.architecture,
-                        content_sha256=entry.content_sha256,
-                        measured_sha256=measured_hash(table),
-                        environment=header.environment,
-                    )
-                )
-                yield entry.architecture, table
-                if progress is not None:
-                    progress(done, len(zoo.manifest.shards))
-
-        WRITERS[layout](zoo, partial, shards())
-        (partial / RECORD).write_text(record(zoo, layout, exported))
+        ZOO_FORMATS[layout](zoo, partial, progress)
     return target
 
 
@@ -107,46 +69,8 @@ def new_path(target: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def _read(zoo: Zoo, number: int) -> tuple[ShardHeader, pa.Table]:
-    """A whole shard, checked against the manifest."""
-    entry = zoo.manifest.shards[number]
-    path = shard_path(zoo.name, entry.name)
-    try:
-        data = zoo.store.read(path)
-    except FileNotFoundError as error:
-        raise ZooError(f"{zoo.store.join(path)} is missing; `zooscale verify {zoo.name}` lists all damage") from error
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise ZooError(f"{zoo.store.join(path)} is damaged; `zooscale verify {zoo.name}` lists all damage")
-    header, table = read_shard(data, zoo.store.join(path))
-    return header, table.replace_schema_metadata()
-
-
-def _write_folder(zoo: Zoo, target: Path, shards: Iterator[tuple[int, pa.Table]]) -> None:
-    """``weights/<member>/epoch-<epoch>.safetensors`` and the table of snapshots."""
-    texts = [canonical_json(architecture) for architecture in zoo.architectures]
-    (target / WEIGHTS).mkdir()
-    with contextlib.ExitStack() as stack:
-        writer: pq.ParquetWriter | None = None
-        for architecture, table in shards:
-            layout = zoo.architectures[architecture].layout
-            weights_MP = weights_of(table["weights"])
-            files = [
-                snapshot_file(*place)
-                for place in zip(table["member"].to_pylist(), table["epoch"].to_pylist(), strict=True)
-            ]
-            for file, weights_P in zip(files, weights_MP, strict=True):
-                (target / file).parent.mkdir(exist_ok=True)
-                tensors = {spec.name: np.ascontiguousarray(weights_P[spec.span].reshape(spec.shape)) for spec in layout}
-                save_file(tensors, target / file, metadata={"architecture": texts[architecture]})
-            plain = table.drop_columns(["weights"]).append_column("file", pa.array(files, pa.string()))
-            if writer is None:
-                writer = stack.enter_context(pq.ParquetWriter(target / SNAPSHOTS, plain.schema, compression="zstd"))
-            writer.write_table(plain)
-    (target / "README.md").write_text(folder_card(zoo))
-
-
-def _write_parquet(zoo: Zoo, target: Path, shards: Iterator[tuple[int, pa.Table]]) -> None:
-    """``data/<split>-<number>-of-<count>.parquet``, files of about ``FILE_BYTES`` of weights."""
+def write_parquet(zoo: Zoo, target: Path, progress: Progress | None = None) -> None:
+    """Writes a Parquet set, described in ``zoo.exchange.exported``, into a folder; one shard is in memory at a time."""
     (target / DATA).mkdir()
     # Of one length, which readers take as a matrix, where all members have it.
     lists = pa.list_(pa.float32(), zoo.parameters if len(zoo.layouts) == 1 else -1)
@@ -154,9 +78,21 @@ def _write_parquet(zoo: Zoo, target: Path, shards: Iterator[tuple[int, pa.Table]
     rows: dict[str, int] = dict.fromkeys(SPLITS, 0)
     room: dict[str, int] = dict.fromkeys(SPLITS, 0)
     writers: dict[str, pq.ParquetWriter] = {}
+    shards: list[ExportedShard] = []
     with contextlib.ExitStack() as stack:
-        for architecture, table in shards:
-            table = _with_architecture(table, architecture, lists)
+        for entry, architecture in zip(zoo.manifest.shards, zoo.architecture_of_shard, strict=True):
+            header, whole = read_shard(read_shard_file(zoo, entry), zoo.uri)
+            shards.append(
+                ExportedShard(
+                    first=entry.first,
+                    end=entry.end,
+                    architecture=architecture,
+                    content_sha256=entry.content_sha256,
+                    measured_sha256=measured_hash(whole),
+                    environment=header.environment,
+                )
+            )
+            table = _with_architecture(whole.replace_schema_metadata(), architecture, lists)
             for split in SPLITS:
                 chosen = table.filter(pc.equal(table["split"], split))
                 if not len(chosen):
@@ -170,10 +106,13 @@ def _write_parquet(zoo: Zoo, target: Path, shards: Iterator[tuple[int, pa.Table]
                 writers[split].write_table(chosen)
                 rows[split] += len(chosen)
                 room[split] -= chosen["weights"].nbytes
+            if progress is not None:
+                progress(len(shards), len(zoo.manifest.shards))
     for files in parts.values():
         for file in files:
             file.rename(file.with_name(f"{file.name}-of-{len(files):05d}.parquet"))
     (target / "README.md").write_text(dataset_card(zoo, rows))
+    (target / RECORD).write_text(record(zoo, shards))
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -196,7 +135,7 @@ def _with_architecture(table: pa.Table, architecture: int, lists: pa.DataType) -
     return table.add_column(place, pa.field("architecture", pa.int32(), nullable=False), number)
 
 
-WRITERS: dict[str, Callable[[Zoo, Path, Iterator[tuple[int, pa.Table]]], None]] = {
-    FOLDER: _write_folder,
-    PARQUET: _write_parquet,
+ZOO_FORMATS: dict[str, Callable[[Zoo, Path, Progress | None], None]] = {
+    "parquet": write_parquet,
+    "small-cnn-zoo": write_small_cnn_zoo,
 }

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.data import Dataset, load_dataset
-from zoo.exchange import exported
-from zoo.exchange.committing import Progress
+from zoo.architecture import Architecture
+from zoo.data import load_dataset
+from zoo.exchange import copying, exported
 from zoo.exchange.foreign import checkpoint_tree, published_dataset, small_cnn_zoo, state_dicts
 from zoo.exchange.foreign.architectures import read_architecture
 from zoo.exchange.foreign.reader import ImportOptions
 from zoo.exchange.foreign.source import ForeignZoo
 from zoo.exchange.restoring import restore
 from zoo.exchange.storing import store_zoo
+from zoo.generation.build import Progress
 from zoo.storage.manifest import ZOOS
 from zoo.storage.staging import find_dataset
 from zoo.storage.store import Store
@@ -56,8 +57,8 @@ FORMATS: dict[str, Format] = {
 }
 # Of a zoo: a part of its path.
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-# What `zooscale export` writes.
-OWN_FORMATS = (exported.FOLDER, exported.PARQUET)
+# What `zooscale export` writes, beside formats of others.
+OWN_FORMATS = ("zoo", "parquet")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,45 +67,21 @@ class Source:
 
     Attributes:
         format: Name of its format.
-        zoo: The networks of a foreign format, or an exported zoo.
-        dataset: Name of the data set that the user gives, empty for none.
-        data: That data set.
+        name: Name of the zoo.
+        members: How many networks.
+        epochs: Epochs of the snapshots.
+        parameters: Numbers of parameters that occur.
+        left_out: What is there but is not imported, in words.
+        store: Makes a zoo of it: ``(store, whether to accept weights that are not finite, progress)``.
     """
 
     format: str
-    zoo: ForeignZoo | exported.ExportedZoo
-    dataset: str = ""
-    data: Dataset | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the zoo."""
-        return self.zoo.name
-
-    @property
-    def members(self) -> int:
-        """How many networks."""
-        return self.zoo.members if isinstance(self.zoo, exported.ExportedZoo) else len(self.zoo.networks)
-
-    @property
-    def epochs(self) -> tuple[int, ...]:
-        """Epochs of the snapshots."""
-        return self.zoo.epochs
-
-    @property
-    def parameters(self) -> tuple[int, ...]:
-        """Numbers of parameters that occur."""
-        architectures = (
-            self.zoo.architectures
-            if isinstance(self.zoo, exported.ExportedZoo)
-            else [network.architecture for network in self.zoo.networks]
-        )
-        return tuple(dict.fromkeys(architecture.parameters for architecture in architectures))
-
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """What is there but is not imported, in words."""
-        return () if isinstance(self.zoo, exported.ExportedZoo) else tuple(self.zoo.left_out)
+    name: str
+    members: int
+    epochs: tuple[int, ...]
+    parameters: tuple[int, ...]
+    left_out: tuple[str, ...] = ()
+    store: Callable[[Store, bool, Progress | None], Zoo]
 
 
 def open_source(
@@ -140,10 +117,7 @@ def open_source(
         given = {"--name": name, "--dataset": dataset, "--architecture": architecture, "--epochs": epochs}
         if odd := [option for option, value in given.items() if value is not None]:
             raise ValueError(f"{path} is an exported zoo, which is imported as it was; leave {odd[0]} away")
-        opened = exported.open_exported(path) if exported.matches(path) else None
-        if opened is None or opened.format != found:
-            raise ValueError(f"{path} is not of format {found}: expected the folder that `zooscale export` writes")
-        return Source(format=found, zoo=opened)
+        return _own_source(path, found)
     if found not in FORMATS:
         raise ValueError(f"unknown format {found!r}; known: {', '.join([*FORMATS, *OWN_FORMATS])}")
     if format_name is not None and not FORMATS[found].matches(path):
@@ -158,29 +132,78 @@ def open_source(
         dataset=dataset,
         input_shape=data.input_shape if data else None,
     )
-    return Source(format=found, zoo=FORMATS[found].open(path, options), dataset=dataset or "", data=data)
+    zoo = FORMATS[found].open(path, options)
+    return Source(
+        format=found,
+        name=zoo.name,
+        members=len(zoo.networks),
+        epochs=zoo.epochs,
+        parameters=_parameters([network.architecture for network in zoo.networks]),
+        left_out=tuple(zoo.left_out),
+        store=lambda store, diverged, progress: store_zoo(
+            zoo, store, dataset=dataset or "", data=data, include_diverged=diverged, progress=progress
+        ),
+    )
+
+
+def _own_source(path: Path, found: str) -> Source:
+    """An exported zoo: a copy of it, or a Parquet set."""
+    if found == "zoo":
+        zoos = copying.zoos_in(path)
+        if len(zoos) != 1:
+            known = f"it holds {', '.join(zoo.name for zoo in zoos)}" if zoos else "it holds none"
+            raise ValueError(f"{path} is not a zoo, nor a store of one: {known}; give the folder of a zoo")
+        zoo = Zoo.open(str(zoos[0].resolve()))
+        return Source(
+            format=found,
+            name=zoo.name,
+            members=len(zoo),
+            epochs=zoo.recipe.snapshot_epochs,
+            parameters=_parameters(zoo.architectures),
+            store=lambda store, _, progress: copying.copy_zoo(zoo, store, progress),
+        )
+    if not exported.matches(path):
+        raise ValueError(f"{path} is not of format {found}: expected the folder that `zooscale export` writes")
+    opened = exported.open_exported(path)
+    return Source(
+        format=found,
+        name=opened.name,
+        members=opened.members,
+        epochs=opened.epochs,
+        parameters=_parameters(opened.architectures),
+        store=lambda store, _, progress: restore(opened, store, progress),
+    )
+
+
+def _parameters(architectures: Sequence[Architecture]) -> tuple[int, ...]:
+    """The numbers of parameters that occur."""
+    return tuple(dict.fromkeys(architecture.parameters for architecture in architectures))
 
 
 def store_source(
     source: Source, store: Store, *, include_diverged: bool = False, progress: Progress | None = None
 ) -> Zoo:
-    """Makes a zoo of a source; see :func:`zoo.exchange.storing.store_zoo`."""
+    """Makes a zoo of a source.
+
+    Args:
+        source: From :func:`open_source`.
+        store: Where.
+        include_diverged: Whether to accept weights that are not finite.
+        progress: Called with (how much is stored, of how much).
+
+    Raises:
+        ValueError: A file cannot be read or does not fit; nothing is stored then.
+        ZooError: The store cannot be written, or holds something else under the same name.
+    """
     store.check_writable(ZOOS)  # before hours of reading
-    if isinstance(source.zoo, exported.ExportedZoo):
-        return restore(source.zoo, store, progress)
-    return store_zoo(
-        source.zoo,
-        store,
-        dataset=source.dataset,
-        data=source.data,
-        include_diverged=include_diverged,
-        progress=progress,
-    )
+    return source.store(store, include_diverged, progress)
 
 
 def _detect(path: Path) -> str:
     if exported.matches(path):
-        return exported.format_of(path)
+        return "parquet"
+    if copying.zoos_in(path):
+        return "zoo"
     for name, known in FORMATS.items():
         if known.matches(path):
             return name

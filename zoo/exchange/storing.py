@@ -18,9 +18,9 @@ from zoo.config import canonical_json
 from zoo.data.class_tasks import parse_task, select
 from zoo.data.examples import Dataset
 from zoo.evaluation import evaluate
-from zoo.exchange.committing import Progress, is_whole, store_shards
 from zoo.exchange.foreign.source import ForeignNetwork, ForeignSnapshots, ForeignZoo
-from zoo.generation.build import zoo_name
+from zoo.generation.build import Progress, write_zoo
+from zoo.generation.commit import plan_zoo
 from zoo.generation.shard_training import measure
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes.imported import Imported
@@ -66,7 +66,7 @@ def store_zoo(
         dataset: Name of the networks' data set as it is known here, empty where it is not.
         data: That data set: metrics that the source lacks are computed on it.
         include_diverged: Whether to accept weights that are not finite; they are marked as diverged.
-        progress: Called with (shards done, of how many).
+        progress: Called with (members stored, of how many).
 
     Raises:
         ValueError: A file cannot be read or does not fit, weights are not finite, the data set is clearly another
@@ -92,17 +92,9 @@ def store_zoo(
         snapshot_epochs=source.epochs,
         shard_members=max(len(part.networks) for part in parts),
     )
-    dataset_sha256 = data.sha256 if data else ""
-    digest = recipe.digest(dataset_sha256)
-    name = zoo_name(recipe, digest)
-    if is_whole(store, name):
-        return Zoo.open(name, store=store)
-
-    def shards() -> Iterator[ShardContents]:
-        for part in parts:
-            yield _contents(source, part, recipe, data)
-
-    return store_shards(store, name, recipe.to_json(), digest, dataset_sha256, shards(), len(parts), progress)
+    plan = plan_zoo(recipe, data.sha256 if data else "", store, [part.members for part in parts])
+    part_of = {part.members: part for part in parts}
+    return write_zoo(plan, store, lambda members: _contents(source, part_of[members], recipe, data), progress)
 
 
 def _plan(source: ForeignZoo) -> Iterator[_Part]:

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
-from zoo.config import to_json
 from zoo.data.examples import Dataset
+from zoo.generation.commit import ZooPlan, commit, plan_zoo, zoo_name
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
-from zoo.recipes import Recipe, RecipeLike
-from zoo.storage.environment import environment
-from zoo.storage.errors import ZooError
-from zoo.storage.manifest import (
-    MANIFEST_VERSION,
-    Manifest,
-    ShardEntry,
-    read_manifest,
-    shard_path,
-    write_manifest,
-)
-from zoo.storage.rows import sum_hashes
-from zoo.storage.shards import ShardFile, ShardHeader, ShardRange, describe_shard, read_shard
+from zoo.recipes import Recipe
+from zoo.storage.manifest import ShardEntry, read_manifest
+from zoo.storage.shards import ShardContents, ShardRange
 from zoo.storage.staging import find_dataset
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -39,38 +27,17 @@ def plan_shards(recipe: Recipe, first: int, end: int) -> tuple[ShardRange, ...]:
     return tuple(ShardRange(max(first, shard.first), min(shard.end, end)) for shard in recipe.shards(first, end))
 
 
-def zoo_name(recipe: RecipeLike, digest: str) -> str:
-    """Name of the zoo that a recipe with this digest makes.
-
-    Raises:
-        ValueError: The recipe's name cannot be part of a path.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", recipe.name):
-        raise ValueError(f"Recipe.name is {recipe.name!r}; allowed: letters, digits, dots, hyphens, underscores")
-    return f"{recipe.name}-{digest[:8]}"
-
-
 @dataclass(frozen=True, kw_only=True)
-class GenerationPlan:
+class GenerationPlan(ZooPlan):
     """What is to be done to make or extend a zoo.
 
     Attributes:
         recipe: The recipe, ``members`` being what the zoo will have.
         data: The data set.
-        name: Name of the zoo.
-        digest: Its identity.
-        previous: Its newest manifest, if it has one.
-        shards: All shards that it will consist of.
-        missing: Those that are not in the store yet.
     """
 
     recipe: Recipe
     data: Dataset
-    name: str
-    digest: str
-    previous: Manifest | None
-    shards: tuple[ShardRange, ...]
-    missing: tuple[ShardRange, ...]
 
 
 def plan_generation(recipe: Recipe, store: Store, members: int | None = None) -> GenerationPlan:
@@ -99,64 +66,9 @@ def plan_generation(recipe: Recipe, store: Store, members: int | None = None) ->
     recipe = replace(recipe, members=total)
     recipe.check_data(data)
     kept = tuple(ShardRange(entry.first, entry.end) for entry in previous.shards) if previous else ()
-    shards = kept + plan_shards(recipe, done, total)
-    present = set(store.list(shard_path(name, "")))
-    return GenerationPlan(
-        recipe=recipe,
-        data=data,
-        name=name,
-        digest=digest,
-        previous=previous,
-        shards=shards,
-        missing=tuple(shard for shard in shards if shard_path(name, shard.name) not in present),
-    )
-
-
-def commit(plan: GenerationPlan, store: Store, written: Collection[ShardFile] = ()) -> Zoo:
-    """Checks what is new in the store, and writes the manifest that makes a zoo of it.
-
-    Args:
-        plan: What the zoo consists of.
-        store: Where it lies.
-        written: Shards that this run has created, as :class:`zoo.generation.writer.ShardWriter` tells of them: they
-            need only be there still. All others that are new are read.
-
-    Raises:
-        ZooError: A shard is missing, damaged or of another recipe.
-    """
-    known = {entry.name: entry for entry in plan.previous.shards} if plan.previous else {}
-    architectures = list(plan.previous.architectures) if plan.previous else []
-    remade = {shard.name for shard in plan.missing}
-    present = set(store.list(shard_path(plan.name, ""))) if written else set()
-    ours = {file.members: file for file in written if shard_path(plan.name, file.members.name) in present}
-    entries = []
-    for shard in plan.shards:
-        entry = known.get(shard.name)
-        if entry is None or shard.name in remade:
-            fresh = shard_entry(ours.get(shard) or _checked(plan, store, shard), architectures)
-            if entry is not None and fresh.content_sha256 != entry.content_sha256:
-                raise ZooError(
-                    f"{store.join(shard_path(plan.name, shard.name))} was missing and has been made anew, but with "
-                    "other weights than its manifest says: this machine or these library versions give other bits. "
-                    "Put back the original, or generate the zoo anew in another store"
-                )
-            entry = fresh
-        entries.append(entry)
-    if plan.previous is None or tuple(entries) != plan.previous.shards:
-        manifest = Manifest(
-            schema_version=MANIFEST_VERSION,
-            recipe=to_json(plan.recipe),
-            digest=plan.digest,
-            dataset_sha256=plan.data.sha256,
-            members=plan.recipe.members,
-            architectures=tuple(architectures),
-            shards=tuple(entries),
-            content_sha256=sum_hashes([entry.content_sha256 for entry in entries]),
-            environment=environment(),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        write_manifest(store, plan.name, manifest)
-    return Zoo.open(plan.name, store=store)
+    plan = plan_zoo(recipe, data.sha256, store, kept + plan_shards(recipe, done, total))
+    told = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    return GenerationPlan(**told | {"recipe": recipe, "data": data})
 
 
 def generate_zoo(
@@ -180,71 +92,35 @@ def generate_zoo(
     """
     store = store if isinstance(store, Store) else Store(store)
     plan = plan_generation(recipe, store, members)
+    return write_zoo(plan, store, lambda shard: train_shard(plan.recipe, plan.data, shard), progress)
+
+
+def write_zoo(
+    plan: ZooPlan, store: Store, make: Callable[[ShardRange], ShardContents], progress: Progress | None = None
+) -> Zoo:
+    """Makes the shards that are missing, one after the other, and commits the zoo.
+
+    Args:
+        plan: What is missing.
+        store: Where the zoo lies.
+        make: Makes the contents of one shard.
+        progress: As in :func:`generate_zoo`.
+
+    Raises:
+        ZooError: The store cannot be written, or a shard left there is damaged or of another recipe.
+    """
     done = plan.recipe.members - sum(shard.end - shard.first for shard in plan.missing)
     report = progress or (lambda _done, _total: None)
     report(done, plan.recipe.members)
-    written: list[ShardFile] = []
+    written: list[ShardEntry] = []
 
-    def stored(shard: ShardRange, file: ShardFile | None) -> None:
+    def stored(shard: ShardRange, entry: ShardEntry | None) -> None:
         nonlocal done
         done += shard.end - shard.first
-        written.extend([file] if file else [])
+        written.extend([entry] if entry else [])
         report(done, plan.recipe.members)
 
     with ShardWriter(store, plan.name, stored) as writer:
         for shard in plan.missing:
-            writer.write(train_shard(plan.recipe, plan.data, shard))
+            writer.write(make(shard))
     return commit(plan, store, written)
-
-
-def check_header(header: ShardHeader, digest: str, members: ShardRange, where: str) -> None:
-    """Makes sure that a shard belongs where it lies.
-
-    Raises:
-        ZooError: It is of another recipe or holds other members.
-    """
-    if header.digest != digest:
-        raise ZooError(
-            f"{where} is of another recipe (digest {header.digest[:8]}, expected {digest[:8]}); delete it and run "
-            "`zooscale generate` again"
-        )
-    if header.members != members:
-        raise ZooError(
-            f"{where} holds members {header.members.first} to {header.members.end - 1}, not those of its name; "
-            "delete it and run `zooscale generate` again"
-        )
-
-
-def _checked(plan: GenerationPlan, store: Store, members: ShardRange) -> ShardFile:
-    """Reads the whole of a stored shard, checks it and describes it."""
-    path = shard_path(plan.name, members.name)
-    where = store.join(path)
-    try:
-        data = store.read(path)
-    except FileNotFoundError as error:
-        raise ZooError(f"{where} is missing; run `zooscale generate` again to make it") from error
-    header, table = read_shard(data, where)
-    check_header(header, plan.digest, members, where)
-    rows = (members.end - members.first) * len(plan.recipe.snapshot_epochs)
-    if len(table) != rows:
-        raise ZooError(f"{where} has {len(table)} rows, expected {rows}; delete it and run `zooscale generate` again")
-    return describe_shard(data, where)
-
-
-def shard_entry(file: ShardFile, architectures: list[Mapping[str, object]]) -> ShardEntry:
-    """The manifest's entry of a shard, whose architecture is added to the list if it is new."""
-    if file.architecture not in architectures:
-        architectures.append(file.architecture)
-    return ShardEntry(
-        name=file.members.name,
-        first=file.members.first,
-        end=file.members.end,
-        architecture=architectures.index(file.architecture),
-        rows=file.rows,
-        size_bytes=file.size_bytes,
-        sha256=file.sha256,
-        content_sha256=file.content_sha256,
-        footer_bytes=file.footer_bytes,
-        footer_crc32=file.footer_crc32,
-        weights_crc32=file.weights_crc32,
-    )

@@ -9,13 +9,13 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from zoo.storage.manifest import shard_path
-from zoo.storage.shards import ShardContents, ShardFile, ShardRange, describe_shard, encode_shard
+from zoo.storage.manifest import ShardEntry, shard_path
+from zoo.storage.shards import ShardContents, ShardRange, describe_shard, encode_shard
 from zoo.storage.store import Store
 
 # What is called for each shard that is on storage: which one, and what it is where this process wrote it and nobody
 # can have replaced it since. Of another's shard nothing is known.
-Stored = Callable[[ShardRange, ShardFile | None], object]
+Stored = Callable[[ShardRange, ShardEntry | None], object]
 
 # What an upload under way is given when training has failed or was interrupted.
 GRACE_S = 5.0

@@ -33,7 +33,7 @@ class ShardEntry:
         name: File name.
         first: First member.
         end: One past the last member.
-        architecture: Index into the manifest's architectures.
+        architecture: The architecture of all its members as JSON.
         rows: Number of snapshots.
         size_bytes: Size of the file.
         sha256: Hash of the file.
@@ -46,7 +46,7 @@ class ShardEntry:
     name: str
     first: int
     end: int
-    architecture: int
+    architecture: Mapping[str, Any]
     rows: int
     size_bytes: int
     sha256: str
@@ -66,7 +66,6 @@ class Manifest:
         digest: Digest of the recipe on the data set: the zoo's identity.
         dataset_sha256: Content hash of the data set.
         members: Number of members.
-        architectures: The distinct architectures as JSON.
         shards: All shards, in order of members.
         content_sha256: Hash over ids, specs and weights of the whole zoo.
         environment: Library versions and CPU of the process that committed it.
@@ -78,7 +77,6 @@ class Manifest:
     digest: str
     dataset_sha256: str
     members: int
-    architectures: tuple[Mapping[str, Any], ...]
     shards: tuple[ShardEntry, ...]
     content_sha256: str
     environment: Mapping[str, Any]
@@ -89,9 +87,21 @@ class Manifest:
         if [shard.first for shard in self.shards] != ends[:-1] or ends[-1] != self.members:
             raise ValueError(f"its shards do not make up members 0 to {self.members - 1} without gaps")
 
+    def architectures(self) -> tuple[list[Mapping[str, Any]], list[int]]:
+        """The distinct architectures in the order in which they occur, and for each shard its index among them."""
+        distinct: dict[str, int] = {}
+        numbers = [
+            distinct.setdefault(json.dumps(shard.architecture, sort_keys=True), len(distinct)) for shard in self.shards
+        ]
+        return [json.loads(text) for text in distinct], numbers
+
     def to_bytes(self) -> bytes:
-        """The manifest as JSON text."""
-        return (json.dumps(to_json(dataclasses.asdict(self)), indent=1) + "\n").encode()
+        """The manifest as JSON text, in which shards have the index of their architecture."""
+        architectures, numbers = self.architectures()
+        value = to_json(dataclasses.asdict(self)) | {"architectures": architectures}
+        for shard, number in zip(value["shards"], numbers, strict=True):
+            shard["architecture"] = number
+        return (json.dumps(value, indent=1) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Manifest:
@@ -104,8 +114,10 @@ class Manifest:
             value = json.loads(data)
             version = value["schema_version"]
             if version == MANIFEST_VERSION:
-                return from_json(cls, value | {"shards": [from_json(ShardEntry, entry) for entry in value["shards"]]})
-        except (KeyError, TypeError, ValueError) as error:
+                architectures = value.pop("architectures")
+                shards = [entry | {"architecture": architectures[entry["architecture"]]} for entry in value["shards"]]
+                return from_json(cls, value | {"shards": [from_json(ShardEntry, entry) for entry in shards]})
+        except (IndexError, KeyError, TypeError, ValueError) as error:
             raise ZooError(
                 f"{where} is damaged ({error}). Delete it, and {REMAKE}: the manifest is written anew from the "
                 "shards, or the one before it counts"

@@ -24,6 +24,7 @@ from zoo.population import Population
 from zoo.recipes import RecipeLike
 from zoo.storage.environment import environment
 from zoo.storage.errors import REMAKE, ZooError
+from zoo.storage.manifest import ShardEntry
 from zoo.storage.rows import MEMBER_COLUMNS, content_hash, finite_rows, shard_schema, split_of, weights_type, with_gap
 
 SCHEMA_VERSION = 3
@@ -107,43 +108,18 @@ class ShardContents:
     environment: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardFile:
-    """What a manifest says of a stored shard.
-
-    Attributes:
-        members: Which members it holds.
-        architecture: Their architecture as JSON.
-        rows: Number of snapshots.
-        size_bytes: Size of the file.
-        sha256: Hash of the file.
-        content_sha256: Hash over ids, specs and weights.
-        footer_bytes: Size of its footer, with the length and the magic number behind it.
-        footer_crc32: Checksum of the footer.
-        weights_crc32: Checksum of the weights in each row group, as they lie in the file.
-    """
-
-    members: ShardRange
-    architecture: Mapping[str, Any]
-    rows: int
-    size_bytes: int
-    sha256: str
-    content_sha256: str
-    footer_bytes: int
-    footer_crc32: int
-    weights_crc32: tuple[int, ...]
-
-
-def describe_shard(data: bytes, where: str) -> ShardFile:
-    """What a shard's bytes are; the weights are not looked at.
+def describe_shard(data: bytes, where: str) -> ShardEntry:
+    """What a manifest says of a shard with these bytes; the weights are not looked at.
 
     Raises:
         ZooError: It is damaged or no shard.
     """
     file = open_shard(io.BytesIO(data), where)
     header = read_header(file.schema_arrow, where)
-    return ShardFile(
-        members=header.members,
+    return ShardEntry(
+        name=header.members.name,
+        first=header.members.first,
+        end=header.members.end,
         architecture=header.architecture.to_json(),
         rows=file.metadata.num_rows,
         size_bytes=len(data),
@@ -154,7 +130,7 @@ def describe_shard(data: bytes, where: str) -> ShardFile:
 
 
 def checksums(data: bytes, footer: pq.FileMetaData) -> dict[str, Any]:
-    """What parts of a shard are checked against when they are read: the last fields of :class:`ShardFile`."""
+    """What parts of a shard are checked against when they are read: the last fields of its ``ShardEntry``."""
     view = memoryview(data)
     # Before the magic number at the end, four bytes say how long the rest of the footer is.
     footer_bytes = FOOTER_END + int.from_bytes(view[-FOOTER_END:][:4], "little")

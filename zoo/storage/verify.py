@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from zoo.architecture import Architecture
 from zoo.config import canonical_json
 from zoo.recipes import Recipe
 from zoo.storage.errors import REMAKE, ZooError
@@ -146,11 +147,12 @@ def _shard_faults(zoo: Zoo, entry: ShardEntry, path: str) -> Iterator[tuple[str,
         )
     if (header.members.first, header.members.end) != (entry.first, entry.end):
         yield "wrong members", f"it says {header.members}, the manifest {entry.first} to {entry.end - 1}"
-    if header.architecture != zoo.architectures[entry.architecture]:
+    architecture = Architecture.from_json(entry.architecture)
+    if header.architecture != architecture:
         yield "wrong architecture", f"it says {header.architecture.to_json()}"
     measured = dict.fromkeys(name.partition("_")[2] for name in metrics_among(table.column_names))
     metrics = [f"{split}_{metric}" for split in SPLITS for metric in measured]
-    expected = shard_schema(zoo.architectures[entry.architecture].parameters, metrics)
+    expected = shard_schema(architecture.parameters, metrics)
     if not table.schema.equals(expected, check_metadata=False):
         yield "wrong schema", f"its columns are {_columns(table.schema)}; expected {_columns(expected)}"
         return

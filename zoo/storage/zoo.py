@@ -71,6 +71,7 @@ class Zoo:
         manifest: What it consists of.
         recipe: What generated it or where it was imported from, with the number of members it has.
         architectures: Its distinct architectures.
+        architecture_of_shard: For each shard, the index of its architecture.
     """
 
     def __init__(self, store: Store, name: str, manifest: Manifest) -> None:
@@ -78,7 +79,9 @@ class Zoo:
         self.name = name
         self.manifest = manifest
         self.recipe: RecipeLike = recipe_from_json(manifest.recipe)
-        self.architectures = tuple(Architecture.from_json(value) for value in manifest.architectures)
+        architectures, numbers = manifest.architectures()
+        self.architectures = tuple(Architecture.from_json(value) for value in architectures)
+        self.architecture_of_shard = tuple(numbers)
 
     @classmethod
     def open(cls, zoo: str | os.PathLike[str], store: Store | str | None = None) -> Zoo:
@@ -285,6 +288,15 @@ class Zoo:
         rows = self.rows(split, epochs=epochs, include_diverged=include_diverged, architecture=architecture)
         return SnapshotDataset(self._reader, rows, self.snapshots.select(list(columns)).take(pa.array(rows)))
 
+    def weights(self, rows: np.ndarray) -> np.ndarray:
+        """Weights of some rows of :attr:`snapshots`, all of one layout, in the given order: ``[M, P]`` float32.
+
+        Raises:
+            ValueError: They have several layouts.
+            ZooError: A shard is missing or damaged.
+        """
+        return self._reader.weights(rows)
+
     def header(self, shard: int) -> ShardHeader:
         """What a shard, by its number in the manifest, says about itself: what it was trained with, among others.
 
@@ -301,7 +313,7 @@ class Zoo:
     def _layout_of_shard(self) -> np.ndarray:
         """For each shard, which layout it has."""
         of_architecture = [self.layouts.index(architecture.layout) for architecture in self.architectures]
-        return np.array([of_architecture[entry.architecture] for entry in self.manifest.shards])
+        return np.array(of_architecture)[list(self.architecture_of_shard)]
 
     def _choose(
         self, wanted: Selection, include_diverged: bool, architecture: Architecture | None = None
@@ -370,7 +382,7 @@ class Zoo:
         alike = [index for index, architecture in enumerate(self.architectures) if architecture.layout == layout]
         place = np.zeros(len(self.architectures), dtype=np.int64)
         place[alike] = np.arange(len(alike))
-        of_shard = np.array([entry.architecture for entry in self.manifest.shards])
+        of_shard = np.array(self.architecture_of_shard)
         return Population(
             weights_MP=torch.from_numpy(self._reader.weights(rows)),
             architectures=tuple(self.architectures[index] for index in alike),

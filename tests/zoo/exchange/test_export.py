@@ -11,13 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from published_layouts import tune_config, write_checkpoint_tree
-from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
 
 from zoo.architecture import Architecture
-from zoo.exchange.exported import FOLDER, PARQUET, open_exported
+from zoo.exchange.copying import copy_zoo
+from zoo.exchange.exported import open_exported
 from zoo.exchange.exporting import export_zoo
 from zoo.exchange.importing import open_source, store_source
 from zoo.exchange.restoring import restore
@@ -64,11 +62,19 @@ def same_files(one: Zoo, other: Zoo) -> bool:
     return [entry.sha256 for entry in one.manifest.shards] == [entry.sha256 for entry in other.manifest.shards]
 
 
-@pytest.mark.parametrize("layout", [FOLDER, PARQUET])
+def export(zoo: Zoo, target: Path, layout: str) -> None:
+    if layout == "zoo":
+        copy_zoo(zoo, Store(target))
+    else:
+        export_zoo(zoo, target, layout)
+
+
+@pytest.mark.parametrize("layout", ["zoo", "parquet"])
 def test_import_of_an_export_is_the_same_zoo(zoo, layout, tmp_path):
-    export_zoo(zoo, tmp_path / "out", layout)
+    export(zoo, tmp_path / "out", layout)
     source = open_source(tmp_path / "out")
     assert (source.format, source.members, source.epochs) == (layout, len(zoo), zoo.recipe.snapshot_epochs)
+    assert source.parameters == zoo.parameter_counts
     back = store_source(source, Store(tmp_path / "store"))
     assert back.name == zoo.name
     assert back.content_sha256 == zoo.content_sha256
@@ -80,65 +86,81 @@ def test_import_of_an_export_is_the_same_zoo(zoo, layout, tmp_path):
     assert same_files(back, zoo)
     lost = Path(back.uri) / "shards" / back.manifest.shards[0].name
     lost.unlink()
-    again = restore(open_exported(tmp_path / "out"), back.store)  # brings back the shard, and changes nothing else
+    again = store_source(source, back.store)  # brings back the shard, and changes nothing else
     assert again.manifest == back.manifest
     assert verify(again) == []
 
 
-@pytest.fixture(scope="module", params=[FOLDER, PARQUET])
-def exported(request, small_zoo, tmp_path_factory) -> Path:
-    return export_zoo(small_zoo, tmp_path_factory.mktemp("export") / "out", request.param)
+@pytest.fixture(scope="module")
+def exported(small_zoo, tmp_path_factory) -> Path:
+    return export_zoo(small_zoo, tmp_path_factory.mktemp("export") / "out", "parquet")
 
 
 def test_a_restored_zoo_can_be_extended(small_zoo, small_recipe, tmp_path):
-    export_zoo(small_zoo, tmp_path / "out", PARQUET)
+    export_zoo(small_zoo, tmp_path / "out", "parquet")
     back = restore(open_exported(tmp_path / "out"), Store(tmp_path / "store"))
+    copy_zoo(small_zoo, Store(tmp_path / "copy"))
     longer = generate_zoo(small_recipe, back.store, members=72)
     assert len(longer) == 72
     assert verify(longer) == []
+    assert copy_zoo(longer, Store(tmp_path / "copy")).manifest == longer.manifest
+    with pytest.raises(ZooError, match=r"has zoo .* already, with 72 members"):
+        copy_zoo(small_zoo, Store(tmp_path / "copy"))
+    with pytest.raises(ValueError, match="not a zoo, nor a store of one: it holds none"):
+        open_source(tmp_path, format_name="zoo")
 
 
 def test_another_zoo_of_that_name_stays(small_zoo, small_recipe, exported, tmp_path):
     other = generate_zoo(small_recipe, Store(tmp_path / "store"), members=16)
     with pytest.raises(ZooError, match=r"has zoo .* already, with 16 members"):
         restore(open_exported(exported), other.store)
+
     assert len(Zoo.open(small_zoo.name, store=other.store)) == 16
 
 
 def test_the_target_must_be_new_and_is_whole_or_absent(small_zoo, tmp_path, monkeypatch):
     (tmp_path / "there").mkdir()
     with pytest.raises(ValueError, match="there exists already"):
-        export_zoo(small_zoo, tmp_path / "there")
-    with pytest.raises(ValueError, match="unknown layout 'zip'"):
+        export_zoo(small_zoo, tmp_path / "there", "parquet")
+    with pytest.raises(ValueError, match="unknown format 'zip'; known: parquet, small-cnn-zoo"):
         export_zoo(small_zoo, tmp_path / "new", "zip")
-    monkeypatch.setattr("zoo.exchange.exporting.folder_card", lambda _: 1 / 0)
+    monkeypatch.setattr("zoo.exchange.exporting.dataset_card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        export_zoo(small_zoo, tmp_path / "new")
+        export_zoo(small_zoo, tmp_path / "new", "parquet")
     assert [entry.name for entry in tmp_path.iterdir()] == ["there"]
 
 
-def test_a_damaged_shard_is_not_exported(zoo_copy, tmp_path):
+@pytest.mark.parametrize("layout", ["zoo", "parquet"])
+def test_a_damaged_shard_is_not_exported(zoo_copy, layout, tmp_path):
     entry = zoo_copy.manifest.shards[1]
     path = Path(zoo_copy.uri) / "shards" / entry.name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(ZooError, match=f"{entry.name} is damaged"):
-        export_zoo(zoo_copy, tmp_path / "out")
+        export(zoo_copy, tmp_path / "out", layout)
     path.unlink()
     with pytest.raises(ZooError, match=f"{entry.name} is missing"):
-        export_zoo(zoo_copy, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        export(zoo_copy, tmp_path / "out", layout)
+    assert not list((tmp_path / "out").rglob("manifest-*"))
+    assert layout == "zoo" or not (tmp_path / "out").exists()
+
+
+def test_a_copy_does_not_replace_what_is_there(small_zoo, tmp_path):
+    store = Store(tmp_path)
+    path = f"zoos/{small_zoo.name}/shards/{small_zoo.manifest.shards[2].name}"
+    store.put(path, b"something else")
+    with pytest.raises(ZooError, match="is there already with other content"):
+        copy_zoo(small_zoo, store)
+    assert store.read(path) == b"something else"
+    store.delete(path)
+    done = []
+    assert verify(copy_zoo(small_zoo, store, lambda *what: done.append(what))) == []
+    assert done == [(number, 4) for number in range(1, 5)]
 
 
 def change_weight(root: Path) -> None:
-    if (root / "weights").exists():
-        path = root / "weights/0000003/epoch-0002.safetensors"
-        tensors = {name: np.array(tensor) for name, tensor in load_file(path).items()}
-        tensors["1.bias"][0] += 1
-        save_file(tensors, path)
-    else:
-        rewrite(root, lambda table: table.assign(weights=table.weights.map(lambda w: np.roll(w, 1))))
+    rewrite(root, lambda table: table.assign(weights=table.weights.map(lambda w: np.roll(w, 1))))
 
 
 def change_cell(root: Path) -> None:
@@ -150,7 +172,7 @@ def change_metric(root: Path) -> None:
 
 
 def drop_column(root: Path) -> None:
-    for path in [*root.glob("snapshots.parquet"), *root.glob("data/*")]:
+    for path in root.glob("data/*"):
         pq.write_table(pq.read_table(path).drop_columns(["step"]), path)
 
 
@@ -165,7 +187,7 @@ def drop_row(root: Path) -> None:
 
 
 def rewrite(root: Path, change) -> None:
-    path = next(iter([*root.glob("snapshots.parquet"), *root.glob("data/test-*")]))
+    path = next(root.glob("data/test-*"))
     schema = pq.read_schema(path)
     change(pd.read_parquet(path)).to_parquet(path, schema=schema, index=False)
 
@@ -211,26 +233,9 @@ def test_options_of_foreign_formats_do_not_go_with_an_export(exported):
         open_source(exported, name="mine")
 
 
-def test_a_folder_has_a_file_a_snapshot_and_a_table(small_zoo, tmp_path):
-    export_zoo(small_zoo, tmp_path / "out")
-    table = pd.read_parquet(tmp_path / "out/snapshots.parquet")
-    assert len(table) == 64 * 3
-    assert "weights" not in table
-    row = table[(table.member == 5) & (table.epoch == 2)].iloc[0]
-    expected = small_zoo.population(members=[5], epochs=[2])
-    with safe_open(tmp_path / "out" / row.file, "pt") as file:
-        architecture = Architecture.from_json(json.loads(file.metadata()["architecture"]))
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    assert architecture == expected.architectures[int(expected.architecture_M[0])]
-    module = architecture.to_module(expected.weights_MP[0])
-    module.load_state_dict(state)
-    assert torch.equal(architecture.from_module(module), expected.weights_MP[0])
-    assert row.test_accuracy == small_zoo.members.query("member == 5 and epoch == 2").test_accuracy.item()
-
-
 def test_a_parquet_set_is_what_hugging_face_reads(small_zoo, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.exchange.exporting.FILE_BYTES", 200_000)
-    export_zoo(small_zoo, tmp_path / "out", PARQUET)
+    export_zoo(small_zoo, tmp_path / "out", "parquet")
     files = sorted(path.name for path in (tmp_path / "out/data").iterdir())
     count = sum(name.startswith("train-") for name in files)
     assert count > 1
@@ -250,7 +255,7 @@ def test_a_parquet_set_is_what_hugging_face_reads(small_zoo, tmp_path, monkeypat
 
 def test_members_of_several_layouts_share_one_parquet_set(tmp_path):
     zoo = generate_zoo(replace(KINDS["several layouts"], **{**TINY, "name": "mix"}), Store(tmp_path))
-    export_zoo(zoo, tmp_path / "out", PARQUET)
+    export_zoo(zoo, tmp_path / "out", "parquet")
     table = pd.concat(pd.read_parquet(path) for path in (tmp_path / "out/data").iterdir())
     architectures = json.loads((tmp_path / "out/zoo.json").read_text())["architectures"]
     sizes = [Architecture.from_json(value).parameters for value in architectures]
@@ -259,7 +264,7 @@ def test_members_of_several_layouts_share_one_parquet_set(tmp_path):
 
 
 def test_weights_are_a_matrix_where_all_members_have_one_layout(small_zoo, tmp_path):
-    export_zoo(small_zoo, tmp_path / "out", PARQUET)
+    export_zoo(small_zoo, tmp_path / "out", "parquet")
     for path in (tmp_path / "out/data").iterdir():
         assert pq.read_schema(path).field("weights").type == pa.list_(pa.float32(), 1210)
 
@@ -271,7 +276,7 @@ def test_hugging_face_datasets_reads_a_parquet_set(kind, small_zoo, tmp_path, mo
     datasets = pytest.importorskip("datasets")
     tiny = replace(KINDS["several layouts"], **{**TINY, "name": "mix"})
     zoo = small_zoo if kind == "diverse" else generate_zoo(tiny, Store(tmp_path))
-    folder = str(export_zoo(zoo, tmp_path / "out", PARQUET))
+    folder = str(export_zoo(zoo, tmp_path / "out", "parquet"))
     expected = zoo.members.groupby("split").size().to_dict()
     by_folder = datasets.load_dataset(folder, cache_dir=str(tmp_path / "cache"))
     assert {split: len(rows) for split, rows in by_folder.items()} == expected
@@ -291,7 +296,7 @@ def test_hugging_face_datasets_reads_a_parquet_set(kind, small_zoo, tmp_path, mo
 
 def test_the_readme_of_a_parquet_set_runs(small_zoo, tmp_path):
     pytest.importorskip("duckdb")
-    export_zoo(small_zoo, tmp_path / "out", PARQUET)
+    export_zoo(small_zoo, tmp_path / "out", "parquet")
     (block,) = re.findall(r"```python\n(.*?)```", (tmp_path / "out/README.md").read_text(), flags=re.DOTALL)
     lines = [line.replace("FOLDER", str(tmp_path / "out")) for line in block.splitlines()]
     assert lines.pop(0) == "import datasets, duckdb, pandas"
@@ -315,6 +320,6 @@ def test_duckdb_and_pandas_read_a_zoo_as_it_lies(small_zoo):
 
 def test_duckdb_reads_a_parquet_set(small_zoo, tmp_path):
     duckdb = pytest.importorskip("duckdb")
-    export_zoo(small_zoo, tmp_path / "out", PARQUET)
+    export_zoo(small_zoo, tmp_path / "out", "parquet")
     query = f"select count(*), avg(test_accuracy), max(len(weights)) from '{tmp_path}/out/data/*.parquet'"
     assert duckdb.sql(query).fetchall()[0] == pytest.approx((192, small_zoo.members.test_accuracy.mean(), 1210))

@@ -62,7 +62,7 @@ def test_it_is_a_zoo_like_any_other(zoo):
     assert zoo.recipe.source_format == "checkpoints"
     assert zoo.recipe.snapshot_epochs == (0, 5, 50)
     assert len(zoo) == 4
-    assert {entry.architecture for entry in zoo.manifest.shards} == {0, 1}  # tanh, relu
+    assert set(zoo.architecture_of_shard) == {0, 1}  # tanh, relu
     with pytest.raises(ZooError, match="data set"):
         zoo.dataset()
 

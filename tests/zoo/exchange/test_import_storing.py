@@ -13,6 +13,7 @@ from zoo.data import DATASETS
 from zoo.data.examples import Dataset, Examples
 from zoo.data.task import Task
 from zoo.exchange import storing
+from zoo.exchange.foreign.checkpoint_tree import CheckpointTree
 from zoo.exchange.foreign.published_fields import TUNE_ARCHITECTURES, tune_architecture
 from zoo.exchange.importing import open_source, store_source
 from zoo.population import Member
@@ -40,7 +41,7 @@ def test_an_interrupted_import_is_no_zoo_and_the_same_command_finishes_it(tree, 
     store, whole = Store(tmp_path / "store"), store_source(open_source(tree), Store(tmp_path / "other"))
 
     def stop(done: int, count: int) -> None:
-        assert count == 3
+        assert count == len(whole)
         if done == 2:
             raise StopError
 
@@ -64,7 +65,7 @@ def test_the_same_import_brings_back_a_lost_shard(tree, tmp_path):
 
 def test_a_store_that_cannot_be_written_is_found_out_before_anything_is_read(tree, tmp_path, monkeypatch):
     source = open_source(tree)
-    monkeypatch.setattr(type(source.zoo), "read", lambda *_: pytest.fail("the source was read"))
+    monkeypatch.setattr(CheckpointTree, "read", lambda *_: pytest.fail("the source was read"))
     (tmp_path / "file").touch()
     with pytest.raises(ZooError, match="cannot write"):
         store_source(source, Store(tmp_path / "file"))
@@ -75,7 +76,7 @@ def test_a_foreign_shard_under_the_name_of_ours_is_not_taken(tree, tmp_path):
     first, second = (Path(zoo.uri) / "shards" / entry.name for entry in zoo.manifest.shards[:2])
     (Path(zoo.uri) / "manifest-0001.json").unlink()
     first.write_bytes(second.read_bytes())
-    with pytest.raises(ZooError, match=f"{first.name} is there already with other content"):
+    with pytest.raises(ZooError, match=f"{first.name} holds members 2 to 3, not those of its name"):
         store_source(open_source(tree), zoo.store)
 
 

@@ -7,7 +7,8 @@ import torch
 
 import zoo.generation.build as build
 import zoo.generation.shard_training as shard_training
-from zoo.generation.build import commit, generate_zoo, plan_generation, plan_shards, zoo_name
+from zoo.generation.build import generate_zoo, plan_generation, plan_shards
+from zoo.generation.commit import commit, zoo_name
 from zoo.generation.shard_training import train_shard
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import shard_path

@@ -8,7 +8,6 @@ import torch
 
 from zoo import Zoo, evaluate, generate_zoo, load_dataset, verify
 from zoo.data import Task
-from zoo.exchange.exported import PARQUET
 from zoo.exchange.exporting import export_zoo
 from zoo.exchange.importing import open_source, store_source
 from zoo.generation.shard_training import train_shard
@@ -108,7 +107,7 @@ def test_a_staged_data_set_has_its_task(task_zoo, tmp_path):
 
 
 def test_what_was_exported_comes_back(task_zoo, tmp_path):
-    export_zoo(task_zoo, tmp_path / "out", PARQUET)
+    export_zoo(task_zoo, tmp_path / "out", "parquet")
     back = store_source(open_source(tmp_path / "out"), Store(tmp_path / "store"))
     assert back.content_sha256 == task_zoo.content_sha256
     assert back.members.equals(task_zoo.members)

@@ -209,14 +209,18 @@ def test_card_export_and_import(small_zoo, remote, tmp_path, capsys):
     assert facts == json.loads(json.dumps(here))
     assert b"</html>" in remote.read(f"{folder}/card.html")
 
-    for layout in ("folder", "parquet"):
+    for layout in ("zoo", "parquet"):
         out, there = str(tmp_path / layout), f"{URI}/again/{layout}"
-        assert told("export", small_zoo.name, "--store", URI, "--to", out, "--format", layout)["path"] == out
+        path = told("export", small_zoo.name, "--store", URI, "--to", out, "--format", layout)["path"]
+        assert path == (f"{out}/zoos/{small_zoo.name}" if layout == "zoo" else out)
         assert told("import", out, "--store", there)["uri"] == f"{there}/zoos/{small_zoo.name}"
         again = Zoo.open(small_zoo.name, store=Store(there))
         assert again.content_sha256 == small_zoo.content_sha256
         assert verify(again) == []
         assert told("import", out, "--store", there)["content_sha256"] == small_zoo.content_sha256
+
+    copied = told("export", small_zoo.name, "--store", URI, "--to", f"{URI}/copy")["path"]
+    assert verify(Zoo.open(copied)) == []
 
     file = tmp_path / "seven.safetensors"
     told("export", f"{URI}/zoos/{small_zoo.name}", "--member", "7", "--to", str(file))

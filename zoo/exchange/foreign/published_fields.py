@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from zoo.architecture import (
 )
 from zoo.exchange.foreign.architectures import GivenArchitecture
 from zoo.exchange.foreign.source import known_fields
+from zoo.population import Member
 from zoo.recipes.hyper_representations import NORMALIZATIONS
 
 ACTIVATION_NAMES = {"leakyrelu": "leaky_relu"}
@@ -112,7 +115,8 @@ def keras_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a ``Member`` from the ``config.*`` columns of the Small CNN Zoo (Unterthiner et al., 2020).
 
     Keras adds ``l2reg · ‖w‖²`` to the loss, for which the weight decay is twice ``l2reg`` (there on kernels alone).
-    Its He and Glorot normals are truncated at two standard deviations, with the same standard deviation as here.
+    Its He and Glorot normals are truncated at two standard deviations, with the same standard deviation as here. What
+    ``zooscale export`` wrote names fields as they are here beside that.
     """
     initialization, scale = KERAS_INITIALIZATIONS.get(str(row.get("config.w_init")), (None, None))
     std = row.get("config.init_std")
@@ -129,7 +133,9 @@ def keras_fields(row: Mapping[str, Any]) -> dict[str, Any]:
         "dropout": row.get("config.dropout"),
         "training_fraction": row.get("config.train_fraction"),
     }
-    return known_fields(candidates)
+    own = {name: row.get(f"config.{name}") for name in OWN_FIELDS}
+    empty = [name for name, value in own.items() if value is None or (isinstance(value, float) and math.isnan(value))]
+    return known_fields(candidates | {name: value for name, value in own.items() if name not in empty})
 
 
 # Name here, and the scale: None where init_std says it.
@@ -142,6 +148,14 @@ KERAS_INITIALIZATIONS: dict[str, tuple[str, float | None]] = {
     "RandomNormal": ("normal", None),
     "TruncatedNormal": ("truncated_normal", None),
 }
+
+
+# Fields of a member that the format has no column for, or one that does not say them exactly.
+OWN_FIELDS = tuple(
+    field.name
+    for field in dataclasses.fields(Member)
+    if field.name not in ("id", "seed", "optimizer", "learning_rate", "dropout", "training_fraction")
+)
 
 
 def with_activation(architecture: Architecture, function: str) -> Architecture:

@@ -13,6 +13,7 @@ Shape letters: M networks, E epochs, P parameters.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ import numpy as np
 import pandas as pd
 
 from zoo.architecture import Architecture, cnn_4970, normalizing
+from zoo.exchange.foreign.architectures import read_architecture
+from zoo.exchange.foreign.keras_tensors import KERNEL_AXES, KerasVariable, flattened_images, from_channels_last
 from zoo.exchange.foreign.names import ForeignTensor, MismatchError, gather_tensors, match_tensors
 from zoo.exchange.foreign.published_fields import keras_fields, with_activation
 from zoo.exchange.foreign.reader import ImportOptions
@@ -34,37 +37,20 @@ from zoo.exchange.foreign.source import (
     no_metrics,
     plain_json,
 )
+from zoo.population import Member
 
 WEIGHTS, LAYOUT = "weights.npy", "layout.csv"
 METRICS_FILES = ("metrics.csv.gz", "metrics.csv")
 METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+WHOLE = {
+    "config.random_seed",
+    *(f"config.{field.name}" for field in dataclasses.fields(Member) if str(field.type) == "int"),
+}
 LAYOUT_COLUMNS = ("varname", "start_idx", "end_idx", "shape")
 # Data sets as tensorflow_datasets names them; images were averaged to one channel.
 INPUT_SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (1, 32, 32), "svhn_cropped": (1, 32, 32)}
-# Axes of a Keras kernel in the order of PyTorch, by their number.
-KERNEL_AXES = {4: (3, 2, 0, 1), 2: (1, 0)}
-
-
-@dataclass(frozen=True, slots=True)
-class KerasVariable:
-    """A line of the layout.
-
-    Attributes:
-        name: ``sequential/conv2d/kernel:0``.
-        start: First column.
-        shape: Shape in Keras.
-    """
-
-    name: str
-    start: int
-    shape: tuple[int, ...]
-
-    def from_row(self, row_P: np.ndarray) -> np.ndarray:
-        """This variable of a flattened network, its axes in the order of PyTorch."""
-        tensor = row_P[self.start : self.start + int(np.prod(self.shape))].reshape(self.shape)
-        if self.name.rpartition("/")[2].startswith("kernel"):
-            return tensor.transpose(KERNEL_AXES[len(self.shape)])
-        return tensor
+# What `zooscale export` puts beside them.
+ARCHITECTURE = "architecture.json"
 
 
 @dataclass(kw_only=True)
@@ -104,9 +90,15 @@ def matches(path: Path) -> bool:
 def open_small_cnn_zoo(path: Path, options: ImportOptions) -> SmallCnnZoo:
     """Reads the tables; weights are read later.
 
+    Args:
+        path: The folder. Its networks are those of the publication, unless it holds ``architecture.json``.
+        options: What the user says.
+
     Raises:
         ValueError: A file is missing or damaged, or they do not fit each other; the message names it.
     """
+    if options.given is None and (path / ARCHITECTURE).exists():
+        options = dataclasses.replace(options, given=read_architecture(path / ARCHITECTURE))
     metrics = _read_metrics(path)
     weights = _read_weights(path / WEIGHTS)
     variables = _read_layout(path / LAYOUT)
@@ -125,7 +117,7 @@ def open_small_cnn_zoo(path: Path, options: ImportOptions) -> SmallCnnZoo:
     if len(datasets) != 1:
         raise ValueError(f"{path}: config.dataset names {', '.join(map(str, datasets))}; import each data set apart")
     configs = {
-        origin: {name: _plain(value) for name, value in metrics.iloc[rows_of[origin][epochs[0]]].items()}
+        origin: {name: _plain(name, value) for name, value in metrics.iloc[rows_of[origin][epochs[0]]].items()}
         for origin in kept
     }
     base = _base_architecture(path, str(datasets[0]), options)
@@ -242,11 +234,14 @@ def _gather(path: Path, variables: Sequence[KerasVariable], base: Architecture, 
             ordered=True,
             names=options.given.names if options.given else None,
         )
+        for name, image in flattened_images(base).items():
+            tensors[matched[name]] = from_channels_last(tensors[matched[name]], image)
         return gather_tensors(tensors, base, matched, str(path / LAYOUT)).astype(np.int64)
     except MismatchError as error:
         raise MismatchError(f"{path / LAYOUT}: {error}") from error
 
 
-def _plain(value: Any) -> Any:
-    """A pandas value as a Python one."""
-    return value.item() if isinstance(value, np.generic) else value
+def _plain(name: str, value: Any) -> Any:
+    """A pandas value as a Python one; whole numbers beside missing ones are floats there."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if name in WHOLE and isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,80 @@
+"""Copies a zoo, as it lies, into another store."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from zoo.generation.build import Progress
+from zoo.storage.errors import ZooError
+from zoo.storage.manifest import MANIFEST_PATTERN, ZOOS, Manifest, ShardEntry, read_manifest, shard_path, write_manifest
+from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
+
+
+def copy_zoo(zoo: Zoo, store: Store, progress: Progress | None = None) -> Zoo:
+    """Copies a zoo: its shards first, its manifest last, so that there is a whole zoo or none.
+
+    What is there already, such as after a copy that was interrupted, stays.
+
+    Args:
+        zoo: What to copy.
+        store: Where to.
+        progress: Called with (shards done, of how many).
+
+    Raises:
+        ZooError: A shard is missing or damaged, the store cannot be written, or it has a zoo of that name with other
+            content.
+    """
+    previous = read_manifest(store, zoo.name)
+    if previous is not None and not _hashes(previous) <= _hashes(zoo.manifest):
+        raise ZooError(
+            f"{store.uri} has zoo {zoo.name} already, with {previous.members} members and other content than the "
+            f"{len(zoo)} of {zoo.uri}; copy it into another store"
+        )
+    store.check_writable(ZOOS)
+    for done, entry in enumerate(zoo.manifest.shards, start=1):
+        path = shard_path(zoo.name, entry.name)
+        if not store.put_new(path, read_shard_file(zoo, entry)) and _sha256(store.read(path)) != entry.sha256:
+            raise ZooError(
+                f"{store.join(path)} is there already with other content; `zooscale verify {zoo.name} "
+                "--remove-unfinished` deletes it where no manifest lists it"
+            )
+        if progress is not None:
+            progress(done, len(zoo.manifest.shards))
+    write_manifest(store, zoo.name, zoo.manifest)
+    return Zoo.open(zoo.name, store=store)
+
+
+def read_shard_file(zoo: Zoo, entry: ShardEntry) -> bytes:
+    """The bytes of a shard, which are those that the manifest lists.
+
+    Raises:
+        ZooError: It is missing or damaged.
+    """
+    path = shard_path(zoo.name, entry.name)
+    try:
+        data = zoo.store.read(path)
+    except FileNotFoundError as error:
+        raise ZooError(f"{zoo.store.join(path)} is missing; `zooscale verify {zoo.name}` lists all damage") from error
+    if _sha256(data) != entry.sha256:
+        raise ZooError(f"{zoo.store.join(path)} is damaged; `zooscale verify {zoo.name}` lists all damage")
+    return data
+
+
+def zoos_in(path: Path) -> list[Path]:
+    """The zoos that a folder is, or holds as a store."""
+    if not path.is_dir():
+        return []
+    if any(MANIFEST_PATTERN.fullmatch(entry.name) for entry in path.iterdir()):
+        return [path]
+    zoos = sorted((path / ZOOS).iterdir()) if (path / ZOOS).is_dir() else []
+    return [zoo for zoo in zoos if zoos_in(zoo) == [zoo]]
+
+
+def _hashes(manifest: Manifest) -> set[str]:
+    return {entry.content_sha256 for entry in manifest.shards}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
