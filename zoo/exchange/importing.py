@@ -151,8 +151,10 @@ def _own_source(path: Path, found: str) -> Source:
     if found == "zoo":
         zoos = copying.zoos_in(path)
         if len(zoos) != 1:
-            known = f"it holds {', '.join(zoo.name for zoo in zoos)}" if zoos else "it holds none"
-            raise ValueError(f"{path} is not a zoo, nor a store of one: {known}; give the folder of a zoo")
+            holds = ", ".join(zoo.name for zoo in zoos) or "none"
+            raise ValueError(
+                f"{path} is not of format zoo: expected the folder of a zoo, or a store with one; it holds {holds}"
+            )
         zoo = Zoo.open(str(zoos[0].resolve()))
         return Source(
             format=found,

@@ -106,7 +106,7 @@ def test_a_restored_zoo_can_be_extended(small_zoo, small_recipe, tmp_path):
     assert copy_zoo(longer, Store(tmp_path / "copy")).manifest == longer.manifest
     with pytest.raises(ZooError, match=r"has zoo .* already, with 72 members"):
         copy_zoo(small_zoo, Store(tmp_path / "copy"))
-    with pytest.raises(ValueError, match="not a zoo, nor a store of one: it holds none"):
+    with pytest.raises(ValueError, match="expected the folder of a zoo, or a store with one; it holds none"):
         open_source(tmp_path, format_name="zoo")
 
 

@@ -12,6 +12,8 @@ import torch
 from published_layouts import PublishedCnn, state_at, tune_config, write_checkpoint_tree
 from torch import nn
 
+from zoo.exchange.foreign.checkpoint_tree import open_tree
+from zoo.exchange.foreign.reader import ImportOptions
 from zoo.exchange.importing import open_source, store_source
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
@@ -281,7 +283,7 @@ def test_two_checkpoints_of_one_epoch_are_refused(tmp_path):
 def test_hyper_parameters_of_odd_kinds_are_unknown(tmp_path):
     odd = {"optim::optimizer": "sgd", "optim::momentum": [1], "optim::lr": "fast", "model::init_type": {}}
     write_checkpoint_tree(tmp_path / "tree", [tune_config(1, **odd)], [1])
-    (network,) = open_source(tmp_path / "tree").zoo.networks
+    (network,) = open_tree(tmp_path / "tree", ImportOptions(name="odd")).networks
     assert not {"optimizer", "learning_rate", "initialization", "init_scale"} & set(network.known)
     assert network.original["optim::lr"] == "fast"
 

@@ -42,7 +42,7 @@ def test_an_interrupted_import_is_no_zoo_and_the_same_command_finishes_it(tree, 
 
     def stop(done: int, count: int) -> None:
         assert count == len(whole)
-        if done == 2:
+        if done == 3:
             raise StopError
 
     with pytest.raises(StopError):
