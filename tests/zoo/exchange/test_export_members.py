@@ -200,7 +200,9 @@ def test_bad_options_are_named(small_zoo, tmp_path, capsys):
     assert "of no format" in fails(capsys, ["import", str(tmp_path)])
     assert "there is no" in fails(capsys, ["import", str(tmp_path / "nowhere")])
     assert "copy it to a local folder" in fails(capsys, ["import", "s3://bucket/tree"])
-    assert "export to a local path" in fails(capsys, ["export", small_zoo.uri, "--to", "s3://bucket/out"])
+    assert "export to a local path" in fails(
+        capsys, ["export", small_zoo.uri, "--to", "s3://bucket/out", "--format", "parquet"]
+    )
     assert "export to a local path" in fails(capsys, ["export", small_zoo.uri, "--to", "s3://b/a.pt", "--member", "1"])
     (tmp_path / "a.pt").touch()
     assert "there is no architecture file" in fails(capsys, ["import", str(tmp_path), "--architecture", "no.json"])
