@@ -367,17 +367,18 @@ def test_diverged_trial_says_so(trial_data):
     assert stored(trial_data, 0) == []
 
 
-def command(zoo, trials, seeds=1):
+def command(zoo, trials, seeds=1, workers=2):
     settings = [word for assignment in SMALL for word in ("--set", assignment)]
     return [
         sys.executable, "-m", "cluster", "search", "digits-autoencoder", "--zoo", zoo.uri, "--store", zoo.store.uri,
         "--trials", str(trials), "--epochs", "2", "--seeds", str(seeds), *settings, "--json",
+        *(["--workers", str(workers)] if workers else []),
     ]  # fmt: skip
 
 
-def run_search(zoo, trials, tmp_path, seeds=1):
+def run_search(zoo, trials, tmp_path, seeds=1, workers=2):
     done = subprocess.run(
-        command(zoo, trials, seeds),
+        command(zoo, trials, seeds, workers),
         env=environment(tmp_path),
         cwd=tmp_path,
         capture_output=True,
@@ -394,9 +395,10 @@ def trials_of(store, result):
 
 
 @pytest.mark.slow
-def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
+@pytest.mark.parametrize("workers", [None, 2], ids=["here", "on Ray"])
+def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path, workers):
     driver = subprocess.Popen(
-        command(zoo_copy, 4), env=environment(tmp_path), cwd=tmp_path,
+        command(zoo_copy, 4, workers=workers), env=environment(tmp_path), cwd=tmp_path,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     studies = Path(zoo_copy.store.uri) / "studies"
@@ -411,16 +413,16 @@ def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
     stored = {path: path.stat().st_mtime_ns for path in studies.glob("*/checkpoints/*/artifact.json")}
     assert stored
 
-    result = run_search(zoo_copy, 4, tmp_path)
+    result = run_search(zoo_copy, 4, tmp_path, workers=workers)
     assert result["trials_completed"] == 4
     assert result["trials_failed"] == 0
     first = trials_of(zoo_copy.store, result)
     assert all(path.stat().st_mtime_ns == when for path, when in stored.items())
 
-    again = run_search(zoo_copy, 4, tmp_path)
+    again = run_search(zoo_copy, 4, tmp_path, workers=workers)
     assert again["new_trials"] == 0
 
-    longer = run_search(zoo_copy, 5, tmp_path)
+    longer = run_search(zoo_copy, 5, tmp_path, workers=workers)
     assert (longer["new_trials"], longer["trials_completed"]) == (1, 5)
     second = trials_of(zoo_copy.store, longer)
     same = ["latent", "bits_per_latent", "learning_rate", "code_bits_per_weight", "agreement", "seconds"]
@@ -439,9 +441,9 @@ def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path):
     assert len(logs) >= 5
 
     best = record.pareto_trials()
-    assert run_search(zoo_copy, 5, tmp_path, seeds=3)["new_fits"] == 2 * len(best)
+    assert run_search(zoo_copy, 5, tmp_path, seeds=3, workers=workers)["new_fits"] == 2 * len(best)
     assert all(record.fits(trial) == [0, 1, 2] for trial in best)
-    assert run_search(zoo_copy, 5, tmp_path, seeds=3)["new_fits"] == 0
+    assert run_search(zoo_copy, 5, tmp_path, seeds=3, workers=workers)["new_fits"] == 0
 
 
 def test_estimate_knows_of_the_validation(small_zoo, monkeypatch):
