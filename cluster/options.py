@@ -19,7 +19,8 @@ Seeds = Annotated[
     int, typer.Option(min=1, help="Fits of each of the best autoencoders, with other seeds; 3 for honest intervals.")
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes that work at the same time, on Ray. (default: as many as CPUs)")
+    int | None,
+    typer.Option(min=1, help="Processes of Ray; without it, small work starts no Ray. (default: as many as CPUs)"),
 ]
 Settings = Annotated[
     tuple[str, ...],
