@@ -32,7 +32,7 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     generate_zoo(recipe, str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
     names = {}
-    runnable = [block for block in blocks() if not block.startswith("# mine.py") and "class " not in block]
+    runnable = [block for block in blocks() if not re.match(r"# \w+\.py", block)]  # those are files
     assert len(runnable) == 4
     for block in runnable:
         for old, new in SHORTER:
@@ -53,6 +53,16 @@ def test_own_recipe_of_the_readme_fits_its_data(tmp_path, monkeypatch):
     recipe = find_recipe("mine:RECIPE")
     recipe.check_data(load_dataset(recipe.dataset))
     assert {recipe.member(index).optimizer for index in range(0, 64, 16)} == {"adam", "sgd"}
+
+
+def test_own_regression_of_the_readme_is_trained(tmp_path, monkeypatch):
+    (block,) = (block for block in blocks() if block.startswith("# patients.py"))
+    (tmp_path / "patients.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    zoo = generate_zoo(find_recipe("patients:RECIPE"), str(tmp_path / "store"), members=16)
+    frame = zoo.members
+    assert frame.groupby("epoch").test_r2.mean().is_monotonic_increasing
+    assert frame.test_r2.max() > 0.4
 
 
 @pytest.mark.slow
