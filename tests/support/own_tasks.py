@@ -1,8 +1,14 @@
-"""Data sets that are no images and tasks that are no classes, as a user would bring them in a module of their own."""
+"""What a user would bring in a module of their own: data sets of numbers, tasks without classes, a layer, an optimizer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+import torch
 from sklearn.datasets import load_diabetes, load_iris
 
+from zoo.architecture import Architecture, Flatten, Linear
+from zoo.architecture.layers import Layer
 from zoo.data import Dataset, Task
 from zoo.data.examples import split_examples
 from zoo.population.optimizers import PopulationOptimizer
@@ -35,6 +41,40 @@ def robust_diabetes() -> Dataset:
     """The same with a loss of its own."""
     data = diabetes()
     return Dataset("robust_diabetes", Task("own_tasks:robust", 1), data.train, data.validation, data.test)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sine(Layer):
+    """``sin(frequency * x)``, as Sitzmann et al. (2020): a layer of the user's own."""
+
+    frequency: float = 1.0
+    kind: ClassVar[str] = "own_tasks:Sine"
+
+    def output_shape(self, shape):
+        return shape
+
+    def forward(self, run, name, x, shape):
+        return torch.sin(self.frequency * x)
+
+    def module(self, shape):
+        return SineModule(self.frequency)
+
+
+class SineModule(torch.nn.Module):
+    """The same as a module."""
+
+    def __init__(self, frequency):
+        super().__init__()
+        self.frequency = frequency
+
+    def forward(self, x):
+        return torch.sin(self.frequency * x)
+
+
+def sines(input_shape, hidden, classes, *, frequency: float = 1.0) -> Architecture:
+    """A multilayer perceptron with sines for activations."""
+    layers = [layer for width in hidden for layer in (Linear(features=width), Sine(frequency=frequency))]
+    return Architecture(tuple(input_shape), (Flatten(), *layers, Linear(features=classes)))
 
 
 class SignDescent(PopulationOptimizer):

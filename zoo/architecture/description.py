@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -11,8 +11,9 @@ from zoo.architecture.layers import Activate, Flatten, Layer, Linear
 from zoo.architecture.normalization import BatchNorm
 from zoo.architecture.rescale import Rescale
 from zoo.architecture.residual import Residual
+from zoo.config import lookup
 
-LAYERS: dict[str, Callable[..., Layer]] = {
+LAYERS: dict[str, type[Layer]] = {
     "flatten": Flatten,
     "linear": Linear,
     "activate": Activate,
@@ -46,9 +47,12 @@ def from_description(entry: Mapping[str, Any]) -> Layer:
         for name, value in entry.items()
     }
     kind = values.pop("kind", None)
-    if kind not in list(LAYERS):
+    if not isinstance(kind, str):
         raise ValueError(f"unknown layer kind {kind!r}; known: {', '.join(LAYERS)}")
+    found = lookup(LAYERS, kind, "layer kind")
+    if not (isinstance(found, type) and issubclass(found, Layer)):
+        raise ValueError(f"layer kind {kind!r} is {found!r}; it must be a subclass of zoo.architecture.layers.Layer")
     try:
-        return LAYERS[kind](**values)
+        return found(**values)
     except TypeError as error:
         raise ValueError(f"layer {entry!r}: {error}") from error

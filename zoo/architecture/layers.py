@@ -76,6 +76,9 @@ class Forward:
 class Layer(ABC):
     """What a layer specification offers; a new kind of layer is one class with these and one entry in ``LAYERS``.
 
+    One of the user's own needs no entry: its ``kind`` is where it is found, ``module:attribute``. Specifications are
+    frozen dataclasses whose fields are plain values.
+
     ``name`` is the layer's name in the ``state_dict`` and ``shape`` that of one example at its input.
     """
 

@@ -322,7 +322,7 @@ def conv(**changed):
             lambda: Architecture.from_json(
                 {"input_shape": [4], "layers": [{"kind": "residual", "body": [{"kind": "magic"}], "shortcut": []}]}
             ),
-            "unknown layer kind 'magic'; known: flatten, linear, activate, conv",
+            "unknown layer kind 'magic'; known: activate, average_pool, batch_norm, conv",
         ),
         (lambda: mlp((1, 8, 8), (16,), 10).logits(torch.zeros(2, 9), torch.zeros(1, 1, 8, 8)), r"\[members, 1210\]"),
         (

@@ -1,6 +1,7 @@
 """Zoos of regression, of several labels and of a loss of the user's own, from recipe to evaluation."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,11 @@ RECIPES = {
     )
     for dataset in ("diabetes", "flowers", "robust_diabetes")
 }
+RECIPES["robust_diabetes"] = replace(
+    RECIPES["robust_diabetes"],
+    architecture="own_tasks:sines",
+    axes={"hidden": (8,), "frequency": [1.0, 2.0], "learning_rate": Axis(range=(1e-3, 1e-2))},
+)
 SCORES = {"diabetes": "r2", "flowers": "accuracy", "robust_diabetes": None}
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lanes_training import random_images
+from own_tasks import sines
 from reference_training import train_one
 
 from zoo.architecture import Activate, Architecture, BatchNorm, Flatten, Linear, cnn, mlp, resnet
@@ -102,6 +103,7 @@ CASES = {
         cnn((2, 5, 4), (3,), 2), Task("squared", 2), replace(NUMBERS, values=numbers(40, 2, 5, 4)), ("autograd",)
     ),
 }
+CASES["own layer"] = replace(of_images(sines((1, 4, 4), (5,), 3, frequency=2.0)), backends=("autograd",))
 PLAIN = {
     "softmax": F.cross_entropy,
     "sigmoid": F.binary_cross_entropy_with_logits,
@@ -169,6 +171,14 @@ def test_a_new_entry_needs_no_kernel(monkeypatch):
     case = CASES["cnn"]
     new = [replace(member, optimizer="sign") for member in ADAM]
     assert torch.equal(trained(case, new), trained(case, new, "autograd"))
+
+
+def test_a_layer_of_the_users_own_is_stored_by_its_name():
+    architecture = sines((1, 4, 4), (5,), 3, frequency=2.0)
+    assert architecture.to_json()["layers"][2] == {"kind": "own_tasks:Sine", "frequency": 2.0}
+    assert Architecture.from_json(architecture.to_json()) == architecture
+    with pytest.raises(ValueError, match=r"layer kind 'own_tasks:robust' is .*must be a subclass of .*Layer"):
+        Architecture.from_json({"input_shape": [4], "layers": [{"kind": "own_tasks:robust"}]})
 
 
 def test_initializations_of_the_users_own():
