@@ -1,4 +1,4 @@
-"""What a user would bring in a module of their own: data sets of numbers, tasks without classes, a layer, an optimizer."""
+"""What a user would bring in a module of their own: data sets of numbers, tasks without classes, layer, optimizer."""
 
 from dataclasses import dataclass
 from typing import ClassVar
