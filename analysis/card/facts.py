@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ def make_card(
     measured = set(described["metric"])
     metrics = dict(snapshots.metrics) | {metric.name: metric for metric in ours if metric.name in measured}
     card = Card(about=about, score=snapshots.score, metrics=metrics, absent=absent, **tables)
-    return card.judged(uses(card), limits(card))
+    return replace(card, uses=uses(card), limits=tuple(limits(card)))
 
 
 def _dataset(zoo: Zoo) -> tuple[Dataset | None, str]:

@@ -134,13 +134,7 @@ def loss(card: Card) -> Drawn:
 @panel("training", "Generalization gap")
 def gap(card: Card) -> Drawn:
     """Generalization gap of last snapshots: score on training examples minus score on test examples."""
-    found = card.histogram(GAP)
-    if not len(found):
-        return "none is on record"
-    figure = _outlines("count", "members", {"members": found}, 300)
-    figure.add_vline(x=0, line=figures.DOTTED)
-    figure.update_xaxes(**figures.axis_of(card.metrics[GAP]))
-    return figure
+    return _members_by(card, GAP, mark=0) or "none is on record"
 
 
 @panel("classes", "Accuracy by class")
@@ -153,12 +147,7 @@ def classes(card: Card) -> Drawn:
 @panel("classes", "Calibration error")
 def calibration(card: Card) -> Drawn:
     """Expected calibration error: how far confidence is from accuracy, over 15 bins of confidence."""
-    found = card.histogram("calibration_error")
-    if not len(found):
-        return "the task has no classes"
-    figure = _outlines("count", "members", {"members": found}, 300)
-    figure.update_xaxes(**figures.axis_of(card.metrics["calibration_error"]))
-    return figure
+    return _members_by(card, "calibration_error") or "the task has no classes"
 
 
 @panel("similarity", "Pairs of members")
@@ -273,6 +262,18 @@ def _outlines(height: str, title: str, parts: dict[str, pd.DataFrame], pixels: i
             figures.add_outline(figure, rows, height, SPLIT_COLORS.get(split, color), name, filled)
     figure.update_layout(figures.LEGEND_ABOVE if len(parts) > 1 else {"showlegend": False}, hovermode="x")
     figure.update_yaxes(title_text=title, rangemode="tozero")
+    return figure
+
+
+def _members_by(card: Card, metric: str, mark: float | None = None) -> go.Figure | None:
+    """How many members have which value of a metric; a line marks a value, if one is given."""
+    found = card.histogram(metric)
+    if not len(found):
+        return None
+    figure = _outlines("count", "members", {"members": found}, 300)
+    if mark is not None:
+        figure.add_vline(x=mark, line=figures.DOTTED)
+    figure.update_xaxes(**figures.axis_of(card.metrics[metric]))
     return figure
 
 

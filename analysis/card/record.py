@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -60,10 +60,6 @@ class Card:
     matrix: pd.DataFrame
     uses: pd.DataFrame = field(default_factory=pd.DataFrame)
     limits: tuple[str, ...] = ()
-
-    def judged(self, uses: pd.DataFrame, limits: Iterable[str]) -> Card:
-        """The same with what follows from it."""
-        return replace(self, uses=uses, limits=tuple(limits))
 
     @property
     def test(self) -> str:
