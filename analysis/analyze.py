@@ -6,12 +6,11 @@ Shape letters: M members, P parameters, N examples.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -20,25 +19,24 @@ from analysis.controls import ZERO_RATE
 from analysis.evaluation import SHIFTED, Evaluation
 from analysis.evaluators.evaluator import Subject, has_classes
 from analysis.evaluators.registry import chosen_evaluators
-from analysis.headlines import Headline, headlines, pareto, quality_metric, targets
+from analysis.headlines import headlines, pareto, quality_metric, targets
 from analysis.intervals import Bootstrap
+from analysis.prediction import analyze_predictors, best_trials
+from analysis.record import Analysis, Progress, count_diverged, require_own_zoo, study_facts, zoo_facts
 from analysis.results import Measured, Result
-from analysis.rows import LEARNED, Row, best_mean_latent, chosen_families, codec_rows, learned_rows
+from analysis.rows import LEARNED, Row, best_mean_latent, chosen_families, codec_rows, learned_rows, measured_trials
 from trainables.study_files import StudyRecord
 from zoo.architecture import Architecture
-from zoo.config import to_json
 from zoo.data.examples import Dataset
 from zoo.evaluation import agreement_matrix
 from zoo.generation.shard_training import one_thread
 from zoo.metric import Metric
 from zoo.population import Population
 from zoo.population.initialization import initial_weights
-from zoo.storage.errors import ZooError
-from zoo.storage.selection import Epochs
 from zoo.storage.zoo import Zoo
 from zoo.views import align, without_dead_inputs
 
-__all__ = ["Analysis", "Headline", "analyze"]
+__all__ = ["Analysis", "analyze"]
 
 TEST_MEMBERS = 300
 TRAINING_SNAPSHOTS = 8000
@@ -47,41 +45,6 @@ FAMILIES = ("learned", "classical", "control")
 ON_RANDOM = ("uniform", "function-metric", LEARNED)
 
 LISTED_LAYOUTS = 8
-
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Analysis:
-    """What was found.
-
-    Attributes:
-        results: One row for each setting of each codec and control.
-        summary: Facts about the zoo and what was measured on it.
-        headlines: One entry for each codec.
-        pareto: The results on the front of rate and agreement over all codecs.
-        random_results: Some of the codecs on untrained networks of the same members.
-        trials: The study's trials, where there is a study.
-        importances: Objective to parameter to importance, where the study tells them.
-    """
-
-    results: list[Result]
-    summary: dict[str, Any]
-    headlines: list[Headline]
-    pareto: list[Result]
-    random_results: list[Result] = field(default_factory=list)
-    trials: pd.DataFrame | None = None
-    importances: Mapping[str, Mapping[str, float]] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything as plain values."""
-        return {
-            "summary": self.summary,
-            "headlines": [dataclasses.asdict(headline) for headline in self.headlines],
-            "results": [result.to_json() for result in self.results],
-            "pareto": [{"codec": r.codec, "setting": r.setting, "trial": r.trial} for r in self.pareto],
-            "random_results": [result.to_json() for result in self.random_results],
-        }
 
 
 @one_thread()
@@ -125,11 +88,10 @@ def analyze(
         ZooError: The study is of another zoo, or a part of the zoo is missing or damaged.
         ValueError: A codec, an evaluator or inputs are unknown, or the zoo has several layouts and none is chosen.
     """
-    if study is not None and study.zoo_digest != zoo.digest:
-        raise ZooError(
-            f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
-            f"{zoo.digest[:8]}. Analyze the study with its own zoo"
-        )
+    if study is not None:
+        require_own_zoo(study, zoo)
+        if study.kind == "predictor":
+            return analyze_predictors(zoo, study, members=members, bootstrap=bootstrap, progress=progress)
     architecture = chosen_architecture(zoo, layout)
     families = chosen_families(codecs, architecture)
     data = zoo.dataset()
@@ -144,8 +106,8 @@ def analyze(
 
     learned = learned_rows(study) if study is not None else []
     rows = [*codec_rows(families, training, data), *learned]
-    if learned:
-        rows.append(best_mean_latent(learned, training, original, evaluation))
+    if (mean_latent := best_mean_latent(learned, training, original, evaluation)) is not None:
+        rows.append(mean_latent)
     results = []
     for done, row in enumerate(rows):
         if progress is not None:
@@ -154,31 +116,97 @@ def analyze(
     if progress is not None:
         progress(len(rows), len(rows), "")
     quality = quality_metric(results)
-    zero_rate = max(result.metrics[quality.name].estimate for result in results if result.codec in ZERO_RATE)
+    zero_rate = max(result.metrics[quality.name].estimate for result in results if result.name in ZERO_RATE)
     results = [_with_excess(result, quality, zero_rate) for result in results]
     results.sort(key=lambda result: FAMILIES.index(result.family))
     return Analysis(
         results=results,
         summary={
-            **_zoo_facts(zoo, architecture),
+            **zoo_facts(zoo),
+            **study_facts(study),
+            "kind": "codecs",
+            "parameters": architecture.parameters,
+            "layout": zoo.layouts.index(architecture.layout) if len(zoo.layouts) > 1 else None,
             **_measured_facts(training, original, evaluation),
             "canonicalization": _canonicalization(raw, original, evaluation),
-            "test_members_diverged": _diverged(zoo, "test", architecture, epochs="one"),
-            "training_snapshots_diverged": _diverged(zoo, "train", architecture),
+            "test_members_diverged": count_diverged(zoo, "test", "one", architecture=architecture),
+            "training_snapshots_diverged": count_diverged(zoo, "train", architecture=architecture),
             "codecs_left_out": [name for name, family in CODECS.items() if family.obstacle(architecture)],
             "added_evaluators": list(evaluators or ()),
             "quality": quality.name,
             "zero_rate": zero_rate,
-            "study": None if study is None else study.name,
-            "search": None if study is None else {**study.facts["study"], "seed": study.facts.get("seed")},
-            "trials": 0 if study is None else len(study.trials),
-            "seeds": max((result.fits for result in results if result.codec == LEARNED), default=0),
+            "seeds": max((result.fits for result in results if result.family == "learned"), default=0),
         },
         headlines=headlines(results),
         pareto=pareto(results),
         random_results=_on_random(results, rows, original, evaluation, like_P),
+        study_metrics={} if study is None else study.metrics,
         trials=None if study is None else study.trials,
         importances=None if study is None else study.importances,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRows:
+    """What an analysis would measure.
+
+    Attributes:
+        codecs: Names of codecs and controls.
+        settings: At how many settings altogether.
+        trials: Trials of the study.
+        fits: How many fits those have.
+        further: Rows beside: the best mean latent, codecs on untrained networks, baselines.
+        count: Rows of the table.
+        architecture: That of the networks; ``None`` where they may be of any layout.
+    """
+
+    codecs: list[str]
+    settings: int
+    trials: list[int]
+    fits: int
+    further: int
+    count: int
+    architecture: Architecture | None
+
+
+def planned_rows(
+    zoo: Zoo, study: StudyRecord | None = None, *, codecs: Sequence[str] | None = None, layout: int | None = None
+) -> PlannedRows:
+    """What :func:`analyze` would measure; what it cannot is refused here, before anything starts.
+
+    Raises:
+        ZooError: The study is of another zoo, or has nothing to measure.
+        ValueError: A codec is unknown, or no layout is chosen of several.
+    """
+    if study is not None:
+        require_own_zoo(study, zoo)
+    if study is not None and study.kind == "predictor":
+        trials = best_trials(study)
+        targets = len({study.config(trial).target for trial in trials})
+        fits = sum(len(study.fits(trial)) for trial in trials)
+        further = 2 * targets
+        return PlannedRows(
+            codecs=[],
+            settings=0,
+            trials=trials,
+            fits=fits,
+            further=further,
+            count=len(trials) + further,
+            architecture=None,
+        )
+    architecture = chosen_architecture(zoo, layout)
+    families = chosen_families(codecs, architecture)
+    trials = [] if study is None else measured_trials(study)
+    settings = sum(len(family.settings) for family in families.values())
+    latents = int(bool(trials) and study is not None and study.kind == "autoencoder")
+    return PlannedRows(
+        codecs=list(families),
+        settings=settings,
+        trials=trials,
+        fits=sum(len(study.fits(trial)) for trial in trials) if study else 0,
+        further=latents + sum(name in families for name in ON_RANDOM) + latents,
+        count=settings + len(trials) + latents,
+        architecture=architecture,
     )
 
 
@@ -233,33 +261,13 @@ def _on_random(
     untrained = Subject(_canonical(raw, evaluation.test.dataset, like_P), "the untrained population")
     measured = []
     for name in ON_RANDOM:
-        own = [result for result in results if result.codec == name]
+        own = [result for result in results if result.name == name]
         if not own:
             continue
         nearest = min(own, key=lambda result: abs(result.metrics[target.metric].estimate - target.value))
         row = next(r for r in rows if (r.name, r.setting, r.trial) == (name, nearest.setting, nearest.trial))
         measured.append(dataclasses.replace(row, family="control").measure(untrained, evaluation))
     return measured
-
-
-def _diverged(zoo: Zoo, split: str, architecture: Architecture, epochs: Epochs = None) -> int:
-    """How many of the snapshots that could have been chosen diverged and are left out."""
-    rows = zoo.rows(split, epochs=epochs, include_diverged=True, architecture=architecture)
-    return int(zoo.snapshots["diverged"].to_numpy()[rows].sum())
-
-
-def _zoo_facts(zoo: Zoo, architecture: Architecture) -> dict[str, Any]:
-    return {
-        "zoo": zoo.name,
-        "zoo_uri": zoo.uri,
-        "zoo_digest": zoo.digest,
-        "zoo_content_sha256": zoo.content_sha256,
-        "zoo_members": len(zoo),
-        "recipe": to_json(zoo.recipe),
-        "dataset": zoo.recipe.dataset,
-        "parameters": architecture.parameters,
-        "layout": zoo.layouts.index(architecture.layout) if len(zoo.layouts) > 1 else None,
-    }
 
 
 def _measured_facts(training: Population, original: Subject, evaluation: Evaluation) -> dict[str, Any]:

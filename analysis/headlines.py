@@ -95,7 +95,7 @@ def headlines(results: Sequence[Result]) -> list[Headline]:
     curves: dict[str, list[Result]] = {}
     for result in results:
         if result.family != "control":
-            curves.setdefault(result.codec, []).append(result)
+            curves.setdefault(result.name, []).append(result)
     anchor = curves.get(ANCHOR, [])
     rivals = {codec: rows for codec, rows in curves.items() if all(row.shared_bytes == 0 for row in rows)}
     found = []

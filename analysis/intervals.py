@@ -11,6 +11,7 @@ Shape letters: S fits that differ in their seed, M members, N images, B replicat
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +92,42 @@ class Bootstrap:
         extremes = np.abs(values_SMN) if absolute else values_SMN
         low, high = np.clip(ends, 0 if absolute else extremes.min(), extremes.max())
         return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+
+    def of_statistics(
+        self,
+        statistics: Callable[[int, np.ndarray], Mapping[str, float]],
+        members: int,
+        *,
+        fits: int = 1,
+        groups_M: np.ndarray | None = None,
+    ) -> dict[str, Interval]:
+        """Percentile intervals of statistics that are no means, such as a correlation over members.
+
+        Args:
+            statistics: ``(fit, rows of members) -> values by name``.
+            members: M.
+            fits: How many fits there are; each replicate averages over fits drawn with replacement.
+            groups_M: Members that are resampled together, as in :meth:`interval`.
+        """
+        groups_M = np.arange(members) if groups_M is None else np.unique(groups_M, return_inverse=True)[1]
+        whole = [statistics(fit, np.arange(members)) for fit in range(fits)]
+        drawn_BS = np.random.default_rng((self.seed, FIT)).integers(fits, size=(self.replicates, fits))
+        replicates: dict[str, list[float]] = {name: [] for name in whole[0]}
+        counts = [self._counts(MEMBER, int(groups_M.max()) + 1, place) for place in range(fits)]
+        for replicate, drawn_S in enumerate(drawn_BS):
+            parts = [
+                statistics(int(fit), np.repeat(np.arange(members), count_BG[replicate][groups_M].astype(np.int64)))
+                for fit, count_BG in zip(drawn_S, counts, strict=True)
+            ]
+            for name, values in replicates.items():
+                values.append(float(np.mean([part[name] for part in parts])))
+        tail = (1 - self.level) / 2
+        found = {}
+        for name, values in replicates.items():
+            estimate = float(np.mean([part[name] for part in whole]))
+            low, high = np.quantile(values, (tail, 1 - tail))
+            found[name] = Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+        return found
 
     def _replicates(
         self,

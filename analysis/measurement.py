@@ -115,7 +115,7 @@ def measure(
     metrics, values = evaluation.measure(subjects, original)
     payload_bytes = float(np.mean([part.payload_bytes for part in coded]))
     return Result(
-        codec=name,
+        name=name,
         family=family,
         setting=setting,
         trial=trial,

@@ -1,4 +1,4 @@
-"""One row of what was measured: who, at which size, and a mapping of metrics; the same for every codec and control."""
+"""One row of what was measured, the same for codecs, controls and predictors: who it is, and a mapping of metrics."""
 
 from __future__ import annotations
 
@@ -91,19 +91,19 @@ class Result:
     """One row.
 
     Attributes:
-        codec: Name of the codec or control.
-        family: "classical", "control" or "learned".
-        setting: What tells this row from the codec's others.
-        trial: Number of the trial that a learned codec comes from.
+        name: Name of the codec, control or predictor.
+        family: "classical", "control" or "learned": found by a study.
+        setting: What tells this row from others of its name.
+        trial: Number of the trial that it comes from.
         fits: Number of fits (seeds) averaged.
         members: Members measured.
-        parameters: P.
-        examples: Examples measured on.
+        parameters: P; 0 where members differ in it.
+        examples: Examples measured on; 0 where networks were not applied.
         metrics: What was measured: sizes, and what the evaluators gave; a metric that makes no sense here is absent.
         values: For each name the values of the members, averaged over examples and fits.
     """
 
-    codec: str
+    name: str
     family: str
     setting: str
     trial: int | None
@@ -133,7 +133,7 @@ class Result:
         """A flat row of a table: identity, and each metric with the ends of its interval."""
         row: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("codec", "family", "setting", "trial", "fits", "members", "parameters", "examples")
+            for name in ("name", "family", "setting", "trial", "fits", "members", "parameters", "examples")
         }
         for name, measured in self.metrics.items():
             row[name] = measured.estimate

@@ -115,7 +115,8 @@ def learned_rows(study: StudyRecord) -> list[Row]:
         setting = trial_setting(study.config(trial))
         if len(codecs) > 1:
             setting += f", {len(codecs)} seeds"
-        rows.append(Row(name=LEARNED, setting=setting, family="learned", fit=partial(_same, codecs), trial=trial))
+        name = LEARNED if study.kind == "autoencoder" else f"{study.trainable(trial).name} (searched)"
+        rows.append(Row(name=name, setting=setting, family="learned", fit=partial(_same, codecs), trial=trial))
     return rows
 
 
@@ -130,20 +131,28 @@ def _same(codec: CodecT) -> CodecT:
     return codec
 
 
-def best_mean_latent(learned: Sequence[Row], training: Population, original: Subject, evaluation: Evaluation) -> Row:
-    """The zero-rate control of the learned codecs: of all their mean latents the one that keeps the most quality."""
+def best_mean_latent(
+    learned: Sequence[Row], training: Population, original: Subject, evaluation: Evaluation
+) -> Row | None:
+    """The zero-rate control of autoencoders: of all their mean latents the one that keeps the most quality.
+
+    Returns:
+        ``None`` where a study found codecs without latents.
+    """
     judged = evaluation.only("agreement", "outputs")
     found = []
     for row in learned:
         fits = row.fit()
         for codec in fits if isinstance(fits, Sequence) else [fits]:
             if not isinstance(codec, LearnedCodec):
-                raise TypeError(f"trial {row.trial} has a {type(codec).__name__}; expected a LearnedCodec")
+                continue
             constant = fit_mean_latent(codec, training)
             weights_MP = torch.from_numpy(constant.weights_P).repeat(len(original), 1)
             subject = Subject(original.population.with_weights(weights_MP), f"trial {row.trial}")
             metrics, _ = judged.measure([subject], original)
             quality = metrics["agreement" if "agreement" in metrics else "output_r2"].estimate
             found.append((quality, row.trial, constant))
+    if not found:
+        return None
     _, trial, constant = max(found, key=lambda entry: entry[0])
     return Row(name=constant.name, setting="", family="control", fit=partial(_same, constant), trial=trial)

@@ -14,14 +14,18 @@ from analysis.results import Result
 from zoo.storage.store import Store
 
 if TYPE_CHECKING:
-    from analysis.analyze import Analysis
+    from analysis.record import Analysis
 
 TABLES = "tables"
 
 
 def results_frame(results: Sequence[Result]) -> pd.DataFrame:
-    """One row a result with its rates at every N of the amortization, without what there is for each member."""
-    rows = [result.row() | amortization(result.rate, result.shared_bytes, result.parameters) for result in results]
+    """One row a result with its rates, where it has any, at every N; without what there is for each member."""
+    rows = []
+    for result in results:
+        sent = "code_bits_per_weight" in result.metrics
+        rates = amortization(result.rate, result.shared_bytes, result.parameters) if sent else {}
+        rows.append(result.row() | rates)
     frame = pd.DataFrame(rows)
     return frame.astype({"trial": "Int64"}) if rows else frame
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.autoencoders import channel_autoencoder, network_autoencoder, neuron_autoencoder
 from search_spaces.codecs import function_metric
+from search_spaces.predictors import statistics_boosting, statistics_ridge
 from zoo.config import lookup
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ SPACES: dict[str, Space] = {
     "channel-autoencoder": channel_autoencoder,
     "network-autoencoder": network_autoencoder,
     "function-metric": function_metric,
+    "statistics-ridge": statistics_ridge,
+    "statistics-boosting": statistics_boosting,
 }
 
 

@@ -230,6 +230,26 @@ FUNCTION_METRIC_CONSTANTS = Study(
 )
 """The constants of the closed-form codec, on validation members and examples; a second or two a trial."""
 
+DIGITS_PREDICTOR = Study(
+    name="digits-predictor",
+    trainables=("statistics-boosting", "statistics-ridge"),
+    spaces=("statistics-boosting", "statistics-ridge"),
+    objectives=("r2", "kendall_tau"),
+    trials=16,
+    settings={"target": "test_accuracy"},
+)
+"""Test accuracy from weights; a second to ten a trial. ``--set target=generalization_gap`` takes any numeric column."""
+
+CATEGORY_PREDICTOR = Study(
+    name="category-predictor",
+    trainables=("statistics-boosting", "statistics-ridge"),
+    spaces=("statistics-boosting", "statistics-ridge"),
+    objectives=("accuracy",),
+    trials=16,
+    settings={"target": "optimizer"},
+)
+"""A category from weights: the optimizer, or with ``--set target=…`` activation, initialization or another."""
+
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
@@ -239,6 +259,8 @@ STUDIES: dict[str, Study] = {
         CNN_AUTOENCODER,
         AUTOENCODER_FAMILIES,
         FUNCTION_METRIC_CONSTANTS,
+        DIGITS_PREDICTOR,
+        CATEGORY_PREDICTOR,
     )
 }
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from trainables.autoencoders.entries import AUTOENCODERS
 from trainables.codecs.entries import CODECS
+from trainables.predictors.entries import PREDICTORS
 from trainables.trainable import Trainable
 from zoo.config import lookup
 
-TRAINABLES: dict[str, Trainable] = {**CODECS, **AUTOENCODERS}
+TRAINABLES: dict[str, Trainable] = {**CODECS, **AUTOENCODERS, **PREDICTORS}
 
 
 def find_trainable(name: str) -> Trainable:

@@ -35,8 +35,8 @@ def styles(results: Sequence[Result]) -> dict[str, Style]:
     palettes = {"learned": LEARNED_COLORS, "classical": CLASSICAL_COLORS, "control": CONTROL_COLORS}
     seen: dict[str, list[str]] = {family: [] for family in palettes}
     for result in results:
-        if result.codec not in seen[result.family]:
-            seen[result.family].append(result.codec)
+        if result.name not in seen[result.family]:
+            seen[result.family].append(result.name)
     return {
         codec: Style(
             color=palettes[family][number % len(palettes[family])],
@@ -51,28 +51,28 @@ def styles(results: Sequence[Result]) -> dict[str, Style]:
 def label(result: Result) -> str:
     """Names a result: codec, setting, and the trial that found it."""
     trial = "" if result.trial is None else f"trial {result.trial}"
-    return " · ".join(part for part in (result.codec, result.setting, trial) if part)
+    return " · ".join(part for part in (result.name, result.setting, trial) if part)
 
 
-def fidelity(results: Sequence[Result], score: str) -> go.Figure:
-    """An empty scatter of the originals' against the reconstructions' score with the identity line.
+def scatter(results: Sequence[Result], names: tuple[str, str], *, shares: bool) -> go.Figure:
+    """An empty scatter of two values of each member with the identity line.
 
     The page fills it with the members of the chosen result. Both axes share one range over all results, so that
-    a codec's picture can be compared with another's.
+    one result's picture can be compared with another's.
 
     Args:
         results: What can be chosen.
-        score: "accuracy" or "loss": the score's name before ``_original`` and ``_reconstructed``.
+        names: The values, as the results name them: horizontal, vertical.
+        shares: Whether they are shares, written in per cent.
     """
-    sources = [f"{score}_{which}" for which in ("original", "reconstructed")]
-    values = [v for result in results for name in sources for v in result.values.get(name, ()) if usable(v)]
+    values = [v for result in results for name in names for v in result.values.get(name, ()) if usable(v)]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     margin = 0.03 * (high - low) or 0.05
     limits = [low - margin, high + margin]
-    shares = score == "accuracy"
     if shares:
         limits = [max(limits[0], -0.01), min(limits[1], 1.01)]
     form = ".1%" if shares else ".3g"
+    words = [name.rpartition("_")[2] for name in names]
     figure = go.Figure()
     figure.add_scatter(
         x=limits, y=limits, mode="lines", line={"color": MUTED, "width": 1, "dash": "dash"}, name="identity",
@@ -80,10 +80,10 @@ def fidelity(results: Sequence[Result], score: str) -> go.Figure:
     )  # fmt: skip
     figure.add_scatter(
         x=[], y=[], mode="markers", name="members", marker={"size": 5.5, "opacity": 0.6},
-        hovertemplate=f"original %{{x:{form}}}<br>reconstructed %{{y:{form}}}<extra></extra>", meta={"role": "members"},
+        hovertemplate=f"{words[0]} %{{x:{form}}}<br>{words[1]} %{{y:{form}}}<extra></extra>", meta={"role": "members"},
     )  # fmt: skip
     figure.update_layout(base_layout(height=430), showlegend=False, margin_r=30)
-    for update, title in zip((figure.update_xaxes, figure.update_yaxes), sources, strict=True):
+    for update, title in zip((figure.update_xaxes, figure.update_yaxes), names, strict=True):
         update(range=limits, title_text=title)
         if shares:
             update(tickformat=".0%", dtick=0.1 if limits[1] - limits[0] < 0.55 else 0.2)

@@ -14,6 +14,7 @@ from analysis.report.figures import label
 from analysis.report.glossary import NOT_REACHED
 from analysis.report.rate_figures import AXES
 from analysis.results import Result
+from analysis.rows import LEARNED
 
 FUNCTION_METRIC = "function-metric"
 REACH = {"agreement": "agrees on", "accuracy_shift_pp": "moves accuracy by", "output_r2": "keeps an output R² of"}
@@ -59,9 +60,9 @@ def side_of(result: Result) -> str | None:
     """The side for which a result competes; controls compete for none."""
     if result.family == "control":
         return None
-    if result.family == "learned":
-        return LEARNED_SIDE
-    return METRIC_SIDE if result.codec == FUNCTION_METRIC else CLASSICAL_SIDE
+    if result.name.startswith(FUNCTION_METRIC):
+        return METRIC_SIDE
+    return LEARNED_SIDE if result.name == LEARNED else CLASSICAL_SIDE
 
 
 def contenders(results: Sequence[Result], headlines: Sequence[Headline], target: Target) -> list[Contender]:
@@ -71,20 +72,20 @@ def contenders(results: Sequence[Result], headlines: Sequence[Headline], target:
         rows = [r for r in results if side_of(r) == side and r.value(target.metric) is not None]
         if not rows:
             continue
-        rates = {h.codec: h.rates.get(target.words) for h in headlines if h.codec in {r.codec for r in rows}}
+        rates = {h.codec: h.rates.get(target.words) for h in headlines if h.codec in {r.name for r in rows}}
         reached = {codec: rate for codec, rate in rates.items() if rate is not None}
         if reached:
             codec = min(reached, key=lambda name: reached[name])
             found.append(Contender(side=side, codec=codec, rate=reached[codec], nearest=None))
         else:
             nearest = min(rows, key=lambda r: AXES[target.metric].lost(r.metrics[target.metric].estimate))
-            found.append(Contender(side=side, codec=nearest.codec, rate=None, nearest=nearest))
+            found.append(Contender(side=side, codec=nearest.name, rate=None, nearest=nearest))
     return sorted(found, key=lambda c: math.inf if c.rate is None else c.rate)
 
 
 def zero_rate_controls(results: Sequence[Result]) -> list[Result]:
     """Controls that send nothing about a network, the best first."""
-    rows = [r for r in results if r.codec in ZERO_RATE]
+    rows = [r for r in results if r.name in ZERO_RATE]
     return sorted(rows, key=lambda r: -r.metrics[quality_metric(rows).name].estimate)
 
 
@@ -100,7 +101,7 @@ def sentences(results: Sequence[Result], headlines: Sequence[Headline]) -> list[
     controls = zero_rate_controls(results)
     if controls:
         said.append(_said_of_best_control(controls[0]))
-    if any(r.family == "learned" and r.fits == 1 for r in results):
+    if any(r.name == LEARNED and r.fits == 1 for r in results):
         said.append(
             "Autoencoders were fitted once, with one seed: their intervals leave out how much seeds differ, and a "
             "small difference between two trials may be chance. `zooscale search` with `--seeds 3` fits the best again."
@@ -109,7 +110,7 @@ def sentences(results: Sequence[Result], headlines: Sequence[Headline]) -> list[
 
 
 def _said_of_best_control(best: Result) -> str:
-    opening = f"For no bits at all, the best zero-rate control ({best.codec}) already"
+    opening = f"For no bits at all, the best zero-rate control ({best.name}) already"
     if "agreement" in best.metrics:
         kept = (
             f"agrees on {_shown(best, 'agreement')} of the images and moves accuracy by "
@@ -188,7 +189,7 @@ def cards(results: Sequence[Result], headlines: Sequence[Headline]) -> list[Card
             title=f"{quality_metric(results).label.capitalize()} of the zero-rate controls",
             rows=tuple(
                 CardRow(
-                    name=r.codec,
+                    name=r.name,
                     value=_shown(r, quality_metric(results).name),
                     detail=f"mean |Δaccuracy| {_shown(r, 'accuracy_shift_pp')}"
                     if "accuracy_shift_pp" in r.metrics

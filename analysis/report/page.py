@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.analyze import Analysis
 from analysis.pages.glossary import Glossary, glossary
 from analysis.pages.numbers import count, percent, significant
 from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
-from analysis.report import figures, sections
-from analysis.report.fidelity_panels import fidelity_data
+from analysis.record import Analysis
+from analysis.report import figures, predictors, sections
 from analysis.report.glossary import DERIVED
 from analysis.report.reproduce import commands
+from analysis.report.scatter_panels import scatter_data
 from analysis.report.sections import ASSETS, STEPS_PER_DECADE, View
+from analysis.results import Result, declared
 
 LIBRARIES = ("zooscale", "torch", "numpy", "scikit-learn", "constriction", "optuna", "ray", "plotly")
+
+INTERVAL_OF_PREDICTORS = "Bootstrap over members by blocks, and over seeds where a predictor has several."
 
 LIMITS = (
     "Rates at infinite N leave out what is shared; total_bits_per_weight(N) puts it back in.",
@@ -50,15 +53,57 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
     if not analysis.results:
         raise ValueError("the analysis has no results; measure at least one codec before writing a report")
     made_on = made_on or datetime.datetime.now(datetime.UTC).date()
+    return (_of_predictors if analysis.summary["kind"] == "predictors" else _of_codecs)(analysis, made_on)
+
+
+def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
+    summary = analysis.summary
+    drawn = [result for result in analysis.results if result.values]
+    found = {
+        "what weights tell": predictors.what_weights_tell(analysis),
+        "search": sections.search(analysis, analysis.study_metrics, predictors.trials_note(analysis)),
+    }
+    limits = (*predictors.LIMITS, *_diverged(summary), *_missing(found))
+    entries = (*glossary(declared(analysis.results).values()).entries, ("95 % interval", "", INTERVAL_OF_PREDICTORS))
+    return render_page(
+        title=f"What the weights of {summary['zoo'].rpartition('-')[0]} tell",
+        lead=f"A population of {count(summary['zoo_members'])} trained networks: how well what is known of a network"
+        f" can be predicted from its weights. {made_on:%-d %B %Y}.",
+        facts=_facts(summary),
+        sections=[
+            predictors.findings(analysis),
+            *(section for section in found.values() if isinstance(section, Section)),
+            Section(anchor="glossary", heading="Glossary", blocks=(Glossary(entries=entries),)),
+            Section(anchor="limits", heading="Limits", blocks=(Bullets(limits),)),
+            reproduce(summary),
+        ],
+        figures={"fidelity": figures.scatter(drawn, predictors.PAIR, shares=_shares(drawn))} if drawn else {},
+        data={"fidelity": scatter_data(drawn, figures.styles(analysis.results), predictors.PAIR)} if drawn else {},
+        scripts=("report.js",),
+        assets=ASSETS,
+    )
+
+
+def _shares(drawn: Sequence[Result]) -> bool:
+    """Whether all true targets are shares, as accuracies are."""
+    return all(0 <= value <= 1 for result in drawn for value in result.values[predictors.PAIR[0]])
+
+
+def _missing(candidates: Mapping[str, Section | str]) -> list[str]:
+    """Why there are no sections that others have."""
+    return [f"There is no section “{name}”: {why}." for name, why in candidates.items() if isinstance(why, str)]
+
+
+def _of_codecs(analysis: Analysis, made_on: datetime.date) -> str:
     summary, view = analysis.summary, View(analysis)
     own: dict[str, go.Figure] = {}
     data: dict[str, Any] = {
         "steps_per_decade": STEPS_PER_DECADE,
         "target": {"value": view.targets[0].value, "words": view.targets[0].words},
     }
-    if view.score is not None:
-        own["fidelity"] = figures.fidelity(analysis.results, view.score)
-        data["fidelity"] = fidelity_data(analysis.results, view.style, view.score)
+    if view.pair is not None:
+        own["fidelity"] = figures.scatter(analysis.results, view.pair, shares=view.score == "accuracy")
+        data["fidelity"] = scatter_data(analysis.results, view.style, view.pair)
     return render_page(
         title=f"What compressing {summary['zoo'].rpartition('-')[0]} costs",
         lead=_lead(summary, made_on),
@@ -79,20 +124,17 @@ def _sections(view: View) -> list[Section]:
         "rate against quality": sections.quality(view),
         "shared part": sections.shared(view),
         "Pareto front": sections.pareto(view),
-        "search": sections.search(analysis, view.metrics, sections.trials_note(analysis)),
+        "search": sections.search(analysis, {**view.metrics, **analysis.study_metrics}, sections.trials_note(analysis)),
         "fidelity": sections.fidelity(view),
         "all results": sections.all_results(view),
     }
-    missing = [
-        f"There is no section {name}: {reason}." for name, reason in candidates.items() if isinstance(reason, str)
-    ]
     summary = analysis.summary
     limits = (*_inputs(summary), *LIMITS, *_canonicalization(summary), *_left_out(summary), *_diverged(summary))
     entries = (*glossary(view.metrics.values()).entries, *((name, "", meaning) for name, meaning in DERIVED.items()))
     return [
         *(section for section in candidates.values() if isinstance(section, Section)),
         Section(anchor="glossary", heading="Glossary", blocks=(Glossary(entries=entries),)),
-        Section(anchor="limits", heading="Limits", blocks=(Bullets((*limits, *missing)),)),
+        Section(anchor="limits", heading="Limits", blocks=(Bullets((*limits, *_missing(candidates))),)),
         reproduce(summary),
     ]
 
@@ -117,31 +159,55 @@ def _lead(summary: Mapping[str, Any], made_on: datetime.date) -> str:
 
 
 def _facts(summary: Mapping[str, Any]) -> list[Fact]:
+    zoo = [
+        ("Zoo", summary["zoo"].rpartition("-")[0], f"digest {summary['zoo_digest'][:16]}"),
+        ("Networks", count(summary["zoo_members"]), _weights_each(summary)),
+        ("Data set", summary["dataset"], ""),
+    ]
+    if summary["kind"] == "predictors":
+        own = [
+            ("Predicted", ", ".join(summary["targets"]), ""),
+            ("Measured on", f"{count(summary['test_members'])} networks", "all held out, one snapshot each"),
+        ]
+    else:
+        own = _measured_facts(summary)
+    fitted = [("Fitted on", f"{count(summary['training_snapshots'])} snapshots", "of training networks")]
+    if summary["study"]:
+        name = summary["study"].rpartition("-")[0]
+        fitted.append(("Search", f"{count(summary['trials'])} trials", f"study {name}"))
+    return [Fact(name=name, value=value, detail=detail) for name, value, detail in [*zoo, *own, *fitted]]
+
+
+def _weights_each(summary: Mapping[str, Any]) -> str:
+    if summary["kind"] == "predictors":
+        counts = sorted(summary["parameters"])
+        several = f" to {count(counts[-1])} weights, {len(counts)} layouts" if len(counts) > 1 else " weights each"
+        return f"{count(counts[0])}{several}"
+    layout = "" if summary["layout"] is None else f", layout {summary['layout']}"
+    return f"{count(summary['parameters'])} weights each{layout}"
+
+
+def _measured_facts(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """How good the networks are that codecs were measured on."""
     written = percent if summary["score"] == "accuracy_original" else significant
     mean, spread, low, high = (written(summary[f"score_{name}"]) for name in ("mean", "sd", "min", "max"))
-    layout = "" if summary["layout"] is None else f", layout {summary['layout']}"
     facts = [
-        ("Zoo", summary["zoo"].rpartition("-")[0], f"digest {summary['zoo_digest'][:16]}"),
-        ("Networks", count(summary["zoo_members"]), f"{count(summary['parameters'])} weights each{layout}"),
-        ("Data set", summary["dataset"], ""),
         (
             f"{summary['score_label'].capitalize()}, mean ± SD",
             f"{mean.removesuffix(' %')} ± {spread}",
             f"from {low} to {high}",
-        ),
+        )
+    ]
+    if summary["pairwise_agreement"] is not None:
+        facts.append(("Pairwise agreement", percent(summary["pairwise_agreement"]), "of two test networks"))
+    return [
+        *facts,
         (
             "Measured on",
             f"{count(summary['test_members'])} networks",
             f"and {count(summary['test_examples'])} examples, all held out",
         ),
-        ("Fitted on", f"{count(summary['training_snapshots'])} snapshots", "of training networks"),
     ]
-    if summary["pairwise_agreement"] is not None:
-        facts.insert(4, ("Pairwise agreement", percent(summary["pairwise_agreement"]), "of two test networks"))
-    if summary["study"]:
-        name = summary["study"].rpartition("-")[0]
-        facts.append(("Search", f"{count(summary['trials'])} trials", f"study {name}"))
-    return [Fact(name=name, value=value, detail=detail) for name, value, detail in facts]
 
 
 def _inputs(summary: Mapping[str, Any]) -> list[str]:

@@ -88,11 +88,11 @@ def rate_quality(results: Sequence[Result], target: Target, *, amortized: bool =
 
     figure = go.Figure()
     figure.add_trace(_front_trace(shown_results, name, x_range))
-    for codec in dict.fromkeys(r.codec for r in drawn):
-        settings = sorted((r for r in drawn if r.codec == codec), key=lambda r: r.rate)
+    for codec in dict.fromkeys(r.name for r in drawn):
+        settings = sorted((r for r in drawn if r.name == codec), key=lambda r: r.rate)
         figure.add_trace(_codec_trace(settings, name, style[codec]))
     for line in lines:
-        figure.add_trace(_control_line(line, name, style[line.codec], x_range))
+        figure.add_trace(_control_line(line, name, style[line.name], x_range))
     rate = "total_bits_per_weight(N)" if amortized else "code_bits_per_weight"
     title = axis_title(declared(shown_results)[name])
     return _laid_out(figure, axis, target, [*drawn, *lines], x_range, (f"{rate} (bits, log scale)", title))
@@ -133,7 +133,7 @@ def _codec_trace(results: Sequence[Result], metric: str, style: Style) -> go.Sca
             "thickness": 1,
             "width": 2.5,
         },
-        name=escape(results[0].codec),
+        name=escape(results[0].name),
         # Trials of a search are separate autoencoders, not settings of one: no line between them.
         mode="lines+markers" if family == "classical" else "markers",
         line={"width": 1.6, "color": style.color},
@@ -150,7 +150,7 @@ def _control_line(result: Result, metric: str, style: Style, x_range: tuple[floa
     return go.Scatter(
         x=[low * (high / low) ** (step / LINE_STEPS) for step in range(LINE_STEPS + 1)],
         y=[AXES[metric].lost(result.metrics[metric].estimate)] * (LINE_STEPS + 1),
-        name=escape(result.codec),
+        name=escape(result.name),
         mode="lines",
         line={"width": 1.6, "color": style.color, "dash": style.dash},
         text=[_hover(result)] * (LINE_STEPS + 1),

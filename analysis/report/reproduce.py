@@ -27,9 +27,9 @@ def commands(summary: Mapping[str, Any]) -> str:
     lines = [*generate_commands(summary["recipe"], summary["zoo_members"])]
     analyze = f"zooscale analyze --zoo {summary['zoo']} --members {summary['test_members']}"
     options = {
-        "layout": summary["layout"],
-        "evaluators": ",".join(summary["added_evaluators"]),
-        "inputs": ",".join(summary["inputs"]) if tuple(summary["inputs"]) != SHIFTED else None,
+        "layout": summary.get("layout"),
+        "evaluators": ",".join(summary.get("added_evaluators", ())),
+        "inputs": ",".join(summary["inputs"]) if tuple(summary.get("inputs", SHIFTED)) != SHIFTED else None,
     }
     analyze += "".join(f" --{name} {value}" for name, value in options.items() if value not in (None, ""))
     if summary["study"]:

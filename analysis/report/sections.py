@@ -11,19 +11,21 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.analyze import Analysis
+from analysis.controls import ZERO_RATE
 from analysis.headlines import DISTORTIONS, Target, targets
 from analysis.pages.numbers import count
 from analysis.pages.page import Block, Chart, Heading, Section, Text
+from analysis.record import Analysis
 from analysis.report import figures
-from analysis.report.fidelity_panels import option_groups, panels
 from analysis.report.findings import cards, sentences
 from analysis.report.rate_figures import rate_quality
+from analysis.report.scatter_panels import option_groups, panels
 from analysis.report.tables import (
     amortization_table,
     headline_table,
     pareto_table,
     results_table,
+    trial_anchors,
     trials_table,
     untrained_table,
 )
@@ -74,11 +76,16 @@ class View:
         """What each member keeps or loses: "accuracy" or "loss"; ``None`` where neither was measured."""
         return next((name for name in ("accuracy", "loss") if f"{name}_reconstructed" in self.metrics), None)
 
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The two scores of each member that the scatter shows."""
+        return None if self.score is None else (f"{self.score}_original", f"{self.score}_reconstructed")
+
     @cached_property
     def linked(self) -> frozenset[str]:
         """Anchors of trials."""
         trials = self.analysis.trials
-        return frozenset() if trials is None else frozenset(f"trial-{int(number)}" for number in trials["trial"])
+        return frozenset() if trials is None else trial_anchors(trials)
 
 
 def findings(view: View) -> Section:
@@ -89,7 +96,7 @@ def findings(view: View) -> Section:
         anchor="findings",
         heading="Findings",
         blocks=(
-            _filled("findings.html.j2", findings=sentences(results, found), cards=cards(results, found)),
+            filled("findings.html.j2", findings=sentences(results, found), cards=cards(results, found)),
             Heading("Codecs compared"),
             headline_table(found, view.style, distortion),
         ),
@@ -127,7 +134,7 @@ def shared(view: View) -> Section:
                 " bits to each weight, where P is the number of weights of a network. Move the slider to see from how"
                 " many networks a codec pays off."
             ),
-            _filled("slider.html.j2", end=SLIDER_END, start=4 * STEPS_PER_DECADE, ticks=_slider_ticks()),
+            filled("slider.html.j2", end=SLIDER_END, start=4 * STEPS_PER_DECADE, ticks=_slider_ticks()),
             Chart(
                 name="amortized",
                 figure=rate_quality(view.analysis.results, target, amortized=True),
@@ -213,7 +220,12 @@ def fidelity(view: View) -> Section | str:
                 " always returns the same good weights draws horizontal lines, one for each activation, whatever its"
                 f" mean {view.score}."
             ),
-            _filled("fidelity.html.j2", panels=panels(results), option_groups=option_groups(results), score=view.score),
+            filled(
+                "scatter.html.j2",
+                panels=panels(results, view.targets[0].metric, ZERO_RATE),
+                option_groups=option_groups(results),
+                label=f"Scatter of original against reconstructed {view.score}",
+            ),
         ),
     )
 
@@ -242,7 +254,7 @@ def all_results(view: View) -> Section:
     return Section(anchor="results", heading="All results", blocks=tuple(blocks))
 
 
-def _filled(template: str, **variables: Any) -> Markup:
+def filled(template: str, **variables: Any) -> Markup:
     """A piece of the page that has markup of its own."""
     environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
     # The template has escaped its variables.

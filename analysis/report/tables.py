@@ -36,7 +36,7 @@ def result_cell(result: Result, name: str) -> Cell:
 
 def codec_cell(result: Result, style: Mapping[str, Style]) -> Cell:
     """A codec's name with its color."""
-    return Cell(text=result.codec, color=style[result.codec].color if result.codec in style else None)
+    return Cell(text=result.name, color=style[result.name].color if result.name in style else None)
 
 
 def trial_cell(trial: int | None, linked: frozenset[str]) -> Cell:
@@ -56,6 +56,11 @@ def pareto_table(results: Sequence[Result], style: Mapping[str, Style], linked: 
     return _measured("Pareto front", results, style, linked, PARETO_METRICS)
 
 
+def predictors_table(results: Sequence[Result], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
+    """Every metric of every predictor."""
+    return _measured("Predictors", results, style, linked, head="predictor")
+
+
 def untrained_table(results: Sequence[Result], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
     """Codecs on networks as they were before training."""
     return _measured("Codecs on untrained networks", results, style, linked, UNTRAINED_METRICS)
@@ -67,6 +72,7 @@ def _measured(
     style: Mapping[str, Style],
     linked: frozenset[str],
     names: Sequence[str] | None = None,
+    head: str = "codec",
 ) -> Table:
     """A row for each result; the column of trials only where there are any, and those metrics that were measured."""
     known = declared(results)
@@ -75,7 +81,7 @@ def _measured(
     return Table(
         caption=caption,
         columns=(
-            Column(title="codec", number=False),
+            Column(title=head, number=False),
             Column(title="setting", number=False),
             *([Column(title="trial", number=False)] if tried else []),
             *(metric_column(metric) for metric in metrics),
@@ -92,6 +98,11 @@ def _measured(
             for result in results
         ),
     )
+
+
+def trial_anchors(trials: pd.DataFrame) -> frozenset[str]:
+    """Under which the rows of :func:`trials_table` can be linked to."""
+    return frozenset(f"trial-{int(number)}" for number in trials["trial"])
 
 
 def trials_table(trials: pd.DataFrame, metrics: Mapping[str, Metric]) -> tuple[Table, tuple[tuple[str, str], ...]]:

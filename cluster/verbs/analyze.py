@@ -31,7 +31,7 @@ ROW, FIRST_ROW_S, REPORT_BYTES = "row of an analysis, for each network", 0.002, 
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Result):
-    """A report and its headline figures; ``new`` unless one that was there would do."""
+    """A report with its headline figures, or its ``predictors``; ``new`` unless one that was there would do."""
 
     identity: str
     report: str
@@ -41,11 +41,16 @@ class Report(Result):
     seconds: float
     summary: Mapping[str, Any]
     headlines: tuple[Mapping[str, Any], ...]
+    predictors: tuple[Mapping[str, Any], ...]
     rows: int
     new: bool
 
     @property
     def text(self) -> str:
+        lines = self._of_predictors() if self.predictors else self._of_codecs()
+        return "\n".join([*lines, "", f"report  {self.report}", f"tables  {self.tables}"])
+
+    def _of_codecs(self) -> list[str]:
         measured = f"{self.summary['test_members']} held-out networks on {self.summary['test_examples']} test examples"
         words = list(self.headlines[0]["rates"]) if self.headlines else []
         lines = [f"{measured}: {_score(self.summary)}", ""]
@@ -53,7 +58,18 @@ class Report(Result):
         for headline in sorted(self.headlines, key=_by_rate):
             rates = "".join(f"{_rate(headline['rates'][text]):>24}" for text in words)
             lines.append(f"{headline['codec']:24}{rates}{headline['shared_bytes'] / 1000:>9.1f} kB")
-        return "\n".join([*lines, "", f"report  {self.report}", f"tables  {self.tables}"])
+        return lines
+
+    def _of_predictors(self) -> list[str]:
+        names = [
+            name for name in ("r2", "kendall_tau", "mean_absolute_error", "accuracy") if name in self.predictors[0]
+        ]
+        about = f"{self.summary['test_members']} held-out networks; {', '.join(self.summary['targets'])} from weights"
+        lines = [about, "", f"{'':34}{''.join(f'{name:>22}' for name in names)}"]
+        for row in self.predictors:
+            called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
+            lines.append(f"{called:34}{''.join(f'{row[name]:>22.3f}' for name in names)}")
+        return lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +98,14 @@ class AnalysisEstimate(Result):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analyze(Planned):
-    """Measure codecs and autoencoders on held-out networks and examples; write report.html."""
+    """Measure codecs, or a study's autoencoders or predictors, on held-out networks and examples; write report.html."""
 
     zoo: options.ZooOption
-    study: Annotated[
-        str | None, typer.Option(help="A study of the store whose best autoencoders are measured too.")
-    ] = None
+    study: Annotated[str | None, typer.Option(help="A study of the store whose best trials are measured too.")] = None
     store: options.Store = "./store"
-    members: Annotated[int | None, typer.Option(min=1, help="How many test networks. (default: 300)")] = None
+    members: Annotated[
+        int | None, typer.Option(min=1, help="How many test networks. (default: 300; all for predictors)")
+    ] = None
     codecs: Annotated[str | None, typer.Option(help="Names of codecs, with commas. (default: all)")] = None
     evaluators: Annotated[
         str | None, typer.Option(help="Names or module:attribute, with commas, beside the usual ones.")
@@ -116,15 +132,14 @@ class Analyze(Planned):
 
     def _open(self) -> tuple[Zoo, StudyRecord | None, Store, dict[str, Any]]:
         """What is analyzed, and what was chosen for it, checked before anything starts."""
-        from analysis.analyze import chosen_architecture
+        from analysis.analyze import planned_rows
         from analysis.evaluators.registry import chosen_evaluators
-        from analysis.rows import chosen_families
         from trainables.study_files import StudyRecord
 
         zoo, store = open_zoo(self.zoo, self.store), existing_store(self.store)
         study = None if self.study is None else StudyRecord.open(store, self.study)
         codecs, evaluators, inputs = map(split_names, (self.codecs, self.evaluators, self.inputs))
-        chosen_families(codecs, chosen_architecture(zoo, self.layout))
+        planned_rows(zoo, study, codecs=codecs, layout=self.layout)
         chosen_evaluators(evaluators)
         named = {"members": self.members, "layout": self.layout, "seed": self.seed}
         return zoo, study, store, {"codecs": codecs, "evaluators": evaluators, "inputs": inputs, **named}
@@ -151,7 +166,7 @@ def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bo
     from analysis.tables import TABLES, write_tables
     from cluster.estimates import remember_s
 
-    asked = _asked(**chosen)
+    asked = _asked(study, **chosen)
     name = report_name(zoo, study, asked)
     identity = digest(
         {
@@ -179,7 +194,7 @@ def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bo
     write_tables(analysis, store, name)
     store.put(f"{REPORTS}/{name}/{REPORT_FILE}", render(analysis).encode())
     seconds = time.monotonic() - started
-    remember_s(ROW, seconds / _amount(zoo, study, asked).weight)
+    remember_s(_kind_of_row(study), seconds / _amount(zoo, study, asked).weight)
     found = analysis.to_json()
     report = Report(
         identity=identity,
@@ -190,6 +205,7 @@ def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bo
         seconds=round(seconds, 2),
         summary=found["summary"],
         headlines=tuple(found["headlines"]),
+        predictors=() if analysis.headlines else tuple(result.row() for result in analysis.results),
         rows=len(analysis.results),
         new=True,
     )
@@ -202,7 +218,7 @@ def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, **chosen: Any) -
     """What :func:`write_report` would do with the same arguments."""
     from cluster.estimates import remembered_s
 
-    asked = _asked(**chosen)
+    asked = _asked(study, **chosen)
     amount = _amount(zoo, study, asked)
     return AnalysisEstimate(
         zoo=zoo.name,
@@ -214,7 +230,7 @@ def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, **chosen: Any) -
         test_members=amount.networks,
         report=store.join(REPORTS, report_name(zoo, study, asked), REPORT_FILE),
         bytes=REPORT_BYTES,
-        seconds=round(remembered_s(ROW, FIRST_ROW_S) * amount.weight, 1),
+        seconds=round(remembered_s(_kind_of_row(study), FIRST_ROW_S) * amount.weight, 1),
     )
 
 
@@ -231,41 +247,39 @@ class _Amount:
 
 
 def _amount(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> _Amount:
-    from analysis.analyze import ON_RANDOM, chosen_architecture
-    from analysis.rows import chosen_families, measured_trials
+    from analysis.analyze import planned_rows
 
-    architecture = chosen_architecture(zoo, asked["layout"])
-    families = chosen_families(asked["codecs"], architecture)
-    trials = [] if study is None else measured_trials(study)
-    fits = sum(len(study.fits(trial)) for trial in trials) if study else 0
-    settings = sum(len(family.settings) for family in families.values())
-    # The best mean latent is a control of its own, and some codecs are measured again on untrained networks.
-    controls = 1 if trials else 0
-    untrained = sum(name in families for name in ON_RANDOM) + controls
-    networks = min(asked["members"], len(zoo.rows("test", epochs="one", architecture=architecture)))
+    planned = planned_rows(zoo, study, codecs=asked["codecs"], layout=asked["layout"])
+    networks = len(zoo.rows("test", epochs="one", architecture=planned.architecture))
+    networks = networks if asked["members"] is None else min(asked["members"], networks)
     return _Amount(
-        codecs=tuple(families),
-        settings=settings,
-        trials=tuple(trials),
-        rows=settings + len(trials) + controls,
+        codecs=tuple(planned.codecs),
+        settings=planned.settings,
+        trials=tuple(planned.trials),
+        rows=planned.count,
         networks=networks,
-        weight=networks * (settings + untrained + LEARNED_ROWS * (fits + controls)),
+        weight=networks * (planned.settings + planned.further + LEARNED_ROWS * planned.fits),
     )
+
+
+def _kind_of_row(study: StudyRecord | None) -> str:
+    """Under what the time of a row is remembered."""
+    return f"{ROW} ({study.kind if study is not None and study.kind == 'predictor' else 'codec'})"
 
 
 def report_name(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> str:
     """Where a report and its tables lie: a folder for each zoo or study, and others for other options."""
     name = zoo.name if study is None else study.name
-    return name if asked == _asked() else f"{name}-{digest(asked)[:8]}"
+    return name if asked == _asked(study) else f"{name}-{digest(asked)[:8]}"
 
 
-def _asked(**chosen: Any) -> dict[str, Any]:
+def _asked(study: StudyRecord | None, **chosen: Any) -> dict[str, Any]:
     """What decides, with zoo and study, what a report says; ``None`` stands for the default."""
     from analysis.analyze import TEST_MEMBERS
     from analysis.evaluation import SHIFTED
 
     defaults = {
-        "members": TEST_MEMBERS,
+        "members": None if study is not None and study.kind == "predictor" else TEST_MEMBERS,
         "codecs": None,
         "evaluators": None,
         "inputs": list(SHIFTED),

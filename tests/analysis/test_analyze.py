@@ -59,18 +59,18 @@ def analysis(small_zoo, store, seen) -> Analysis:
 
 
 def test_measures_every_setting_and_the_pareto_trials(analysis):
-    codecs = [(result.codec, result.family) for result in analysis.results]
+    codecs = [(result.name, result.family) for result in analysis.results]
     assert codecs.count(("uniform", "classical")) == 9
     assert codecs.count(("float16", "classical")) == 1
     assert codecs.count(("index", "control")) == 1
     assert {name for name, family in codecs if family == "control"} == {*ZERO_RATE, "index"}
     assert [result.trial for result in analysis.results if result.family == "learned"] == [0, 1]
-    assert len({(r.codec, r.setting, r.trial) for r in analysis.results}) == len(analysis.results)
+    assert len({(r.name, r.setting, r.trial) for r in analysis.results}) == len(analysis.results)
     assert all(result.members == 8 and result.examples == 100 for result in analysis.results)
 
 
 def test_excess_is_over_the_best_zero_rate_control(analysis):
-    best = max(result.value("agreement") for result in analysis.results if result.codec in ZERO_RATE)
+    best = max(result.value("agreement") for result in analysis.results if result.name in ZERO_RATE)
     assert (analysis.summary["quality"], analysis.summary["zero_rate"]) == ("agreement", best)
     assert [r.value("excess_agreement") for r in analysis.results] == [
         r.value("agreement") - best for r in analysis.results
@@ -87,13 +87,13 @@ def test_originals_are_the_test_members_of_the_zoo(analysis, small_zoo):
 
 
 def test_a_lossless_enough_codec_agrees(analysis):
-    result = next(r for r in analysis.results if r.codec == "float16")
+    result = next(r for r in analysis.results if r.name == "float16")
     assert result.value("agreement") > 0.99
     assert result.value("weight_mse") < 1e-6
 
 
 def test_untrained_networks_are_measured_at_the_same_setting(analysis):
-    assert [r.codec for r in analysis.random_results] == ["uniform", LEARNED]
+    assert [r.name for r in analysis.random_results] == ["uniform", LEARNED]
     for result in analysis.random_results:
         assert result.family == "control"
         assert any(r.setting == result.setting and r.trial == result.trial for r in analysis.results)
@@ -123,7 +123,7 @@ def test_is_repeatable(analysis, small_zoo, store):
     other = ("encode_s", "decode_s", "excess_agreement")
 
     def timeless(found):
-        rows = [result.to_json() for result in found.results if result.codec == "uniform"]
+        rows = [result.to_json() for result in found.results if result.name == "uniform"]
         return [{name: value for name, value in row.items() if name not in other} for row in rows]
 
     assert timeless(again) == timeless(analysis)
@@ -253,7 +253,7 @@ def test_front_of_three_objectives(store):
 def row(codec, rate, agreement, shift, kl, shared=0.0, family="classical"):
     values = {"code_bits_per_weight": rate, "agreement": agreement, "accuracy_shift_pp": shift, "kl": kl}
     return Result(
-        codec=codec,
+        name=codec,
         family=family,
         setting="",
         trial=None,
@@ -293,7 +293,7 @@ def test_headlines_by_hand():
     assert shared.break_even_at == AT_97
     assert found["weak"].rates[AT_97] is None
     assert found["weak"].break_even_models is None
-    assert [r.codec for r in pareto(results)] == ["constant", "shared"]
+    assert [r.name for r in pareto(results)] == ["constant", "shared"]
 
 
 def test_break_even_falls_back_to_accuracy():
@@ -346,7 +346,7 @@ CONVOLUTIONAL = dataclasses.replace(
 def test_a_zoo_of_cnns_is_analyzed_by_the_codecs_that_know_it(tmp_path):
     zoo = generate_zoo(CONVOLUTIONAL, Store(tmp_path))
     analysis = analyze(zoo, members=4, examples=50, bootstrap=Bootstrap(replicates=20))
-    measured = {result.codec for result in analysis.results}
+    measured = {result.name for result in analysis.results}
     assert "function-metric" not in measured
     assert {"uniform", "pca", "index", "mean weights", "constant member"} <= measured
     assert analysis.summary["codecs_left_out"] == ["function-metric"]
@@ -370,7 +370,7 @@ def test_members_with_class_tasks_are_judged_each_on_its_own(tmp_path):
     for row, member in enumerate(population.members):
         own = select(member.task, zoo.dataset().test)
         assert accuracy[row] == pytest.approx(float(classification(population.select([row]), own).accuracy_M), abs=0.02)
-    assert next(r for r in analysis.results if r.codec == "float16").value("agreement") > 0.99
+    assert next(r for r in analysis.results if r.name == "float16").value("agreement") > 0.99
     assert analysis.summary["pairwise_agreement"] is None
     assert "pairs" in render(analysis)
 

@@ -113,7 +113,7 @@ def test_equals_a_loop_over_modules(original, evaluation, images):
     assert result.value("relative_l2") == pytest.approx(relative.mean(), rel=1e-5)
     assert result.values["accuracy_original"] == pytest.approx(tuple(table["original"]), abs=1e-6)
     assert result.values["agreement"] == pytest.approx(tuple(table["agreement"]), abs=1e-6)
-    assert (result.codec, result.setting, result.members, result.examples) == ("noisy", "noise=0.1", 70, 60)
+    assert (result.name, result.setting, result.members, result.examples) == ("noisy", "noise=0.1", 70, 60)
     for metric in ("agreement", "kl", "accuracy_drop_pp", "accuracy_shift_pp"):
         found = result.metrics[metric]
         assert found.low < found.estimate < found.high
@@ -167,7 +167,7 @@ def test_row_has_scalars_only(original, evaluation):
     result = measured(Noisy(), original, evaluation)
     row = result.row()
     assert not any(isinstance(value, tuple) for value in row.values())
-    assert {*result.metrics, "agreement_low", "agreement_high", "codec", "examples"} <= set(row)
+    assert {*result.metrics, "agreement_low", "agreement_high", "name", "examples"} <= set(row)
     assert row["kl"] == result.value("kl")
     assert len(result.to_json()["values"]["agreement_translation_1"]) == 70
 

@@ -97,3 +97,14 @@ def test_a_study_whose_trials_all_failed_says_so(small_zoo, tmp_path, do):
     assert StudyRecord.open(store, "sad").pareto_trials() == []
     with pytest.raises(ZooError, match="sad-0123abcd has no completed trial to measure: none of its 2"):
         do(Analyze(zoo=small_zoo.uri, study="sad", store=store.uri))
+
+
+def test_evaluators_and_inputs_are_named(small_zoo, store):
+    verb = Analyze(
+        zoo=small_zoo.uri, store=store.uri, members=4, codecs="float16", evaluators="accuracy", inputs="noise-2"
+    )
+    frame = pd.read_parquet(io.BytesIO(Store(verb.run().tables).read("results.parquet")))
+    assert {"accuracy", "agreement_noise_2", "agreement_noise_2_low"} <= set(frame.columns)
+    assert "agreement_translation_1" not in frame.columns
+    with pytest.raises(ValueError, match="unknown evaluator 'fisher'"):
+        Analyze(zoo=small_zoo.uri, store=store.uri, evaluators="fisher").plan()

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.analyze import Analysis
 from analysis.evaluators.agreement import AGREEMENT
 from analysis.evaluators.registry import EVALUATORS
 from analysis.headlines import headlines, pareto
+from analysis.record import Analysis
 from analysis.results import SIZE, Measured, Result
 from zoo.config import to_json
 from zoo.metric import Metric
@@ -75,7 +75,7 @@ def make_result(
         "excess_agreement": agreement - 0.712,
     }
     return Result(
-        codec=codec,
+        name=codec,
         family=family,
         setting=setting,
         trial=trial,
@@ -170,6 +170,7 @@ def make_analysis(results=None, *, study=True, **changes):
     fields = {
         "results": results,
         "summary": {
+            "kind": "codecs",
             "zoo": "digits-mlp-diverse-1a2b3c4d",
             "zoo_uri": "memory://store/zoos/digits-mlp-diverse-1a2b3c4d",
             "zoo_digest": "1a2b3c4d" * 8,

@@ -6,10 +6,11 @@ from example_analysis import CONTROLS, CURVES, PARAMETERS, TRIALS, make_analysis
 from analysis.headlines import TARGETS
 from analysis.rates import total_bits_per_weight
 from analysis.report import figures
-from analysis.report.fidelity_panels import fidelity_data
 from analysis.report.rate_figures import rate_quality
+from analysis.report.scatter_panels import scatter_data
 
 AGREEMENT, SHIFT, OUTPUTS = TARGETS
+PAIR = ("accuracy_original", "accuracy_reconstructed")
 
 
 def traces(figure, role):
@@ -30,15 +31,15 @@ def test_a_codec_looks_the_same_in_every_figure():
                 trace.marker.symbol,
             )
     assert len(set(looks.values())) == len(looks) == len(CURVES) + 2
-    data = fidelity_data(results, figures.styles(results), "accuracy")["results"]
-    assert {row["color"] for row, r in zip(data, results, strict=True) if r.codec == "sz3"} == {looks["sz3"][0]}
+    data = scatter_data(results, figures.styles(results), PAIR)["results"]
+    assert {row["color"] for row, r in zip(data, results, strict=True) if r.name == "sz3"} == {looks["sz3"][0]}
 
 
 def test_points_intervals_and_controls_are_where_they_belong():
     results = make_analysis().results
     figure = rate_quality(results, AGREEMENT)
     uniform = next(trace for trace in traces(figure, "codec") if trace.name == "uniform")
-    measured = [r for r in results if r.codec == "uniform"]
+    measured = [r for r in results if r.name == "uniform"]
     assert list(uniform.x) == [r.rate for r in measured]
     assert list(uniform.y) == pytest.approx([100 * (1 - r.value("agreement")) for r in measured])
     upper = [y + up for y, up in zip(uniform.y, uniform.error_y.array, strict=True)]
@@ -96,6 +97,6 @@ def test_originals_that_are_the_same_are_stored_once():
         make_result("uniform", "classical", "step=1", 2.0, 0.97),
         make_result("uniform", "classical", "step=2", 1.0, 0.9),
     ]
-    data = fidelity_data(results, figures.styles(results), "accuracy")
+    data = scatter_data(results, figures.styles(results), PAIR)
     assert [row["original"] for row in data["results"]] == [0, 0, 1]
     assert len(data["originals"]) == 2

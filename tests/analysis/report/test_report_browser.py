@@ -177,7 +177,7 @@ def test_choosing_a_codec_shows_its_networks(page):
         )
 
     for codec in ("sz3", "constant member"):
-        index = next(number for number, result in enumerate(analysis.results) if result.codec == codec)
+        index = next(number for number, result in enumerate(analysis.results) if result.name == codec)
         page.locator("#fidelity-0-select").select_option(str(index))
         result = analysis.results[index]
         assert chosen()["x"] == pytest.approx(list(result.values["accuracy_original"]), abs=1e-5)

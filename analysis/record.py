@@ -1,0 +1,93 @@
+"""What an analysis has found: results and facts, for tables and reports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from analysis.headlines import Headline
+from analysis.results import Result
+from trainables.study_files import StudyRecord
+from zoo.config import to_json
+from zoo.metric import Metric
+from zoo.storage.errors import ZooError
+from zoo.storage.selection import Epochs
+from zoo.storage.zoo import Zoo
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What was found.
+
+    Attributes:
+        results: One row for each setting of each codec and control.
+        summary: Facts about the zoo and what was measured on it.
+        headlines: One entry for each codec.
+        pareto: The results on the front of rate and agreement over all codecs.
+        random_results: Some of the codecs on untrained networks of the same members.
+        study_metrics: The metrics that the study's trainables have, by name.
+        trials: The study's trials, where there is a study.
+        importances: Objective to parameter to importance, where the study tells them.
+    """
+
+    results: list[Result]
+    summary: dict[str, Any]
+    headlines: list[Headline]
+    pareto: list[Result]
+    random_results: list[Result] = field(default_factory=list)
+    study_metrics: Mapping[str, Metric] = field(default_factory=dict)
+    trials: pd.DataFrame | None = None
+    importances: Mapping[str, Mapping[str, float]] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {
+            "summary": self.summary,
+            "headlines": [dataclasses.asdict(headline) for headline in self.headlines],
+            "results": [result.to_json() for result in self.results],
+            "pareto": [{"name": r.name, "setting": r.setting, "trial": r.trial} for r in self.pareto],
+            "random_results": [result.to_json() for result in self.random_results],
+        }
+
+
+def require_own_zoo(study: StudyRecord, zoo: Zoo) -> None:
+    """Raises a ``ZooError`` where a study was made on another zoo."""
+    if study.zoo_digest != zoo.digest:
+        raise ZooError(
+            f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
+            f"{zoo.digest[:8]}. Analyze the study with its own zoo"
+        )
+
+
+def zoo_facts(zoo: Zoo) -> dict[str, Any]:
+    """What a report says of the zoo."""
+    return {
+        "zoo": zoo.name,
+        "zoo_uri": zoo.uri,
+        "zoo_digest": zoo.digest,
+        "zoo_content_sha256": zoo.content_sha256,
+        "zoo_members": len(zoo),
+        "recipe": to_json(zoo.recipe),
+        "dataset": zoo.recipe.dataset,
+    }
+
+
+def study_facts(study: StudyRecord | None) -> dict[str, Any]:
+    """What a report says of the study."""
+    return {
+        "study": None if study is None else study.name,
+        "search": None if study is None else {**study.facts["study"], "seed": study.facts.get("seed")},
+        "trials": 0 if study is None else len(study.trials),
+    }
+
+
+def count_diverged(zoo: Zoo, split: str, epochs: Epochs = None, **chosen: Any) -> int:
+    """How many of the snapshots that could have been chosen diverged and are left out."""
+    rows = zoo.rows(split, epochs=epochs, include_diverged=True, **chosen)
+    return int(zoo.snapshots["diverged"].to_numpy()[rows].sum())

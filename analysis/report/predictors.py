@@ -1,0 +1,121 @@
+"""The report's sections about predictors: what weights tell of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from analysis.pages.numbers import count, shown, with_unit
+from analysis.pages.page import Heading, Section, Text
+from analysis.prediction import CONSTANT, HYPERPARAMETERS, PREDICTED, TRUE
+from analysis.record import Analysis
+from analysis.report import figures
+from analysis.report.scatter_panels import option_groups, panels
+from analysis.report.sections import filled
+from analysis.report.tables import predictors_table, trial_anchors
+from analysis.results import Measured, Result
+
+PAIR = (TRUE, PREDICTED)
+FEW_BLOCKS = 10
+LIMITS = (
+    "Held-out networks come from the same recipe as those the predictors were fitted to. Nothing is said about other"
+    " architectures, recipes or data sets.",
+    "Predictors were chosen on validation networks and are measured here on test networks, one snapshot each; the"
+    " targets are what the zoo has on record.",
+    "Intervals cover the choice of networks, by blocks that share their order of examples, and of seeds only where the"
+    " setting names several. They do not cover which trials were the best.",
+    "Statistics of a tensor do not see in which order its units stand, nor how layers fit together.",
+)
+BASELINES = {
+    CONSTANT: "always the mean target of the training networks, or their most frequent category",
+    HYPERPARAMETERS: "gradient boosting on how a network was trained, its epoch and its size; it never sees a weight",
+}
+
+
+def main_metric(results: Sequence[Result]) -> str:
+    """By which predictors are compared first: R², or accuracy where categories are predicted."""
+    return "r2" if any("r2" in result.metrics for result in results) else "accuracy"
+
+
+def findings(analysis: Analysis) -> Section:
+    """How much is predicted, and how much of it the hyper-parameters tell without weights."""
+    results, style = analysis.results, figures.styles(analysis.results)
+    said = [text for target in analysis.summary["targets"] for text in _said(results, target)]
+    if (blocks := analysis.summary["test_blocks"]) < FEW_BLOCKS:
+        said.append(
+            f"The {count(analysis.summary['test_members'])} test networks are of {blocks} blocks that share their order"
+            " of examples: intervals are wide, for so few blocks tell little of others. A larger zoo has more."
+        )
+    linked = frozenset() if analysis.trials is None else trial_anchors(analysis.trials)
+    return Section(
+        anchor="findings",
+        heading="Findings",
+        blocks=(filled("findings.html.j2", findings=said, cards=()), predictors_table(results, style, linked)),
+    )
+
+
+def what_weights_tell(analysis: Analysis) -> Section | str:
+    """Predicted against true targets."""
+    drawn = [result for result in analysis.results if result.values]
+    if not drawn:
+        return "its targets are categories"
+    return Section(
+        anchor="weights",
+        heading="What weights tell",
+        blocks=(
+            Text(
+                "Every point is one held-out network. On the dashed line its target is predicted exactly; a predictor"
+                " that knows nothing draws a horizontal line at the mean."
+            ),
+            filled(
+                "scatter.html.j2",
+                panels=panels(drawn, main_metric(drawn), (HYPERPARAMETERS,)),
+                option_groups=option_groups(drawn),
+                label="Scatter of true against predicted targets",
+            ),
+            Heading("What predictors are compared with"),
+            Text(
+                Markup(" ").join(Markup("<b>{}</b>: {}.").format(name, text) for name, text in BASELINES.items()),
+                "note",
+            ),
+        ),
+    )
+
+
+def trials_note(analysis: Analysis) -> str:
+    """What is said of a search for predictors."""
+    measured = len({result.trial for result in analysis.results if result.trial is not None})
+    return (
+        f"{count(0 if analysis.trials is None else len(analysis.trials))} trials on validation networks; figures in"
+        " this table are the search's own. Measured anew, on networks that the search never saw:"
+        f" {count(measured)}, its Pareto front and the best of each kind of predictor."
+    )
+
+
+def _said(results: Sequence[Result], target: str) -> list[str]:
+    own = [result for result in results if result.setting.partition(",")[0] == target]
+    metric = main_metric(own)
+    best = max((r for r in own if r.family == "learned"), key=lambda r: r.metrics[metric].estimate)
+    known = next(result for result in own if result.name == HYPERPARAMETERS)
+    said = [
+        f"From its weights alone, {best.name} predicts {target} of a held-out network with"
+        f" {_with_interval(best.metrics[metric])}; hyper-parameters, which never see a weight, with"
+        f" {_with_interval(known.metrics[metric])}."
+    ]
+    if metric == "r2":
+        tau, share = best.metrics["kendall_tau"], best.metrics["kendall_tau_share"]
+        error, others = best.metrics["mean_absolute_error"], known.metrics["kendall_tau"]
+        said.append(
+            f"Its order of the networks has {_with_interval(tau)}, {shown(share.metric, share.estimate)} of what ties"
+            f" allow (hyper-parameters: {shown(others.metric, others.estimate)}); its mean absolute error is"
+            f" {shown(error.metric, error.estimate)}."
+        )
+    return said
+
+
+def _with_interval(measured: Measured) -> str:
+    text = f"{measured.metric.label} {with_unit(measured.metric, measured.estimate)}"
+    if measured.low is None:
+        return text
+    return f"{text} [{shown(measured.metric, measured.low)}, {shown(measured.metric, measured.high)}]"

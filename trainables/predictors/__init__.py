@@ -1,0 +1,1 @@
+"""Predictors: what the weights of a network tell of it."""
