@@ -6,7 +6,7 @@ Shape letters: N examples, K targets of one example.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,10 +57,7 @@ class Examples:
     @cached_property
     def inputs(self) -> Tensor:
         """All examples as network inputs: float32 ``[N, *input_shape]``."""
-        return self._converted(self.values)
-
-    def _converted(self, values: Tensor) -> Tensor:
-        return values if values.dtype == torch.float32 else values.float() * self.scale
+        return self.values if self.values.dtype == torch.float32 else self.values.float() * self.scale
 
     def select(self, rows: Sequence[int] | Tensor | slice) -> Examples:
         """The given examples in the given order; a mask or a slice will do too."""
@@ -70,11 +67,6 @@ class Examples:
     def first(self, count: int | None) -> Examples:
         """The first ``count`` examples (all, where ``None`` or more than there are)."""
         return self.select(slice(count))
-
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (inputs float32, targets) for ``size`` examples at a time, without converting all at once."""
-        for start in range(0, len(self), size):
-            yield self._converted(self.values[start : start + size]), self.targets[start : start + size]
 
 
 @dataclass(frozen=True)

@@ -73,15 +73,6 @@ class Population:
             if len(rows):
                 yield architecture, rows
 
-    def require_whole_data_set(self, what: str) -> None:
-        """Raises ``ValueError`` where a member's task is a part of the data set, for ``what`` knows only the whole."""
-        task = next((member.task for member in self.members if member.task), None)
-        if task is not None:
-            raise ValueError(
-                f"{what} measures networks on the whole data set, but some of these tell apart the classes of a task "
-                f"such as {task!r}; allowed: zoos without tasks"
-            )
-
     def column(self, name: str) -> np.ndarray:
         """What is known of each row under a name: one of :attr:`columns`, a field of ``Member``, epoch, activation.
 
