@@ -1,1 +1,1 @@
-"""Everything fitted on weights by gradient, and the codecs made from it."""
+"""What is fitted to populations, by gradient or in closed form: codecs, autoencoders, and what else is registered."""

@@ -24,6 +24,7 @@ class Fitted(Result):
     Attributes:
         study_name: Name of the study of one trial that holds it.
         uri: Where it lies.
+        zoo: What it was fitted to.
         trainable: What was fitted.
         config: Its configuration.
         metrics: On validation members and validation examples.
@@ -33,6 +34,7 @@ class Fitted(Result):
 
     study_name: str
     uri: str
+    zoo: str
     trainable: str
     config: dict[str, Any]
     metrics: dict[str, float]
@@ -43,9 +45,13 @@ class Fitted(Result):
     def text(self) -> str:
         did = f"fitted in {human_seconds(self.seconds)}" if self.new else "was fitted before"
         lines = [f"  {name:24} {value:.4g}" for name, value in self.metrics.items()]
-        return (
-            "\n".join([f"{self.trainable} {did}; on validation members and examples:", *lines, self.uri])
-            + f"\nmeasure it: zooscale analyze --study {self.study_name} --zoo …"
+        return "\n".join(
+            [
+                f"{self.trainable} {did}; on validation members and examples:",
+                *lines,
+                self.uri,
+                f"on test members: zooscale analyze --zoo {self.zoo} --study {self.study_name}",
+            ]
         )
 
 
@@ -129,6 +135,7 @@ class Fit(Planned):
         return Fitted(
             study_name=plan.folder.name,
             uri=plan.folder.uri,
+            zoo=plan.zoo.name,
             trainable=trainable.name,
             config=config,
             metrics={name: float(row[name]) for name in record.metrics if name in row},

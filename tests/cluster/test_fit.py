@@ -1,0 +1,174 @@
+"""``fit``: one trainable without a search, stored as a study of one trial; and what is refused before it starts."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cluster.studies import plan_study
+from cluster.verbs.fit import Fit
+from search_spaces.studies import CNN_AUTOENCODER, DIGITS_AUTOENCODER
+from trainables.study_files import StudyRecord
+from zoo.architecture import cnn_2464
+from zoo.generation.build import generate_zoo
+from zoo.recipes import Recipe, find_recipe
+from zoo.recipes.axis import Axis
+from zoo.storage.store import Store
+
+
+def fit(zoo, trainable, *settings, **options):
+    return Fit(trainable=trainable, zoo=zoo.uri, store=zoo.store.uri, settings=settings, **options)
+
+
+def test_a_codec_is_fitted_and_read_as_a_study(zoo_copy):
+    planned = fit(zoo_copy, "uniform", "step=0.5").plan()
+    assert (planned.missing, planned.config) == (True, {"step": 0.5})
+    assert "would fit uniform" in planned.text
+    assert zoo_copy.store.folders("studies") == [], "a dry run writes nothing"
+    done = fit(zoo_copy, "uniform", "step=0.5").run()
+    assert done.new
+    assert done.study_name == planned.study_name
+    assert done.metrics["agreement"] > 0.8
+    assert f"--zoo {zoo_copy.name}" in done.text
+    record = StudyRecord.open(zoo_copy.store, "uniform")
+    assert (record.kind, record.pareto_trials(), record.fits(0)) == ("codec", [0], [0])
+    assert record.trainable(0).name == "uniform"
+    assert record.config(0).step == 0.5
+    test = zoo_copy.population("test", epochs="one")
+    codec = record.artifact(0)
+    assert codec.decompress(codec.compress(test)).shape == test.weights_MP.shape
+
+
+def test_what_is_fitted_already_is_not_fitted_again(zoo_copy):
+    first = fit(zoo_copy, "kmeans").run()
+    again = fit(zoo_copy, "kmeans").run()
+    assert (again.new, again.metrics) == (False, first.metrics)
+    assert "was fitted before" in again.text
+    assert not fit(zoo_copy, "kmeans").plan().missing
+    assert fit(zoo_copy, "kmeans", "clusters=4").run().study_name != first.study_name
+
+
+def test_an_autoencoder_is_fitted_with_its_logs(zoo_copy):
+    small = ("latent=8", "encoder_width=8", "decoder_width=8")
+    done = fit(zoo_copy, "neuron-autoencoder", *small, epochs=2, seed=3).run()
+    assert (done.config["epochs"], done.config["seed"]) == (2, 3)
+    planned = fit(zoo_copy, "neuron-autoencoder", *small, epochs=2, seed=4).plan()
+    assert abs(planned.known_before["shared_bytes"] - done.metrics["shared_bytes"]) < 1000
+    assert list(Path(done.uri).glob("live/tensorboard/trial-0000/events*"))
+
+
+def test_one_of_the_users_own_is_found_again(zoo_copy):
+    done = fit(zoo_copy, "example_trainables:SHIFTED", "latent=8", epochs=1).run()
+    assert done.study_name.startswith("example_trainables-SHIFTED-")
+    record = StudyRecord.open(zoo_copy.store, done.study_name)
+    assert record.trainable(0).name == "example_trainables:SHIFTED"
+    assert record.artifact(0).shared_bytes == done.metrics["shared_bytes"]
+
+
+def test_a_fit_that_fails_says_why_and_leaves_no_study(zoo_copy):
+    with pytest.raises(RuntimeError, match=r"the fit of neuron-autoencoder failed: .*learning_rate"):
+        fit(zoo_copy, "neuron-autoencoder", "learning_rate=1e30", "latent=8", epochs=2).run()
+    with pytest.raises(Exception, match="no study"):
+        StudyRecord.open(zoo_copy.store, "neuron-autoencoder")
+
+
+@pytest.mark.parametrize(
+    ("trainable", "settings", "message"),
+    [
+        ("zip", (), "unknown trainable 'zip'; known: .*uniform"),
+        ("uniform", ("stap=1",), "there is no field 'stap'; .*those of UniformConfig are step"),
+        ("uniform", ("step=0",), r"UniformConfig\.step is 0\.0; allowed: more than 0"),
+        ("uniform", ("layout=4",), r"Study\.layout is 4; zoo small-\w+ has 1: 0 to 0"),
+        ("uniform", ("limits.size=4",), r"Study\.limits is .*numbers for some of"),
+        ("uniform", ("limits.shared_bytes=few",), "expected a number"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_bad_settings_are_refused_before_anything_starts(small_zoo, trainable, settings, message, verb):
+    with pytest.raises(ValueError, match=message):
+        getattr(fit(small_zoo, trainable, *settings), verb)()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(tmp_path_factory.mktemp("kinds"))
+
+
+@pytest.fixture(scope="module")
+def mixed(store):
+    return generate_zoo(
+        dataclasses.replace(find_recipe("digits-mlp-mixed"), members=96, epochs=1, snapshot_epochs=(0, 1)), store
+    )
+
+
+@pytest.fixture(scope="module")
+def pairs(store):
+    return generate_zoo(
+        dataclasses.replace(find_recipe("digits-tasks"), members=64, epochs=1, snapshot_epochs=(0, 1)), store
+    )
+
+
+@pytest.fixture(scope="module")
+def regression(store):
+    axes = {"hidden": (8,), "activation": "tanh", "learning_rate": Axis(range=(1e-3, 1e-2))}
+    recipe = Recipe(
+        name="diabetes",
+        dataset="own_tasks:diabetes",
+        members=64,
+        axes=axes,
+        batch_size=16,
+        epochs=2,
+        snapshot_epochs=(0, 2),
+        block_members=2,
+        shard_members=32,
+    )
+    return generate_zoo(recipe, store)
+
+
+def test_of_several_layouts_each_has_its_codec_or_one_is_chosen(mixed):
+    assert len(mixed.layouts) > 1
+    done = fit(mixed, "float16").run()
+    assert done.metrics["agreement"] > 0.99
+    with pytest.raises(ValueError, match=r"--set layout=0 to \d"):
+        plan_study(DIGITS_AUTOENCODER, mixed.uri, mixed.store.uri, {})
+    largest = max(range(len(mixed.layouts)), key=lambda layout: len(rows_of(mixed, layout)))
+    plan = plan_study(DIGITS_AUTOENCODER, mixed.uri, mixed.store.uri, {}, [f"layout={largest}"])
+    (training,) = plan.data().training
+    assert training.architecture.layout == mixed.layouts[largest]
+    assert {architecture.layout for architecture in plan.architectures} == {mixed.layouts[largest]}
+
+
+def rows_of(zoo, layout):
+    architecture = next(a for a in zoo.architectures if a.layout == zoo.layouts[layout])
+    return zoo.rows("train", architecture=architecture)
+
+
+def test_members_with_class_tasks_are_judged_on_their_own_classes(pairs):
+    exact, rough = fit(pairs, "float16").run().metrics, fit(pairs, "uniform", "step=5").run().metrics
+    assert exact["agreement"] > 0.99
+    assert rough["agreement"] < exact["agreement"]
+    done = fit(pairs, "neuron-autoencoder", "latent=8", epochs=1).run()
+    assert 0.4 < done.metrics["agreement"] <= 1
+
+
+def test_where_there_are_no_classes_outputs_are_compared(regression):
+    metrics = fit(regression, "float16").run().metrics
+    assert metrics["output_error"] < 0.01
+    assert metrics["output_r2"] > 0.999
+    assert not {"agreement", "kl", "accuracy_drop_pp"} & set(metrics)
+    rough = fit(regression, "neuron-autoencoder", "latent=4", epochs=1).run().metrics
+    assert metrics["output_error"] < rough["output_error"]
+    plan = plan_study(DIGITS_AUTOENCODER, regression.uri, regression.store.uri, {})
+    assert plan.study.objectives == ("code_bits_per_weight", "output_error")
+    with pytest.raises(ValueError, match=r"kl is not measured on data set 'own_tasks:diabetes'.*output_error"):
+        plan_study(DIGITS_AUTOENCODER, regression.uri, regression.store.uri, {}, ["limits.kl=0.5"])
+
+
+def test_networks_that_a_trainable_does_not_know_are_refused_with_what_helps():
+    (family,) = DIGITS_AUTOENCODER.check()
+    architecture = cnn_2464((1, 28, 28), (), 10)
+    with pytest.raises(ValueError, match=r"view 'input_metric' is for .*--set view=standardized"):
+        family.known_before(family.config(), [architecture])
+    (family,) = CNN_AUTOENCODER.check()
+    config = family.configuration(CNN_AUTOENCODER.configuration(family, {}))
+    assert family.known_before(config, [architecture])["shared_bytes"] < CNN_AUTOENCODER.limits["shared_bytes"]

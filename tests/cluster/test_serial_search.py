@@ -1,0 +1,154 @@
+"""Searches in this process: the same journal and the same trials as on Ray, handed over where that is worth it."""
+
+import dataclasses
+import io
+
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from cluster.distributed import search as searching
+from cluster.distributed.search import search, search_folder
+from cluster.distributed.serial import run_serially
+from cluster.distributed.study import FAILURE, INTERRUPTED, finished, load_study
+from cluster.studies import plan_study
+from search_spaces.studies import DIGITS_AUTOENCODER, FUNCTION_METRIC_CONSTANTS, Study
+from trainables.study_files import StudyRecord
+from trainables.trials import run_trial
+
+SMALL = ["latent=16", "encoder_width=8", "decoder_width=8", "refine_steps=2"]
+
+
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch):
+    """Ray is never started: it would be an error here."""
+    monkeypatch.setattr(searching, "runtime", None)
+
+
+@pytest.fixture(autouse=True)
+def slow_start(monkeypatch):
+    monkeypatch.setattr(searching, "ray_start_s", lambda: 1e6)
+
+
+def plan(zoo, study=DIGITS_AUTOENCODER, settings=SMALL, **named):
+    return plan_study(study, zoo.uri, zoo.store.uri, {"epochs": 2, "trials": 3, **named}, settings)
+
+
+def trials(plan):
+    return pd.read_parquet(io.BytesIO(plan.folder.store.read(plan.folder.path("trials.parquet")))).set_index("trial")
+
+
+def test_a_small_search_runs_here_and_is_continued(zoo_copy):
+    first = plan(zoo_copy)
+    assert search(first) == searching.Done(3, 0)
+    before = trials(first)
+    assert list(before["state"]) == ["COMPLETE"] * 3
+    assert set(before["trainable"]) == {"neuron-autoencoder"}
+    assert search(first) == searching.Done(0, 0)
+    longer = plan(zoo_copy, trials=5)
+    assert search(longer) == searching.Done(2, 0)
+    after = trials(longer)
+    pd.testing.assert_frame_equal(after.loc[before.index].drop(columns="pareto"), before.drop(columns="pareto"))
+    assert len(after[["bits_per_latent", "learning_rate"]].drop_duplicates()) == 5
+    assert len(list(search_folder(longer).tensorboard.glob("trial-*/events*"))) == 5
+
+
+def test_further_fits_are_made_here_too(zoo_copy):
+    first = plan(zoo_copy, trials=2)
+    search(first)
+    record = StudyRecord.open(zoo_copy.store, first.folder.name)
+    done = search(first, seeds=3)
+    assert done == searching.Done(0, 2 * len(record.pareto_trials()))
+    trial = record.pareto_trials()[0]
+    assert record.fits(trial) == [0, 1, 2]
+    assert record.config(trial, 2) == dataclasses.replace(record.config(trial), seed=record.config(trial).seed + 2)
+    assert record.artifact(trial, 1).to_files() != record.artifact(trial).to_files()
+
+
+def test_what_is_the_same_with_any_seed_is_not_fitted_again(zoo_copy):
+    constants = plan(zoo_copy, FUNCTION_METRIC_CONSTANTS, [], epochs=None, trials=2)
+    assert search(constants, seeds=3) == searching.Done(2, 0)
+    assert StudyRecord.open(zoo_copy.store, constants.folder.name).kind == "codec"
+
+
+def test_a_trial_is_what_its_configuration_gives(zoo_copy, tmp_path):
+    first = plan(zoo_copy, trials=1)
+    search(first)
+    record = StudyRecord.open(zoo_copy.store, first.folder.name)
+    again = run_trial(record.trainable(0), record.config(0), first.data(), first.folder, 7)
+    row = trials(first).loc[0]
+    assert {name: row[name] for name in again.metrics} == again.metrics
+    assert record.artifact(7).to_files() == record.artifact(0).to_files()
+
+
+def test_a_study_without_a_space_is_one_fit(zoo_copy):
+    study = Study(name="one", trainables=("uniform",), settings={"step": 0.7})
+    single = plan(zoo_copy, study, [], epochs=None, trials=9)
+    assert search(single) == searching.Done(1, 0)
+    assert list(trials(single)["step"]) == [0.7]
+
+
+def test_trials_over_a_limit_are_marked_and_off_the_front(zoo_copy):
+    limited = plan(zoo_copy, FUNCTION_METRIC_CONSTANTS, ["limits.agreement=1.5"], epochs=None, trials=2)
+    search(limited)
+    assert not trials(limited)["feasible"].any()
+    assert StudyRecord.open(zoo_copy.store, limited.folder.name).pareto_trials() == []
+    with search_folder(limited).open_journal() as storage:
+        found = load_study(storage, limited.folder.name, limited.study).trials
+    assert all(trial.constraints["agreement"] > 0 for trial in found)
+
+
+def test_a_diverged_trial_fails_and_the_others_go_on(zoo_copy):
+    study = dataclasses.replace(DIGITS_AUTOENCODER, settings={"learning_rate": 1e30})
+    with pytest.raises(RuntimeError, match=r"all 2 trials of .* failed; .*learning_rate"):
+        search(plan(zoo_copy, study, trials=2))
+
+
+def run(plan, storage, leave, ended):
+    return run_serially(
+        plan.study,
+        plan.data(),
+        plan.architectures,
+        search_folder(plan),
+        storage,
+        trials=3,
+        seed=0,
+        on_epoch=lambda: None,
+        on_end=ended.append,
+        leave=leave,
+    )
+
+
+def test_what_is_worth_more_processes_is_handed_over_in_the_middle_of_a_trial(zoo_copy):
+    first, ended = plan(zoo_copy), []
+    with search_folder(first).open_journal() as storage:
+        assert run(first, storage, lambda done, share: done == 1 and share > 0, ended) == 1
+        assert [end.number for end in ended] == [0]
+        record = load_study(storage, first.folder.name, first.study)
+        assert [trial.state for trial in record.trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING]
+        assert record.trials[1].user_attrs[FAILURE] == INTERRUPTED
+        assert len(finished(record)) == 1
+        # What was given back is proposed first to whoever goes on.
+        given_back = record.trials[1].params
+        assert run(first, storage, lambda done, share: False, ended) == 3
+        record = load_study(storage, first.folder.name, first.study)
+        assert record.trials[2].params == given_back
+        assert record.trials[2].state == TrialState.COMPLETE
+
+
+def test_search_leaves_for_ray_by_what_the_first_trials_took(zoo_copy, monkeypatch):
+    handed = []
+    monkeypatch.setattr(searching, "ray_start_s", lambda: 0.0)
+    monkeypatch.setattr(searching.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(searching._Run, "_on_ray", lambda self, trials, workers: handed.append(trials))
+    with pytest.raises(RuntimeError, match="failed"):
+        search(plan(zoo_copy))
+    assert handed == [3]
+
+
+def test_a_number_of_workers_means_ray(zoo_copy, monkeypatch):
+    handed = []
+    monkeypatch.setattr(searching._Run, "_on_ray", lambda self, trials, workers: handed.append((trials, workers)))
+    with pytest.raises(RuntimeError, match="failed"):
+        search(plan(zoo_copy), workers=1)
+    assert handed == [(3, 1)]
