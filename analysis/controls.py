@@ -22,14 +22,13 @@ from trainables.codecs.codec import with_header
 from zoo.architecture import Architecture
 from zoo.data.class_tasks import task_labels
 from zoo.data.examples import Examples
-from zoo.population import Population
+from zoo.evaluation import outputs
+from zoo.population import Population, single_architecture
 from zoo.population.initialization import initial_weights
 
 ZERO_RATE = ("mean weights", "constant member", "mean latent", "random network")
 CANDIDATES, CANDIDATE_IMAGES = 600, 500
 INDEX_IMAGES = 100
-# Outputs worked out at once: 40 MB of float32.
-AT_ONCE = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +80,7 @@ def fit_constant_member(training: Population, images: Examples | None = None) ->
     candidates, examples = training.select(_spread(len(training), CANDIDATES)), images.first(CANDIDATE_IMAGES)
     likeness_K = torch.zeros(len(candidates))
     for architecture, rows in candidates.groups():
-        outputs_KNC = _outputs(architecture, candidates.weights_MP, examples)
+        outputs_KNC = outputs(single_architecture(architecture, candidates.weights_MP), examples)
         if examples.targets.dtype == torch.int64:
             likeness_K += _common_predictions(outputs_KNC, outputs_KNC[rows], _parts(candidates.select(rows), examples))
         else:
@@ -194,18 +193,13 @@ class Index(WeightBlocks):
         """For each network the known one that is most similar."""
         classes = self.images.targets.dtype == torch.int64
         if architecture not in self.tables:
-            outputs = _outputs(architecture, self.known.weights_MP, self.images)
-            self.tables[architecture] = (outputs.log_softmax(-1) if classes else outputs).flatten(1)
-        outputs_MNC, table_KF = _outputs(architecture, weights_MP, self.images), self.tables[architecture]
+            known_KNC = outputs(single_architecture(architecture, self.known.weights_MP), self.images)
+            self.tables[architecture] = (known_KNC.log_softmax(-1) if classes else known_KNC).flatten(1)
+        outputs_MNC = outputs(single_architecture(architecture, weights_MP), self.images)
+        table_KF = self.tables[architecture]
         if classes:  # least divergence: largest Σ p·log q over images and classes
             return (outputs_MNC.softmax(-1).flatten(1) @ table_KF.T).argmax(dim=1)
         return (outputs_MNC.flatten(1) @ table_KF.T - table_KF.square().sum(1) / 2).argmax(dim=1)
-
-
-def _outputs(architecture: Architecture, weights_MP: Tensor, examples: Examples) -> Tensor:
-    """What weights answer in an architecture: ``[M, N, C]``."""
-    parts = weights_MP.split(max(1, AT_ONCE // (len(examples) * architecture.classes)))
-    return torch.cat([architecture.logits(part, examples.inputs) for part in parts])
 
 
 def _spread(count: int, limit: int) -> list[int]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from zoo.config import require
 from zoo.data.class_tasks import task_labels
 from zoo.data.examples import Dataset, Examples
-from zoo.evaluation import apply
+from zoo.evaluation import outputs
 from zoo.metric import Metric
 from zoo.population import Population
 
@@ -134,10 +134,7 @@ class Subject:
             ValueError: An output is not finite.
         """
         if data.inputs not in self._outputs:
-            shape = (len(self.population), len(data), self.population.architecture.classes)
-            outputs_MNC = torch.empty(shape)
-            for rows, span, part in apply(self.population, data.examples):
-                outputs_MNC[rows, span] = part
+            outputs_MNC = outputs(self.population, data.examples)
             finite_M = torch.isfinite(outputs_MNC).flatten(1).all(1)
             if not finite_M.all():
                 members = int((~finite_M).sum())

@@ -15,7 +15,7 @@ from zoo.evaluation import (
     classes,
     classification,
     evaluate,
-    examples_at_once,
+    outputs,
     predictions,
 )
 from zoo.population import Member, Population, single_architecture
@@ -159,13 +159,16 @@ def test_agreement_counts_equal_predictions(monkeypatch, outputs_at_once):
 
 
 def test_the_widest_layer_says_how_many_images_go_at_once():
+    def at_once(members):
+        return applying._examples_at_once(members.architecture, len(members))
+
     architecture = mlp((1, 8, 8), (5000, 20), 10)
     wide = single_architecture(architecture, torch.zeros(2, architecture.parameters), [Member(id=0, seed=0)] * 2)
-    assert examples_at_once(wide) == applying.OUTPUTS_AT_ONCE // 10_000
+    assert at_once(wide) == applying.OUTPUTS_AT_ONCE // 10_000
     images = convolutional(cnn_2464, (1, 28, 28), members=5)
-    assert examples_at_once(images) == applying.OUTPUTS_AT_ONCE // (5 * 8 * 24 * 24)
+    assert at_once(images) == applying.OUTPUTS_AT_ONCE // (5 * 8 * 24 * 24)
     blocks = convolutional(resnet, (1, 8, 8), members=2)
-    assert examples_at_once(blocks) == applying.OUTPUTS_AT_ONCE // (2 * 4 * 8 * 8)
+    assert at_once(blocks) == applying.OUTPUTS_AT_ONCE // (2 * 4 * 8 * 8)
 
 
 def test_no_piece_makes_larger_outputs_than_allowed(monkeypatch):
@@ -204,14 +207,14 @@ def test_every_row_is_applied_to_every_example_once():
             assert outputs_MNC[rows, span].isnan().all()
             outputs_MNC[rows, span] = part_MNC
         torch.testing.assert_close(outputs_MNC, members.logits(DIGITS.inputs, weights_MP), rtol=1e-4, atol=1e-4)
+        assert torch.equal(outputs(members, DIGITS, weights_MP), outputs_MNC)
 
 
 def test_numbers_are_applied_as_images_are():
     members = convolutional(cnn_2464, (1, 28, 28))
     values = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     numbers = Examples(values, torch.arange(5))
-    outputs = [outputs_MNC for _, _, outputs_MNC in apply(members, numbers)]
-    torch.testing.assert_close(torch.cat(outputs, 1), members.logits(values))
+    torch.testing.assert_close(outputs(members, numbers), members.logits(values))
 
 
 SPLIT = np.random.Generator(np.random.Philox(key=2))

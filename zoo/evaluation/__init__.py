@@ -1,6 +1,6 @@
 """What members do on examples: the one path by which they are applied to data, and what is measured there."""
 
-from zoo.evaluation.applying import apply, examples_at_once
+from zoo.evaluation.applying import apply, outputs
 from zoo.evaluation.classes import Classification, agreement_matrix, classification, predictions
 from zoo.evaluation.measures import evaluate
 
@@ -10,6 +10,6 @@ __all__ = [
     "apply",
     "classification",
     "evaluate",
-    "examples_at_once",
+    "outputs",
     "predictions",
 ]

@@ -58,11 +58,15 @@ def apply(
                     yield rows, span, architecture.logits(rows_MP, part.inputs)
 
 
-def examples_at_once(population: Population) -> int:
-    """How many examples to apply a whole population to, so that no layer's outputs take more than 16 MB."""
-    return min(_examples_at_once(architecture, len(population)) for architecture in population.architectures)
+def outputs(population: Population, examples: Examples, weights_MP: Tensor | None = None) -> Tensor:
+    """All outputs of :func:`apply` at once: ``outputs_MNC``."""
+    outputs_MNC = torch.empty(len(population), len(examples), population.architecture.classes)
+    for rows, span, part_MNC in apply(population, examples, weights_MP):
+        outputs_MNC[rows, span] = part_MNC
+    return outputs_MNC
 
 
 def _examples_at_once(architecture: Architecture, members: int) -> int:
+    """How many examples to apply members to, so that no layer's outputs take more than 16 MB."""
     largest = max(math.prod(place.output_shape) for place in architecture.placed if place.layer.kind != "flatten")
     return max(1, OUTPUTS_AT_ONCE // (members * largest))
