@@ -251,6 +251,6 @@ def _diverged(summary: Mapping[str, Any]) -> list[str]:
 def _left_out(summary: Mapping[str, Any]) -> list[str]:
     """What is said of codecs and evaluators that do not suit these networks."""
     names = summary["codecs_left_out"]
-    know = "it knows" if len(names) == 1 else "they know"
-    said = [f"Not measured, for {know} multilayer perceptrons only: {', '.join(names)}."] if names else []
+    do = "it does" if len(names) == 1 else "they do"
+    said = [f"Not measured, for {do} not know such networks: {', '.join(names)}."] if names else []
     return said + [f"Not measured: {name}, which {why}." for name, why in summary["evaluators_left_out"].items()]

@@ -80,18 +80,26 @@ class Root:
         return (self.basis_DD != 0).sum(dim=1) > 1
 
     @classmethod
-    def of(cls, moment_DD: Tensor, *, symmetric: bool) -> Root:
-        """The root of a second moment; inputs that never occur become coordinates of their own, the last ones."""
+    def of(cls, moment_DD: Tensor, *, symmetric: bool, floor: float = MOMENT_FLOOR) -> Root:
+        """The root of a second moment; inputs that never occur become coordinates of their own, the last ones.
+
+        ``floor`` is the share of the mean squared input that directions keep which hardly occur.
+        """
         diagonal_D = moment_DD.diagonal()
         live = torch.nonzero(diagonal_D > 0).flatten()
         dead = torch.nonzero(diagonal_D <= 0).flatten()
         values, vectors = torch.linalg.eigh(moment_DD[live][:, live])
-        floor = MOMENT_FLOOR * diagonal_D[live].mean() if len(live) else torch.ones(1, dtype=torch.float64)
+        least = floor * diagonal_D[live].mean() if len(live) else torch.ones(1, dtype=torch.float64)
         basis_DD = torch.zeros_like(moment_DD)
         basis_DD[live.unsqueeze(1), torch.arange(len(live))] = vectors.flip(1)
         basis_DD[dead, len(live) + torch.arange(len(dead))] = 1
         eigenvalues_D = torch.cat([values.flip(0).clamp_min(0), torch.zeros(len(dead), dtype=torch.float64)])
-        return cls(basis_DD, (eigenvalues_D + floor).sqrt(), symmetric)
+        return cls(basis_DD, (eigenvalues_D + least).sqrt(), symmetric)
+
+    @property
+    def matrix(self) -> Tensor:
+        """F itself, ``[D, D]``."""
+        return self.apply(torch.eye(len(self.scale_D), dtype=torch.float64))
 
     def apply(self, rows_MHD: Tensor) -> Tensor:
         """``rows · F``."""

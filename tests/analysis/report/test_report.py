@@ -149,9 +149,9 @@ def test_says_that_nothing_diverged():
 
 def test_names_the_codecs_that_do_not_know_the_architecture():
     analysis = make_analysis()
-    assert "perceptrons only" not in opened(analysis).text
+    assert "such networks" not in opened(analysis).text
     analysis.summary["codecs_left_out"] = ["function-metric"]
-    assert "Not measured, for it knows multilayer perceptrons only: function-metric." in opened(analysis).text
+    assert "Not measured, for it does not know such networks: function-metric." in opened(analysis).text
 
 
 def test_without_a_study_there_is_no_search():

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from architectures import CONVOLUTIONAL, random_examples, random_permutations, random_weights
 
 from trainables.codecs.classical.configs import UniformConfig
 from trainables.codecs.classical.scalar import Uniform
@@ -13,12 +14,15 @@ from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.networks import Networks
 from trainables.codecs.function_metric.receiver import Receiver
 from trainables.codecs.function_metric.rounding import bit_costs, round_with_feedback, rounded
-from zoo.architecture import mlp
+from zoo.architecture import Architecture, cnn, mlp, resnet
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.data import load_dataset
+from zoo.data.examples import Examples
 from zoo.population import Member, Population, single_architecture
 from zoo.training.train import train_population
 from zoo.views.canonical import permute
+from zoo.views.folding import Folding
+from zoo.views.weight_layers import weight_layers
 
 
 @pytest.fixture(scope="module", name="data")
@@ -170,30 +174,26 @@ def test_networks_that_are_degenerate_are_coded(data, mixed):
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_networks_measure_the_jacobian_in_a_gauge_of_the_same_function(data, activation):
-    population = trained(data, (5, 4), activation=activation, members=3, epochs=1)
-    x_ND = data.train.first(20).inputs.flatten(1)
-    networks = Networks.measure(population.architecture, population.weights_MP, x_ND)
+@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet"])
+def test_networks_are_measured_in_a_gauge_of_the_same_function(activation, name):
+    architecture = Folding(architecture_of(name, activation)).folded
+    weights_MP, x = random_weights(architecture, 3), random_examples(architecture, 20)
+    coordinates = [torch.eye(layer.width if layer.named else layer.entries) for layer in weight_layers(architecture)]
+    networks = Networks.measure(architecture, weights_MP, x, coordinates, softmax=True)
+    tensors = {}
+    for layer, rows_MHD in zip(weight_layers(architecture), networks.rows, strict=True):
+        final = layer.outputs != rows_MHD.shape[1]
+        tensors |= layer.tensors(networks.directions_KC.T @ rows_MHD if final else rows_MHD)
+        if activation == "relu" and not final:
+            assert float(networks.sensitivities[0].gram_MHH.diagonal(dim1=1, dim2=2).max()) < 1.001
+    expected_MNC = architecture.logits(weights_MP, x).log_softmax(dim=2)
+    torch.testing.assert_close(architecture.apply(tensors, x).log_softmax(dim=2), expected_MNC, rtol=1e-3, atol=1e-4)
 
-    def logits(outputs_NH, index, member):
-        for layer in range(index, 2):
-            rows_HD = networks.rows[layer + 1][member]
-            outputs_NH = networks.activate(layer, outputs_NH) @ rows_HD[:, :-1].T + rows_HD[:, -1]
-        return outputs_NH
 
-    expected_MNC = population.logits(data.train.first(20).inputs).log_softmax(dim=2)
-    for member, index in itertools.product(range(3), range(2)):
-        outputs_NH = networks.targets[index][member]
-        jacobian = torch.autograd.functional.jacobian(
-            lambda z, i=index, m=member: logits(z, i, m).sum(dim=0), outputs_NH
-        )
-        gram_HH = torch.einsum("knh,kng->hg", jacobian, jacobian) / 20
-        torch.testing.assert_close(networks.grams[index][member], gram_HH, rtol=1e-3, atol=1e-5)
-        rotated_NK = logits(outputs_NH, index, member)
-        centered_NC = expected_MNC[member] - expected_MNC[member].mean(dim=1, keepdim=True)
-        torch.testing.assert_close(rotated_NK.norm(dim=1), centered_NC.norm(dim=1), rtol=1e-3, atol=1e-4)
-    if activation == "relu":
-        torch.testing.assert_close(networks.rows[2][..., :-1].norm(dim=1), torch.ones(3, 4))
+def architecture_of(name, activation="relu") -> Architecture:
+    if name == "mlp":
+        return mlp((1, 4, 4), (5, 4), 4, activation=activation)
+    return {"cnn": cnn, "resnet": resnet}[name]((1, 8, 8), (4, 6), 4, activation=activation)
 
 
 def test_feedback_lowers_the_error_that_counts():
@@ -206,14 +206,82 @@ def test_feedback_lowers_the_error_that_counts():
         delta = targets_MTK - symbols_MTK
         return float(torch.einsum("mtk,mts,msk->", delta, gram_MTT, delta))
 
+    nearest = FunctionMetricConfig(bit_price=0)
     costs = [None] * 12
-    assert error(round_with_feedback(targets_MTK, gram_MTT, costs, FunctionMetricConfig(bit_price=0))) < 0.4 * error(
-        targets_MTK.round()
-    )
+    assert error(round_with_feedback(targets_MTK, gram_MTT, None, costs, nearest)) < 0.4 * error(targets_MTK.round())
     identity = torch.eye(12).expand(50, -1, -1)
-    assert torch.equal(
-        round_with_feedback(targets_MTK, identity, costs, FunctionMetricConfig(bit_price=0)), targets_MTK.round()
-    )
+    assert torch.equal(round_with_feedback(targets_MTK, identity, None, costs, nearest), targets_MTK.round())
+
+
+def test_feedback_between_entries_is_that_of_the_kronecker_product():
+    generator = torch.Generator().manual_seed(0)
+    grams = [torch.randn(9, size, size, generator=generator) for size in (5, 4)]
+    tokens_MTT, entries_MKK = (gram @ gram.mT + torch.eye(gram.shape[1]) for gram in grams)
+    targets_MTK = 3 * torch.randn(9, 5, 4, generator=generator)
+    config = FunctionMetricConfig(bit_price=0, damping=1e-9)
+    both = torch.einsum("mts,mkl->mtksl", tokens_MTT, entries_MKK).flatten(3, 4).flatten(1, 2)
+    apart = round_with_feedback(targets_MTK.flatten(1)[..., None], both, None, [None] * 20, config)
+    together = round_with_feedback(targets_MTK, tokens_MTT, entries_MKK, [None] * 5, config)
+    assert torch.equal(together.flatten(1), apart[..., 0])
+
+
+CONVOLUTIONS = [name for name in CONVOLUTIONAL if name != "norms of vectors and of images"]
+
+
+def convolutional(name, members=10) -> tuple[Population, Examples]:
+    architecture = CONVOLUTIONAL[name]
+    examples = Examples(random_examples(architecture, 96), torch.zeros(96, dtype=torch.int64))
+    return single_architecture(architecture, random_weights(architecture, members), ()), examples
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions_and_residuals_are_kept_at_a_small_step(name):
+    population, examples = convolutional(name)
+    codec = MetricCodec.fit(FunctionMetricConfig(step=1e-4, rounds=1), population, examples)
+    payload = codec.compress(population)
+    weights_MP = codec.decompress(payload)
+    assert weights_MP.shape == population.weights_MP.shape
+    wanted_MNC = population.logits(examples.inputs).log_softmax(dim=2)
+    error_MNC = population.logits(examples.inputs, weights_MP=weights_MP).log_softmax(dim=2) - wanted_MNC
+    assert float(error_MNC.square().mean().sqrt()) < 0.01 * float(wanted_MNC.std())
+    receiver = Receiver.from_bytes(codec.receiver.to_bytes())
+    assert torch.equal(receiver.transform.weights(receiver.decode(payload)), weights_MP)
+    assert MetricCodec.from_files(codec.to_files()).compress(population) == payload
+    broken = bytearray(payload)
+    broken[len(payload) // 2] ^= 1
+    with pytest.raises(ValueError, match="checksum"):
+        codec.decompress(bytes(broken))
+
+
+def test_the_order_of_channels_costs_nothing():
+    training, examples = convolutional("cnn-2464", members=48)
+    codec = MetricCodec.fit(FunctionMetricConfig(step=0.05), training.select(range(32)), examples)
+    population = training.select(range(32, 48))
+    moves = random_permutations(population.architecture, len(population))
+    moved = population.with_weights(permute(population.weights_MP, population.architecture, moves))
+    payload, moved_payload = codec.compress(population), codec.compress(moved)
+    assert abs(len(moved_payload) - len(payload)) < 0.03 * len(payload)
+    outputs, moved_outputs = (population.logits(examples.inputs, codec.decompress(p)) for p in (payload, moved_payload))
+    original = population.logits(examples.inputs)
+    errors = [float((own - original).square().mean()) for own in (outputs, moved_outputs)]
+    assert abs(errors[0] - errors[1]) < 0.2 * errors[0]
+
+
+def test_where_outputs_are_numbers_their_mean_is_kept(data):
+    population = trained(data, (7,), members=12)
+    numbers = Examples(data.train.inputs, torch.zeros(len(data.train), 10))
+    codec = MetricCodec.fit(FunctionMetricConfig(step=1e-4), population, numbers)
+    inputs = data.train.first(300).inputs
+    wanted_MNC = population.logits(inputs)
+    decoded_MP = codec.decompress(codec.compress(population))
+    error_MNC = population.logits(inputs, weights_MP=decoded_MP) - wanted_MNC
+    assert float(error_MNC.square().mean().sqrt()) < 0.01 * float(wanted_MNC.std())
+
+
+def test_a_batch_norm_that_cannot_be_folded_is_refused():
+    population, examples = convolutional("norms of vectors and of images")
+    with pytest.raises(ValueError, match="does not follow a linear layer or a convolution"):
+        MetricCodec.fit(FunctionMetricConfig(), population, examples)
 
 
 def test_rounding_weighs_bits_against_distortion():

@@ -1,10 +1,8 @@
 import pytest
 import torch
-from architectures import CONVOLUTIONAL, random_permutations, random_weights
+from architectures import CONVOLUTIONAL, random_examples, random_permutations, random_weights
 
 from trainables.autoencoders.input_metric import InputMetric
-from trainables.codecs.function_metric.codec import MetricCodec
-from trainables.codecs.function_metric.config import FunctionMetricConfig
 from zoo.architecture import Activate, Architecture, Conv, Flatten, Linear, mlp
 from zoo.data import load_dataset
 from zoo.data.examples import Examples
@@ -254,17 +252,22 @@ def test_tokens_move_with_their_channels():
     assert torch.equal(after[:, :32], before[:, :32])
 
 
-def test_the_metric_refuses_convolutional_networks(data):
-    population = convolutional("cnn-4970")
+def test_the_view_of_the_metric_refuses_convolutional_networks(data):
     kinds = "but the architecture has also conv, global_average_pool"
     with pytest.raises(ValueError, match=f"view 'metric' is for multilayer perceptrons only, {kinds}; use 'flat'"):
-        FunctionMetric.fit(population, data.train)
-    with pytest.raises(ValueError, match=f"second moment of layers' inputs is for .*{kinds}"):
-        input_moments(population, data.train)
-    with pytest.raises(ValueError, match=f"view 'input_metric' is for .*{kinds}; use 'standardized' or 'flat'"):
-        InputMetric.fit(population, data.train)
-    with pytest.raises(ValueError, match=f"codec 'function-metric' is for .*{kinds}; use the other codecs"):
-        MetricCodec.fit(FunctionMetricConfig(step=0.5), population, data.train)
+        FunctionMetric.fit(convolutional("cnn-4970"), data.train)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_the_input_metric_comes_back_for_every_architecture(name):
+    population = convolutional(name)
+    architecture = population.architecture
+    examples = Examples(random_examples(architecture, 40), torch.zeros(40, dtype=torch.int64))
+    view = InputMetric.fit(population, examples)
+    again = InputMetric.from_state(architecture, view.state())
+    coordinates_MP = view.forward(population.weights_MP)
+    assert torch.equal(again.forward(population.weights_MP), coordinates_MP)
+    torch.testing.assert_close(again.inverse(coordinates_MP), population.weights_MP, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("padding", [0, 1])

@@ -2,33 +2,36 @@
 
 What it does, one layer after the other, for each network:
 
-1. Gauge: of all networks with these probabilities, the one without class mean, and for homogeneous activations
-   with unit dependence of the logits on every hidden unit.
-2. First layer: neurons' rows measured in the function metric (``zoo.views.metric``), rotated into the principal
-   components of all rows of all training members (tokens are neurons, so the statistics are plentiful).
-3. One step for each layer, proportional to the network's own logit spread and inversely to what the layer's
-   outputs do to the logits; sent as powers of √2.
-4. Rounding by rate and distortion, with error feedback: units still to be rounded make good for those already
-   rounded, as far as the logits let them stand in for each other.
-5. Every later layer is first refitted, by least squares, to what the decoded layers before it give it. Its
-   columns (what a hidden unit does) are coded in the principal components over classes, as differences to what
-   the unit's decoded incoming weights make expect.
-6. The order of hidden units is not sent: they are sorted by their first coefficient, which is then coded as
-   differences.
+1. Gauge: batch norms are folded into the layers before them. Of all networks with these probabilities, the one
+   without class mean, and for homogeneous activations with unit dependence of the logits on every hidden unit.
+2. Where a layer's inputs have names (pixels), its rows are measured in the function metric (``zoo.views.metric``) and
+   rotated into the principal components of all rows of all training members (rows are many, so the statistics are
+   plentiful). Hidden units have no names, but what a row has for one unit can be such a row itself: the kernel of a
+   convolution, the positions of a flattened image.
+3. One step for each layer, proportional to the network's own logit spread and inversely to the logits' dependence
+   on the layer's weights; sent as powers of √2.
+4. Rounding by rate and distortion, with error feedback in the network's own metric: inputs and outputs still to be
+   rounded make good for those already rounded, as far as the logits let them stand in for each other.
+5. Every later layer is first refitted, by least squares, to what the decoded layers before it give it. The final
+   layer's columns (what a hidden unit does) are coded in the principal components over classes, of a network with
+   one hidden layer as differences to what the unit's decoded incoming weights make expect.
+6. The order of hidden units is not sent: they are sorted by one of their symbols, which is then coded as differences.
 
 On 128 held-out members of ``digits-mlp-diverse`` (600 training members, one snapshot each) 97 % agreement took, by
 interpolation, 1.80 bits a weight with steps 1-3 and plain rounding, 1.50 with error feedback and refit, 1.43 with
 the prediction, 1.35 with rounding by rate and distortion (ideal code lengths so far), 1.30 with sorted units (bytes).
 What did not help: a step for each unit by its outgoing weights, steps by decision margins instead of logit spread,
-other shares of the steps between layers, visiting units by importance.
+other shares of the steps between layers, visiting units by importance; for convolutions the exact Gauss-Newton matrix
+of a layer in place of its Kronecker factors, and weighting positions by the logits' dependence on them.
 
-Shape letters: M members, N images, H units, D inputs of a layer with the bias, R coefficients of a first-layer
-neuron, K classes less one, T tokens of a layer, E step exponents of a network, P parameters.
+Shape letters: M members, N examples, H outputs of a layer, D inputs of an output with the bias, B entries of a unit, R
+coefficients of a row, K directions of the logits, T tokens of a layer, E step exponents of a network, P parameters.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,7 +39,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from trainables.codecs.entropy import TableColumns
+from trainables.codecs.entropy import Array, TableColumns
 from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.encoder import Sender, step_exponents
 from trainables.codecs.function_metric.networks import Networks
@@ -47,15 +50,16 @@ from zoo.architecture import Architecture
 from zoo.config import canonical_json, from_json
 from zoo.data.examples import Examples
 from zoo.population import Population
+from zoo.views.folding import Folding
 from zoo.views.metric import Root
-from zoo.views.moments import image_moment
+from zoo.views.moments import input_moments
+from zoo.views.weight_layers import WeightLayer, weight_layers
 
 RECEIVER_FILE, SENDER_FILE, FACTS_FILE = "receiver.safetensors", "sender.safetensors", "codec.json"
-# Numbers that the training members' outputs may take up: 512 MB.
+# Numbers that the training members' outputs may take up (512 MB), and what a batch of members reads (256 MB).
 TRAINING_ENTRIES = 2**27
-# Members encoded at once, and numbers held at once for their derivatives.
+BATCH_ENTRIES = 2**26
 BATCH_MEMBERS = 64
-BATCH_ENTRIES = 2**24
 
 
 @dataclass(frozen=True)
@@ -76,36 +80,44 @@ class MetricCodec:
     name: str = "function-metric"
 
     @classmethod
-    def fit(cls, config: FunctionMetricConfig, training: Population, images: Examples) -> MetricCodec:
+    def fit(cls, config: FunctionMetricConfig, training: Population, examples: Examples) -> MetricCodec:
         """Fits bases, prediction and tables on training members, evenly spaced.
 
         Args:
             config: How it is fitted and how it rounds.
             training: Training members; those with weights that are not finite do not count.
-            images: Training images.
+            examples: Training examples. Where their targets are class labels, what all logits have in common counts
+                for nothing; where they are numbers it is coded too.
 
         Raises:
-            ValueError: No training member is finite, or the networks are not multilayer perceptrons.
+            ValueError: No training member is finite, or a batch norm cannot be folded.
         """
-        check(config, training.architectures)
+        softmax = not examples.targets.is_floating_point()
         finite = torch.nonzero(torch.isfinite(training.weights_MP).all(dim=1)).flatten()
         if not len(finite):
             raise ValueError(f"none of the {len(training)} training members has finite weights; nothing can be fitted")
-        architecture = training.architecture
-        x_ND = images.first(config.images).inputs.flatten(1)
-        outputs = sum(weight.shape[0] for weight, _ in architecture.linear_layers)
-        most = max(1, min(config.training_members, TRAINING_ENTRIES // (len(x_ND) * outputs)))
-        chosen = training.select(finite[:: -(-len(finite) // most)])
-        batches = [networks for _, networks in measured(chosen, x_ND)]
-        moment_DD = image_moment(images, bias=architecture.linear_layers[0][1] is not None)
-        transform = fitted_transform(architecture, config, batches, moment_DD)
-        sender = Sender(config, transform, least_squares(transform.basis, moment_DD), x_ND, ())
+        x = examples.first(config.images).inputs
+        outputs = sum(math.prod(layer.place.output_shape) for layer in weight_layers(folded_architecture(training)))
+        most = max(1, min(config.training_members, TRAINING_ENTRIES // (len(x) * outputs)))
+        chosen = folded(training.select(finite[:: -(-len(finite) // most)]))
+        metrics = [
+            LayerMetric.of(layer, moment_DD)
+            for layer, moment_DD in zip(
+                weight_layers(chosen.architecture), input_moments(chosen, examples), strict=True
+            )
+        ]
+        whitening = [metric.whitening for metric in metrics]
+        batches = [networks for _, networks in measured(chosen, x, whitening, softmax=softmax)]
+        transform = fitted_transform(
+            Transform(training.architecture, config.step, softmax, {}), config, batches, metrics
+        )
+        moments = [metric.moment_DD if metric.layer.named else None for metric in metrics]
+        sender = Sender(config, transform, moments, whitening, x)
         if transform.predicts:
             first = [sender.encode(networks) for networks in batches]
             known_MTR = torch.cat([torch.from_numpy(symbols.layers[0]) for symbols, _ in first])
-            transform = transform.with_prediction(
-                fitted_prediction(known_MTR, torch.cat([t for _, t in first]), config.prediction_ridge)
-            )
+            targets_MTK = torch.cat([targets for _, targets in first])
+            transform = transform.with_prediction(fitted_prediction(known_MTR, targets_MTK, config.prediction_ridge))
             sender = replace(sender, transform=transform)
         symbols = encoded(sender, batches)
         for _ in range(config.rounds):
@@ -138,7 +150,9 @@ class MetricCodec:
         if not bool(torch.isfinite(population.weights_MP).all()):
             raise ValueError("the population holds weights that are not finite; leave diverged members out")
         parts, rows = [], []
-        for rows_M, networks in measured(population, self.sender.x_ND):
+        for rows_M, networks in measured(
+            folded(population), self.sender.x, self.sender.whitening, softmax=self.receiver.transform.softmax
+        ):
             rows.append(rows_M)
             parts.append(self.sender.encode(networks)[0])
         order = torch.argsort(torch.cat(rows)).numpy()
@@ -150,13 +164,16 @@ class MetricCodec:
 
     def to_files(self) -> dict[str, bytes]:
         """The receiver as it is counted, and beside it what encodes."""
+        sender = self.sender
         costs = {
             f"costs.{index}.{part}": tensor
-            for index, parts in enumerate(self.sender.costs)
+            for index, parts in enumerate(sender.costs)
             for part, tensor in enumerate(parts)
         }
-        tensors = {"analysis": self.sender.analysis_DR, "inputs": self.sender.x_ND, **costs}
-        facts = {"config": self.sender.config, "costs": [len(parts) for parts in self.sender.costs]}
+        moments = {f"moment.{index}": moment for index, moment in enumerate(sender.moments) if moment is not None}
+        whitening = {f"whitening.{index}": matrix for index, matrix in enumerate(sender.whitening)}
+        tensors = {"inputs": sender.x, **costs, **moments, **whitening}
+        facts = {"config": sender.config, "costs": [len(parts) for parts in sender.costs]}
         return {
             RECEIVER_FILE: self.receiver.to_bytes(),
             SENDER_FILE: save({name: tensor.contiguous() for name, tensor in tensors.items()}),
@@ -169,24 +186,48 @@ class MetricCodec:
         receiver, facts = Receiver.from_bytes(files[RECEIVER_FILE]), json.loads(files[FACTS_FILE])
         config, tensors = from_json(FunctionMetricConfig, facts["config"]), load(files[SENDER_FILE])
         costs = [[tensors[f"costs.{i}.{part}"] for part in range(count)] for i, count in enumerate(facts["costs"])]
-        return cls(receiver, Sender(config, receiver.transform, tensors["analysis"], tensors["inputs"], costs))
+        layers = range(len(receiver.transform.layers))
+        moments = [tensors.get(f"moment.{index}") for index in layers]
+        whitening = [tensors[f"whitening.{index}"] for index in layers]
+        return cls(receiver, Sender(config, receiver.transform, moments, whitening, tensors["inputs"], costs))
 
 
 def check(config: FunctionMetricConfig, architectures: Sequence[Architecture]) -> dict[str, float]:  # noqa: ARG001
     """Raises ``ValueError`` for networks that it does not know; nothing else is known before a fit."""
     for architecture in architectures:
-        architecture.require_mlp("the codec 'function-metric'", "use the other codecs")
+        Folding(architecture)
     return {}
 
 
-def measured(population: Population, x_ND: Tensor) -> Iterator[tuple[Tensor, Networks]]:
-    """Yields the population in batches of one architecture: (rows, networks)."""
-    widest = max(weight.shape[0] for weight, _ in population.architecture.linear_layers)
-    entries = len(x_ND) * population.architecture.classes * widest
-    size = min(BATCH_MEMBERS, max(1, BATCH_ENTRIES // entries))
+def folded_architecture(population: Population) -> Architecture:
+    """The population's architecture without batch norms."""
+    return Folding(population.architecture).folded
+
+
+def folded(population: Population) -> Population:
+    """The same networks without batch norms."""
+    foldings = [Folding(architecture) for architecture in population.architectures]
+    if not foldings[0].norms:
+        return population
+    return replace(
+        population,
+        weights_MP=foldings[0].fold(population.weights_MP),
+        architectures=tuple(folding.folded for folding in foldings),
+    )
+
+
+def measured(
+    population: Population, x: Tensor, whitening: Sequence[Tensor], *, softmax: bool
+) -> Iterator[tuple[Tensor, Networks]]:
+    """Yields a folded population in batches of one architecture: (rows, networks)."""
+    largest = max(
+        layer.positions * (layer.outputs if layer.named else 2 * layer.width)
+        for layer in weight_layers(population.architecture)
+    )
+    size = min(BATCH_MEMBERS, max(1, BATCH_ENTRIES // (len(x) * largest)))
     for architecture, group in population.groups():
         for rows_M in group.split(size):
-            yield rows_M, Networks.measure(architecture, population.weights_MP[rows_M], x_ND)
+            yield rows_M, Networks.measure(architecture, population.weights_MP[rows_M], x, whitening, softmax=softmax)
 
 
 def encoded(sender: Sender, batches: Sequence[Networks]) -> Symbols:
@@ -194,53 +235,95 @@ def encoded(sender: Sender, batches: Sequence[Networks]) -> Symbols:
     return Symbols.joined([sender.encode(networks)[0] for networks in batches])
 
 
+@dataclass(frozen=True)
+class LayerMetric:
+    """How the rows of a layer are measured, or what they have for each unit where inputs have no names.
+
+    Attributes:
+        layer: The layer.
+        moment_DD: Second moment of its inputs, or ``[B, B]`` of each unit's, of mean diagonal 1.
+        root: A factor of it.
+    """
+
+    layer: WeightLayer
+    moment_DD: Tensor
+    root: Root
+
+    @classmethod
+    def of(cls, layer: WeightLayer, moment_DD: Tensor) -> LayerMetric:
+        """From the second moment of all of a layer's inputs."""
+        if not layer.named:
+            moment_DD = moment_DD[: layer.entries, : layer.entries]
+            mean = moment_DD.diagonal().mean()
+            moment_DD = moment_DD / mean if mean > 0 else torch.eye(layer.entries, dtype=torch.float64)
+        return cls(layer, moment_DD, Root.of(moment_DD, symmetric=False))
+
+    @property
+    def whitening(self) -> Tensor:
+        """What inputs, as rows, are multiplied by, so that their mean square is 1 in most directions and on average."""
+        identity_DD = torch.eye(len(self.moment_DD), dtype=torch.float64)
+        inverse_DD = self.root.undo(identity_DD)
+        square = (inverse_DD @ self.moment_DD @ inverse_DD.T).diagonal().mean()
+        return (inverse_DD.T / square.sqrt()).float()
+
+
 def fitted_transform(
-    architecture: Architecture, config: FunctionMetricConfig, batches: Sequence[Networks], moment_DD: Tensor
+    transform: Transform, config: FunctionMetricConfig, batches: Sequence[Networks], metrics: Sequence[LayerMetric]
 ) -> Transform:
-    """Bases from training networks; no prediction yet.
+    """Adds bases from training networks; no prediction yet.
 
     Args:
-        architecture: Gives the layout.
-        config: The codec's step, and which coefficients are kept.
+        transform: Without any.
+        config: Which coefficients are kept.
         batches: Training networks.
-        moment_DD: Second moment of the first layer's inputs.
+        metrics: How each layer's rows are measured.
     """
-    root = Root.of(moment_DD, symmetric=False)
-    unit = Transform(architecture, 1.0, {})
-    first, last = [], []
-    for networks in batches:
-        exponents_ME = step_exponents(networks)
-        scaled_MHD = networks.rows[0] / unit.scales(0, exponents_ME).unsqueeze(2)
-        first.append(root.apply(scaled_MHD.double()).flatten(0, 1))
-        if len(networks.rows) > 1:
-            index = len(networks.rows) - 1
-            units = unit.units(index)
-            columns_MTK = networks.rows[index].transpose(1, 2) / unit.scales(index, exponents_ME).unsqueeze(2)
-            last.append(columns_MTK[:, :units].double().flatten(0, 1))
-    variance_D, vectors_DD = principal(torch.cat(first))
-    rank = max(1, int((variance_D.sqrt() > config.kept_deviation * config.step).sum()))
-    classes = architecture.classes - 1
-    return Transform.of(
-        architecture,
-        config.step,
-        basis_RD=root.undo(vectors_DD[:, :rank].T).float(),
-        importance_D=moment_DD.diagonal().sqrt().float(),
-        class_basis_KK=(principal(torch.cat(last))[1].T if last else torch.eye(classes)).float(),
-    )
+    exponents = [step_exponents(networks, transform) for networks in batches]
+    for index, metric in enumerate(metrics):
+        layer, root, read = metric.layer, metric.root, metric.layer.units * metric.layer.entries
+        rows_ND = torch.cat(
+            [
+                root.apply(in_steps(transform, networks, exponents_ME, index, read).double()).flatten(0, -2)
+                for networks, exponents_ME in zip(batches, exponents, strict=True)
+            ]
+        )
+        variance_D, vectors_DD = principal(rows_ND)
+        rank = len(variance_D)
+        if layer.named:
+            rank = max(1, int((variance_D.sqrt() > config.kept_deviation * config.step).sum()))
+        basis_RD = root.undo(vectors_DD[:, :rank].T)
+        transform = transform.with_basis(index, basis_RD.float(), metric.moment_DD.diagonal().sqrt().float())
+        if layer.name == transform.final and not layer.named:
+            columns_NK = torch.cat(
+                [
+                    (networks.rows[index].transpose(1, 2) / unit_scales(transform, exponents_ME, index))[:, :read]
+                    .double()
+                    .flatten(0, 1)
+                    for networks, exponents_ME in zip(batches, exponents, strict=True)
+                ]
+            )
+            transform = transform.with_class_basis(principal(columns_NK)[1].T.float())
+    return transform
+
+
+def unit_scales(transform: Transform, exponents_ME: Array, index: int) -> Tensor:
+    """What a symbol of each of a layer's tokens would be worth at a step of 1: ``[M, T, 1]``."""
+    return (replace(transform, step=1.0).scales(index, exponents_ME)).unsqueeze(2)
+
+
+def in_steps(transform: Transform, networks: Networks, exponents_ME: Array, index: int, read: int) -> Tensor:
+    """A layer's rows, or what they have for each unit, in steps: ``[M, H, D]`` or ``[M, H, U, B]``."""
+    layer, scales_MT1 = transform.layers[index], unit_scales(transform, exponents_ME, index)
+    rows_MHD = networks.rows[index]
+    if layer.named:
+        return rows_MHD / scales_MT1
+    return (rows_MHD / scales_MT1.transpose(1, 2))[..., :read].unflatten(2, (layer.units, layer.entries))
 
 
 def principal(rows_ND: Tensor) -> tuple[Tensor, Tensor]:
     """Mean squares and orthonormal directions (columns) of the rows' principal components, largest first."""
     values_D, vectors_DD = torch.linalg.eigh(rows_ND.T @ rows_ND / len(rows_ND))
     return values_D.flip(0).clamp_min(0), vectors_DD.flip(1)
-
-
-def least_squares(basis_RD: Tensor, moment_DD: Tensor) -> Tensor:
-    """The ``[D, R]`` that turns rows into those coefficients of a basis which are nearest in the function metric."""
-    basis = basis_RD.double()
-    gram_RR = basis @ moment_DD @ basis.T
-    gram_RR += 1e-9 * gram_RR.diagonal().mean() * torch.eye(len(basis), dtype=torch.float64)
-    return torch.linalg.solve(gram_RR, basis @ moment_DD).T.float()
 
 
 def fitted_prediction(symbols_MTR: Tensor, targets_MTK: Tensor, ridge: float) -> Tensor:

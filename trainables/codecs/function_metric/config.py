@@ -18,8 +18,9 @@ class FunctionMetricConfig:
         kept_deviation: A coefficient of the first layer is kept if its standard deviation, over the training members'
             neurons, is more than this share of the step: below it would nearly always be zero.
         damping: Share of the mean diagonal added to a Gram matrix before errors are fed back through its inverse.
-        refit_ridge: Ridge of a layer's refit to what the decoded layers before it give, beside the mean square of its
-            inputs.
+        refit_ridge: Ridge of a layer's refit to what the decoded layers before it give, towards zero: the mean square
+            of its inputs is multiplied by this over the square of a typical weight in steps (at least 1). Rounding
+            has a mean square of 1/12.
         prediction_ridge: Ridge of the prediction of the last layer's columns, beside the mean square of the symbols.
         rounds: How often symbols are chosen anew by what they cost: costs come from the symbols chosen before.
         images: Training examples on which networks are measured.
@@ -30,7 +31,7 @@ class FunctionMetricConfig:
     bit_price: float = 0.08
     kept_deviation: float = 0.25
     damping: float = 0.01
-    refit_ridge: float = 1e-3
+    refit_ridge: float = 0.01
     prediction_ridge: float = 1e-3
     rounds: int = 2
     images: int = 512

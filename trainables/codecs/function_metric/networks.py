@@ -1,27 +1,32 @@
 """What the function-metric codec's encoder measures of each network: outputs, sensitivities, a gauge.
 
-The gauge picks one of the networks that compute the same probabilities: the last layer without its class mean,
-and for homogeneous activations every unit scaled so that the logits' rms dependence on its output is 1.
+The gauge picks one of the networks that compute the same: the last layer without its class mean (where softmax
+ignores it), and for homogeneous activations every hidden unit scaled so that the logits' rms dependence on it is 1.
 
-Shape letters: M members, N images, H units, D inputs of a layer with the bias, C classes, K = C - 1.
+Shape letters: M members, N examples, S positions, H outputs of a layer, D inputs of an output with the bias, C
+logits, K directions of logits that count (C - 1 for softmax), U hidden units that move together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from zoo.architecture import Activate, Architecture
+from zoo.architecture import Architecture, AveragePool, GlobalAveragePool, Rescale
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.views.metric import class_rotation
-from zoo.views.tokens import neuron_rows
+from zoo.views.sensitivity import Sensitivity, sensitivities
+from zoo.views.weight_layers import WeightLayer, at_positions, watched, weight_layers
 
-# A network that answers the same to every image still has a scale: this share of its mean logits.
+# A network that answers the same to every example still has a scale: this share of its mean logits.
 CONSTANT_SHARE = 0.1
 # Floor of a unit's scale beside its layer's largest, so that dead units do not divide by zero.
-SCALE_FLOOR = 1e-6
+SCALE_FLOOR = 1e-3
+# Examples on which derivatives are taken.
+SENSITIVITY_EXAMPLES = 128
 
 
 @dataclass(frozen=True)
@@ -29,94 +34,121 @@ class Networks:
     """Some members of one architecture in their gauge, as the encoder sees them.
 
     Attributes:
-        functions: The activation after each hidden layer.
-        rows: For each layer ``[M, H, D]``; the last ``[M, K, D]``, its classes rotated, their mean dropped.
-        targets: For each layer its outputs before the activation ``[M, N, H]``.
-        grams: For each layer ``[M, H, H]``: mean over images of JᵀJ, J the logits' derivative by these outputs.
-        spread_M: Root mean square of the logits about their mean over images.
+        architecture: Theirs, without batch norms.
+        directions_KC: Orthonormal directions of the logits that count.
+        rows: For each weight layer ``[M, H, D]``; of the :func:`final_layer` ``[M, K, D]``, along the directions.
+        targets: For each layer whose inputs have no names, its outputs ``[M, N * S, H]`` before any activation.
+        sensitivities: For each layer, in the same gauge, along the same directions, of whitened inputs.
+        spread_M: Root mean square of the logits, along the directions, about their mean over examples.
     """
 
-    functions: tuple[str, ...]
+    architecture: Architecture
+    directions_KC: Tensor
     rows: list[Tensor]
-    targets: list[Tensor]
-    grams: list[Tensor]
+    targets: dict[str, Tensor]
+    sensitivities: list[Sensitivity]
     spread_M: Tensor
 
     @classmethod
-    def measure(cls, architecture: Architecture, weights_MP: Tensor, x_ND: Tensor) -> Networks:
-        """Runs the members on flattened images.
+    def measure(
+        cls, architecture: Architecture, weights_MP: Tensor, x: Tensor, whitening: Sequence[Tensor], *, softmax: bool
+    ) -> Networks:
+        """Runs the members on examples.
+
+        Args:
+            architecture: Theirs, without batch norms.
+            weights_MP: Members.
+            x: Examples ``[N, *input_shape]``.
+            whitening: For each layer what makes its inputs equally large in all directions, as
+                :func:`zoo.views.sensitivity.sensitivities` takes it.
+            softmax: Whether what all logits have in common counts for nothing.
 
         Raises:
-            ValueError: Not every hidden layer is followed by exactly one activation, or logits or their
-                derivatives overflow.
+            ValueError: Logits or their derivatives overflow.
         """
-        functions = tuple(layer.function for layer in architecture.layers if isinstance(layer, Activate))
-        rows = neuron_rows(architecture, weights_MP.float())
-        rows[-1] = class_rotation(architecture.classes)[1:].float() @ rows[-1]
-        if len(functions) != len(rows) - 1:
-            raise ValueError(f"{len(rows)} linear layers have {len(functions)} activations; expected {len(rows) - 1}")
-        targets, slopes = [], []
-        inputs = x_ND
-        for index, rows_MHD in enumerate(rows):
-            targets.append(apply_rows(rows_MHD, inputs))
-            if index < len(functions):
-                inputs, slope_MNH = _activate(functions[index], targets[-1])
-                slopes.append(slope_MNH)
-        mean_MK = targets[-1].mean(dim=1)
-        variance_M = (targets[-1] - mean_MK.unsqueeze(1)).square().sum(dim=2).mean(dim=1)
+        layers = weight_layers(architecture)
+        directions_KC = counted_directions(architecture.classes, softmax=softmax)
+        measured = sensitivities(architecture, weights_MP.float(), x[:SENSITIVITY_EXAMPLES], directions_KC, whitening)
+        tensors = architecture.tensors(weights_MP.float())
+        rows = [layer.rows(tensors) for layer in layers]
+        if has_scale_symmetry(architecture):
+            scales = unit_scales(architecture, {layer.name: s for layer, s in zip(layers, measured, strict=True)})
+            for index, layer in enumerate(layers):
+                outputs_MH, inputs_MD = factors(layer, scales, len(weights_MP))
+                rows[index] = rows[index] * outputs_MH.unsqueeze(2) / inputs_MD.unsqueeze(1)
+                measured[index] = measured[index].scaled(outputs_MH, inputs_MD)
+        named = [tensor for pair in zip(layers, rows, strict=True) for tensor in pair[0].tensors(pair[1]).items()]
+        with torch.no_grad():
+            _, outputs, logits_MNC = watched(architecture, architecture.flatten(dict(named)), x)
+        final = final_layer(architecture)
+        targets = {}
+        for index, layer in enumerate(layers):
+            at_final = layer.name == final
+            if at_final:
+                rows[index] = directions_KC @ rows[index]
+                gram_MKK = directions_KC @ measured[index].gram_MHH @ directions_KC.T
+                measured[index] = replace(measured[index], gram_MHH=gram_MKK)
+            if not layer.named:
+                outputs_MNSH = at_positions(outputs[layer.name])
+                targets[layer.name] = (outputs_MNSH @ directions_KC.T if at_final else outputs_MNSH).flatten(1, 2)
+        logits_MNK = logits_MNC @ directions_KC.T
+        mean_MK = logits_MNK.mean(dim=1)
+        variance_M = (logits_MNK - mean_MK.unsqueeze(1)).square().sum(dim=2).mean(dim=1)
         spread_M = (variance_M + CONSTANT_SHARE**2 * mean_MK.square().sum(dim=1)).sqrt()
-        classes = rows[-1].shape[1]
-        grams = [torch.eye(classes).expand(len(weights_MP), -1, -1)]
-        jacobian = rows[-1][:, None, :, : _units(rows, len(rows) - 1)]  # by outputs after the activation
-        for index in reversed(range(len(functions))):
-            if ACTIVATIONS[functions[index]].homogeneous:
-                scale_MH = jacobian.square().sum(dim=2).mean(dim=1).sqrt()
-                scale_MH = scale_MH.clamp_min(SCALE_FLOOR * scale_MH.max(dim=1, keepdim=True).values + 1e-30)
-                rows[index] = rows[index] * scale_MH.unsqueeze(2)
-                targets[index] = targets[index] * scale_MH.unsqueeze(1)
-                rows[index + 1] = _scale_inputs(rows[index + 1], 1 / scale_MH)
-                jacobian = jacobian / scale_MH[:, None, None]
-            by_outputs = jacobian * slopes[index].unsqueeze(2)  # [M, N, K, H]
-            flat = by_outputs.flatten(1, 2)
-            grams.insert(0, flat.transpose(1, 2) @ flat / len(x_ND))
-            if index:
-                jacobian = by_outputs @ rows[index][:, None, :, : _units(rows, index)]
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in (spread_M, *grams)):
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in (spread_M, *(s.square_MHD for s in measured))):
             raise ValueError("logits or their derivatives overflow; leave members out that diverged")
-        return cls(functions, rows, targets, grams, spread_M)
-
-    def activate(self, index: int, outputs_MNH: Tensor) -> Tensor:
-        """The activation after hidden layer ``index``."""
-        return ACTIVATIONS[self.functions[index]].forward(outputs_MNH)
+        return cls(architecture, directions_KC, rows, targets, measured, spread_M)
 
 
-def apply_rows(rows_MHD: Tensor, inputs: Tensor) -> Tensor:
-    """A layer's outputs ``[M, N, H]`` from ``[N, inputs]`` or ``[M, N, inputs]``."""
-    units = inputs.shape[-1]
-    outputs_MNH = inputs @ rows_MHD[..., :units].transpose(1, 2)
-    return outputs_MNH + rows_MHD[..., units:].transpose(1, 2) if rows_MHD.shape[2] > units else outputs_MNH
+def counted_directions(classes: int, *, softmax: bool) -> Tensor:
+    """Orthonormal directions of the logits, float32 ``[K, C]``: without their mean where softmax ignores it."""
+    return class_rotation(classes)[1:].float() if softmax else torch.eye(classes)
 
 
-def with_ones(inputs: Tensor, width: int) -> Tensor:
-    """Appends a constant 1 for the bias where a layer's rows are wider than its inputs."""
-    return torch.nn.functional.pad(inputs, (0, width - inputs.shape[-1]), value=1.0)
+def final_layer(architecture: Architecture) -> str | None:
+    """The weight layer whose outputs are the logits, or are averaged over positions to give them; else ``None``."""
+    last = weight_layers(architecture)[-1]
+    after = architecture.placed[architecture.placed.index(last.place) + 1 :]
+    averaged = all(isinstance(place.layer, AveragePool | GlobalAveragePool) for place in after)
+    return last.name if averaged and "." not in last.name else None
 
 
-def _units(rows: list[Tensor], index: int) -> int:
-    """How many units layer ``index`` reads."""
-    return rows[index - 1].shape[1] if index else rows[0].shape[2]
+def has_scale_symmetry(architecture: Architecture) -> bool:
+    """Whether hidden units can be scaled: what comes between weight layers does the same to scaled values, scaled."""
+    homogeneous = all(ACTIVATIONS[place.layer.function].homogeneous for place in architecture.activations)  # type: ignore[attr-defined]
+    rescaled = any(isinstance(place.layer, Rescale) for place in architecture.placed[1:])
+    return homogeneous and not rescaled
 
 
-def _scale_inputs(rows_MHD: Tensor, factor_MU: Tensor) -> Tensor:
-    """Multiplies the weights, not the bias, by a factor for each unit read."""
-    units = factor_MU.shape[1]
-    return torch.cat([rows_MHD[..., :units] * factor_MU.unsqueeze(1), rows_MHD[..., units:]], dim=2)
+def unit_scales(architecture: Architecture, measured: Mapping[str, Sensitivity]) -> dict[tuple[str, int], Tensor]:
+    """For each axis of a tensor that moves with hidden units, the factor on its entries: ``[M, entries]``.
+
+    All layers that give the units (a sum's, say) are scaled alike; where no logit depends on any unit, none is.
+    """
+    found: dict[tuple[str, int], Tensor] = {}
+    for axes in architecture.symmetry.values():
+        square_MU: Tensor | float = 0.0
+        for axis in axes:
+            layer, _, slot = axis.tensor.rpartition(".")
+            if axis.axis == 0 and slot == "weight":
+                dependence_MH = measured[layer].gram_MHH.diagonal(dim1=1, dim2=2)
+                square_MU = square_MU + dependence_MH.unflatten(1, (-1, axis.block)).sum(dim=2)
+        if isinstance(square_MU, float):
+            continue
+        scale_MU = square_MU.sqrt()
+        largest_M1 = scale_MU.max(dim=1, keepdim=True).values
+        scale_MU = torch.where(largest_M1 > 0, scale_MU.clamp_min(SCALE_FLOOR * largest_M1), 1.0)
+        for axis in axes:
+            found[axis.tensor, axis.axis] = scale_MU.repeat_interleave(axis.block, dim=1)
+    return found
 
 
-def _activate(function: str, outputs_MNH: Tensor) -> tuple[Tensor, Tensor]:
-    """The activation and its derivative."""
-    activation = ACTIVATIONS[function]
-    activated_MNH = activation.forward(outputs_MNH)
-    slope_MNH = torch.ones_like(outputs_MNH)
-    activation.backward_(slope_MNH, outputs_MNH, activated_MNH)
-    return activated_MNH, slope_MNH
+def factors(layer: WeightLayer, scales: Mapping[tuple[str, int], Tensor], members: int) -> tuple[Tensor, Tensor]:
+    """What a layer's outputs ``[M, H]`` and its inputs ``[M, D]`` are multiplied by."""
+    outputs_MH = scales.get((layer.weight.name, 0))
+    inputs_MC = scales.get((layer.weight.name, 1))
+    inputs_MD = torch.ones(members, layer.width)
+    if inputs_MC is not None:
+        read = layer.units * layer.entries
+        inputs_MD[:, :read] = inputs_MC.repeat_interleave(read // inputs_MC.shape[1], dim=1)
+    return torch.ones(members, layer.outputs) if outputs_MH is None else outputs_MH, inputs_MD

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from safetensors.numpy import load, save
 
 from trainables.codecs.codec import read_header, with_header
-from trainables.codecs.entropy import Array, Decoder, Encoder, TableColumns
+from trainables.codecs.entropy import Decoder, Encoder, TableColumns
+from trainables.codecs.function_metric.ordering import from_streams, sorted_symbols, stream_shapes, streams
 from trainables.codecs.function_metric.transform import Symbols, Transform
 from zoo.architecture import Architecture
 from zoo.config import canonical_json
@@ -27,7 +27,7 @@ class Receiver:
     Attributes:
         transform: How symbols become weights.
         exponents: Distribution of the step exponents.
-        layers: For each layer the distributions of the arrays that :func:`streams` makes of it.
+        layers: For each layer the distributions of its streams, as in the module ``ordering``.
     """
 
     transform: Transform
@@ -39,15 +39,15 @@ class Receiver:
         """Takes the distributions from training symbols."""
         layers = [
             tuple(TableColumns.fit(stream) for stream in streams(transform, index, layer))
-            for index, layer in enumerate(symbols.sorted().layers)
+            for index, layer in enumerate(sorted_symbols(transform, symbols).layers)
         ]
         return cls(transform, TableColumns.fit(symbols.exponents_ME), tuple(layers))
 
     def encode(self, symbols: Symbols) -> bytes:
-        """The payload; the first layer's units are sorted."""
+        """The payload; hidden units are sorted."""
         encoder = Encoder()
         encoder.add(self.exponents, symbols.exponents_ME)
-        for index, layer in enumerate(symbols.sorted().layers):
+        for index, layer in enumerate(sorted_symbols(self.transform, symbols).layers):
             for table, stream in zip(self.layers[index], streams(self.transform, index, layer), strict=True):
                 encoder.add(table, stream)
         return with_header(len(symbols.exponents_ME), encoder.finish())
@@ -58,10 +58,8 @@ class Receiver:
         decoder = Decoder(body)
         exponents_ME = decoder.read(self.exponents, members)
         layers = []
-        for index, tables in enumerate(self.layers):
-            shape = (members, self.transform.tokens(index), self.transform.entries(index))
-            expected = streams(self.transform, index, np.zeros(shape, dtype=np.int32))
-            read = [decoder.read(table, len(stream)) for table, stream in zip(tables, expected, strict=True)]
+        for index, shapes in stream_shapes(self.transform, members):
+            read = [decoder.read(table, rows) for table, (rows, _) in zip(self.layers[index], shapes, strict=True)]
             layers.append(from_streams(self.transform, index, read, members))
         return Symbols(exponents_ME, tuple(layers))
 
@@ -74,6 +72,7 @@ class Receiver:
         settings = {
             "architecture": self.transform.architecture,
             "step": self.transform.step,
+            "softmax": self.transform.softmax,
             "columns": {name: len(table.low) for name, table in tables.items()},
         }
         # One entry: safetensors does not keep the order of several.
@@ -91,28 +90,8 @@ class Receiver:
         }
         architecture = Architecture.from_json(settings["architecture"])
         exponents = tables.pop("exponents")
-        layers: list[tuple[TableColumns, ...]] = [() for _ in architecture.linear_layers]
+        transform = Transform(architecture, settings["step"], settings["softmax"], arrays)
+        layers: list[tuple[TableColumns, ...]] = [() for _ in transform.layers]
         for name, table in tables.items():
             layers[int(name.partition(".")[0])] += (table,)
-        return cls(Transform(architecture, settings["step"], arrays), exponents, tuple(layers))
-
-
-def streams(transform: Transform, index: int, layer: Array) -> list[Array]:
-    """The arrays ``[rows, columns]`` in which a layer's symbols ``[M, T, K]`` are coded.
-
-    Of sorted units the first coefficient, by which they are sorted, is coded as its differences from unit to
-    unit, a column for each.
-    """
-    if index or transform.layers == 1:
-        return transform.parts(index, layer)
-    first_MH = np.diff(layer[:, :, 0], axis=1, prepend=0)
-    return [first_MH, layer[:, :, 1:].reshape(-1, layer.shape[2] - 1)]
-
-
-def from_streams(transform: Transform, index: int, read: Sequence[Array], members: int) -> Array:
-    """The inverse of :func:`streams`."""
-    entries = transform.entries(index)
-    if index or transform.layers == 1:
-        return np.concatenate([part.reshape(members, -1, entries) for part in read], axis=1)
-    first_MH, rest = read
-    return np.concatenate([np.cumsum(first_MH, axis=1)[..., None], rest.reshape(*first_MH.shape, entries - 1)], axis=2)
+        return cls(transform, exponents, tuple(layers))

@@ -55,32 +55,58 @@ def rounded(target_MK: Tensor, weight_M: Tensor, costs_KS: Tensor | None, price:
 
 
 def round_with_feedback(
-    targets_MTK: Tensor, gram_MTT: Tensor, costs: Sequence[Tensor | None], config: FunctionMetricConfig
+    targets_MTK: Tensor,
+    tokens_MTT: Tensor,
+    entries_MKK: Tensor | None,
+    costs: Sequence[Tensor | None],
+    config: FunctionMetricConfig,
 ) -> Tensor:
     """Rounds tokens one after the other; those still to come take up each one's error where they can.
 
-    Minimizes Σ_k δ_kᵀ·G·δ_k over the tokens' errors δ greedily, as GPTQ (Frantar et al., ICLR 2023) does for the
-    inputs of a layer, plus the price of the bits.
+    Minimizes Σ δ_tk·A_ts·B_kl·δ_sl over the errors δ greedily, as GPTQ (Frantar et al., ICLR 2023) does for the inputs
+    of a layer, plus the price of the bits. The Cholesky factor of A ⊗ B is that of A times that of B.
 
     Args:
         targets_MTK: In units of the step.
-        gram_MTT: G, how errors of two tokens add up.
-        costs: For each token ``[K, S]`` as from :func:`bit_costs`, or ``None``: round to the nearest.
-        config: The damping of G, and the price of a bit in units of a squared step times G's mean diagonal.
+        tokens_MTT: A, how errors of two tokens add up.
+        entries_MKK: B, how errors of two entries of a token add up; ``None`` where they do not.
+        costs: For each token ``[K, S]`` as from :func:`bit_costs`, ``[1, S]`` where entries cost the same, or ``None``:
+            round to the nearest.
+        config: The damping of A and B, and the price of a bit in units of a squared step times their mean diagonals.
 
     Returns:
         Integers ``[M, T, K]``, as floats.
     """
-    diagonal_M1 = gram_MTT.diagonal(dim1=1, dim2=2).mean(dim=1).clamp_min(1e-30).double()[:, None, None]
-    tokens = targets_MTK.shape[1]
-    damped_MTT = gram_MTT.double() / diagonal_M1 + config.damping * torch.eye(tokens, dtype=torch.float64)
-    # Row t of the inverse's Cholesky factor says how a unit error of token t moves the optimum of later ones.
-    factor_MTT = torch.linalg.cholesky(torch.linalg.inv(damped_MTT), upper=True).to(targets_MTK.dtype)
+    tokens, entries = targets_MTK.shape[1:]
+    factor_MTT = inverse_factor(tokens_MTT, config.damping).to(targets_MTK.dtype)
+    within_MKK = None if entries_MKK is None else inverse_factor(entries_MKK, config.damping).to(targets_MTK.dtype)
     remaining_MTK = targets_MTK.clone()
     symbols_MTK = torch.zeros_like(targets_MTK)
     for token in range(tokens):
-        pivot_M = factor_MTT[:, token, token]
-        symbols_MTK[:, token] = rounded(remaining_MTK[:, token], pivot_M**-2, costs[token], config.bit_price)
-        error_MK = (remaining_MTK[:, token] - symbols_MTK[:, token]) / pivot_M.unsqueeze(1)
+        pivot_M, target_MK, cost = factor_MTT[:, token, token], remaining_MTK[:, token], costs[token]
+        if within_MKK is None:
+            symbols_MTK[:, token] = rounded(target_MK, pivot_M**-2, cost, config.bit_price)
+            error_MK = (target_MK - symbols_MTK[:, token]) / pivot_M.unsqueeze(1)
+        else:
+            error_MK = torch.zeros_like(target_MK)
+            for entry in range(entries):
+                own = None if cost is None else cost[entry : entry + 1] if len(cost) > 1 else cost
+                both_M = pivot_M * within_MKK[:, entry, entry]
+                wanted_M1 = target_MK[:, entry : entry + 1]
+                symbols_M1 = rounded(wanted_M1, both_M**-2, own, config.bit_price)
+                symbols_MTK[:, token, entry] = symbols_M1[:, 0]
+                moves_MK = within_MKK[:, entry] * ((wanted_M1 - symbols_M1) / both_M.unsqueeze(1))
+                error_MK += moves_MK
+                target_MK = target_MK - pivot_M.unsqueeze(1) * moves_MK
         remaining_MTK[:, token + 1 :] -= factor_MTT[:, token, token + 1 :, None] * error_MK[:, None]
     return symbols_MTK
+
+
+def inverse_factor(gram_MTT: Tensor, damping: float) -> Tensor:
+    """The upper Cholesky factor of a damped Gram matrix's inverse, of mean diagonal 1.
+
+    Its row t says how a unit error of token t moves the optimum of later ones.
+    """
+    diagonal_M11 = gram_MTT.diagonal(dim1=1, dim2=2).mean(dim=1).clamp_min(1e-30).double()[:, None, None]
+    damped_MTT = gram_MTT.double() / diagonal_M11 + damping * torch.eye(gram_MTT.shape[1], dtype=torch.float64)
+    return torch.linalg.cholesky(torch.linalg.inv(damped_MTT), upper=True)

@@ -1,8 +1,8 @@
 """From symbols to weights: the transform of the function-metric codec.
 
-Shape letters: M members, P parameters, L layers, H units, D inputs of a layer with the bias, R coefficients of a
-first-layer neuron, C classes, K entries of a token (in the last layer C - 1), T tokens of a layer, E step
-exponents of a network.
+Shape letters: M members, P parameters, L weight layers, H outputs of a layer, D inputs of an output with the bias, U
+units that a layer reads, B entries of each, R coefficients of a row, C logits, K entries of a token, T tokens of a
+layer, E step exponents of a network.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from trainables.codecs.entropy import Array
+from trainables.codecs.function_metric.networks import counted_directions, final_layer
 from zoo.architecture import Architecture
-from zoo.views.metric import class_rotation
-from zoo.views.tokens import from_neuron_rows
+from zoo.views.folding import Folding
+from zoo.views.weight_layers import WeightLayer, weight_layers
 
 # A network's steps are powers of 2^(1/2) of the codec's.
 EXPONENTS_PER_OCTAVE = 2
@@ -31,9 +32,11 @@ class Symbols:
     """What is transmitted of some networks, before entropy coding.
 
     Attributes:
-        exponents_ME: Step exponents: the first layer's, then each later layer's for its weights and its bias.
-        layers: For each layer integers ``[M, T, K]``: the first layer's neurons, each in R coefficients; a later
-            layer's inputs, each in one entry for each of the layer's outputs, the bias the last.
+        exponents_ME: Step exponents, layer by layer: of one whose inputs have names one, of any other that of its
+            weights and, where it has one, that of its bias.
+        layers: For each layer integers ``[M, T, K]``. Tokens are its outputs, each in R coefficients, where its inputs
+            have names. Else they are its inputs, unit by unit and each in B coefficients, with one entry for each of
+            the layer's outputs; the bias is the last.
     """
 
     exponents_ME: Array
@@ -49,17 +52,6 @@ class Symbols:
         """The given networks."""
         return Symbols(self.exponents_ME[rows], tuple(layer[rows] for layer in self.layers))
 
-    def sorted(self) -> Symbols:
-        """The same functions, the first hidden layer's units sorted by decreasing first coefficient."""
-        if len(self.layers) == 1:
-            return self
-        order_MH1 = np.argsort(-self.layers[0][:, :, 0], axis=1, kind="stable")[..., None]
-        first, second, *others = self.layers
-        units = order_MH1.shape[1]
-        sorted_units = np.take_along_axis(second[:, :units], order_MH1, axis=1)
-        second = np.concatenate([sorted_units, second[:, units:]], axis=1)
-        return Symbols(self.exponents_ME, (np.take_along_axis(first, order_MH1, axis=1), second, *others))
-
 
 @dataclass(frozen=True)
 class Transform:
@@ -68,56 +60,80 @@ class Transform:
     Attributes:
         architecture: Its layout alone matters; activations do not.
         step: The codec's step.
+        softmax: Whether what all logits have in common counts for nothing and is not sent.
         stored: The arrays that it consists of, as they are stored.
     """
 
     architecture: Architecture
     step: float
+    softmax: bool
     stored: Mapping[str, Array]
 
-    @classmethod
-    def of(
-        cls,
-        architecture: Architecture,
-        step: float,
-        *,
-        basis_RD: Tensor,
-        importance_D: Tensor,
-        class_basis_KK: Tensor,
-    ) -> Transform:
-        """Without prediction yet. Rounds the arrays to what is stored: 8 bits for the basis, float16 for the others.
+    @cached_property
+    def folding(self) -> Folding:
+        """Takes batch norms away."""
+        return Folding(self.architecture)
+
+    @cached_property
+    def layers(self) -> tuple[WeightLayer, ...]:
+        """The weight layers, without batch norms."""
+        return weight_layers(self.folding.folded)
+
+    @cached_property
+    def final(self) -> str | None:
+        """The layer that gives the logits."""
+        return final_layer(self.folding.folded)
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """The directions of the logits that are sent: ``[K, C]``."""
+        return counted_directions(self.architecture.classes, softmax=self.softmax)
+
+    @cached_property
+    def exponents(self) -> tuple[slice, ...]:
+        """Where each layer's step exponents are."""
+        ends = np.cumsum([1 if layer.named else 1 + (layer.bias is not None) for layer in self.layers]).tolist()
+        return tuple(slice(start, end) for start, end in zip([0, *ends], ends, strict=False))
+
+    def with_basis(self, index: int, basis_RD: Tensor, importance_D: Tensor) -> Transform:
+        """Adds a layer's basis, rounded to what is stored: 8 bits for each entry.
 
         Args:
-            architecture: Gives the layout.
-            step: The codec's step.
-            basis_RD: The first layer's basis, one row for each coefficient.
-            importance_D: Root mean square of each first-layer input; the basis is rounded in its proportion.
-            class_basis_KK: Orthonormal; a row for each coefficient of a last-layer column.
+            index: The layer.
+            basis_RD: One row for each coefficient of a row, or of a unit's entries.
+            importance_D: Root mean square of each input; the basis is rounded in its proportion.
         """
         relative_RD = basis_RD * importance_D
         rows_R1 = (relative_RD.abs().amax(dim=1, keepdim=True).clamp_min(1e-6) / INT8_LARGEST).half()
         columns_D = torch.where(importance_D > 0, 1 / importance_D, torch.zeros_like(importance_D)).half()
-        tensors = {
-            "basis": (relative_RD / rows_R1).round().clamp(-INT8_LARGEST, INT8_LARGEST).to(torch.int8),
-            "basis_rows": rows_R1,
-            "basis_columns": columns_D,
-            "classes": class_basis_KK.half(),
-        }
-        return cls(architecture, step, {name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
+        rounded_RD = (relative_RD / rows_R1).round().clamp(-INT8_LARGEST, INT8_LARGEST).to(torch.int8)
+        parts = {"basis": rounded_RD, "rows": rows_R1, "columns": columns_D}
+        return self._with({f"{index}.{name}": tensor for name, tensor in parts.items()})
+
+    def with_class_basis(self, basis_KK: Tensor) -> Transform:
+        """Adds the orthonormal basis of the final layer's columns."""
+        return self._with({"classes": basis_KK.half()})
 
     def with_prediction(self, prediction_RK: Tensor) -> Transform:
         """Adds the expected last-layer symbols of a unit given its own first-layer symbols."""
-        return replace(self, stored={**self.stored, "prediction": prediction_RK.half().contiguous().numpy()})
+        return self._with({"prediction": prediction_RK.half()})
+
+    def _with(self, tensors: Mapping[str, Tensor]) -> Transform:
+        arrays = {name: tensor.contiguous().numpy() for name, tensor in tensors.items()}
+        return replace(self, stored={**self.stored, **arrays})
 
     @cached_property
-    def basis(self) -> Tensor:
-        """The first layer's basis: ``[R, D]`` float32."""
-        parts = [torch.from_numpy(self.stored[name]).float() for name in ("basis", "basis_rows", "basis_columns")]
-        return parts[0] * parts[1] * parts[2]
+    def bases(self) -> tuple[Tensor, ...]:
+        """For each layer ``[R, D]`` float32: of its rows, or ``[B, B]`` of the entries of each unit that it reads."""
+        found = []
+        for index in range(len(self.layers)):
+            parts = [torch.from_numpy(self.stored[f"{index}.{name}"]).float() for name in ("basis", "rows", "columns")]
+            found.append(parts[0] * parts[1] * parts[2])
+        return tuple(found)
 
     @cached_property
     def class_basis(self) -> Tensor:
-        """The basis of last-layer columns: ``[K, K]`` float32."""
+        """The basis of the final layer's columns: ``[K, K]`` float32."""
         return torch.from_numpy(self.stored["classes"]).float()
 
     @cached_property
@@ -126,52 +142,63 @@ class Transform:
         return torch.from_numpy(self.stored["prediction"]).float()
 
     @property
-    def layers(self) -> int:
-        """L."""
-        return len(self.architecture.linear_layers)
-
-    @property
     def predicts(self) -> bool:
         """Whether the first layer's symbols can say something of the last layer's: each unit is in both."""
-        return self.layers == 2
+        if len(self.layers) != 2 or self.layers[1].name != self.final:
+            return False
+        first, last = self.layers
+        return first.named and not last.named and last.entries == 1 and last.units == first.outputs
 
-    def units(self, index: int) -> int:
-        """How many units layer ``index`` reads."""
-        return self.architecture.linear_layers[index][0].shape[1]
+    def outputs(self, index: int) -> int:
+        """How many outputs of a layer are sent."""
+        return len(self.directions) if self.layers[index].name == self.final else self.layers[index].outputs
 
     def tokens(self, index: int) -> int:
-        """T: the first layer's neurons, a later layer's inputs and its bias."""
-        weight, bias = self.architecture.linear_layers[index]
-        if index:
-            return weight.shape[1] + (bias is not None)
-        return weight.shape[0] if self.layers > 1 else weight.shape[0] - 1
+        """T."""
+        return self.outputs(index) if self.layers[index].named else self.layers[index].width
 
     def entries(self, index: int) -> int:
-        """K: entries of a token."""
-        if not index:
-            return len(self.basis)
-        outputs = self.architecture.linear_layers[index][0].shape[0]
-        return outputs - 1 if index == self.layers - 1 else outputs
+        """K."""
+        return len(self.bases[index]) if self.layers[index].named else self.outputs(index)
 
     def parts(self, index: int, layer: Array) -> list[Array]:
-        """A layer's symbols ``[M, T, K]`` as arrays of equal distribution: its units' tokens, then its bias.
+        """A layer's symbols ``[M, T, K]`` as arrays ``[rows, columns]`` of equal distribution.
 
-        Columns are a token's entries where they have names (coefficients, classes); the outputs of a hidden
-        layer share one.
+        Where inputs have names, columns are the coefficients. Else there are two arrays: first the weights', whose
+        columns are the coefficients of a unit's entries, or of the final layer the directions of the logits; then
+        the bias's, likewise.
         """
-        units = self.units(index) if index else layer.shape[1]
-        columns = 1 if 0 < index < self.layers - 1 else layer.shape[2]
-        parts = [layer[:, :units], layer[:, units:]] if layer.shape[1] > units else [layer]
-        return [part.reshape(-1, columns) for part in parts]
+        described = self.layers[index]
+        if described.named:
+            return [layer.reshape(-1, layer.shape[2])]
+        read, final = described.units * described.entries, described.name == self.final
+        weights, bias = layer[:, :read], layer[:, read:]
+        if final and described.entries == 1:
+            streams = [weights.reshape(-1, layer.shape[2])]
+        else:
+            by_unit = weights.reshape(-1, described.entries, layer.shape[2])
+            streams = [by_unit.transpose(0, 2, 1).reshape(-1, described.entries)]
+        return [*streams, bias.reshape(-1, layer.shape[2] if final else 1)] if bias.shape[1] else streams
+
+    def from_parts(self, index: int, streams: Sequence[Array], members: int) -> Array:
+        """The inverse of :meth:`parts`."""
+        described, entries = self.layers[index], self.entries(index)
+        if described.named:
+            return streams[0].reshape(members, -1, entries)
+        weights = streams[0]
+        if not (described.name == self.final and described.entries == 1):
+            weights = weights.reshape(-1, entries, described.entries).transpose(0, 2, 1)
+        tokens = weights.reshape(members, -1, entries)
+        return np.concatenate([tokens, *(bias.reshape(members, 1, entries) for bias in streams[1:])], axis=1)
 
     def scales(self, index: int, exponents_ME: Array) -> Tensor:
         """What a symbol is worth in each token: ``[M, T]``."""
-        scale_ME = self.step * torch.from_numpy(exponents_ME / EXPONENTS_PER_OCTAVE).exp2().float()
-        if not index:
-            return scale_ME[:, :1].expand(-1, self.tokens(0))
-        units = self.units(index)
-        weights_MT = scale_ME[:, 2 * index - 1, None].expand(-1, units)
-        return torch.cat([weights_MT, scale_ME[:, 2 * index, None]], dim=1)[:, : self.tokens(index)]
+        own_ME = exponents_ME[:, self.exponents[index]] / EXPONENTS_PER_OCTAVE
+        scale_ME = self.step * torch.from_numpy(own_ME).exp2().float()
+        tokens = self.tokens(index)
+        if scale_ME.shape[1] == 1:
+            return scale_ME.expand(-1, tokens)
+        return torch.cat([scale_ME[:, :1].expand(-1, tokens - 1), scale_ME[:, 1:]], dim=1)
 
     def predicted(self, index: int, layers: Sequence[Tensor]) -> Tensor | float:
         """What a layer's symbols are expected to be, given those of the layers before it."""
@@ -181,21 +208,30 @@ class Transform:
         return torch.nn.functional.pad(expected_MHK, (0, 0, 0, self.tokens(1) - expected_MHK.shape[1]))
 
     def rows(self, index: int, symbols_MTK: Tensor, scales_MT: Tensor) -> Tensor:
-        """A layer's rows ``[M, H, D]`` (the last layer's ``[M, K, D]``) from symbols, any prediction added."""
+        """A layer's rows ``[M, H, D]`` (the final layer's ``[M, K, D]``) from symbols, any prediction added."""
         vectors_MTK = symbols_MTK * scales_MT.unsqueeze(2)
-        if not index:
-            return vectors_MTK @ self.basis
-        if index == self.layers - 1:
+        layer, basis = self.layers[index], self.bases[index]
+        if layer.named:
+            return vectors_MTK @ basis
+        if layer.name == self.final:
             vectors_MTK = vectors_MTK @ self.class_basis
-        return vectors_MTK.transpose(1, 2)
+        rows_MHT = vectors_MTK.transpose(1, 2)
+        read = layer.units * layer.entries
+        weights = rows_MHT[..., :read].unflatten(2, (layer.units, layer.entries)) @ basis
+        return torch.cat([weights.flatten(2), rows_MHT[..., read:]], dim=2)
+
+    def tensors(self, index: int, rows_MHD: Tensor) -> dict[str, Tensor]:
+        """A layer's tensors from its rows; what all logits have in common was not sent and is zero."""
+        if self.layers[index].name == self.final:
+            rows_MHD = self.directions.T @ rows_MHD
+        return self.layers[index].tensors(rows_MHD)
 
     def weights(self, symbols: Symbols) -> Tensor:
         """``weights_MP`` float32."""
         integers = [torch.from_numpy(layer.astype(np.float32)) for layer in symbols.layers]
-        rows = []
+        tensors: dict[str, Tensor] = {}
         for index, integers_MTK in enumerate(integers):
             scales_MT = self.scales(index, symbols.exponents_ME)
-            rows.append(self.rows(index, integers_MTK + self.predicted(index, integers), scales_MT))
-        # The class mean is not sent: softmax ignores it.
-        rows[-1] = class_rotation(self.architecture.classes)[1:].T.float() @ rows[-1]
-        return from_neuron_rows(self.architecture, rows)
+            rows_MHD = self.rows(index, integers_MTK + self.predicted(index, integers), scales_MT)
+            tensors |= self.tensors(index, rows_MHD)
+        return self.folding.unfold(self.folding.folded.flatten(tensors))
