@@ -19,13 +19,11 @@ class RidgeConfig:
             "all".
         penalty: Weight of the squared coefficients, features standardized; 0 for the one of 1e3 … 1e-5 that is best
             on validation members.
-        seed: Plays no part: the fit is in closed form.
     """
 
     target: str = "test_accuracy"
     statistics: str = "all"
     penalty: float = 0.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
         _check(self)
