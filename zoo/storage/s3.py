@@ -13,12 +13,13 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
-# What to pass with a request is decided here alone, so s3fs and botocore try only once: their own retries would
-# multiply ours.
+# The store repeats requests, for as long as a server may be away; s3fs and botocore, whose retries are counted in
+# attempts and leave out downloads that are cut, try only once: theirs would multiply ours.
 OPTIONS: dict[str, Any] = {
     # Other processes write to the same store.
     "use_listings_cache": False,
@@ -32,35 +33,11 @@ OPTIONS: dict[str, Any] = {
     },
 }
 
-BUSY = frozenset(
-    [
-        "SlowDown",
-        "ServiceUnavailable",
-        "Throttling",
-        "ThrottlingException",
-        "RequestThrottled",
-        "RequestLimitExceeded",
-        "BandwidthLimitExceeded",
-        "TooManyRequests",
-        "429",
-        "503",
-    ]
-)
-# Faults of the way or of the moment; a conflict is another writer at the same object in the same instant.
-PASSING = BUSY | frozenset(
-    [
-        "InternalError",
-        "RequestTimeout",
-        "IncompleteBody",
-        "BadDigest",
-        "OperationAborted",
-        "ConditionalRequestConflict",
-        "409",
-        "500",
-        "502",
-        "504",
-    ]
-)
+# Statuses of what may succeed a little later: throttling, faults of the server, another writer at the same object in
+# the same instant; and refusals that a request which did not arrive whole is answered with.
+THROTTLING = (429, 503)
+PASSING = (408, 409, *THROTTLING, 500, 502, 504)
+NOT_WHOLE = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest"})
 BEYOND = frozenset({"InvalidRange", "416"})
 EXISTS = frozenset({"PreconditionFailed", "412"})
 UNKNOWN_CREDENTIALS = frozenset(
@@ -97,20 +74,32 @@ def error_types() -> tuple[type[Exception], ...]:
     return (OSError, EOFError, BotoCoreError, ClientError, ResponseParserError, HttpError)
 
 
-def code_of(error: BaseException | None) -> str | None:
-    """The S3 error code that an exception goes back to, such as ``NoSuchKey``; ``None`` where no server spoke."""
+def _answer(error: BaseException | None) -> Mapping[str, Any] | None:
+    """The refusal that an exception goes back to, as botocore parsed it; ``None`` where no server spoke."""
     while error is not None:
         response = getattr(error, "response", None)
         if isinstance(response, dict) and "Error" in response:
-            return str(response["Error"].get("Code"))
+            return response
         error = error.__cause__
     return None
+
+
+def code_of(error: BaseException | None) -> str | None:
+    """The S3 error code that an exception goes back to, such as ``NoSuchKey``; ``None`` where no server spoke."""
+    answer = _answer(error)
+    return None if answer is None else str(answer["Error"].get("Code"))
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status of the refusal that an exception goes back to."""
+    answer = _answer(error)
+    return None if answer is None else answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
 
 
 def passes(error: Exception) -> bool:
     """Whether the same request may succeed a little later."""
     code = code_of(error)
-    return _is_unreachable(error) if code is None else code in PASSING
+    return _is_unreachable(error) if code is None else _status(error) in PASSING or code in NOT_WHOLE
 
 
 def _is_unreachable(error: Exception) -> bool:
@@ -256,7 +245,7 @@ def explain(fs: Any, bucket: str, error: Exception) -> str:
         return f"bucket {bucket!r} is in another region, says {where} ({code}); set AWS_REGION"
     if code == "RequestTimeTooSkewed":
         return f"{where} finds that this machine's clock is wrong; set it"
-    if code in BUSY:
+    if _status(error) in THROTTLING:
         return f"{where} is throttling ({code}); use fewer --workers, or try again later"
     if code is not None:
         return f"{where} answers {code}: {_words(error)}"

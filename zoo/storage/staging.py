@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 
 from zoo.config import from_json, to_json
@@ -20,8 +22,9 @@ from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 FOLDER, SUFFIX = "data", ".safetensors"
-FORMAT_VERSION = 2
-FACTS_KEY = "zooscale.dataset"
+FORMAT_VERSION = 3
+# The tensor that holds, as JSON, what no tensor says: safetensors gives metadata of files alone, not of bytes.
+FACTS = "facts"
 
 
 def find_staged(store: Store, dataset: str) -> list[str]:
@@ -58,7 +61,7 @@ def stage(store: Store, dataset: str, data: Dataset) -> tuple[str, bool]:
         "scales": {split: examples.scale for split, examples in parts.items()},
         "sha256": data.sha256,
     }
-    return path, store.put_new(path, safetensors.torch.save(tensors, {FACTS_KEY: json.dumps(facts)}))
+    return path, store.put_new(path, safetensors.torch.save(tensors | {FACTS: _as_tensor(facts)}))
 
 
 def staged_path(dataset: str, sha256: str) -> str:
@@ -75,8 +78,10 @@ def load_staged(store: Store, path: str) -> Dataset:
     """
     content, where = store.read(path), store.join(path)
     try:
-        facts = _facts(content)
         tensors = safetensors.torch.load(content)
+        facts = json.loads(tensors[FACTS].numpy().tobytes())
+        if facts["version"] != FORMAT_VERSION:
+            raise ValueError(f"format version {facts['version']}; this release reads {FORMAT_VERSION}")
         parts = {
             split: Examples(tensors[f"{split}.values"], tensors[f"{split}.targets"], float(facts["scales"][split]))
             for split in SPLITS
@@ -137,10 +142,6 @@ def _stem(dataset: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", ".", dataset)
 
 
-def _facts(content: bytes) -> dict[str, Any]:
-    """What a safetensors file says of itself: an 8-byte length, then that much JSON."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    facts: dict[str, Any] = json.loads(header["__metadata__"][FACTS_KEY])
-    if facts["version"] != FORMAT_VERSION:
-        raise ValueError(f"format version {facts['version']}; this release reads {FORMAT_VERSION}")
-    return facts
+def _as_tensor(facts: Mapping[str, Any]) -> torch.Tensor:
+    """JSON text as a tensor of bytes."""
+    return torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)
