@@ -11,7 +11,7 @@ works for long, ``plan``; and the record that each of them returns. The command 
         store: options.Store = "./store"
 
         def run(self) -> Counted:
-            from zoo.storage.manifest import list_zoos
+            from zoo.storage.catalog import list_zoos
 
             return Counted(zoos=len(list_zoos(existing_store(self.store))))
 

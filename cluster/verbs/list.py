@@ -101,7 +101,7 @@ class List(Verb):
     def run(self) -> Inventory:
         """Reads manifests and study records; what is damaged does not hide the rest."""
         from trainables.study_files import STUDIES
-        from zoo.storage.manifest import list_zoos
+        from zoo.storage.catalog import list_zoos
 
         store = existing_store(self.store)
         return Inventory(

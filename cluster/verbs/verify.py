@@ -53,9 +53,9 @@ class Verify(Verb):
 
     def run(self) -> Verified:
         """Reads the whole zoo."""
+        from zoo.storage.catalog import locate
         from zoo.storage.manifest import read_manifest
         from zoo.storage.verify import remove_unfinished, verify
-        from zoo.storage.zoo import locate
 
         removed: tuple[str, ...] = ()
         if self.remove_unfinished:

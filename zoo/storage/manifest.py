@@ -1,4 +1,4 @@
-"""Manifests: the commit records of zoos, and the catalogue of the zoos in a store.
+"""Manifests: the commit records of zoos.
 
     <store>/zoos/<recipe>-<digest8>/shards/shard-0000000-0000064.parquet …
     <store>/zoos/<recipe>-<digest8>/manifest-0001.json
@@ -125,26 +125,6 @@ class Manifest:
         raise ZooError(f"{where} has schema version {version}; this release reads {MANIFEST_VERSION}")
 
 
-@dataclass(frozen=True, slots=True)
-class ZooListing:
-    """A zoo found in a store.
-
-    Attributes:
-        name: ``<recipe>-<digest8>``.
-        manifests: Paths of its manifests, oldest first; none where generation has not finished.
-        shards: Number of shard files where there is no manifest, which would tell.
-    """
-
-    name: str
-    manifests: tuple[str, ...]
-    shards: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether it can be opened."""
-        return bool(self.manifests)
-
-
 def zoo_folder(name: str) -> str:
     """Path of a zoo in its store."""
     return f"{ZOOS}/{name}"
@@ -162,48 +142,6 @@ def manifest_paths(store: Store, name: str) -> tuple[str, ...]:
     )
 
 
-def find_listing(store: Store, name: str) -> ZooListing:
-    """What there is of a zoo, whether complete or not."""
-    manifests = manifest_paths(store, name)
-    shards = 0 if manifests else sum(file.endswith(".parquet") for file in store.files(shard_path(name, "")))
-    return ZooListing(name, manifests, shards)
-
-
-def list_zoos(store: Store) -> list[ZooListing]:
-    """All zoos of a store, also those that generation has not finished."""
-    listings = (find_listing(store, name) for name in store.folders(ZOOS))
-    return [listing for listing in listings if listing.complete or listing.shards]
-
-
-def resolve_name(store: Store, name: str) -> str:
-    """The full name of the zoo whose name is, or alone begins with, ``name``.
-
-    Where ``name`` is that of a recipe, zoos of other recipes that begin the same do not count.
-
-    Raises:
-        ZooError: There is none, or several; the message lists those there are.
-    """
-    if name and manifest_paths(store, name):
-        return name
-    listings = list_zoos(store)
-    matches = [listing for listing in listings if listing.name == name]
-    matches = matches or [listing for listing in listings if listing.name.rpartition("-")[0] == name]
-    matches = matches or [listing for listing in listings if listing.name.startswith(name)]
-    matches = [listing for listing in matches if listing.complete] or matches
-    if len(matches) == 1:
-        return matches[0].name
-    if matches:
-        raise ZooError(
-            f"{name!r} is the beginning of several zoos in {store.uri}: "
-            f"{', '.join(listing.name for listing in matches)}; give more of the name"
-        )
-    known = ", ".join(listing.name + ("" if listing.complete else " (unfinished)") for listing in listings)
-    raise ZooError(
-        f"there is no zoo {name!r} in {store.uri}; "
-        + (f"it has {known}" if known else "it has none: `zooscale generate RECIPE` makes one")
-    )
-
-
 def read_manifest(store: Store, name: str) -> Manifest | None:
     """The newest manifest of a zoo; ``None`` where there is none.
 
@@ -212,25 +150,6 @@ def read_manifest(store: Store, name: str) -> Manifest | None:
     """
     paths = manifest_paths(store, name)
     return Manifest.from_bytes(store.read(paths[-1]), store.join(paths[-1])) if paths else None
-
-
-def require_manifest(store: Store, name: str) -> Manifest:
-    """The newest manifest of a zoo.
-
-    Raises:
-        ZooError: The zoo is not finished: how much of it there is, and how to go on; or the manifest is damaged.
-    """
-    manifest = read_manifest(store, name)
-    if manifest is None:
-        shards = find_listing(store, name).shards
-        recipe = name.rpartition("-")[0] or name
-        raise ZooError(
-            f"zoo {name} in {store.uri} is unfinished: {shards} shard{'s' * (shards != 1)} but no manifest. "
-            f"`zooscale generate {recipe}`, or the `zooscale import` that it comes from, continues where it stopped if "
-            "given the same options; "
-            f"`zooscale verify {name} --remove-unfinished` deletes it"
-        )
-    return manifest
 
 
 def write_manifest(store: Store, name: str, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ Shape letters: M snapshots.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from zoo.recipes import RecipeLike
-from zoo.storage.rows import MEMBER_COLUMNS, SPLITS, hash_number, integers
+from zoo.storage.errors import ZooError
+from zoo.storage.rows import MEMBER_COLUMNS, SPLITS, booleans, hash_number, integers
+
+logger = logging.getLogger(__name__)
 
 Epochs = Literal["last", "one"] | Collection[int] | None
 # What of a table snapshots are chosen by, and what a population says of them.
@@ -31,6 +35,7 @@ class Selection:
         members: Only these; all where ``None``.
         epochs: Which epochs.
         limit: At most so many members; all where ``None``.
+        include_diverged: Whether also snapshots whose weights or losses are not finite.
     """
 
     zoo: str
@@ -39,6 +44,7 @@ class Selection:
     members: Collection[int] | None
     epochs: Epochs
     limit: int | None
+    include_diverged: bool
 
     def __post_init__(self) -> None:
         if self.split is not None and self.split not in SPLITS:
@@ -57,19 +63,53 @@ class Selection:
                 f"{', '.join(map(str, self.recipe.snapshot_epochs))}"
             )
 
-    def of_split(self, table: pa.Table) -> np.ndarray:
+    def choose(self, table: pa.Table, possible_M: np.ndarray) -> np.ndarray:
+        """Which rows of a table are wanted: their places, increasing.
+
+        Args:
+            table: Snapshots, with the columns in ``CHOSEN_BY``.
+            possible_M: Which of them may be taken.
+
+        Raises:
+            ZooError: None is wanted.
+        """
+        chosen_M = self._of_split(table)
+        if not chosen_M.any() and self.members is None:
+            raise ZooError(
+                f"zoo {self.zoo} has no {self.split} members: with {self.recipe.members} members in blocks of "
+                f"{self.recipe.block_members}, make it larger or set block_members lower"
+            )
+        chosen_M &= possible_M & self._of_members(table) & self._of_epochs(table)
+        if not self.include_diverged:
+            finite_M = ~booleans(table["diverged"])
+            if left_out := int((chosen_M & ~finite_M).sum()):
+                logger.warning(
+                    "zoo %s: %d of %d chosen snapshots diverged and are left out", self.zoo, left_out, chosen_M.sum()
+                )
+            chosen_M &= finite_M
+        places = np.flatnonzero(self._within_limit(table, chosen_M))
+        if not len(places):
+            raise ZooError(
+                f"zoo {self.zoo} with {self.recipe.members} members has no snapshots with split {self.split!r}, "
+                f"epochs {self.epochs!r}"
+                f"{'' if self.members is None else ' among the members named'}"
+                f"{'' if self.include_diverged else ' that did not diverge'}"
+            )
+        return places
+
+    def _of_split(self, table: pa.Table) -> np.ndarray:
         """Which rows are of the split, bool ``[M]``."""
         if self.split is None:
             return np.ones(len(table), dtype=bool)
         return np.asarray(table["split"].to_pylist()) == self.split
 
-    def of_members(self, table: pa.Table) -> np.ndarray:
+    def _of_members(self, table: pa.Table) -> np.ndarray:
         """Which rows are of the members, bool ``[M]``."""
         if self.members is None:
             return np.ones(len(table), dtype=bool)
         return np.isin(integers(table["member"]), list(self.members))
 
-    def of_epochs(self, table: pa.Table) -> np.ndarray:
+    def _of_epochs(self, table: pa.Table) -> np.ndarray:
         """Which rows are of the epochs, bool ``[M]``."""
         member_M, epoch_M = integers(table["member"]), integers(table["epoch"])
         trained = [epoch for epoch in self.recipe.snapshot_epochs if epoch > 0]
@@ -83,7 +123,7 @@ class Selection:
             return np.asarray(epoch_M == epoch_of_id[place_M])
         return np.isin(epoch_M, list(self.epochs))
 
-    def within_limit(self, table: pa.Table, chosen_M: np.ndarray) -> np.ndarray:
+    def _within_limit(self, table: pa.Table, chosen_M: np.ndarray) -> np.ndarray:
         """Which of the chosen rows are of the first members among them, bool ``[M]``."""
         if self.limit is None:
             return chosen_M

@@ -13,15 +13,9 @@ import pyarrow as pa
 from zoo.architecture import Architecture
 from zoo.config import canonical_json
 from zoo.recipes import Recipe
+from zoo.storage.catalog import find_listing, resolve_name
 from zoo.storage.errors import REMAKE, ZooError
-from zoo.storage.manifest import (
-    Manifest,
-    ShardEntry,
-    find_listing,
-    resolve_name,
-    shard_path,
-    zoo_folder,
-)
+from zoo.storage.manifest import Manifest, ShardEntry, shard_path, zoo_folder
 from zoo.storage.rows import (
     SPLITS,
     content_hash,

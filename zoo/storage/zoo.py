@@ -19,14 +19,15 @@ from zoo.architecture import Architecture, TensorSpec
 from zoo.data import Dataset
 from zoo.population import Population
 from zoo.recipes import Imported, RecipeLike, recipe_from_json
+from zoo.storage.catalog import locate, require_manifest
 from zoo.storage.errors import REMAKE, ZooError
-from zoo.storage.manifest import ZOOS, Manifest, require_manifest, resolve_name
-from zoo.storage.rows import booleans, integers, measured_among, members_of, rows_at
+from zoo.storage.manifest import ZOOS, Manifest
+from zoo.storage.rows import integers, measured_among, members_of, rows_at
 from zoo.storage.selection import CHOSEN_BY, Epochs, Selection
 from zoo.storage.shard_reader import ShardReader
 from zoo.storage.shards import ShardHeader
 from zoo.storage.staging import find_dataset
-from zoo.storage.store import DEFAULT_STORE, Store
+from zoo.storage.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,29 +38,6 @@ logger = logging.getLogger(__name__)
 
 # Below this share of all members (one in so many), rows are read of those members alone.
 FEW = 8
-
-
-def locate(zoo: str | os.PathLike[str], store: Store | str | None = None) -> tuple[Store, str]:
-    """Finds the store and the full name of a zoo, finished or not.
-
-    Args:
-        zoo: As in :meth:`Zoo.open`.
-        store: As in :meth:`Zoo.open`.
-
-    Raises:
-        ZooError: There is no such zoo, or the address is none of a zoo.
-    """
-    given = os.fspath(zoo).rstrip("/")
-    if store is None and "/" in given:
-        full = given if "://" in given else os.path.abspath(os.path.expanduser(given))
-        root, _, given = full.rpartition("/")
-        root, _, folder = root.rpartition("/")
-        if folder != ZOOS:
-            raise ZooError(f"{zoo} is not the address of a zoo; one ends in /{ZOOS}/NAME")
-        store = Store(root)
-    elif not isinstance(store, Store):
-        store = Store(DEFAULT_STORE if store is None else store)
-    return store, resolve_name(store, given)
 
 
 class Zoo:
@@ -204,8 +182,16 @@ class Zoo:
             ValueError: An unknown split, member, epoch or layout.
             ZooError: Nothing is left, it is of several layouts, or a shard is missing or damaged.
         """
-        wanted = Selection(zoo=self.name, recipe=self.recipe, split=split, members=members, epochs=epochs, limit=limit)
-        rows, table, places = self._choose(wanted, include_diverged, architecture)
+        wanted = Selection(
+            zoo=self.name,
+            recipe=self.recipe,
+            split=split,
+            members=members,
+            epochs=epochs,
+            limit=limit,
+            include_diverged=include_diverged,
+        )
+        rows, table, places = self._choose(wanted, architecture)
         found = sorted(set(self._layout_of(rows).tolist()))
         if len(found) > 1:
             raise self._several_layouts(found)
@@ -224,8 +210,16 @@ class Zoo:
 
         Only one of them is in memory at a time. For arguments and errors see :meth:`population`.
         """
-        wanted = Selection(zoo=self.name, recipe=self.recipe, split=split, members=members, epochs=epochs, limit=limit)
-        rows, table, places = self._choose(wanted, include_diverged)
+        wanted = Selection(
+            zoo=self.name,
+            recipe=self.recipe,
+            split=split,
+            members=members,
+            epochs=epochs,
+            limit=limit,
+            include_diverged=include_diverged,
+        )
+        rows, table, places = self._choose(wanted)
         layout_M = self._layout_of(rows)
         for layout in range(len(self.layouts)):
             if (layout_M == layout).any():
@@ -242,8 +236,16 @@ class Zoo:
         architecture: Architecture | None = None,
     ) -> np.ndarray:
         """The rows of :attr:`snapshots` that :meth:`population` reads: increasing, int64, of any layouts."""
-        wanted = Selection(zoo=self.name, recipe=self.recipe, split=split, members=members, epochs=epochs, limit=limit)
-        return self._choose(wanted, include_diverged, architecture)[0]
+        wanted = Selection(
+            zoo=self.name,
+            recipe=self.recipe,
+            split=split,
+            members=members,
+            epochs=epochs,
+            limit=limit,
+            include_diverged=include_diverged,
+        )
+        return self._choose(wanted, architecture)[0]
 
     def dataset(self) -> Dataset:
         """The images that the members were trained on.
@@ -316,40 +318,19 @@ class Zoo:
         return np.array(of_architecture)[list(self.architecture_of_shard)]
 
     def _choose(
-        self, wanted: Selection, include_diverged: bool, architecture: Architecture | None = None
+        self, wanted: Selection, architecture: Architecture | None = None
     ) -> tuple[np.ndarray, pa.Table, np.ndarray]:
         """The rows that are wanted; a table that holds them, among others; and where in it they are."""
         table, number_M = self._table(wanted.members)
-        chosen_M = wanted.of_split(table)
-        if not chosen_M.any() and wanted.members is None:
-            raise ZooError(
-                f"zoo {self.name} has no {wanted.split} members: with {len(self)} members in blocks of "
-                f"{self.recipe.block_members}, make it larger or set block_members lower"
-            )
-        chosen_M &= wanted.of_members(table)
+        possible_M = np.ones(len(table), dtype=bool)
         if architecture is not None:
             if architecture.layout not in self.layouts:
                 raise ValueError(
                     f"no member of zoo {self.name} has the layout of that architecture with {architecture.parameters} "
                     f"parameters; {self._layout_summary(range(len(self.layouts)))}"
                 )
-            chosen_M &= self._layout_of(number_M) == self.layouts.index(architecture.layout)
-        chosen_M &= wanted.of_epochs(table)
-        if not include_diverged:
-            finite_M = ~booleans(table["diverged"])
-            if left_out := int((chosen_M & ~finite_M).sum()):
-                logger.warning(
-                    "zoo %s: %d of %d chosen snapshots diverged and are left out", self.name, left_out, chosen_M.sum()
-                )
-            chosen_M &= finite_M
-        places = np.flatnonzero(wanted.within_limit(table, chosen_M))
-        if not len(places):
-            raise ZooError(
-                f"zoo {self.name} with {len(self)} members has no snapshots with split {wanted.split!r}, "
-                f"epochs {wanted.epochs!r}"
-                f"{'' if wanted.members is None else ' among the members named'}"
-                f"{'' if include_diverged else ' that did not diverge'}"
-            )
+            possible_M = self._layout_of(number_M) == self.layouts.index(architecture.layout)
+        places = wanted.choose(table, possible_M)
         return number_M[places], table, places
 
     def _table(self, members: Collection[int] | None) -> tuple[pa.Table, np.ndarray]:

@@ -18,8 +18,8 @@ from zoo.exchange.foreign.published_fields import TUNE_ARCHITECTURES, tune_archi
 from zoo.exchange.importing import open_source, store_source
 from zoo.population import Member
 from zoo.recipes import Imported, recipe_from_json
+from zoo.storage.catalog import list_zoos
 from zoo.storage.errors import ZooError
-from zoo.storage.manifest import list_zoos
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
 from zoo.training.train import train_population

@@ -16,8 +16,8 @@ from zoo.config import to_json
 from zoo.evaluation import classification
 from zoo.generation.build import generate_zoo
 from zoo.generation.shard_training import train_shard
+from zoo.storage.catalog import list_zoos
 from zoo.storage.errors import ZooError
-from zoo.storage.manifest import list_zoos
 from zoo.storage.rows import split_of
 from zoo.storage.shards import ShardRange, encode_shard
 from zoo.storage.store import Store
