@@ -12,6 +12,7 @@ first write to the same memory, in both.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import statistics
@@ -52,7 +53,9 @@ def write(uri: str, members: int) -> str:
         data = encode_shard(storage.drawn_shard(recipe, architecture, shard))
         entries.append(storage.described(shard, data))
         store.put_new(shard_path(name, entries[-1].name), data)
-    return storage.commit(store, recipe, entries)
+    # Checkouts before the end of November 2026 want the architecture too.
+    more = [architecture] if "architecture" in inspect.signature(storage.commit).parameters else []
+    return storage.commit(store, recipe, *more, entries)
 
 
 def read(uri: str, name: str) -> dict[str, float]:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zoo.storage.errors import REMAKE, ZooError
+from zoo.storage.fetched_file import FetchedFile
 from zoo.storage.manifest import ShardEntry, shard_path
 from zoo.storage.rows import rows_at, weights_of
 from zoo.storage.shards import ShardHeader, damage_of, read_header, weights_chunk
@@ -213,7 +214,6 @@ class ShardReader:
 
     def _fetched(self, path: str, size: int, ranges: Sequence[Range]) -> tuple[pa.NativeFile, int]:
         """A file of which some parts are at hand, and its size as far as these tell it."""
-        from fsspec.parquet import AlreadyBufferedFile
         from fsspec.utils import merge_offset_ranges
 
         starts, ends = ([place[side] for place in ranges] for side in (0, 1))
@@ -224,12 +224,7 @@ class ShardReader:
         for (start, _), end, content in zip(asked, ends, contents, strict=True):
             if len(content) != end - start:
                 return pa.BufferReader(b""), start + len(content)
-        parts = dict(zip(zip(starts, ends, strict=True), contents, strict=True))
-        # Strict: anything else would be read as zeros.
-        file = AlreadyBufferedFile(
-            None, path, cache_type="parts", cache_options={"data": parts, "strict": True}, size=size
-        )
-        return pa.PythonFile(file, mode="r"), size
+        return pa.PythonFile(FetchedFile(size, dict(zip(starts, contents, strict=True))), mode="r"), size
 
     def _require(self, content: pa.Buffer, crc32: int, shard: int, what: str) -> None:
         """Raises a ``ZooError`` where a part of a shard does not have its checksum."""
