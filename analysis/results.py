@@ -7,25 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainables.metrics import CODE_BITS_PER_WEIGHT, SHARED_BYTES
 from zoo.metric import Metric
 
 BLOCK = 64
 SIZES = (
-    Metric(
-        name="code_bits_per_weight",
-        label="code bits per weight",
-        unit="bits/weight",
-        direction="min",
-        description=f"Bits of the payload divided by the weights in it, for blocks of {BLOCK} members. The shared part"
-        " is left out, so it is the rate for infinitely many networks. Counted from real bytes.",
-    ),
-    Metric(
-        name="shared_bytes",
-        label="shared bytes",
-        unit="bytes",
-        direction="min",
-        description="What the receiver must hold before the first payload arrives: decoder, codebook, tables, prior.",
-    ),
+    CODE_BITS_PER_WEIGHT,
+    SHARED_BYTES,
     Metric(
         name="code_bits_per_weight_single",
         label="code bits per weight, one by one",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
+from trainables import metrics
 from zoo.metric import Metric
 
 
@@ -61,25 +62,11 @@ ACCURACY_CHANGE = Evaluator(
     judges="classes",
     measures=(
         Measure(
-            metric=Metric(
-                name="accuracy_shift_pp",
-                label="mean |Δaccuracy|",
-                unit="pp",
-                direction="min",
-                description="Mean over members of the absolute change in test accuracy.",
-            ),
+            metric=metrics.ACCURACY_SHIFT_PP,
             of="accuracy_drop_pp",
             statistic="absolute_mean",
         ),
-        Measure(
-            metric=Metric(
-                name="accuracy_drop_pp",
-                label="loss of accuracy",
-                unit="pp",
-                direction="min",
-                description="Mean over members of the signed loss in test accuracy; negative is a gain.",
-            )
-        ),
+        Measure(metric=metrics.ACCURACY_DROP_PP),
         Measure(
             metric=_share("accuracy_original", "original accuracy", "Mean test accuracy of the original networks.")
         ),

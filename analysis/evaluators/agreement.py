@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
+from trainables import metrics
 from zoo.metric import Metric
 
 
@@ -18,13 +19,7 @@ AGREEMENT = Evaluator(
     judges="classes",
     measures=(
         Measure(
-            metric=Metric(
-                name="agreement",
-                label="agreement",
-                unit="share",
-                direction="max",
-                description="Share of test examples for which a network predicts the same class before and after.",
-            ),
+            metric=metrics.AGREEMENT,
             shifted=True,
         ),
         Measure(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
+from trainables import metrics
 from trainables.behavior import divergence
 from zoo.metric import Metric
 
@@ -28,16 +29,7 @@ DIVERGENCE = Evaluator(
     run=run,
     judges="classes",
     measures=(
-        Measure(
-            metric=Metric(
-                name="kl",
-                label="KL divergence",
-                unit="nats",
-                direction="min",
-                description="Kullback–Leibler divergence from the original network's class probabilities to the"
-                " reconstructed ones, mean over members and test examples.",
-            )
-        ),
+        Measure(metric=metrics.KL),
         Measure(
             metric=Metric(
                 name="kl_p95",

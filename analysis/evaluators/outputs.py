@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
+from trainables import metrics
 from zoo.metric import Metric
 
 
@@ -43,13 +44,7 @@ OUTPUTS = Evaluator(
     judges="values",
     measures=(
         Measure(
-            metric=Metric(
-                name="output_r2",
-                label="R² of outputs",
-                direction="max",
-                description="Share of the variance of a network's outputs over test examples that its reconstruction"
-                " keeps, mean over members: 1 minus the squared error over the variance.",
-            ),
+            metric=metrics.OUTPUT_R2,
             shifted=True,
         ),
         Measure(
@@ -62,15 +57,7 @@ OUTPUTS = Evaluator(
             of="output_r2",
             statistic="p5",
         ),
-        Measure(
-            metric=Metric(
-                name="output_error",
-                label="relative output error",
-                direction="min",
-                description="Root mean square of the change of outputs, divided by the outputs' standard deviation;"
-                " mean over members.",
-            )
-        ),
+        Measure(metric=metrics.OUTPUT_ERROR),
     ),
     description="How much of what a network answers survives, where it predicts values.",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
+from trainables import metrics
 from zoo.metric import Metric
 
 
@@ -24,16 +25,7 @@ WEIGHTS = Evaluator(
     name="weights",
     run=run,
     measures=(
-        Measure(
-            metric=Metric(
-                name="weight_mse",
-                label="squared error of a weight",
-                direction="min",
-                description="Mean squared error of the weights. A diagnostic: equal errors can differ twofold in"
-                " behavior, and it means nothing for codecs that return an equal function in other weights, as the"
-                " function-metric codec does.",
-            )
-        ),
+        Measure(metric=metrics.WEIGHT_MSE),
         Measure(
             metric=Metric(
                 name="relative_l2",

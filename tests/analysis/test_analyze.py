@@ -384,3 +384,38 @@ def test_of_several_layouts_one_is_chosen(tmp_path):
     analysis = analyze(zoo, codecs=["float16"], layout=layout, bootstrap=Bootstrap(replicates=20))
     assert analysis.results[0].parameters == zoo.parameter_counts[layout]
     assert f"layout {layout}" in render(analysis)
+
+
+@pytest.mark.parametrize("dataset", ["diabetes", "flowers", "robust_diabetes"])
+def test_networks_without_classes_are_judged_by_their_outputs(tmp_path, dataset):
+    recipe = dataclasses.replace(
+        RECIPES["digits-mlp-seeds"],
+        name=dataset.replace("_", "-"),
+        dataset=f"own_tasks:{dataset}",
+        axes={"hidden": (6,), "learning_rate": [1e-3, 1e-2]},
+        members=32,
+        epochs=3,
+        snapshot_epochs=(0, 3),
+        block_members=2,
+        shard_members=16,
+    )
+    zoo = generate_zoo(recipe, Store(tmp_path))
+    analysis = analyze(
+        zoo, codecs=["float16", "uniform", "index"], inputs=["noise-0.1"], bootstrap=Bootstrap(replicates=20)
+    )
+    float16 = next(result for result in analysis.results if result.name == "float16")
+    assert float16.value("output_r2") > 0.999
+    assert float16.value("output_error") < 0.03
+    assert float16.value("loss_reconstructed") == pytest.approx(float16.value("loss_original"), rel=0.01)
+    assert analysis.summary["score_mean"] == pytest.approx(
+        float(zoo.population("test", epochs="one").column("test_loss").mean()), rel=1e-3
+    )
+    assert analysis.summary["quality"] == "output_r2"
+    assert set(analysis.summary["evaluators_left_out"]) == {"agreement", "accuracy-change", "kl"}
+    index = next(result for result in analysis.results if result.name == "index")
+    assert index.value("output_r2") > max(r.value("output_r2") for r in analysis.results if r.name in ZERO_RATE) - 1
+    uniform = next(headline for headline in analysis.headlines if headline.codec == "uniform")
+    assert list(uniform.rates) == ["an output R² of 0.99"]
+    page = render(analysis)
+    assert "agreement, which is about classes, and the data set has none" in page
+    assert "output_r2_noise_0_1" in page
