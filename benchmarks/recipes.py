@@ -158,6 +158,7 @@ def row(name: str, zoo: Zoo, where: str) -> dict[str, Any]:
         "cpu_s_per_member_epoch": seconds,
         "cpu_h_of_all": seconds * recipe.epochs * recipe.members / 3600,
         "content_sha256": zoo.content_sha256[:16],
+        "recorded": datetime.date.today().isoformat(),
     }
 
 
@@ -200,7 +201,6 @@ def main() -> None:
     print("\n".join(markdown(rows)))
     if given.json:
         told = {
-            "date": datetime.date.today().isoformat(),
             "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
             "torch": torch.__version__,
             "rows": rows,

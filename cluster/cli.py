@@ -113,10 +113,11 @@ def _is_bad_input(error: Exception) -> bool:
 
 
 def _words(error: BaseException) -> str:
-    """The message of an exception on one line."""
+    """The message of an exception: one line, unless it lists something."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    lines = (line.rstrip() for line in str(error).splitlines())
+    return "\n".join(filter(None, lines)) or type(error).__name__
 
 
 def _fail(message: str, code: int) -> int:
