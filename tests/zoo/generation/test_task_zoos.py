@@ -125,3 +125,12 @@ def test_class_tasks_need_classes():
     recipe = Recipe(name="pairs", dataset="own_tasks:diabetes", members=2, axes={"task": "0-1"})
     with pytest.raises(ValueError, match="data set 'diabetes' has no classes: its task has loss 'squared'"):
         recipe.check_data(data)
+
+
+def test_the_small_cnn_zoo_s_format_has_accuracies_alone(task_zoo, tmp_path):
+    if "test_accuracy" in task_zoo.members:
+        back = store_source(open_source(export_zoo(task_zoo, tmp_path / "out", "small-cnn-zoo")), Store(tmp_path))
+        assert np.array_equal(np.sort(back.members.test_accuracy), np.sort(task_zoo.members.test_accuracy))
+        return
+    with pytest.raises(ValueError, match="the small-cnn-zoo format has"):
+        export_zoo(task_zoo, tmp_path / "out", "small-cnn-zoo")
