@@ -208,7 +208,6 @@ CNN_AUTOENCODER = Study(
     limits={"shared_bytes": 200_000},
     trials=16,
     epochs=10,
-    settings={"view": "standardized"},
 )
 """Convolutional networks of some thousand parameters, a latent for each output channel."""
 

@@ -159,13 +159,6 @@ class Coordinates:
         )
 
 
-def check_view(name: str, architecture: Architecture) -> None:
-    """Raises ``ValueError`` where a view does not know such networks; the message says what to use instead."""
-    view = lookup(AFFINE_VIEWS, name, "affine view")
-    if hasattr(view, "check"):
-        view.check(architecture)
-
-
 def scale_by_gain(weights_MP: Tensor, gain_M: Tensor) -> Tensor:
     """Multiplies each row by its gain, given in quarter octaves."""
     return weights_MP * _factor(gain_M)[:, None]

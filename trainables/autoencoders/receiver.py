@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trainables.autoencoders.autoencoder import Autoencoder, Decoder
 from trainables.autoencoders.config import AutoencoderConfig
-from trainables.autoencoders.coordinates import AFFINE_VIEWS, Coordinates, check_view, scale_by_gain
+from trainables.autoencoders.coordinates import AFFINE_VIEWS, Coordinates, scale_by_gain
 from trainables.codecs.entropy import GaussianColumns, LaplaceColumns, ParametricColumns
 from trainables.trainable import DivergedError, Reference, resolved
 from zoo.architecture import Architecture
@@ -184,7 +184,7 @@ def known_before(
     """``shared_bytes`` of a receiver, from a decoder on the meta device: to within a few hundred bytes.
 
     Raises:
-        ValueError: The networks are of several layouts, or the view does not know them; the message says what helps.
+        ValueError: The networks are of several layouts; the message says what helps.
     """
     autoencoder: type[Autoencoder] = family_of(family)
     layouts = {architecture.layout: architecture for architecture in architectures}
@@ -195,8 +195,6 @@ def known_before(
             f"{' …' if len(layouts) > 4 else ''} parameters); choose one with --set layout=0 to {len(layouts) - 1}, or "
             "take a codec in closed form, which is fitted to each"
         )
-    for architecture in architectures:
-        check_view(config.view, architecture)
     architecture = architectures[0]
     indices = autoencoder.block_indices(architecture)
     with torch.device("meta"):
