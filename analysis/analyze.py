@@ -16,7 +16,7 @@ from torch import Tensor
 
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
-from analysis.evaluation import SHIFTED, Evaluation
+from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject, has_classes
 from analysis.evaluators.registry import chosen_evaluators
 from analysis.headlines import headlines, pareto, quality_metric, targets
@@ -54,7 +54,7 @@ def analyze(
     *,
     codecs: Sequence[str] | None = None,
     evaluators: Sequence[str] | None = None,
-    inputs: Sequence[str] = SHIFTED,
+    inputs: Sequence[str] | None = None,
     layout: int | None = None,
     members: int | None = TEST_MEMBERS,
     training_snapshots: int = TRAINING_SNAPSHOTS,
@@ -76,7 +76,8 @@ def analyze(
             architecture. The zero-rate controls are always measured.
         evaluators: Names in ``analysis.evaluators.registry.EVALUATORS`` or ``module:attribute``, beside the default
             ones.
-        inputs: Shifted inputs: "translation-1", "noise-0.1", names of data sets.
+        inputs: Other inputs: "translation-1", "noise-0.1", names of data sets; by default the first for images, else
+            the second.
         layout: Number of the parameter layout whose networks are analyzed, where the zoo has several.
         members: At most so many test members; ``None`` for all.
         training_snapshots: At most so many snapshots of training members for fitting.

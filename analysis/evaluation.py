@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Statistic, Subject
-from analysis.evaluators.inputs import shifted
+from analysis.evaluators.inputs import shifted, usual_inputs
 from analysis.intervals import Bootstrap, member_means
 from analysis.results import Measured
 from zoo.data.examples import Dataset
@@ -21,7 +21,6 @@ from zoo.metric import Metric
 from zoo.population import Population
 from zoo.storage.store import Store
 
-SHIFTED = ("translation-1",)
 PERCENTILES = {"p5": 0.05, "p95": 0.95}
 
 
@@ -50,7 +49,7 @@ class Evaluation:
         dataset: Dataset,
         *,
         examples: int | None = None,
-        inputs: Sequence[str] = SHIFTED,
+        inputs: Sequence[str] | None = None,
         paired: bool = True,
         bootstrap: Bootstrap | None = None,
         store: Store | None = None,
@@ -61,7 +60,7 @@ class Evaluation:
             evaluators: What is to be measured.
             dataset: The data set that the networks were trained on.
             examples: At most so many test examples; ``None`` for all.
-            inputs: Names of shifted inputs; see :func:`analysis.evaluators.inputs.shifted`.
+            inputs: Names of other inputs (see :func:`analysis.evaluators.inputs.shifted`); by default the usual ones.
             paired: Whether subjects have originals.
             bootstrap: How intervals are drawn.
             store: Where other data sets may lie.
@@ -75,10 +74,11 @@ class Evaluation:
         names = [measure.metric.name for evaluator in able for measure in evaluator.measures]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"several evaluators give the metric {twice[0]!r}; rename one, or leave one out")
+        others = dict.fromkeys(usual_inputs(dataset) if inputs is None else inputs)
         return cls(
             able,
             test,
-            tuple(shifted(name, dataset, test.examples, store) for name in dict.fromkeys(inputs)),
+            tuple(shifted(name, dataset, test.examples, store) for name in others),
             bootstrap or Bootstrap(),
             {name: reason for name, reason in obstacles.items() if reason is not None},
         )

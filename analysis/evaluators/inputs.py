@@ -19,6 +19,14 @@ from zoo.storage.store import Store
 TRANSLATION, NOISE = re.compile(r"translation-(\d+)"), re.compile(r"noise-(\d+(?:\.\d+)?)")
 SEED = 0
 WHITE = 255
+# What images are analyzed on beside the test examples, unless somebody says otherwise; and what is no image.
+MOVED, NOISY = "translation-1", "noise-0.1"
+
+
+def usual_inputs(dataset: Dataset) -> tuple[str, ...]:
+    """The other inputs that networks of a data set are analyzed on where nobody says which."""
+    is_image = len(dataset.input_shape) == 3 and dataset.input_shape[-1] > 1
+    return (MOVED,) if is_image else (NOISY,)
 
 
 def shifted(inputs: str, dataset: Dataset, test: Examples, store: Store | None = None) -> EvaluationData:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.evaluation import SHIFTED
+from analysis.evaluators.inputs import MOVED
 from zoo.recipes import RECIPES
 from zoo.recipes.recipe import NOT_IDENTITY
 
@@ -29,7 +29,7 @@ def commands(summary: Mapping[str, Any]) -> str:
     options = {
         "layout": summary.get("layout"),
         "evaluators": ",".join(summary.get("added_evaluators", ())),
-        "inputs": ",".join(summary["inputs"]) if tuple(summary.get("inputs", SHIFTED)) != SHIFTED else None,
+        "inputs": ",".join(summary["inputs"]) if list(summary.get("inputs", [MOVED])) != [MOVED] else None,
     }
     analyze += "".join(f" --{name} {value}" for name, value in options.items() if value not in (None, ""))
     if summary["study"]:

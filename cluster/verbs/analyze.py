@@ -112,7 +112,10 @@ class Analyze(Planned):
     ] = None
     inputs: Annotated[
         str | None,
-        typer.Option(help="Other inputs: translation-2, noise-0.1, data sets, with commas. (default: translation-1)"),
+        typer.Option(
+            help="Other inputs: translation-2, noise-0.1, data sets, with commas. (default: translation-1 for images, "
+            "else noise-0.1)"
+        ),
     ] = None
     layout: Annotated[int | None, typer.Option(min=0, help="Which parameter layout, where the zoo has several.")] = None
     seed: options.Seed = None
@@ -276,13 +279,12 @@ def report_name(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -
 def _asked(study: StudyRecord | None, **chosen: Any) -> dict[str, Any]:
     """What decides, with zoo and study, what a report says; ``None`` stands for the default."""
     from analysis.analyze import TEST_MEMBERS
-    from analysis.evaluation import SHIFTED
 
     defaults = {
         "members": None if study is not None and study.kind == "predictor" else TEST_MEMBERS,
         "codecs": None,
         "evaluators": None,
-        "inputs": list(SHIFTED),
+        "inputs": None,
         "layout": None,
         "seed": 0,
     }

@@ -400,9 +400,7 @@ def test_networks_without_classes_are_judged_by_their_outputs(tmp_path, dataset)
         shard_members=16,
     )
     zoo = generate_zoo(recipe, Store(tmp_path))
-    analysis = analyze(
-        zoo, codecs=["float16", "uniform", "index"], inputs=["noise-0.1"], bootstrap=Bootstrap(replicates=20)
-    )
+    analysis = analyze(zoo, codecs=["float16", "uniform", "index"], bootstrap=Bootstrap(replicates=20))
     float16 = next(result for result in analysis.results if result.name == "float16")
     assert float16.value("output_r2") > 0.999
     assert float16.value("output_error") < 0.03

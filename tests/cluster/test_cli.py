@@ -72,7 +72,7 @@ def test_every_verb_has_help(verb, capsys):
     [
         ("generate", ["as many as CPUs"]),
         ("search", ["as many as CPUs"]),
-        ("analyze", [str(TEST_MEMBERS), "all"]),
+        ("analyze", [f"{TEST_MEMBERS}; all for predictors", "all", "translation-1 for images, else noise-0.1"]),
         ("dashboard", ["the newest"]),
     ],
 )
