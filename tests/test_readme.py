@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.analyze import analyze
+from analysis.intervals import Bootstrap
 from trainables.fit_data import fit_data
 from trainables.registry import find_trainable
 from trainables.trainable import run
@@ -75,3 +77,19 @@ def test_own_autoencoder_of_the_readme_becomes_a_codec(tmp_path, monkeypatch, sm
     codec = trainable.from_files(codec.to_files())
     population = data.training[0]
     assert codec.decompress(codec.compress(population)).shape == population.weights_MP.shape
+
+
+def test_own_evaluator_of_the_readme_is_measured(tmp_path, monkeypatch, small_zoo):
+    (block,) = (block for block in blocks() if block.startswith("# my_evaluator.py"))
+    (tmp_path / "my_evaluator.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    analysis = analyze(
+        small_zoo,
+        codecs=["float16"],
+        evaluators=["my_evaluator:CONFIDENCE"],
+        inputs=["noise-0.1"],
+        members=4,
+        bootstrap=Bootstrap(replicates=10),
+    )
+    found = analysis.results[0].metrics
+    assert 0.1 <= found["confidence"].low <= found["confidence"].estimate <= found["confidence_noise_0_1"].high <= 1

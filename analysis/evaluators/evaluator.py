@@ -123,6 +123,7 @@ class Subject:
         self.population = population
         self.name = name
         self._outputs: dict[str, Tensor] = {}
+        self._predicted: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.population)
@@ -144,11 +145,14 @@ class Subject:
 
     def predicted(self, data: EvaluationData) -> Tensor:
         """The class that each member predicts for each example: int64 ``[M, N]``."""
-        return self.outputs(data).argmax(-1)
+        if data.inputs not in self._predicted:
+            self._predicted[data.inputs] = self.outputs(data).argmax(-1)
+        return self._predicted[data.inputs]
 
     def forget(self, data: EvaluationData) -> None:
         """Lets go of what it answered to these inputs."""
         self._outputs.pop(data.inputs, None)
+        self._predicted.pop(data.inputs, None)
 
 
 def has_classes(dataset: Dataset) -> bool:
