@@ -140,7 +140,7 @@ class Analyze(Planned):
         from trainables.study_files import StudyRecord
 
         zoo, store = open_zoo(self.zoo, self.store), existing_store(self.store)
-        study = None if self.study is None else StudyRecord.open(store, self.study)
+        study = None if self.study is None else StudyRecord.open(store, self.study, zoo.digest)
         codecs, evaluators, inputs = map(split_names, (self.codecs, self.evaluators, self.inputs))
         planned_rows(zoo, study, codecs=codecs, layout=self.layout)
         chosen_evaluators(evaluators)

@@ -1,5 +1,6 @@
 """Predictors of a real study on test members, beside baselines; the report about them; a statistic's intervals."""
 
+import dataclasses
 import io
 import re
 
@@ -21,6 +22,8 @@ from trainables.registry import find_trainable
 from trainables.study_files import StudyFolder, StudyRecord
 from trainables.trainable import run
 from zoo.config import to_json
+from zoo.generation.build import generate_zoo
+from zoo.recipes import RECIPES
 from zoo.storage.store import Store
 
 BOOSTING = {"iterations": 20, "leaf_members": 3}
@@ -155,3 +158,14 @@ def test_named_studies_of_predictors_are_whole(name):
         proposal = study.bound_space([])(trial)
         config = find_trainable(proposal.trainable).configuration(proposal.config)
         assert config.target == study.settings["target"]
+
+
+def test_zoos_of_several_layouts_are_predicted_as_one(tmp_path):
+    recipe = dataclasses.replace(RECIPES["digits-mlp-mixed"], members=96, epochs=2, snapshot_epochs=(0, 1, 2))
+    zoo = generate_zoo(recipe, Store(tmp_path))
+    assert min(len(population) for population in zoo.populations("test", epochs="one")) == 1, "a layout with one member"
+    study = write_predictors(zoo.store, zoo, "test_accuracy", "mixed-0123abcd")
+    analysis = analyze(zoo, study, members=None, bootstrap=Bootstrap(replicates=10))
+    assert {result.members for result in analysis.results} == {len(zoo.rows("test", epochs="one"))}
+    assert {result.parameters for result in analysis.results} == {0}
+    assert f"{len(zoo.layouts)} layouts" in render(analysis)

@@ -108,3 +108,17 @@ def test_evaluators_and_inputs_are_named(small_zoo, store):
     assert "agreement_translation_1" not in frame.columns
     with pytest.raises(ValueError, match="unknown evaluator 'fisher'"):
         Analyze(zoo=small_zoo.uri, store=store.uri, evaluators="fisher").plan()
+
+
+def test_of_studies_that_begin_alike_the_one_on_the_zoo_is_meant(small_zoo, store, tmp_path):
+    copy = Store(tmp_path)
+    for path in store.list("studies"):
+        copy.put(path, store.read(path))
+        copy.put(path.replace("0123abcd", "89ab0123"), store.read(path))
+    path = "studies/small-search-89ab0123/study.json"
+    facts = json.loads(copy.read(path))
+    copy.put(path, json.dumps({**facts, "zoo": {**facts["zoo"], "digest": "f" * 64}}).encode())
+    planned = Analyze(zoo=small_zoo.uri, study="small-search", store=str(tmp_path)).plan()
+    assert planned.study == "small-search-0123abcd"
+    with pytest.raises(ZooError, match="beginning of several studies"):
+        StudyRecord.open(copy, "small-search")

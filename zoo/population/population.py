@@ -85,7 +85,9 @@ class Population:
         if name in self.columns:
             return self.columns[name]
         if name == "activation":
-            return np.array([architecture.activation for architecture in self.architectures])[self.architecture_M]
+            return np.array([architecture.activation for architecture in self.architectures])[
+                self.architecture_M.numpy()
+            ]
         if name == "epoch" and self.epochs:
             return np.array(self.epochs)
         of_member = [member_field.name for member_field in fields(Member)] if self.members else []

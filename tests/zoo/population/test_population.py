@@ -99,3 +99,10 @@ def test_columns_of_another_length_are_refused():
         Population(**rows, columns={"loss": np.zeros(2)})
     with pytest.raises(ValueError, match="3 rows of weights, but epochs has 1"):
         Population(**rows, epochs=(0,))
+
+
+def test_a_column_of_a_single_row_is_still_a_column():
+    architecture = mlp((1, 4, 4), (5,), 4, activation="tanh")
+    population = single_architecture(architecture, random_weights(architecture, 1), [Member(id=3, seed=0)])
+    assert population.column("activation").tolist() == ["tanh"]
+    assert population.column("id").tolist() == [3]
