@@ -109,7 +109,7 @@ def analyze_predictors(
 
 
 def best_trials(study: StudyRecord) -> list[int]:
-    """A study's Pareto front, and of each trainable the trial that is best by the first objective.
+    """A study's Pareto front, and of each trainable the trial that is best; the best by the first objective first.
 
     Raises:
         ZooError: No trial can be measured.

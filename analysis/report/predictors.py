@@ -96,11 +96,11 @@ def trials_note(analysis: Analysis) -> str:
 def _said(results: Sequence[Result], target: str) -> list[str]:
     own = [result for result in results if result.setting.partition(",")[0] == target]
     metric = main_metric(own)
-    best = max((r for r in own if r.family == "learned"), key=lambda r: r.metrics[metric].estimate)
+    best = next(result for result in own if result.family == "learned")  # the best on validation networks comes first
     known = next(result for result in own if result.name == HYPERPARAMETERS)
     said = [
-        f"From its weights alone, {best.name} predicts {target} of a held-out network with"
-        f" {_with_interval(best.metrics[metric])}; hyper-parameters, which never see a weight, with"
+        f"From its weights alone, {best.name}, the best on validation networks, predicts {target} of a held-out network"
+        f" with {_with_interval(best.metrics[metric])}; hyper-parameters, which never see a weight, with"
         f" {_with_interval(known.metrics[metric])}."
     ]
     if metric == "r2":
