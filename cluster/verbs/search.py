@@ -53,8 +53,11 @@ class Found(Result):
         did = did if self.new_trials else "no trial was lacking"
         did += f", {self.new_fits} fits with further seeds" if self.new_fits else ""
         failed = f", {self.trials_failed} failed" if self.trials_failed else ""
+        front = (
+            f"{len(self.pareto)} on the Pareto front" if self.pareto else "none of which keeps to the study's limits"
+        )
         return (
-            f"study {self.study_name}: {self.trials_completed} trials{failed}, {len(self.pareto)} on the Pareto front; "
+            f"study {self.study_name}: {self.trials_completed} trials{failed}, {front}; "
             f"{did}\n{self.uri}\nTensorBoard logs in {self.tensorboard}"
         )
 
