@@ -94,7 +94,7 @@ def digits(stranger):
 def test_autoencoder_codec_and_evaluator_are_searched_measured_and_reported(stranger, digits):
     found = stranger(
         "search", "digits-network-autoencoder", "--zoo", digits, "--trials", "2", "--epochs", "1",
-        "--set", "trainables=my_autoencoder:GATED", "--set", "validation_members=8",
+        "--set", "trainables=my_autoencoder:GATED", "--set", "latent=16", "--set", "validation_members=8",
     )  # fmt: skip
     assert found["trials_completed"] == 2
     report = stranger(
