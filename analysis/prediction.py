@@ -19,7 +19,7 @@ from analysis.results import Measured, Result
 from trainables.predictors.boosting import Trees
 from trainables.predictors.config import BoostingConfig
 from trainables.predictors.metrics import PREDICTOR_METRICS
-from trainables.predictors.predictor import StatisticsPredictor, decided, known, target_of
+from trainables.predictors.predictor import Predictor, decided, known, target_of
 from trainables.predictors.scores import is_numeric, scores
 from trainables.study_files import StudyRecord
 from zoo.generation.shard_training import one_thread
@@ -151,9 +151,7 @@ def predictor_results(
     Raises:
         ZooError: A trial's artifact is missing or damaged.
     """
-    fitted = {
-        trial: [cast(StatisticsPredictor, study.artifact(trial, fit)) for fit in study.fits(trial)] for trial in trials
-    }
+    fitted = {trial: [cast(Predictor, study.artifact(trial, fit)) for fit in study.fits(trial)] for trial in trials}
     targets = list(dict.fromkeys(predictors[0].target for predictors in fitted.values()))
     total = len(trials) + 2 * len(targets)
     results: list[Result] = []
@@ -165,7 +163,7 @@ def predictor_results(
     for trial, predictors in fitted.items():
         began(name := study.trainable(trial).name)
         predicted = [test.over(predictor.predict) for predictor in predictors]
-        setting = predictor_setting(predictors[0].config)
+        setting = predictor_setting(study.config(trial))
         results.append(_result(name, "learned", setting, trial, predictors[0].target, predicted, test, bootstrap))
     for target in targets:
         for name, predict in ((CONSTANT, constant), (HYPERPARAMETERS, from_hyperparameters)):

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from trainables.predictors.config import BoostingConfig, RidgeConfig
 from trainables.predictors.metrics import PREDICTOR_METRICS
-from trainables.trainable import Trainable
+from trainables.trainable import Reference, Trainable, call
 
 
-def _predictor(name: str, config: type[RidgeConfig] | type[BoostingConfig], description: str) -> Trainable:
+def predictor(name: str, implementation: Reference, config: type[Any], *, description: str) -> Trainable:
+    """A registry entry for a predictor that is fitted in one go.
+
+    Args:
+        name: Its name.
+        implementation: Its class, with the methods of ``trainables.predictors.predictor.PredictorType``; or
+            ``module:Class``.
+        config: Its settings, a field ``target`` among them.
+        description: One sentence.
+    """
     return Trainable(
         name=name,
         kind="predictor",
         config=config,
         metrics=PREDICTOR_METRICS,
-        begin="trainables.predictors.fitting:begin",
-        load="trainables.predictors.predictor:StatisticsPredictor.from_files",
+        begin=partial(call, "trainables.predictors.fitting:begin", implementation),
+        load=partial(call, "trainables.predictors.fitting:load_predictor", implementation),
         description=description,
     )
 
 
+STATISTICS_PREDICTOR = "trainables.predictors.statistics_predictor:StatisticsPredictor"
 PREDICTORS: dict[str, Trainable] = {
-    predictor.name: predictor
-    for predictor in (
-        _predictor("statistics-ridge", RidgeConfig, "Ridge regression on mean, variance and quantiles of each tensor."),
-        _predictor(
-            "statistics-boosting", BoostingConfig, "Gradient boosting on mean, variance and quantiles of each tensor."
+    entry.name: entry
+    for entry in (
+        predictor(
+            "statistics-ridge",
+            STATISTICS_PREDICTOR,
+            RidgeConfig,
+            description="Ridge regression on mean, variance and quantiles of each tensor.",
+        ),
+        predictor(
+            "statistics-boosting",
+            STATISTICS_PREDICTOR,
+            BoostingConfig,
+            description="Gradient boosting on mean, variance and quantiles of each tensor.",
         ),
     )
 }

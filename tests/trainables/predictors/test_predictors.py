@@ -12,10 +12,11 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from trainables.predictors.boosting import Trees
 from trainables.predictors.config import BoostingConfig, RidgeConfig
 from trainables.predictors.entries import PREDICTORS
-from trainables.predictors.predictor import StatisticsPredictor, decided, fit, target_of, validate
+from trainables.predictors.predictor import decided, target_of, validate
 from trainables.predictors.ridge import PENALTIES, Ridge
 from trainables.predictors.scores import kendall_tau, largest_tau, r2, scores
 from trainables.predictors.statistics import NAMES, places_of, weight_statistics
+from trainables.predictors.statistics_predictor import StatisticsPredictor
 from trainables.trainable import FitData
 from zoo.architecture import cnn, mlp
 from zoo.data import load_dataset
@@ -72,9 +73,9 @@ def configured(name, target):
 def test_predicts_what_follows_from_the_weights_and_comes_back_from_files(data, name, target):
     if target == "activation_like":
         with pytest.raises(ValueError, match="nothing is known of these networks under 'activation_like'"):
-            fit(configured(name, target), data)
+            StatisticsPredictor.fit(configured(name, target), data)
         return
-    predictor = fit(configured(name, target), data)
+    predictor = StatisticsPredictor.fit(configured(name, target), data)
     found = validate(predictor, data)
     assert set(found) <= {metric.name for metric in PREDICTORS[name].metrics}
     chance = {"size": 0.5, "third": 1 / 3}
@@ -99,7 +100,7 @@ def test_predicts_what_follows_from_the_weights_and_comes_back_from_files(data, 
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_a_target_without_spread_is_refused(data, name):
     with pytest.raises(ValueError, match="target 'same' takes 1 values among"):
-        fit(configured(name, "same"), data)
+        StatisticsPredictor.fit(configured(name, "same"), data)
 
 
 def test_statistics_are_those_of_each_tensor():
