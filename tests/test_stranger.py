@@ -38,7 +38,7 @@ def absolute(outputs_NC, targets_NC):
     return (outputs_NC - targets_NC).abs().mean(1)
 
 
-def bottleneck(input_shape, classes, *, width=3, **others):
+def bottleneck(input_shape, classes, *, width=3):
     layers = (Flatten(), Linear(features=width), Activate(function="tanh"), Linear(features=classes))
     return Architecture(input_shape, layers)
 
@@ -101,7 +101,7 @@ def test_autoencoder_codec_and_evaluator_are_searched_measured_and_reported(stra
         "analyze", "--zoo", digits, "--study", found["study_name"], "--codecs", "my_codec:BYTES,float16",
         "--evaluators", "my_evaluator:CONFIDENCE",
     )  # fmt: skip
-    results = stranger.results(report).set_index("codec")
+    results = stranger.results(report).set_index("name")
     learned, own, half = (results.loc[[name]] for name in ("my_autoencoder:GATED", "my_codec:BYTES", "float16"))
     assert set(learned["family"]) == {"learned"}
     assert own["code_bits_per_weight"].item() == pytest.approx(8, rel=0.02)
@@ -131,7 +131,7 @@ def test_data_task_loss_optimizer_and_architecture_are_trained_searched_and_repo
         "objectives=code_bits_per_weight,output_r2", "--set", "latent=4", "--set", "validation_members=8",
     )  # fmt: skip
     report = stranger("analyze", "--zoo", zoo, "--study", found["study_name"], "--codecs", "uniform,my_codec:BYTES")
-    results = stranger.results(report).set_index("codec")
+    results = stranger.results(report).set_index("name")
     assert results.loc["my_codec:BYTES", "output_r2"] > 0.5
     assert "my_codec:BYTES" in Path(report["report"]).read_text()
     card = stranger("card", zoo)
