@@ -214,7 +214,7 @@ class StudyRecord:
         By the first objective.
         """
         objectives = self.facts["study"]["objectives"]
-        if not {"trial", "state", *objectives} <= set(self.trials.columns):  # no trial got so far as to be measured
+        if not {"trial", "state"} <= set(self.trials.columns):  # no trial has ended
             return []
         trials = self.trials[self.trials["state"].str.lower() == COMPLETE]
         trials = trials[_within(trials, self.facts["study"]["limits"], self.metrics)]
@@ -315,13 +315,18 @@ def _within(trials: pd.DataFrame, limits: Mapping[str, float], metrics: Mapping[
 
 
 def _front(trials: pd.DataFrame, objectives: Sequence[str], directions: Sequence[str]) -> list[int]:
-    """Numbers of the trials that no other beats, by increasing cost of the first objective."""
-    if not set(objectives) <= set(trials.columns):
+    """Numbers of the trials that no other beats, by increasing cost of the first objective.
+
+    An objective that no trial has a value of does not count: predictors of numbers have no accuracy.
+    """
+    measured = {name: sign for name, sign in zip(objectives, directions, strict=True) if name in trials}
+    measured = {name: sign for name, sign in measured.items() if trials[name].notna().any()}
+    if not measured:
         return []
-    trials = trials[trials[list(objectives)].notna().all(axis=1)]
+    trials = trials[trials[list(measured)].notna().all(axis=1)]
     costs = [
         [(-1 if direction == "max" else 1) * float(value) for value in trials[name]]
-        for name, direction in zip(objectives, directions, strict=True)
+        for name, direction in measured.items()
     ]
     if len(costs) == 2:
         front = pareto_rows(costs[0], [-value for value in costs[1]])
