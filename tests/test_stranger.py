@@ -102,14 +102,15 @@ def test_autoencoder_codec_and_evaluator_are_searched_measured_and_reported(stra
         "--evaluators", "my_evaluator:CONFIDENCE",
     )  # fmt: skip
     results = stranger.results(report).set_index("name")
-    learned, own, half = (results.loc[[name]] for name in ("my_autoencoder:GATED", "my_codec:BYTES", "float16"))
+    learned, own, half = (results.loc[[name]] for name in ("autoencoder", "my_codec:BYTES", "float16"))
     assert set(learned["family"]) == {"learned"}
+    assert learned["agreement"].between(0, 1).all()
     assert own["code_bits_per_weight"].item() == pytest.approx(8, rel=0.02)
     assert half["code_bits_per_weight"].item() == pytest.approx(16, rel=0.02)
     assert own["confidence_low"].item() <= own["confidence"].item() <= own["confidence_high"].item()
     assert half["confidence"].item() == pytest.approx(own["confidence"].item(), abs=0.05)
     page = Path(report["report"]).read_text()
-    assert all(word in page for word in ("my_codec:BYTES", "my_autoencoder:GATED", "Mean probability of the predicted"))
+    assert all(word in page for word in ("my_codec:BYTES", "Mean probability of the likeliest class"))
 
 
 @pytest.mark.slow
