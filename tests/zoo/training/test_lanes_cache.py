@@ -108,7 +108,7 @@ print(float(logits(architecture, torch.tensor([[-1.0, 1.0]]), images)))
 
 
 @pytest.mark.slow  # compiles the kernel twice
-@pytest.mark.parametrize("file", ["training/lanes/functions.py", "activations.py"])
+@pytest.mark.parametrize("file", ["training/lanes/functions.py", "architecture/activations.py"])
 def test_edited_code_runs_not_the_one_compiled_before(file, tmp_path):
     shutil.copytree(ROOT / "zoo", tmp_path / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
 
