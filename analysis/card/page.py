@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from analysis.card.panels import PANELS, SNAPSHOTS
 from analysis.card.record import Card
-from analysis.card.usage import SNIPPETS
+from analysis.card.usage import snippets
 from analysis.card.verdicts import TONES, mean_of
 from analysis.card.weights import MOST_ENTRIES
 from analysis.pages.glossary import glossary
@@ -262,9 +262,9 @@ def _provenance(card: Card) -> Iterator[Block]:
 
 
 def _reading(card: Card) -> Iterator[Block]:
-    for name, snippet in SNIPPETS.items():
+    for name, snippet in snippets(card).items():
         yield Heading(name)
-        yield Code(snippet(card))
+        yield Code(snippet)
     yield Text(f"This card was made with {installed_versions(LIBRARIES)}.", "note")
 
 

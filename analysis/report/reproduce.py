@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from analysis.evaluators.inputs import MOVED
-from zoo.recipes import RECIPES
-from zoo.recipes.recipe import NOT_IDENTITY
+from analysis.pages.commands import generate_commands, settings
 
 # What has an option of its own, or follows from the study's name.
 NOT_SET = ("name", "trials", "epochs", "limits", "settings", "seed")
-# What can be set of an axis; its level and scale stay as they are.
-SETTABLE = {"choices", "range", "level", "scale"}
 
 
 def commands(summary: Mapping[str, Any]) -> str:
@@ -38,49 +33,11 @@ def commands(summary: Mapping[str, Any]) -> str:
     return "\n".join([*lines, analyze])
 
 
-def generate_commands(recipe: Mapping[str, Any], members: int) -> list[str]:
-    """The command that makes a zoo again, set where the recipe differs from the built-in one of its name."""
-    name = recipe["name"]
-    changed = _changes(recipe, RECIPES[name].to_json()) if name in RECIPES else None
-    if changed is None:
-        return [
-            "# a recipe of the user's own, to be named as module:attribute; this is all that it says:",
-            f"# {json.dumps(recipe)}",
-            f"zooscale generate MODULE:ATTRIBUTE --members {members}",
-        ]
-    return [f"zooscale generate {name} --members {members}{_settings(changed)}"]
-
-
-def _changes(recipe: Mapping[str, Any], built_in: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What to set so that a built-in recipe becomes another; ``None`` where a command line cannot say it."""
-    said = (*NOT_IDENTITY, "axes")
-    changed = {field: value for field, value in recipe.items() if field not in said and value != built_in[field]}
-    axes, before = recipe["axes"], built_in["axes"]
-    if before.keys() - axes.keys():
-        return None
-    for field, axis in axes.items():
-        if axis == before.get(field):
-            continue
-        kept = all(axis.get("level", level) == level for level in [before.get(field, axis).get("level")] if level)
-        if not kept or field in recipe or not axis.keys() <= SETTABLE:
-            return None
-        changed[field] = _axis_text(axis)
-    return changed
-
-
-def _axis_text(axis: Mapping[str, Any]) -> str:
-    """An axis as the command line reads it."""
-    if "range" in axis:
-        return "..".join(_text(end) for end in axis["range"])
-    tuples = any(isinstance(choice, list) for choice in axis["choices"])
-    return ("/" if tuples else ",").join(_text(choice) for choice in axis["choices"])
-
-
 def _search(summary: Mapping[str, Any]) -> str:
     search = summary["search"]
     name = summary["study"].rpartition("-")[0]
     if not search["spaces"] and name == search["trainables"][0]:
-        return f"zooscale fit {name} --zoo {summary['zoo']}{_settings(search.get('settings') or {})}"
+        return f"zooscale fit {name} --zoo {summary['zoo']}{settings(search.get('settings') or {})}"
     command = f"zooscale search {name} --zoo {summary['zoo']} --trials {summary['trials']}"
     if search.get("epochs") is not None:
         command += f" --epochs {search['epochs']}"
@@ -88,15 +45,4 @@ def _search(summary: Mapping[str, Any]) -> str:
         command += f" --seeds {summary['seeds']}"
     of_study = {field: value for field, value in search.items() if field not in NOT_SET}
     limits = {f"limits.{metric}": value for metric, value in search["limits"].items()}
-    return command + _settings(of_study | limits | dict(search.get("settings") or {}))
-
-
-def _settings(values: Mapping[str, Any]) -> str:
-    """Each field as ``--set field=value``, as the command line reads it."""
-    return "".join(f" --set {shlex.quote(f'{field}={_text(value)}')}" for field, value in values.items())
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(_text(entry) for entry in value)
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    return command + settings(of_study | limits | dict(search.get("settings") or {}))

@@ -12,7 +12,7 @@ from published_layouts import tune_config, write_checkpoint_tree
 
 from analysis.card.facts import make_card
 from analysis.card.page import render
-from analysis.card.usage import citation, regenerate_snippet
+from analysis.card.usage import snippets
 from zoo.data.class_tasks import select
 from zoo.exchange.importing import open_source, store_source
 from zoo.generation.build import generate_zoo
@@ -226,8 +226,8 @@ def test_imported_zoos_say_what_their_source_says(tmp_path):
     spec = population.architecture.layout[0]
     values = population.weights_MP[:, spec.span].double().flatten().numpy()
     matches(card.distribution("entry", layout=0, tensor=spec.name), values)
-    assert "import the same source again" in regenerate_snippet(card)
-    assert "imported with zooscale" in citation(card)
+    assert "import the same source again" in snippets(card)["Regenerate"]
+    assert "imported with zooscale" in snippets(card)["Cite"]
     assert "Where it was imported from" in render(card)
     json.dumps(card.to_json(), allow_nan=False)
 

@@ -13,7 +13,7 @@ from card_checks import CHARTS
 
 from analysis.card.facts import make_card
 from analysis.card.page import render
-from analysis.card.usage import citation, duckdb_snippet, pandas_snippet, python_snippet, regenerate_snippet
+from analysis.card.usage import snippets
 from cluster.cli import run
 from cluster.verbs.card import Card
 from zoo.storage.store import Store
@@ -112,7 +112,7 @@ def test_panels_that_there_are_none_of_say_why(card):
 
 def test_python_snippet_runs(card, in_store):
     names = {}
-    exec(python_snippet(card), names)
+    exec(snippets(card)["Python"], names)
     assert len(names["table"]) == 192
     assert names["weights_MP"].shape[1] == 1210
     with torch.no_grad():
@@ -123,7 +123,7 @@ def test_python_snippet_runs(card, in_store):
 
 def test_pandas_snippet_runs(card, in_store, small_zoo):
     names = {}
-    exec(pandas_snippet(card), names)
+    exec(snippets(card)["pandas"], names)
     assert len(names["table"]) == 192
     test = small_zoo.population("test", epochs="last", include_diverged=True)
     assert len(names["weights"]) == len(test)
@@ -134,7 +134,7 @@ def test_pandas_snippet_runs(card, in_store, small_zoo):
 
 def test_duckdb_snippet_runs(card, in_store, small_zoo):
     duckdb = pytest.importorskip("duckdb")
-    rows = duckdb.sql(duckdb_snippet(card)).fetchall()
+    rows = duckdb.sql(snippets(card)["DuckDB"]).fetchall()
     frame = small_zoo.members
     last = frame[(frame["epoch"] == 2) & ~frame["diverged"]]
     assert sum(row[1] for row in rows) == len(last)
@@ -142,10 +142,10 @@ def test_duckdb_snippet_runs(card, in_store, small_zoo):
 
 
 def test_commands_are_those_of_this_zoo(card, small_zoo):
-    lines = regenerate_snippet(card).splitlines()
+    lines = snippets(card)["Regenerate"].splitlines()
     assert lines[-1] == f"zooscale card {small_zoo.name} --members 24 --examples 100 --seed 0"
     assert shlex.split(lines[-2]) == ["zooscale", "verify", small_zoo.name]
-    assert card.about["content_sha256"] in citation(card)
+    assert card.about["content_sha256"] in snippets(card)["Cite"]
 
 
 def test_verb_writes_page_and_json_and_list_shows_it(capsys, in_store, small_zoo):
