@@ -6,8 +6,10 @@ import dataclasses
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import json
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -75,6 +77,13 @@ def from_json(cls: type[ConfigT], mapping: Mapping[str, Any]) -> ConfigT:
     if missing:
         raise ValueError(f"{cls.__name__} lacks {', '.join(missing)}; given: {', '.join(mapping) or 'nothing'}")
     return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in mapping.items()})
+
+
+def attribute_words(cls: type) -> dict[str, str]:
+    """For each field of a class, what its docstring's ``Attributes`` section says of it."""
+    section = re.split(r"\n(?=\S)", (inspect.getdoc(cls) or "").partition("Attributes:\n")[2])[0]
+    found = re.findall(r"^ {4}(\w+)(?: \([^)]*\))?: (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.replace("``", "").split()) for name, text in found}
 
 
 def require(condition: bool, config: object, field: str, allowed: str) -> None:

@@ -10,6 +10,33 @@ import pandas as pd
 
 QUANTILES = {"minimum": 0, "p1": 1, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "p99": 99, "maximum": 100}
 Row = dict[str, Any]
+# Of what a set of values is: metric, layout and tensor where it is of one, what it is grouped by, and the group.
+KEYS: Row = {"metric": "", "layout": -1, "tensor": "", "by": "", "value": ""}
+
+
+class Findings:
+    """Collects described sets of values, one after the other."""
+
+    def __init__(self) -> None:
+        self._distributions: list[Row] = []
+        self._histograms: list[Row] = []
+
+    def add(self, values: Iterable[float], metric: str, *, edges: np.ndarray | None = None, **keys: Any) -> None:
+        """Describes values, and bins them where ``edges`` are given; ``keys`` are further ones of :data:`KEYS`."""
+        keys = {**KEYS, "metric": metric, **keys}
+        self._distributions.append(describe(values, **keys))
+        if edges is not None:
+            self._histograms += bins(values, edges, **keys)
+
+    @property
+    def distributions(self) -> pd.DataFrame:
+        """A row for each set of values: ``KEYS``, then what :func:`describe` says."""
+        return pd.DataFrame(self._distributions, columns=[*KEYS, "count", "missing", "mean", "sd", *QUANTILES])
+
+    @property
+    def histograms(self) -> pd.DataFrame:
+        """A row for each bin: ``KEYS``, then what :func:`bins` says."""
+        return pd.DataFrame(self._histograms, columns=[*KEYS, "low", "high", "count", "share"])
 
 
 def describe(values: Iterable[float], **keys: Any) -> Row:
@@ -66,11 +93,3 @@ def even_edges(values: Iterable[float], number: int, outside: float = 0.0, *, lo
 def evenly_spaced(count: int, most: int) -> np.ndarray:
     """At most ``most`` of the numbers from 0 to below ``count``, the first and the last among them, increasing."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
-
-
-def rows_where(table: pd.DataFrame, **keys: Any) -> pd.DataFrame:
-    """The rows of a table that have these values in these columns."""
-    chosen = np.ones(len(table), dtype=bool)
-    for name, value in keys.items():
-        chosen &= (table[name] == value).to_numpy(dtype=bool)
-    return table[chosen]

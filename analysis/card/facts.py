@@ -15,13 +15,12 @@ import pandas as pd
 import torch
 
 from analysis.card.behavior import AGREEMENT, CALIBRATION_ERROR, CLASS_ACCURACY, CONCORDANCE, Behavior, behavior
-from analysis.card.describe import evenly_spaced
+from analysis.card.describe import Findings, evenly_spaced
 from analysis.card.members import Snapshots, axes, shared_table, subsets_table, tasks_table
-from analysis.card.record import Card, distributions, histograms
+from analysis.card.record import Card
 from analysis.card.verdicts import limits, uses
-from analysis.card.weights import DISTANCE, ENTRY, NORM, SECTIONS, in_words, sampled_layouts
-from analysis.card.words import attribute_words
-from zoo.config import canonical_json, to_json
+from analysis.card.weights import DISTANCE, ENTRY, NORM, SECTIONS, sampled_layouts
+from zoo.config import attribute_words, canonical_json, to_json
 from zoo.data import Dataset
 from zoo.data.class_tasks import task_labels
 from zoo.population import Member
@@ -65,27 +64,20 @@ def make_card(
         raise ValueError(f"examples is {examples}; allowed: 1 or more")
     progress("read the table")
     data, absent = _dataset(zoo)
-    labels = [in_words(architecture) for architecture in zoo.architectures]
-    extra = {
-        "architecture": [
-            label
-            for entry, number in zip(zoo.manifest.shards, zoo.architecture_of_shard, strict=True)
-            for label in [labels[number]] * (entry.end - entry.first)
-        ]
-    }
-    snapshots = Snapshots.of(zoo, data, extra)
+    labels = [zoo.architectures[number].summary for number in zoo.architecture_of_shard]
+    sizes = [entry.end - entry.first for entry in zoo.manifest.shards]
+    snapshots, findings = Snapshots.of(zoo, data, {"architecture": np.repeat(labels, sizes).tolist()}), Findings()
     sample = np.sort(np.random.default_rng(seed).choice(len(zoo), min(members, len(zoo)), replace=False))
+    snapshots.describe(findings)
+    varying = axes(snapshots, findings)
     progress(f"read {len(sample)} of {len(zoo)} members")
-    sampled = sampled_layouts(zoo, sample)
-    found = Behavior()
+    sampled, found = sampled_layouts(zoo, sample, findings), Behavior()
     if data is not None and sampled.last:
         progress("apply them to test examples")
-        found = behavior(sampled.last, sampled.one, data, examples)
+        found = behavior(sampled.last, sampled.one, data, examples, findings)
     elif data is not None:
         absent = "all members of the sample have diverged"
-    varying, of_axes, binned = axes(snapshots)
-    about = _identity(zoo) | _provenance(zoo, data) | _chance(snapshots, data)
-    about["sample"] = {
+    drawn = {
         "members": len(sample),
         "read": sum(row["read"] for row in sampled.layouts),
         "measured": found.members,
@@ -95,23 +87,25 @@ def make_card(
         "examples_used": found.examples,
         "sections": SECTIONS,
     }
+    distributions = findings.distributions
     ours = (AGREEMENT, CONCORDANCE, CLASS_ACCURACY, CALIBRATION_ERROR, ENTRY, NORM, DISTANCE)
-    described = distributions([*snapshots.by_group(), *of_axes, *found.distributions, *sampled.distributions])
-    tables: dict[str, Any] = {
-        "distributions": described,
-        "histograms": histograms([*snapshots.final(), *binned, *found.histograms, *sampled.histograms]),
-        "axes": varying,
-        "epochs": snapshots.epochs(),
-        "layouts": pd.DataFrame(sampled.layouts),
-        "tensors": pd.DataFrame(sampled.tensors, columns=["layout", "tensor", "shape", "trainable"]),
-        "tasks": tasks_table(snapshots),
-        "shared": shared_table(snapshots),
-        "subsets": subsets_table(snapshots),
-        "matrix": pd.DataFrame(found.matrix),
-    }
-    measured = set(described["metric"])
-    metrics = dict(snapshots.metrics) | {metric.name: metric for metric in ours if metric.name in measured}
-    card = Card(about=about, score=snapshots.score, metrics=metrics, absent=absent, **tables)
+    measured = {metric.name: metric for metric in ours if metric.name in set(distributions["metric"])}
+    card = Card(
+        about={**_about(zoo, data), **_chance(snapshots, data), "sample": drawn},
+        score=snapshots.score,
+        metrics={**snapshots.metrics, **measured},
+        absent=absent,
+        distributions=distributions,
+        histograms=findings.histograms,
+        axes=varying,
+        epochs=snapshots.epochs(),
+        layouts=pd.DataFrame(sampled.layouts),
+        tensors=pd.DataFrame(sampled.tensors, columns=["layout", "tensor", "shape", "trainable"]),
+        tasks=tasks_table(snapshots),
+        shared=shared_table(snapshots),
+        subsets=subsets_table(snapshots),
+        matrix=pd.DataFrame(found.matrix),
+    )
     return replace(card, uses=uses(card), limits=tuple(limits(card)))
 
 
@@ -123,8 +117,10 @@ def _dataset(zoo: Zoo) -> tuple[Dataset | None, str]:
         return None, " ".join(str(error).split()).rstrip(".")
 
 
-def _identity(zoo: Zoo) -> dict[str, Any]:
-    manifest = zoo.manifest
+def _about(zoo: Zoo, data: Dataset | None) -> dict[str, Any]:
+    """Which zoo it is, and where it comes from."""
+    manifest, recipe, first = zoo.manifest, zoo.recipe, zoo.architectures[0]
+    value, of_recipe, of_members = to_json(recipe), attribute_words(type(recipe)), attribute_words(Member)
     return {
         "zoo": zoo.name,
         # A local store may lie anywhere: the card says where in it the zoo is.
@@ -136,26 +132,18 @@ def _identity(zoo: Zoo) -> dict[str, Any]:
         "snapshots": sum(entry.rows for entry in manifest.shards),
         "shards": len(manifest.shards),
         "size_bytes": sum(entry.size_bytes for entry in manifest.shards),
-    }
-
-
-def _provenance(zoo: Zoo, data: Dataset | None) -> dict[str, Any]:
-    recipe, first = zoo.recipe, zoo.architectures[0]
-    value = to_json(recipe)
-    meanings, of_members = attribute_words(type(recipe)), attribute_words(Member)
-    return {
         "recipe": value,
-        "recipe_meanings": {name: meanings.get(name, "") for name in value},
+        "recipe_meanings": {name: of_recipe.get(name, "") for name in value},
         "axis_meanings": {name: of_members.get(name, "Of the architecture.") for name in value.get("axes", {})},
         "imported": value.get("kind") == "imported",
         "description": value.get("description", ""),
         "dataset": recipe.dataset,
-        "dataset_sha256": zoo.manifest.dataset_sha256,
+        "dataset_sha256": manifest.dataset_sha256,
         "dataset_sizes": {split: len(getattr(data, split)) for split in SPLITS} if data else {},
         "loss": data.task.loss if data else "",
         "outputs": data.task.outputs if data else first.classes,
         "input_shape": list(first.input_shape),
-        "environment": zoo.manifest.environment,
+        "environment": manifest.environment,
         "trained_with": _trained_with(zoo),
     }
 

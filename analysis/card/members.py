@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,16 +15,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis.card.describe import Row, bins, describe, even_edges
-from analysis.card.words import attribute_words
+from analysis.card.describe import Findings, Row, even_edges
+from zoo.config import attribute_words
 from zoo.data import Dataset
 from zoo.data.task import METRICS
 from zoo.metric import Metric
 from zoo.population import Member
-from zoo.storage.rows import MEMBER_COLUMNS, SPLITS
+from zoo.storage.rows import GAP, MEMBER_COLUMNS, SPLITS, metrics_among
 from zoo.storage.zoo import Zoo
 
-GAP = "generalization_gap"
 SCORE_BINS, NUMBER_BINS = 50, 24
 # Numbers with more values than this are shown in ranges, of which there are so many.
 MOST_LEVELS, RANGES = 16, 8
@@ -54,47 +53,32 @@ class Snapshots:
     Attributes:
         score: What members are judged by.
         metrics: The declared metric of each measured column.
-        member_R: Member of each row; rows are sorted by member, then epoch.
-        epoch_R: Its epoch.
-        diverged_R: Whether it diverged.
-        values: Each measured column, NaN where the snapshot diverged.
-        last_M: For each member, its row of the highest epoch.
-        last: These rows, without lists, with the columns of ``extra`` that :meth:`of` was given.
+        every: A row for each snapshot, by member, then epoch: ``member``, ``epoch``, ``diverged`` and each measured
+            column, NaN where the snapshot diverged.
+        last: For each member, its snapshot of the highest epoch with all columns that are no lists, and the columns of
+            ``extra`` that :meth:`of` was given.
     """
 
     score: Metric
     metrics: Mapping[str, Metric]
-    member_R: np.ndarray
-    epoch_R: np.ndarray
-    diverged_R: np.ndarray
-    values: Mapping[str, np.ndarray]
-    last_M: np.ndarray
+    every: pd.DataFrame
     last: pd.DataFrame
 
     @classmethod
     def of(cls, zoo: Zoo, data: Dataset | None, extra: Mapping[str, Sequence[object]]) -> Snapshots:
         """Reads the table of a zoo; ``extra`` are further columns of its members."""
         table = zoo.snapshots
-        member_R, diverged_R = table["member"].to_numpy(), table["diverged"].to_numpy()
-        last_M = np.flatnonzero(np.r_[member_R[1:] != member_R[:-1], True])
         score, metrics = measured_columns(table.schema.names, data)
-        values = {name: np.where(diverged_R, np.nan, table[name].to_numpy()) for name in metrics}
+        every = table.select(["member", "epoch", "diverged", *metrics]).to_pandas()
+        every.loc[every["diverged"], list(metrics)] = np.nan
+        last_M = np.flatnonzero(~every["member"].duplicated(keep="last"))
         flat = [field.name for field in table.schema if not pa.types.is_list(field.type)]
         last = table.select(flat).take(pa.array(last_M)).to_pandas()
-        last = last.assign(**{name: values_R[last_M] for name, values_R in values.items()})
+        last[list(metrics)] = every[list(metrics)].to_numpy()[last_M]
         imported = imported_columns(last.pop("imported")) if "imported" in last else {}
         for name, column in {**extra, **imported}.items():
             last[name] = pd.Series(list(column), dtype=object)
-        return cls(
-            score=score,
-            metrics=metrics,
-            member_R=member_R,
-            epoch_R=table["epoch"].to_numpy(),
-            diverged_R=diverged_R,
-            values=values,
-            last_M=last_M,
-            last=last,
-        )
+        return cls(score=score, metrics=metrics, every=every, last=last)
 
     @property
     def test(self) -> str:
@@ -109,113 +93,115 @@ class Snapshots:
 
     def epochs(self) -> pd.DataFrame:
         """The table of epochs."""
-        frame = pd.DataFrame({"epoch": self.epoch_R, "snapshots": 1, "diverged": self.diverged_R.astype(int)})
-        return frame.groupby("epoch", as_index=False).sum()
+        counted = self.every.groupby("epoch")["diverged"].agg(snapshots="size", diverged="sum")
+        return counted.astype(int).reset_index()
 
-    def by_group(self) -> Iterator[Row]:
-        """Scores by epoch, split, task and size of small subsets; and test scores of all that is ``trained`` at all."""
-        for epoch in np.unique(self.epoch_R).tolist():
-            for name, values_R in self.values.items():
-                yield describe(values_R[self.epoch_R == epoch], metric=name, by="epoch", value=epoch)
-        yield describe(self.values[self.test][self.epoch_R > 0], metric=self.test, by="trained")
-        scores = [name for name in (f"train_{self.score.name}", self.test) if name in self.last]
-        groupings: dict[str, list[Any]] = {
+    def describe(self, findings: Findings) -> None:
+        """Adds scores by epoch, split, task and size of small subsets, and what last snapshots reach."""
+        for epoch, rows in self.every.groupby("epoch"):
+            for name in self.metrics:
+                findings.add(rows[name], name, by="epoch", value=epoch)
+        findings.add(self.every[self.test][self.every["epoch"] > 0], self.test, by="trained")
+        groups: dict[str, list[Any]] = {
             "split": list(SPLITS),
             "task": sorted(filter(None, set(self.tasks)), key=_classes),
+            "subset_size": sorted(
+                int(size) for size in set(self.last.get("subset_size", pd.Series()).dropna()) if size
+            ),
         }
-        if "subset_size" in self.last:
-            groupings["subset_size"] = sorted(int(size) for size in self.last["subset_size"].dropna().unique() if size)
-        for by, groups in groupings.items():
-            for group in groups:
-                chosen = self.last[self.last[by] == group]
-                yield from (describe(chosen[name], metric=name, by=by, value=group) for name in scores)
-
-    def final(self) -> Iterator[Row]:
-        """Histograms of what last snapshots reach; those of the score have the same edges for all splits."""
-        scores = [f"{split}_{self.score.name}" for split in SPLITS if f"{split}_{self.score.name}" in self.last]
+        scores = [name for split in SPLITS if (name := f"{split}_{self.score.name}") in self.last]
+        for by, values in groups.items():
+            for value in values:
+                for name in (name for name in scores if not name.startswith("validation")):
+                    findings.add(self.last[name][self.last[by] == value], name, by=by, value=value)
+        # The same edges for all splits.
         edges = even_edges(self.last[scores].to_numpy(), SCORE_BINS)
         for name in scores:
-            yield from bins(self.last[name], edges, metric=name)
+            findings.add(self.last[name], name, edges=edges)
         if GAP in self.last:
-            yield from bins(self.last[GAP], even_edges(self.last[GAP], SCORE_BINS), metric=GAP)
+            findings.add(self.last[GAP], GAP, edges=even_edges(self.last[GAP], SCORE_BINS))
 
 
-def measured_columns(names: Iterable[str], data: Dataset | None) -> tuple[Metric, dict[str, Metric]]:
+def measured_columns(names: Collection[str], data: Dataset | None) -> tuple[Metric, dict[str, Metric]]:
     """What members are judged by, and for each measured column its metric, made of those that the task declares."""
-    columns = {name: match for name in names if (match := re.fullmatch(r"(train|validation|test)_(\w+)", name))}
-    bases = dict.fromkeys(match[2] for match in columns.values())
-    declared: dict[str, Metric] = {}
-    for metric in [*(data.task.metrics if data else ()), *(each for task in METRICS.values() for each in task)]:
-        declared.setdefault(metric.name, metric)
-    for base in bases:
-        words = base.replace("_", " ")
-        declared.setdefault(base, Metric(name=base, label=words, description=f"{words.capitalize()}."))
+    columns = {name: name.split("_", 1) for name in metrics_among(names)}
+    bases = dict.fromkeys(base for _, base in columns.values())
+    of_tasks = [*(data.task.metrics if data else ()), *(metric for task in METRICS.values() for metric in task)]
+    words = {base: base.replace("_", " ") for base in bases}
+    declared = {
+        base: Metric(name=base, label=words[base], description=f"{words[base].capitalize()}.") for base in bases
+    }
+    declared |= {metric.name: metric for metric in reversed(of_tasks)}
     preferred = data.task.score.name if data and data.task.score else next((b for b in bases if b != "loss"), "loss")
     score = declared[preferred if preferred in bases else next(iter(bases))]
     metrics = {}
-    for name, match in columns.items():
-        split, base = ("training" if match[1] == "train" else match[1]), declared[match[2]]
-        told = f"{base.description} On {split} examples."
-        metrics[name] = replace(base, name=name, label=f"{split} {base.label}", description=told)
-    if GAP in set(names):
+    for name, (split, base) in columns.items():
+        split, metric = "training" if split == "train" else split, declared[base]
+        told = f"{metric.description} On {split} examples."
+        metrics[name] = replace(metric, name=name, label=f"{split} {metric.label}", description=told)
+    if GAP in names:
         told = f"Training minus test {score.label}: how much worse a network is on what it was not trained on."
         metrics[GAP] = Metric(name=GAP, label="generalization gap", unit=score.unit, direction="", description=told)
     return score, metrics
 
 
-def axes(snapshots: Snapshots) -> tuple[pd.DataFrame, list[Row], list[Row]]:
+def axes(snapshots: Snapshots, findings: Findings) -> pd.DataFrame:
     """What differs between members, and what does not.
 
+    Adds the distributions of numbers, and of test scores for each value or range of values.
+
     Returns:
-        The table of axes, that which explains most first, seeds and constants last; rows of distributions: of numbers,
-        and of test scores for each value or range of values; rows of histograms of numbers.
+        The table of axes, that which explains most first, seeds and constants last.
     """
     last, score_M = snapshots.last, snapshots.last[snapshots.test].to_numpy()
-    words = attribute_words(Member)
+    meanings = MEANINGS | attribute_words(Member)
     ours = [name for name in ("activation", *MEMBER_COLUMNS) if name != "member" and name in last]
     extra = [name for name in last if name == "architecture" or name.startswith("imported ")]
-    found: list[Row] = []
-    described: list[Row] = []
-    binned: list[Row] = []
+    rows: list[Row] = []
     for name in (*ours, *extra):
         column = last[name]
-        values = column.dropna()
-        distinct, unknown = int(values.nunique()), int(column.isna().sum())
-        row: Row = {"name": name, "meaning": MEANINGS.get(name, words.get(name, "")), "kind": "constant", "value": ""}
-        row |= {"distinct": distinct, "unknown": unknown, "logarithmic": False, "explains": np.nan}
-        if distinct + bool(unknown) < 2:
-            row["value"] = text_of(values.iloc[0]) if distinct else ""
-            if distinct and not _is_nothing(name, values.iloc[0]):
-                found.append(row)
+        values, missing_M = column.dropna(), column.isna().to_numpy()
+        row: Row = {"name": name, "meaning": meanings.get(name, ""), "kind": _kind(name, column), "value": ""}
+        row |= {"distinct": int(values.nunique()), "unknown": int(missing_M.sum())}
+        row |= {"logarithmic": False, "explains": np.nan}
+        if row["kind"] == "constant":
+            row["value"] = text_of(values.iloc[0]) if len(values) else ""
+            if not len(values) or _is_nothing(name, values.iloc[0]):
+                continue
+        rows.append(row)
+        if row["kind"] not in ("choice", "number"):
             continue
-        found.append(row)
-        if SEEDS.fullmatch(name):
-            row["kind"] = "seed"
-            continue
-        numeric = pd.api.types.is_numeric_dtype(values.infer_objects()) and not isinstance(
-            values.iloc[0], bool | np.bool_
-        )
-        row["kind"] = "number" if numeric and distinct > MOST_LEVELS else "choice"
-        groups = _ranges(column) if row["kind"] == "number" else _choices(column, numeric)
-        if unknown:
-            groups["unknown"] = column.isna().to_numpy()
+        groups = _ranges(column) if row["kind"] == "number" else _choices(column)
+        if row["unknown"]:
+            groups["unknown"] = missing_M
         row["explains"] = explained_variance([score_M[rows_M] for rows_M in groups.values()])
         if row["kind"] == "number":
             numbers = values.astype(float)
             row["logarithmic"] = bool(0 < numbers.min() < numbers.max() / 20)
-            described.append(describe(numbers, metric=name))
             edges = even_edges(numbers, NUMBER_BINS, logarithmic=row["logarithmic"])
-            binned += bins(numbers, edges, metric=name)
+            findings.add(numbers, name, edges=edges)
         if len(groups) > MOST_LEVELS:
             groups = dict(sorted(groups.items(), key=lambda group: -int(group[1].sum()))[:MOST_LEVELS])
-        described += [
-            describe(score_M[rows_M], metric=snapshots.test, by=f"axis {name}", value=value)
-            for value, rows_M in groups.items()
-        ]
+        for value, rows_M in groups.items():
+            findings.add(score_M[rows_M], snapshots.test, by=f"axis {name}", value=value)
     order = {"choice": 0, "number": 0, "seed": 1, "constant": 2}
-    found.sort(key=lambda row: (order[row["kind"]], -np.nan_to_num(row["explains"])))
+    rows.sort(key=lambda row: (order[row["kind"]], -np.nan_to_num(row["explains"])))
     columns = ["name", "meaning", "kind", "value", "distinct", "unknown", "logarithmic", "explains"]
-    return pd.DataFrame(found, columns=columns), described, binned
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _kind(name: str, column: pd.Series) -> str:
+    distinct = column.nunique()
+    if distinct + column.hasnans < 2:
+        return "constant"
+    if SEEDS.fullmatch(name):
+        return "seed"
+    return "number" if _numeric(column) and distinct > MOST_LEVELS else "choice"
+
+
+def _numeric(column: pd.Series) -> bool:
+    values = column.dropna().infer_objects()
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
 def explained_variance(groups: Sequence[np.ndarray]) -> float:
@@ -234,13 +220,11 @@ def explained_variance(groups: Sequence[np.ndarray]) -> float:
 
 def tasks_table(snapshots: Snapshots) -> pd.DataFrame:
     """The tasks by their classes; none where all members have the whole data set."""
-    last = snapshots.last.assign(task=snapshots.tasks)
-    rows = [
-        {"task": task, "members": len(chosen), "split": ", ".join(s for s in SPLITS if (chosen["split"] == s).any())}
-        for task, chosen in last.groupby("task")
-        if any(snapshots.tasks)
-    ]
-    rows.sort(key=lambda row: _classes(str(row["task"])))
+    last, rows = snapshots.last.assign(task=snapshots.tasks), []
+    for task in sorted(set(snapshots.tasks), key=_classes) if any(snapshots.tasks) else ():
+        splits = last["split"][last["task"] == task]
+        listed = ", ".join(split for split in SPLITS if (splits == split).any())
+        rows.append({"task": task, "members": len(splits), "split": listed})
     return pd.DataFrame(rows, columns=["task", "members", "split"])
 
 
@@ -262,7 +246,7 @@ def subsets_table(snapshots: Snapshots) -> pd.DataFrame:
     """Members that are trained on small subsets, by their size."""
     last, rows = snapshots.last, []
     chosen = last[last["subset_size"].fillna(0) > 0] if "subset_size" in last else last[:0]
-    for size, members in chosen.groupby("subset_size"):
+    for size, members in chosen.groupby("subset_size") if len(chosen) else ():
         subsets = members.groupby(["subset_seed", "subset_index"]).ngroups
         complete = float((members[f"train_{snapshots.score.name}"] >= MEMORIZED).mean())
         rows.append({"size": int(size), "members": len(members), "subsets": int(subsets), "complete": complete})
@@ -299,10 +283,11 @@ def _ranges(column: pd.Series) -> dict[str, np.ndarray]:
     return {f"{numbers_M[m].min():.2g} … {numbers_M[m].max():.2g}": m for m in parts if m.any()}
 
 
-def _choices(column: pd.Series, numeric: bool) -> dict[str, np.ndarray]:
+def _choices(column: pd.Series) -> dict[str, np.ndarray]:
     """The members of each value: numbers by size, names by how many members have them, then by name."""
     counts = column.value_counts()
-    order = sorted(counts.index, key=(lambda value: value) if numeric else (lambda value: (-counts[value], str(value))))
+    by_size = _numeric(column)
+    order = sorted(counts.index, key=lambda value: (value if by_size else -counts[value], str(value)))
     return {text_of(value): (column == value).to_numpy(dtype=bool, na_value=False) for value in order}
 
 

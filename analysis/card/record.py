@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from analysis.card.describe import QUANTILES, Row, rows_where
 from zoo.config import to_json
 from zoo.metric import Metric
-
-KEYS: Row = {"metric": "", "layout": -1, "tensor": "", "by": "", "value": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +21,9 @@ class Card:
         score: What members are judged by, on test examples.
         metrics: All metrics of the tables, by their names there.
         absent: Why nothing was measured on examples; empty where it was.
-        distributions: A row for each set of values: its ``metric``, the ``layout`` and ``tensor`` that it is of (-1
-            and empty where of neither), what it is grouped ``by`` and the group's ``value``, and ``describe``'s.
-        histograms: A row for each bin: ``metric``, ``layout``, ``tensor``, ``by`` and ``value`` as above, and those of
-            ``bins``.
+        distributions: A row for each set of values, see ``Findings``: its ``metric``, the ``layout`` and ``tensor``
+            that it is of (-1 and empty where of neither), what it is grouped ``by`` and the group's ``value``.
+        histograms: A row for each bin, likewise.
         axes: A row for each column of the members: its ``meaning`` and ``kind`` ("choice", "number", "seed", or
             "constant" with its ``value``), ``distinct`` values, members for which it is ``unknown``, whether it is
             ``logarithmic``, and the share of the variance of scores that it ``explains`` (ε²).
@@ -77,12 +73,12 @@ class Card:
 
     def groups(self, metric: str, by: str = "", layout: int = -1, tensor: str = "") -> pd.DataFrame:
         """A row for each value of what a metric is grouped by, with the number of ``members``."""
-        rows = rows_where(self.distributions, metric=metric, by=by, layout=layout, tensor=tensor)
+        rows = _where(self.distributions, metric=metric, by=by, layout=layout, tensor=tensor)
         return rows.assign(members=rows["count"] + rows["missing"])
 
     def histogram(self, metric: str, layout: int = -1, tensor: str = "", value: str = "") -> pd.DataFrame:
         """The bins of a metric; none where it was not measured."""
-        return rows_where(self.histograms, metric=metric, layout=layout, tensor=tensor, value=value)
+        return _where(self.histograms, metric=metric, layout=layout, tensor=tensor, value=value)
 
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON values; a table has ``columns`` and ``data``, as ``pandas.DataFrame`` takes them."""
@@ -90,15 +86,9 @@ class Card:
         return {n: _plain(v) if isinstance(v, pd.DataFrame) else to_json(v) for n, v in values.items()}
 
 
-def distributions(rows: Iterable[Row]) -> pd.DataFrame:
-    """The table of such rows; keys that they lack say that they are of the whole zoo."""
-    columns = [*KEYS, "count", "missing", "mean", "sd", *QUANTILES]
-    return pd.DataFrame([{**KEYS, **row} for row in rows], columns=columns)
-
-
-def histograms(rows: Iterable[Row]) -> pd.DataFrame:
-    """The same for bins."""
-    return pd.DataFrame([{**KEYS, **row} for row in rows], columns=[*KEYS, "low", "high", "count", "share"])
+def _where(table: pd.DataFrame, **keys: Any) -> pd.DataFrame:
+    """The rows of a table that have these values in these columns."""
+    return table[(table[list(keys)] == pd.Series(keys)).all(axis=1)]
 
 
 def _plain(table: pd.DataFrame) -> dict[str, Any]:

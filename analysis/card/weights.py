@@ -5,16 +5,15 @@ Shape letters: M members, P parameters, R rows (snapshots), S entries of one ten
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.card.describe import Row, bins, describe, even_edges, evenly_spaced
-from zoo.architecture import Activate, Architecture
+from analysis.card.describe import Findings, Row, even_edges, evenly_spaced
+from zoo.architecture import Activate
 from zoo.metric import Metric
 from zoo.population import Population
 from zoo.storage.zoo import Zoo
@@ -29,8 +28,6 @@ DISTANCE = Metric(
     description="‖a − b‖ / √((‖a‖² + ‖b‖²) / 2) of two networks' trained weights: 0 where they are equal, √2 where "
     "they have nothing in common.",
 )
-# Between layers in words.
-ARROW = " → "
 # Layouts that are described one by one: those with the most members.
 SECTIONS = 8
 # Weights of one layout held at once; of more, fewer members are read.
@@ -49,47 +46,42 @@ MOST_ALIGNMENT_WORK = 10_000_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Sampled:
-    """The layouts of a zoo, what was read of them, and rows of tables about their weights.
+    """The layouts of a zoo, and what was read of them.
 
     Attributes:
         layouts: A row for each layout, that with the most members first.
         tensors: A row for each tensor of the first ``SECTIONS`` of them.
         last: The sample's last snapshots, a population for each layout that has any.
         one: One snapshot of each member, likewise; empty where these are the last ones.
-        distributions: Of entries, norms and distances.
-        histograms: Likewise.
     """
 
     layouts: list[Row] = field(default_factory=list)
     tensors: list[Row] = field(default_factory=list)
     last: list[Population] = field(default_factory=list)
     one: list[Population] = field(default_factory=list)
-    distributions: list[Row] = field(default_factory=list)
-    histograms: list[Row] = field(default_factory=list)
 
 
-def sampled_layouts(zoo: Zoo, sample: np.ndarray) -> Sampled:
+def sampled_layouts(zoo: Zoo, sample: np.ndarray, findings: Findings) -> Sampled:
     """Reads the sample, layout by layout, and describes each.
 
     Args:
         zoo: The zoo.
         sample: Increasing numbers of members.
+        findings: Where entries, norms and distances are added.
     """
     table = zoo.snapshots.select(["member", "epoch", "diverged"]).to_pandas()
     last_R = ~table["member"].duplicated(keep="last").to_numpy()
     of_member = np.repeat(zoo.architecture_of_shard, [entry.end - entry.first for entry in zoo.manifest.shards])
-    by_layout: dict[Any, list[int]] = {}
-    for index, architecture in enumerate(zoo.architectures):
-        by_layout.setdefault(architecture.layout, []).append(index)
+    every = [[i for i, each in enumerate(zoo.architectures) if each.layout == layout] for layout in zoo.layouts]
     epochs, found, differ = zoo.recipe.snapshot_epochs, Sampled(), False
-    order = sorted(by_layout.values(), key=lambda indices: -int(np.isin(of_member, indices).sum()))
+    order = sorted(every, key=lambda indices: -int(np.isin(of_member, indices).sum()))
     for layout, indices in enumerate(order):
         architecture, members = zoo.architectures[indices[0]], np.flatnonzero(np.isin(of_member, indices))
         drawn = sample[np.isin(sample, members)]
         drawn = drawn[evenly_spaced(len(drawn), max(2, WEIGHT_BYTES // (4 * architecture.parameters * len(epochs))))]
         placed = [place.layer for index in indices for place in zoo.architectures[index].activations]
         activations = dict.fromkeys(layer.function for layer in placed if isinstance(layer, Activate))
-        row: Row = {"layout": layout, "label": in_words(architecture), "parameters": architecture.parameters}
+        row: Row = {"layout": layout, "label": architecture.summary, "parameters": architecture.parameters}
         row |= {"activations": ", ".join(activations) or "none", "members": len(members)}
         row |= {"read": len(drawn), "measured": 0, "compared": 0, "unaligned": ""}
         found.layouts.append(row)
@@ -108,35 +100,30 @@ def sampled_layouts(zoo: Zoo, sample: np.ndarray) -> Sampled:
         found.one.extend([one] if len(one) else [])
         if layout < SECTIONS and len(last):
             row["measured"] = len(last)
-            describe_tensors(found, layout, population, last_R[kept])
-            row |= _describe_distances(found, layout, last)
+            found.tensors.extend(describe_tensors(population, last_R[kept], findings, layout))
+            row |= _describe_distances(last, findings, layout)
     if not differ:
         found.one.clear()
     return found
 
 
-def describe_tensors(found: Sampled, layout: int, population: Population, last_R: np.ndarray) -> None:
-    """Adds each tensor: its entries in last snapshots, and its norm at each epoch; no row has diverged."""
-    epoch_R = np.asarray(population.epochs)
-    generator = np.random.default_rng(0)
+def describe_tensors(population: Population, last_R: np.ndarray, findings: Findings, layout: int) -> Iterator[Row]:
+    """Adds each tensor's entries in last snapshots, and its norm at each epoch; no row has diverged."""
+    epoch_R, generator = np.asarray(population.epochs), np.random.default_rng(0)
     for spec in population.architecture.layout:
         keys: Row = {"layout": layout, "tensor": spec.name}
-        shape = "×".join(map(str, spec.shape))
-        found.tensors.append({**keys, "shape": shape, "trainable": spec.trainable})
+        yield {**keys, "shape": "×".join(map(str, spec.shape)), "trainable": spec.trainable}
         entries_RS = population.weights_MP[:, spec.span].numpy()
         values = entries_RS[last_R].ravel()
         if len(values) > MOST_ENTRIES:
             values = generator.choice(values, MOST_ENTRIES)
-        found.distributions.append(describe(values, metric=ENTRY.name, **keys))
-        found.histograms.extend(bins(values, even_edges(values, WEIGHT_BINS, OUTSIDE), metric=ENTRY.name, **keys))
+        findings.add(values, ENTRY.name, edges=even_edges(values, WEIGHT_BINS, OUTSIDE), **keys)
         norm_R = np.linalg.norm(entries_RS.astype(np.float64), axis=1)
-        found.distributions.extend(
-            describe(norm_R[epoch_R == epoch], metric=NORM.name, by="epoch", value=epoch, **keys)
-            for epoch in np.unique(epoch_R).tolist()
-        )
+        for epoch in np.unique(epoch_R).tolist():
+            findings.add(norm_R[epoch_R == epoch], NORM.name, by="epoch", value=epoch, **keys)
 
 
-def _describe_distances(found: Sampled, layout: int, last: Population) -> Row:
+def _describe_distances(last: Population, findings: Findings, layout: int) -> Row:
     """Compares members with each other, at most ``DISTANCE_MEMBERS`` evenly spaced ones; fewer where layers are wide.
 
     Returns:
@@ -150,46 +137,20 @@ def _describe_distances(found: Sampled, layout: int, last: Population) -> Row:
     weights_MP, trained_P = last.weights_MP[torch.from_numpy(rows)], architecture.trainable
     references = evenly_spaced(len(rows), REFERENCES).tolist()
     references = references[: max(2, MOST_ALIGNMENT_WORK // (len(rows) * assignment))]
-    apart: dict[str, list[np.ndarray]] = {"as stored": []}
-    if architecture.symmetry:
-        apart["aligned"] = []
+    apart: dict[str, list[np.ndarray]] = {"as stored": [], **({"aligned": []} if architecture.symmetry else {})}
     for number, reference in enumerate(references):
         # Each pair once: a reference is not compared with the references before it.
         others = [row for row in range(len(rows)) if row != reference and row not in references[:number]]
-        if others:
+        for value, parts in apart.items() if others else ():
             reference_P, others_MP = weights_MP[reference], weights_MP[others]
-            apart["as stored"].append(_distances(others_MP[:, trained_P], reference_P[trained_P]))
-            if architecture.symmetry:
+            if value == "aligned":
                 others_MP = align(others_MP, architecture, reference_P).weights_MP
-                apart["aligned"].append(_distances(others_MP[:, trained_P], reference_P[trained_P]))
+            parts.append(_distances(others_MP[:, trained_P], reference_P[trained_P]))
     edges = even_edges(np.concatenate([part for parts in apart.values() for part in parts]), DISTANCE_BINS)
     for value, parts in apart.items():
-        keys: Row = {"metric": DISTANCE.name, "layout": layout, "by": "alignment", "value": value}
-        found.distributions.append(describe(np.concatenate(parts), **keys))
-        found.histograms.extend(bins(np.concatenate(parts), edges, **keys))
+        findings.add(np.concatenate(parts), DISTANCE.name, edges=edges, layout=layout, by="alignment", value=value)
     unaligned = "" if architecture.symmetry else "there are no hidden units to permute"
     return {"compared": len(rows), "unaligned": unaligned}
-
-
-def in_words(architecture: Architecture) -> str:
-    """The layers of an architecture that have a choice in them, without activations: ``1×8×8 → 16 → 10``."""
-    value = architecture.to_json()
-    return ARROW.join(["×".join(map(str, value["input_shape"])), *_layers_in_words(value["layers"])])
-
-
-def _layers_in_words(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for layer in layers:
-        kind = layer["kind"]
-        if kind == "linear":
-            yield f"{layer['features']}{'' if layer['bias'] else ' (no bias)'}"
-        elif kind == "conv":
-            stride = f"/{layer['stride']}" if layer["stride"] != 1 else ""
-            yield f"conv {layer['channels']} {layer['kernel']}×{layer['kernel']}{stride}"
-        elif kind == "residual":
-            yield f"residual ({ARROW.join(_layers_in_words(layer['body']))})"
-        elif kind not in ("flatten", "activate"):
-            size = f" {layer['size']}" if "size" in layer else ""
-            yield f"{kind.replace('_', ' ').replace('-', ' ')}{size}"
 
 
 def _distances(others_MP: Tensor, reference_P: Tensor) -> np.ndarray:

@@ -3,7 +3,7 @@
 from zoo.architecture.architecture import Architecture
 from zoo.architecture.builders import ARCHITECTURES, cnn, cnn_2464, cnn_4970, mlp, normalizing, resnet
 from zoo.architecture.convolution import AveragePool, Conv, GlobalAveragePool, MaxPool
-from zoo.architecture.description import LAYERS
+from zoo.architecture.description import ARROW, LAYERS
 from zoo.architecture.layers import Activate, AfterActivation, BatchStatistics, Flatten, Layer, Linear, Shape
 from zoo.architecture.layout import Placed, TensorSpec
 from zoo.architecture.normalization import BatchNorm
@@ -13,6 +13,7 @@ from zoo.architecture.symmetry import Axis
 
 __all__ = [
     "ARCHITECTURES",
+    "ARROW",
     "LAYERS",
     "Activate",
     "AfterActivation",

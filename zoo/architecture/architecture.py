@@ -5,6 +5,7 @@ Shape letters: M members, P parameters, N examples, C classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.architecture.description import described, from_description
+from zoo.architecture.description import ARROW, described, from_description, in_words
 from zoo.architecture.layers import (
     Activate,
     AfterActivation,
@@ -105,6 +106,18 @@ class Architecture:
     def parameters(self) -> int:
         """P, the length of the flat vector, buffers included."""
         return sum(spec.size for spec in self.layout)
+
+    @cached_property
+    def multiplications(self) -> int:
+        """How many products one network takes for one example."""
+        shapes = {spec.name: spec.shape for spec in self.layout}
+        weights = ((shapes.get(f"{place.name}.weight", ()), place.output_shape) for place in self.placed)
+        return sum(math.prod(shape) * math.prod(output[1:]) for shape, output in weights if len(shape) > 1)
+
+    @property
+    def summary(self) -> str:
+        """The layers that have a choice in them, without activations: ``1×8×8 → 16 → 10``."""
+        return ARROW.join(["×".join(map(str, self.input_shape)), *in_words(map(described, self.layers))])
 
     @cached_property
     def trainable(self) -> Tensor:

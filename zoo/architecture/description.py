@@ -1,8 +1,8 @@
-"""Layers as plain JSON values, and back."""
+"""Layers as plain JSON values, and back, and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -13,6 +13,8 @@ from zoo.architecture.rescale import Rescale
 from zoo.architecture.residual import Residual
 from zoo.config import lookup
 
+# Between layers in words.
+ARROW = " → "
 LAYERS: dict[str, type[Layer]] = {
     "flatten": Flatten,
     "linear": Linear,
@@ -56,3 +58,19 @@ def from_description(entry: Mapping[str, Any]) -> Layer:
         return found(**values)
     except TypeError as error:
         raise ValueError(f"layer {entry!r}: {error}") from error
+
+
+def in_words(layers: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Each of :func:`described` layers that has a choice in it, in a word or two; no activations."""
+    for layer in layers:
+        kind = layer["kind"]
+        if kind == "linear":
+            yield f"{layer['features']}{'' if layer['bias'] else ' (no bias)'}"
+        elif kind == "conv":
+            stride = f"/{layer['stride']}" if layer["stride"] != 1 else ""
+            yield f"conv {layer['channels']} {layer['kernel']}×{layer['kernel']}{stride}"
+        elif kind == "residual":
+            yield f"residual ({ARROW.join(in_words(layer['body']))})"
+        elif kind not in ("flatten", "activate"):
+            size = f" {layer['size']}" if "size" in layer else ""
+            yield f"{kind.replace('_', ' ').replace('-', ' ')}{size}"

@@ -2,13 +2,14 @@
 
 from zoo.evaluation.applying import apply, outputs
 from zoo.evaluation.classes import Classification, agreement_matrix, classification, predictions
-from zoo.evaluation.measures import evaluate
+from zoo.evaluation.measures import concordance_matrix, evaluate
 
 __all__ = [
     "Classification",
     "agreement_matrix",
     "apply",
     "classification",
+    "concordance_matrix",
     "evaluate",
     "outputs",
     "predictions",

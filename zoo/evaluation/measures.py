@@ -59,6 +59,16 @@ def evaluate(population: Population, examples: Examples, task: Task) -> dict[str
     return {name: torch.where(finite_M, values_M, math.nan) for name, values_M in values.items()}
 
 
+def concordance_matrix(outputs_MNC: Tensor) -> Tensor:
+    """Lin's concordance of each two members' outputs, each output about its mean: ``[M, M]`` float64."""
+    flat_MO = outputs_MNC.double().flatten(1)
+    mean_MC = outputs_MNC.double().mean(1)
+    variance_M = (outputs_MNC.double() - mean_MC[:, None]).square().sum((1, 2))
+    shift_MM = torch.cdist(mean_MC, mean_MC).square() * outputs_MNC.shape[1]
+    scale_MM = variance_M[:, None] + variance_M + shift_MM
+    return 1 - torch.cdist(flat_MO, flat_MO).square() / scale_MM.clamp_min(1e-300)
+
+
 class _Score(NamedTuple):
     """How a score comes about: its name, what is summed over examples ``[M, N, C]``, and what becomes of the sums."""
 

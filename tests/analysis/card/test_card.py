@@ -10,15 +10,14 @@ import pytest
 import torch
 from card_checks import matches, row_of
 
-from analysis.card.behavior import concordance_matrix, multiplications
-from analysis.card.describe import bins, describe, even_edges, evenly_spaced
+from analysis.card.describe import KEYS, Findings, bins, describe, even_edges, evenly_spaced
 from analysis.card.facts import make_card
 from analysis.card.members import explained_variance, imported_columns, measured_columns
 from analysis.card.page import render
-from analysis.card.record import KEYS
-from analysis.card.weights import Sampled, describe_tensors, in_words
-from analysis.card.words import attribute_words
+from analysis.card.weights import describe_tensors
 from zoo.architecture import cnn, mlp
+from zoo.config import attribute_words
+from zoo.evaluation import concordance_matrix
 from zoo.population import Member, single_architecture
 from zoo.recipes import Recipe
 from zoo.storage.errors import ZooError
@@ -241,10 +240,10 @@ def test_of_many_entries_some_are_drawn_from_all_places(monkeypatch):
     architecture = mlp((2,), (), 2, bias=False)
     weights_MP = torch.tensor([[0.0, 1, 0, 1]]).repeat(1000, 1)
     population = single_architecture(architecture, weights_MP, [Member(id=i, seed=i) for i in range(1000)], [1] * 1000)
-    found = Sampled()
-    describe_tensors(found, 0, population, np.ones(1000, dtype=bool))
-    assert found.distributions[0]["count"] == 2000
-    assert found.distributions[0]["mean"] == pytest.approx(0.5, abs=0.05)
+    findings = Findings()
+    assert len(list(describe_tensors(population, np.ones(1000, dtype=bool), findings, 0))) == 1
+    assert findings.distributions["count"][0] == 2000
+    assert findings.distributions["mean"][0] == pytest.approx(0.5, abs=0.05)
 
 
 def test_says_how_many_of_the_sample_were_read(small_zoo, monkeypatch):
@@ -375,20 +374,20 @@ def test_imported_settings_become_columns():
 
 
 def test_work_is_the_number_of_products():
-    assert multiplications(mlp((1, 8, 8), (16,), 10)) == 64 * 16 + 16 * 10
+    assert mlp((1, 8, 8), (16,), 10).multiplications == 64 * 16 + 16 * 10
     network = cnn((1, 8, 8), (4,), 10)
     first, linear = network.layout[0], network.layout[2]
     convolution = network.placed[0]
-    assert multiplications(network) == math.prod(first.shape) * math.prod(convolution.output_shape[1:]) + math.prod(
+    assert network.multiplications == math.prod(first.shape) * math.prod(convolution.output_shape[1:]) + math.prod(
         linear.shape
     )
 
 
 def test_slow_networks_see_fewer_examples(small_zoo, monkeypatch):
-    monkeypatch.setattr("analysis.card.behavior.MOST_WORK", 300 * MEMBERS * multiplications(small_zoo.architectures[0]))
+    monkeypatch.setattr("analysis.card.behavior.MOST_WORK", 300 * MEMBERS * small_zoo.architectures[0].multiplications)
     assert make_card(small_zoo, members=MEMBERS, examples=400).about["sample"]["examples_used"] == 300
     assert make_card(small_zoo, members=2 * MEMBERS, examples=400).about["sample"]["examples_used"] == 200
 
 
 def test_layers_in_words():
-    assert in_words(mlp((1, 8, 8), (16, 4), 10, bias=False)) == "1×8×8 → 16 (no bias) → 4 (no bias) → 10 (no bias)"
+    assert mlp((1, 8, 8), (16, 4), 10, bias=False).summary == "1×8×8 → 16 (no bias) → 4 (no bias) → 10 (no bias)"
