@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.card.describe import Findings, Row, even_edges
+from analysis.pages.numbers import plain
 from zoo.config import attribute_words
 from zoo.data import Dataset
 from zoo.data.task import METRICS
@@ -165,7 +166,7 @@ def axes(snapshots: Snapshots, findings: Findings) -> pd.DataFrame:
         row |= {"distinct": int(values.nunique()), "unknown": int(missing_M.sum())}
         row |= {"logarithmic": False, "explains": np.nan}
         if row["kind"] == "constant":
-            row["value"] = text_of(values.iloc[0]) if len(values) else ""
+            row["value"] = plain(values.iloc[0]) if len(values) else ""
             if not len(values) or _is_nothing(name, values.iloc[0]):
                 continue
         rows.append(row)
@@ -266,14 +267,6 @@ def imported_columns(texts: Iterable[str | None]) -> dict[str, list[object]]:
     return {f"imported {name}": [row.get(name) for row in rows] for name in names}
 
 
-def text_of(value: Any) -> str:
-    """A value of an axis."""
-    plain = value.item() if isinstance(value, np.generic) else value
-    if isinstance(plain, int | float) and not isinstance(plain, bool):
-        return f"{plain:g}"
-    return str(plain) or "(none)"
-
-
 def _ranges(column: pd.Series) -> dict[str, np.ndarray]:
     """Ranges of a number that hold about equally many members each."""
     numbers_M = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
@@ -288,7 +281,7 @@ def _choices(column: pd.Series) -> dict[str, np.ndarray]:
     counts = column.value_counts()
     by_size = _numeric(column)
     order = sorted(counts.index, key=lambda value: (value if by_size else -counts[value], str(value)))
-    return {text_of(value): (column == value).to_numpy(dtype=bool, na_value=False) for value in order}
+    return {plain(value): (column == value).to_numpy(dtype=bool, na_value=False) for value in order}
 
 
 def _is_nothing(name: str, value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import plotly.graph_objects as go
@@ -15,7 +15,7 @@ from analysis.card.usage import snippets
 from analysis.card.verdicts import TONES, mean_of
 from analysis.card.weights import MOST_ENTRIES
 from analysis.pages.glossary import glossary
-from analysis.pages.numbers import count, counted, percent, shown_unit, significant, size, with_unit
+from analysis.pages.numbers import count, counted, percent, plain, shown_unit, significant, size, with_unit
 from analysis.pages.page import (
     Block,
     Bullets,
@@ -29,7 +29,7 @@ from analysis.pages.page import (
     installed_versions,
     render_page,
 )  # fmt: skip
-from analysis.pages.tables import Table, absent, badge, code, metric_cell, prose_table, spread_cell, table_of
+from analysis.pages.tables import Table, badge, code, metric_cell, prose_table, spread_cell, table_of
 from zoo.metric import Metric
 from zoo.recipes import Axis
 
@@ -86,18 +86,15 @@ def _facts(card: Card) -> Iterator[Fact]:
     sizes, missing = about["dataset_sizes"], "not here: nothing measured on examples" if about["dataset"] else ""
     listed = f"{' / '.join(map(count, sizes.values()))} {' / '.join(sizes)} examples"
     yield Fact(name="Data set", value=about["dataset"] or "not known", detail=listed if sizes else missing)
-    epochs = list(map(str, card.epochs["epoch"]))
-    told = (
-        ", ".join(epochs) if len(epochs) <= MOST_VALUES else f"{', '.join(epochs[:4])} … {epochs[-1]} ({len(epochs)})"
-    )
-    diverged = count(card.epochs["diverged"].sum())
-    yield Fact(name="Snapshots", value=count(about["snapshots"]), detail=f"epochs {told}; {diverged} diverged")
+    told, epochs, diverged = ", ".join(map(str, card.epochs["epoch"])), card.epochs["epoch"], card.epochs["diverged"]
+    if len(epochs) > MOST_VALUES:
+        told = f"{', '.join(map(str, epochs[:4]))} … {epochs.iloc[-1]} ({len(epochs)})"
+    told = f"epochs {told}; {count(diverged.sum())} diverged"
+    yield Fact(name="Snapshots", value=count(about["snapshots"]), detail=told)
     reached, detail, last = "not known", "", card.groups(card.test, "epoch").iloc[-1]
     if last["count"]:
-        reached = _spread(card.score, last)
-        detail = (
-            f"from {with_unit(card.score, last['minimum'])} to {with_unit(card.score, last['maximum'])}, last epoch"
-        )
+        low, high = (with_unit(card.score, last[name]) for name in ("minimum", "maximum"))
+        reached, detail = _spread(card.score, last), f"from {low} to {high}, last epoch"
     yield Fact(name=f"Test {card.score.label}, mean ± SD", value=reached, detail=detail)
     for row in card.distribution(card.similarity, "snapshots").tail(1).itertuples():
         mean = with_unit(card.metrics[card.similarity], row.mean)
@@ -152,7 +149,7 @@ def _training(card: Card) -> Iterator[Block]:
     yield from _charts(card, "training", pair=True)
     epochs = {name: card.epochs[name] for name in ("epoch", "snapshots", "diverged")}
     spread = [f"{split}_{card.score.name}" for split in ("train", "validation", "test")] + ["generalization_gap"]
-    yield _spreads("Snapshots by epoch", card, "epoch", epochs, spread, medians=("train_loss", "test_loss"))
+    yield _spreads("Snapshots by epoch", card, epochs, spread, medians=("train_loss", "test_loss"))
 
 
 def _behavior(card: Card) -> Iterator[Block]:
@@ -180,22 +177,18 @@ def _weights(card: Card) -> Iterator[Block]:
         yield Text(
             "Members have different parameter layouts. Those with the most members are described one by one below."
         )
-        titles = {"label": "layers", "activations": "activations", "parameters": "weights", "members": "members"}
-        yield table_of(
-            "Parameter layouts", {t: card.layouts[n] for n, t in (titles | {"measured": "measured"}).items()}
-        )
+        titles = {"label": "layers", "activations": "activations", "parameters": "weights"}
+        titles |= {name: name for name in ("members", "measured")}
+        yield table_of("Parameter layouts", {title: card.layouts[name] for name, title in titles.items()})
     yield Text(ABOUT_WEIGHTS, "note")
     for row in card.layouts.query("measured > 0").itertuples():
-        told = (
-            f"{count(row.members)} members, activations {row.activations}; {count(row.measured)} of them measured here."
-        )
+        told = f"{count(row.members)} members, activations {row.activations};"
+        told += f" {count(row.measured)} of them measured here."
         apart = card.distribution("distance", "alignment", row.layout)
         for first in apart.head(1).itertuples():
-            told += (
-                f" {count(first.count)} pairs of {count(row.compared)} members lie {first.mean:.3f} apart on average as"
-            )
-            told += f" they are stored{f', {mean_of(apart):.3f} when aligned' if len(apart) > 1 else ''}."
-            told += f" Not aligned: {row.unaligned}." if row.unaligned else ""
+            aligned = f", {mean_of(apart):.3f} when aligned" if len(apart) > 1 else ""
+            told += f" {count(first.count)} pairs of {count(row.compared)} members lie {first.mean:.3f} apart on"
+            told += f" average as they are stored{aligned}." + f" Not aligned: {row.unaligned}." * bool(row.unaligned)
         yield Heading(row.label)
         yield Text(told)
         yield from _charts(card, "tensors", row.layout, pair=True)
@@ -208,7 +201,7 @@ def _splits(card: Card) -> Iterator[Block]:
     groups = card.groups(card.test, "split")
     shares = [metric_cell(SHARE, members / card.about["members"]) for members in groups["members"]]
     columns = {"split": groups["value"], "members": groups["members"], "share": shares}
-    yield _spreads("Splits", card, "split", columns, [card.test], sortable=False)
+    yield _spreads("Splits", card, columns, [card.test], sort=False)
     yield Bullets(tuple(_shared(row) for row in card.shared.itertuples()))
     if len(card.subsets):
         yield Heading("Memorized and held-out scores")
@@ -228,7 +221,7 @@ def _tasks(card: Card) -> Iterator[Block]:
     if len(card.tasks):
         yield from _charts(card, "tasks", narrow=True)
         columns = {name: card.tasks[name] for name in ("task", "split", "members")}
-        yield _spreads("Tasks", card, "task", columns, [f"train_{card.score.name}", card.test])
+        yield _spreads("Tasks", card, columns, [f"train_{card.score.name}", card.test])
 
 
 def _provenance(card: Card) -> Iterator[Block]:
@@ -241,18 +234,15 @@ def _provenance(card: Card) -> Iterator[Block]:
         ("Data set", Markup("{} {}, {}, input {}").format(*known, "×".join(map(str, about["input_shape"])))),
         ("Committed", about["created"]),
     ]
-    asked = sum(entry["shards"] for entry in about["trained_with"])
+    asked, every = sum(entry["shards"] for entry in about["trained_with"]), about["shards"]
     for entry in about["trained_with"]:
-        looked_at = f"{asked} shards{'' if asked == about['shards'] else ' looked at'}"
-        name = (
-            "Trained with" if entry["shards"] == about["shards"] else f"{entry['shards']} of {looked_at} trained with"
-        )
-        values = (f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in entry["environment"].items() if value)
-        rows.append((name, Markup("<br>").join(values)))
+        told = f"{entry['shards']} of {asked} shards{'' if asked == every else ' looked at'} trained with"
+        values = (f"{key.replace('_', ' ')}: {plain(value)}" for key, value in entry["environment"].items() if value)
+        rows.append(("Trained with" if entry["shards"] == every else told, Markup("<br>").join(values)))
     yield prose_table("Which zoo it is", ("", ""), rows)
     yield Heading("Where it was imported from" if about["imported"] else f"Recipe {about['recipe']['name']}")
     fields = [
-        (code(name), _plain(value), about["recipe_meanings"][name])
+        (code(name), plain(value), about["recipe_meanings"][name])
         for name, value in about["recipe"].items()
         if name not in ("axes", "description")
     ]
@@ -314,29 +304,22 @@ def _charts(card: Card, place: str, layout: int = -1, *, pair: bool = False, nar
 def _spreads(
     caption: str,
     card: Card,
-    by: str,
     columns: dict[str, Any],
-    metrics: list[str],
+    means: list[str],
     medians: tuple[str, ...] = (),
-    *,
-    sortable: bool = True,
+    sort: bool = True,
 ) -> Table:
-    """A table with means and deviations of metrics, and medians of others, for each key in its first column."""
-    units, made, keys = {"share": "%"}, dict(columns), list(next(iter(columns.values())))
-    for name in [name for name in dict.fromkeys([*metrics, *medians]) if name in card.metrics]:
-        metric, groups = card.metrics[name], card.distribution(name, by).set_index("value")
-        spread, unit = name in metrics, shown_unit(metric)
-        units[name] = f"{unit}, mean ± SD".lstrip(", ") if spread else f"{unit}, median".lstrip(", ")
-        rows = [groups.loc[key] if key in groups.index else None for key in keys]
+    """A table with means and deviations of metrics, and medians of others, for each group in its first column."""
+    by, units, made = next(iter(columns)), {"share": "%"}, dict(columns)
+    for name in [name for name in dict.fromkeys([*means, *medians]) if name in card.metrics]:
+        metric = card.metrics[name]
+        units[name] = f"{shown_unit(metric)}, {'mean ± SD' if name in means else 'median'}".lstrip(", ")
+        groups = card.distribution(name, by).set_index("value").reindex(list(columns[by]))
         made[name] = [
-            absent()
-            if row is None
-            else spread_cell(metric, row["mean"], row["sd"])
-            if spread
-            else metric_cell(metric, row["median"])
-            for row in rows
+            spread_cell(metric, row.mean, row.sd) if name in means else metric_cell(metric, row.median)
+            for row in groups.itertuples()
         ]
-    return table_of(caption, made, units, sortable=sortable)
+    return table_of(caption, made, units, sortable=sort)
 
 
 def _values(card: Card, axis: Any) -> str:
@@ -366,14 +349,3 @@ def _shared(row: Any) -> str:
 
 def _spread(metric: Metric, row: Any) -> str:
     return f"{spread_cell(metric, row['mean'], row['sd']).text} {shown_unit(metric)}".rstrip()
-
-
-def _plain(value: Any) -> str:
-    """A JSON value in a line."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value)) or "(none)"
-    if value is None or isinstance(value, bool):
-        return "none" if value is None else str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value) or "(none)"

@@ -100,29 +100,42 @@ def _losses(card: Card) -> Drawn:
 
 
 def _final(card: Card) -> Drawn:
-    parts = {f"{split} examples": card.histogram(f"{split}_{card.score.name}") for split in SPLIT_COLORS}
+    found = {split: card.histogram(f"{split}_{card.score.name}") for split in SPLIT_COLORS}
     # Guessing is not marked below all members: it would press them to the edge.
-    lowest = min((rows["low"].min() for rows in parts.values() if len(rows)), default=math.inf)
+    lowest = min((rows["low"].min() for rows in found.values() if len(rows)), default=math.inf)
     chance = card.about["chance_score"]
     mark = chance if chance is not None and chance >= lowest else None
     named = replace(card.score, label=f"{card.score.label} of last snapshots")
-    return _outlines(parts, named, none="none are on record", mark=mark, pixels=340)
+    parts = [figures.Outline(f"{s} examples", rows, SPLIT_COLORS[s], filled=s == "test") for s, rows in found.items()]
+    return figures.histograms(parts, named, mark=mark, pixels=340) or "none are on record"
 
 
 def _members_by(card: Card, metric: str, none: str, mark: float | None = None) -> Drawn:
-    return _outlines({"members": card.histogram(metric)}, card.metrics.get(metric), none=none, mark=mark, pixels=300)
+    parts = [figures.Outline("members", card.histogram(metric))]
+    return figures.histograms(parts, card.metrics.get(metric), mark=mark, pixels=300) or none
 
 
 def _similarity(card: Card) -> Drawn:
     mark = DIVERSE_AGREEMENT if card.similarity == "agreement" else None
-    parts = {name: card.histogram(card.similarity, value=value) for value, name in SNAPSHOTS.items()}
-    return _outlines(parts, card.metrics.get(card.similarity), none=FEW_MEMBERS, mark=mark, pixels=380, of="pairs")
+    return _pairs(card, card.similarity, SNAPSHOTS, mark, 380)
 
 
 def _distances(card: Card, layout: int) -> Drawn:
-    parts = {value: card.histogram("distance", layout, value=value) for value in ("as stored", "aligned")}
-    metric = card.metrics.get("distance")
-    return _outlines(parts, metric, none=FEW_MEMBERS, mark=math.sqrt(2), pixels=320, of="pairs")
+    return _pairs(card, "distance", {"as stored": "as stored", "aligned": "aligned"}, math.sqrt(2), 320, layout)
+
+
+def _pairs(
+    card: Card, metric: str, names: Mapping[str, str], mark: float | None, pixels: int, layout: int = -1
+) -> Drawn:
+    """Histograms over pairs of members, one for each group that a metric has, under its name."""
+    parts = [
+        figures.Outline(name, card.histogram(metric, layout, value=value), color)
+        for (value, name), color in zip(names.items(), figures.PALETTE, strict=False)
+    ]
+    return (
+        figures.histograms(parts, card.metrics.get(metric), "share", "share of pairs", mark=mark, pixels=pixels)
+        or FEW_MEMBERS
+    )
 
 
 def _matrix(card: Card) -> Drawn:
@@ -182,48 +195,9 @@ def _by_class(card: Card) -> Drawn:
 
 
 def _boxes(card: Card, metric: str, by: str, pixels: int, none: str) -> Drawn:
-    """A box of a metric for each group."""
     rows = card.distribution(metric, by)
-    if not len(rows):
-        return none
-    figure = go.Figure(layout=figures.base_layout(pixels)).update_layout(showlegend=False)
-    figures.add_boxes(figure, [str(value) for value in rows["value"]], rows, WHISKERS)
-    return figure.update_xaxes(title_text=by).update_yaxes(**figures.axis_of(card.metrics[metric]))
-
-
-def _outlines(
-    parts: Mapping[str, pd.DataFrame],
-    metric: Metric | None,
-    *,
-    none: str,
-    mark: float | None,
-    pixels: int,
-    of: str = "members",
-) -> Drawn:
-    """Histograms of members or pairs on each other, those on training and validation examples not filled.
-
-    Args:
-        parts: The bins of each.
-        metric: What they are of; declared where it was measured.
-        none: What is said where it was not.
-        mark: Where to draw a line, if anywhere.
-        pixels: Height of the figure.
-        of: What is counted: "members", or "pairs", in shares.
-    """
-    if metric is None or not any(map(len, parts.values())):
-        return none
-    figure = go.Figure(layout=figures.base_layout(pixels))
-    for (name, rows), color in zip(parts.items(), figures.PALETTE, strict=False):
-        split = name.partition(" ")[0]
-        if len(rows):
-            height, filled = "count" if of == "members" else "share", split not in ("train", "validation")
-            figures.add_outline(figure, rows, height, SPLIT_COLORS.get(split, color), name, filled)
-    figure.update_layout(figures.LEGEND_ABOVE if len(parts) > 1 else {"showlegend": False}, hovermode="x")
-    if mark is not None:
-        figure.add_vline(x=mark, line=figures.DOTTED)
-    shares = {"title_text": "share of pairs", "tickformat": figures.PERCENT}
-    figure.update_yaxes(rangemode="tozero", **({"title_text": of} if of == "members" else shares))
-    return figure.update_xaxes(**figures.axis_of(metric))
+    labels = [str(value) for value in rows["value"]]
+    return figures.boxes(labels, rows, WHISKERS, card.metrics[metric], by, pixels) if len(rows) else none
 
 
 def _epochs_figure(card: Card, metric: Metric, pixels: int) -> go.Figure:

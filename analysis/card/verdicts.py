@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -190,23 +191,17 @@ def mean_of(rows: pd.DataFrame, column: str = "mean") -> float:
 
 
 def _clause(card: Card, rule: Rule, value: float) -> str:
+    """What a rule says of a value, and what is wanted."""
+    forms: dict[str, Callable[[float], str]] = {
+        "percent": percent,
+        "count": count,
+        "score": partial(with_unit, card.score),
+        "spread": (lambda sd: f"{100 * sd:.1f} points") if card.score.unit == "share" else significant,
+    }
+    write = forms.get(rule.written, lambda number: counted(int(number), rule.written))
     bound, word = (rule.most, "at most") if rule.most < math.inf else (rule.least, "at least")
-    asked = f" (wanted: {word} {_written(card, rule, bound).removesuffix(f' {rule.written}s')})"
-    return rule.words.format(_written(card, rule, value)) + (asked if math.isfinite(bound) else "")
-
-
-def _written(card: Card, rule: Rule, value: float) -> str:
-    match rule.written:
-        case "percent":
-            return percent(value)
-        case "score":
-            return with_unit(card.score, value)
-        case "spread":
-            return f"{100 * value:.1f} points" if card.score.unit == "share" else significant(value)
-        case "count":
-            return count(value)
-        case noun:
-            return counted(int(value), noun) if math.isfinite(value) else ""
+    wanted = f" (wanted: {word} {write(bound).removesuffix(f' {rule.written}s')})" if math.isfinite(bound) else ""
+    return rule.words.format(write(value)) + wanted
 
 
 def _matter(card: Card) -> str:

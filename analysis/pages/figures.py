@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -118,6 +119,58 @@ def add_outline(
         name=escape(name),
         **(place or {}),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """One of several histograms on each other: its name, its bins, how it is drawn."""
+
+    name: str
+    bins: pd.DataFrame
+    color: str = BLUE
+    filled: bool = True
+
+
+def histograms(
+    parts: Sequence[Outline],
+    metric: Metric | None,
+    height: str = "count",
+    title: str = "members",
+    *,
+    mark: float | None = None,
+    pixels: int,
+) -> go.Figure | None:
+    """A figure of histograms on each other, of which there may be nothing to show.
+
+    Args:
+        parts: The histograms.
+        metric: What they are of; none where it was not measured.
+        height: The column of the bins that is drawn, "count" or "share".
+        title: What is counted.
+        mark: Where a line is drawn, if anywhere.
+        pixels: Height of the figure.
+    """
+    if metric is None or not any(len(part.bins) for part in parts):
+        return None
+    figure = go.Figure(layout=base_layout(pixels))
+    for part in parts:
+        if len(part.bins):
+            add_outline(figure, part.bins, height, part.color, part.name, part.filled)
+    figure.update_layout(LEGEND_ABOVE if len(parts) > 1 else {"showlegend": False}, hovermode="x")
+    if mark is not None:
+        figure.add_vline(x=mark, line=DOTTED)
+    ticks = {"tickformat": PERCENT} if height == "share" else {}
+    figure.update_yaxes(title_text=title, rangemode="tozero", **ticks)
+    return figure.update_xaxes(**axis_of(metric))
+
+
+def boxes(
+    labels: Sequence[str], values: pd.DataFrame, whiskers: tuple[str, str], metric: Metric, title: str, pixels: int
+) -> go.Figure:
+    """A figure of upright boxes of a metric, each over its label."""
+    figure = go.Figure(layout=base_layout(pixels)).update_layout(showlegend=False)
+    add_boxes(figure, labels, values, whiskers)
+    return figure.update_xaxes(title_text=title).update_yaxes(**axis_of(metric))
 
 
 def add_boxes(

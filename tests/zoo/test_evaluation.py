@@ -14,6 +14,7 @@ from zoo.evaluation import (
     applying,
     classes,
     classification,
+    concordance_matrix,
     evaluate,
     outputs,
     predictions,
@@ -296,3 +297,19 @@ def test_a_task_of_other_outputs_is_refused():
         evaluate(of_numbers(), Examples(NUMBERS.values, NUMBERS.targets[:, :2]), Task("squared", 2))
     with pytest.raises(ValueError, match=r"examples: targets are torch\.float32"):
         evaluate(of_numbers(), NUMBERS, Task("softmax", 3))
+
+
+def test_concordance_against_its_definition():
+    outputs_MNC = torch.randn(4, 50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    outputs_MNC[1] = outputs_MNC[0]
+    outputs_MNC[2] = outputs_MNC[0] + 5
+    found_MM = concordance_matrix(outputs_MNC)
+    torch.testing.assert_close(found_MM, found_MM.T)
+    assert float(found_MM[0, 1]) == pytest.approx(1)
+    assert float(found_MM[0, 2]) < 0.2
+    a, b = outputs_MNC[0], outputs_MNC[3]
+    shared = 2 * ((a - a.mean(0)) * (b - b.mean(0))).sum()
+    scale = (
+        (a - a.mean(0)).square().sum() + (b - b.mean(0)).square().sum() + 50 * (a.mean(0) - b.mean(0)).square().sum()
+    )
+    assert float(found_MM[0, 3]) == pytest.approx(float(shared / scale))

@@ -15,11 +15,8 @@ from analysis.card.facts import make_card
 from analysis.card.members import explained_variance, imported_columns, measured_columns
 from analysis.card.page import render
 from analysis.card.weights import describe_tensors
-from zoo.architecture import cnn, mlp
-from zoo.config import attribute_words
-from zoo.evaluation import concordance_matrix
+from zoo.architecture import mlp
 from zoo.population import Member, single_architecture
-from zoo.recipes import Recipe
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 
@@ -200,22 +197,6 @@ def test_of_many_members_some_are_compared(small_zoo, card, modules, monkeypatch
         )
 
 
-def test_concordance_against_its_definition():
-    outputs_MNC = torch.randn(4, 50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    outputs_MNC[1] = outputs_MNC[0]
-    outputs_MNC[2] = outputs_MNC[0] + 5
-    found_MM = concordance_matrix(outputs_MNC)
-    torch.testing.assert_close(found_MM, found_MM.T)
-    assert float(found_MM[0, 1]) == pytest.approx(1)
-    assert float(found_MM[0, 2]) < 0.2
-    a, b = outputs_MNC[0], outputs_MNC[3]
-    shared = 2 * ((a - a.mean(0)) * (b - b.mean(0))).sum()
-    scale = (
-        (a - a.mean(0)).square().sum() + (b - b.mean(0)).square().sum() + 50 * (a.mean(0) - b.mean(0)).square().sum()
-    )
-    assert float(found_MM[0, 3]) == pytest.approx(float(shared / scale))
-
-
 def test_tensors_against_the_weights_themselves(card, small_zoo, sample):
     population = small_zoo.population(members=sample, epochs=[0, 1, 2])
     (layout,) = card.layouts.itertuples()
@@ -363,31 +344,12 @@ def test_metrics_of_columns_are_those_that_the_task_declares(small_zoo):
     assert (score.name, score.label) == ("word_error", "word error")
 
 
-def test_words_of_source_are_found():
-    assert attribute_words(Member)["learning_rate"] == "Step size."
-    assert set(attribute_words(Recipe)) == set(Recipe.__dataclass_fields__)
-
-
 def test_imported_settings_become_columns():
     columns = imported_columns(['{"model::nlin": "tanh", "lr": 0.1, "nested": {"a": 1}}', '{"lr": 0.2}', None, ""])
     assert columns == {"imported model::nlin": ["tanh", None, None, None], "imported lr": [0.1, 0.2, None, None]}
-
-
-def test_work_is_the_number_of_products():
-    assert mlp((1, 8, 8), (16,), 10).multiplications == 64 * 16 + 16 * 10
-    network = cnn((1, 8, 8), (4,), 10)
-    first, linear = network.layout[0], network.layout[2]
-    convolution = network.placed[0]
-    assert network.multiplications == math.prod(first.shape) * math.prod(convolution.output_shape[1:]) + math.prod(
-        linear.shape
-    )
 
 
 def test_slow_networks_see_fewer_examples(small_zoo, monkeypatch):
     monkeypatch.setattr("analysis.card.behavior.MOST_WORK", 300 * MEMBERS * small_zoo.architectures[0].multiplications)
     assert make_card(small_zoo, members=MEMBERS, examples=400).about["sample"]["examples_used"] == 300
     assert make_card(small_zoo, members=2 * MEMBERS, examples=400).about["sample"]["examples_used"] == 200
-
-
-def test_layers_in_words():
-    assert mlp((1, 8, 8), (16, 4), 10, bias=False).summary == "1×8×8 → 16 (no bias) → 4 (no bias) → 10 (no bias)"

@@ -5,13 +5,15 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from markupsafe import Markup
 
-from analysis.pages.figures import base_layout
+from analysis.pages.figures import Outline, base_layout, histograms
 from analysis.pages.glossary import WORDS, glossary
-from analysis.pages.numbers import axis_title, counted, percent, shown, shown_unit, significant, size, with_unit
+from analysis.pages.numbers import axis_title, counted, percent, plain, shown, shown_unit, significant, size, with_unit
 from analysis.pages.page import Bullets, Chart, Code, Fact, Heading, Pair, Section, Text, render_page
 from analysis.pages.tables import (
     Cell,
@@ -145,6 +147,31 @@ def test_numbers_in_words():
     assert (size(999), size(865_300), size(2e13)) == ("999 B", "865.3 kB", "20.0 TB")
     assert (counted(1, "seed"), counted(2000, "seed")) == ("1 seed", "2\u202f000 seeds")
     assert (percent(0.12345), percent(None)) == ("12.3 %", "–")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": [1, 0.5], "b": None}, "a 1, 0.5, b none"),
+        (np.int64(7897428540732987069), "7897428540732987069"),
+        (np.float64(32), "32"),
+        (True, "true"),
+        ([], "(none)"),
+        ("", "(none)"),
+    ],
+)
+def test_plain_values_in_a_line(value, text):
+    assert plain(value) == text
+
+
+def test_histograms_of_nothing_are_no_figure():
+    nothing = pd.DataFrame({"low": [], "high": [], "count": []})
+    some = pd.DataFrame({"low": [0.0, 1], "high": [1.0, 2], "count": [3, 4]})
+    assert histograms([Outline("none", nothing)], KL, pixels=300) is None
+    assert histograms([Outline("some", some)], None, pixels=300) is None
+    drawn = histograms([Outline("none", nothing), Outline("some", some)], KL, mark=0.5, pixels=300)
+    assert [trace.name for trace in drawn.data] == ["some"]
+    assert drawn.layout.xaxis.title.text == "divergence (nats)"
 
 
 def test_the_words_are_those_of_the_documentation():

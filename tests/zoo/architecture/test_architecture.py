@@ -1,6 +1,7 @@
 """Architectures as data: layout, symmetry, forward, modules, JSON."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from zoo.architecture import (
     MaxPool,
     Rescale,
     Residual,
+    cnn,
     cnn_2464,
     mlp,
     resnet,
@@ -340,3 +342,17 @@ def conv(**changed):
 def test_bad_input_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_work_is_the_number_of_products():
+    assert mlp((1, 8, 8), (16,), 10).multiplications == 64 * 16 + 16 * 10
+    network = cnn((1, 8, 8), (4,), 10)
+    first, linear = network.layout[0], network.layout[2]
+    convolution = network.placed[0]
+    assert network.multiplications == math.prod(first.shape) * math.prod(convolution.output_shape[1:]) + math.prod(
+        linear.shape
+    )
+
+
+def test_layers_in_words():
+    assert mlp((1, 8, 8), (16, 4), 10, bias=False).summary == "1×8×8 → 16 (no bias) → 4 (no bias) → 10 (no bias)"

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from zoo.architecture import mlp
-from zoo.config import canonical_json, digest, lookup, to_json
+from zoo.config import attribute_words, canonical_json, digest, lookup, to_json
 from zoo.data import load_dataset
 from zoo.evaluation import agreement_matrix, classification, predictions
-from zoo.population import Population
+from zoo.population import Member, Population
 from zoo.recipes import RECIPES, Axis, Recipe, find_recipe, summary
 from zoo.training.train import train_population
 
@@ -354,3 +354,8 @@ def test_lookup_of_an_unknown_name_lists_the_registry():
 def test_lookup_takes_nothing_of_the_standard_library(name):
     with pytest.raises(ValueError, match="is of Python's standard library; name a module of your own"):
         lookup({}, name, "data set")
+
+
+def test_words_of_source_are_found():
+    assert attribute_words(Member)["learning_rate"] == "Step size."
+    assert set(attribute_words(Recipe)) == set(Recipe.__dataclass_fields__)
