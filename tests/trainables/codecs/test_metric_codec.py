@@ -30,9 +30,9 @@ def digits():
     return load_dataset("digits")
 
 
-def trained(data, hidden=(6,), *, activation="relu", bias=True, members=40, epochs=3) -> Population:
+def trained(data, hidden=(6,), *, activation="relu", bias=True, members=40, epochs=3, rate=3e-3) -> Population:
     architecture = mlp(data.input_shape, hidden, data.classes, activation=activation, bias=bias)
-    specs = [Member(id=i, seed=i, learning_rate=3e-3, init_scale=0.5 + i / members) for i in range(members)]
+    specs = [Member(id=i, seed=i, learning_rate=rate, init_scale=0.5 + i / members) for i in range(members)]
     snapshots = list(train_population(architecture, specs, data.train, epochs=epochs, snapshot_epochs=(epochs,)))
     rows = [row for snapshot in snapshots for row in snapshot.rows]
     weights_MP = torch.cat([snapshot.weights_MP for snapshot in snapshots])[np.argsort(rows)]
@@ -42,7 +42,9 @@ def trained(data, hidden=(6,), *, activation="relu", bias=True, members=40, epoc
 @pytest.fixture(scope="module", name="mixed")
 def mixed_population(data) -> Population:
     """Members of three activations, interleaved."""
-    parts = [trained(data, (8,), activation=name, members=40, epochs=12) for name in ("relu", "tanh", "sigmoid")]
+    parts = [
+        trained(data, (8,), activation=name, members=40, epochs=6, rate=8e-3) for name in ("relu", "tanh", "sigmoid")
+    ]
     order = [part * 40 + row for row, part in itertools.product(range(40), range(3))]
     return Population(
         weights_MP=torch.cat([part.weights_MP for part in parts])[order],
@@ -225,10 +227,14 @@ def test_feedback_between_entries_is_that_of_the_kronecker_product():
     assert torch.equal(together.flatten(1), apart[..., 0])
 
 
-CONVOLUTIONS = [name for name in CONVOLUTIONAL if name != "norms of vectors and of images"]
+CONVOLUTIONS = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in {"cnn-4970", "cnn-2464 in color"} else [])
+    for name in CONVOLUTIONAL
+    if name != "norms of vectors and of images"
+]
 
 
-def convolutional(name, members=10) -> tuple[Population, Examples]:
+def convolutional(name, members=4) -> tuple[Population, Examples]:
     architecture = CONVOLUTIONAL[name]
     examples = Examples(random_examples(architecture, 96), torch.zeros(96, dtype=torch.int64))
     return single_architecture(architecture, random_weights(architecture, members), ()), examples
@@ -254,7 +260,7 @@ def test_convolutions_and_residuals_are_kept_at_a_small_step(name):
 
 
 def test_the_order_of_channels_costs_nothing():
-    training, examples = convolutional("cnn-2464", members=48)
+    training, examples = convolutional("cnn", members=48)
     codec = MetricCodec.fit(FunctionMetricConfig(step=0.05), training.select(range(32)), examples)
     population = training.select(range(32, 48))
     moves = random_permutations(population.architecture, len(population))
