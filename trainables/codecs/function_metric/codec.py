@@ -22,7 +22,8 @@ interpolation, 1.80 bits a weight with steps 1-3 and plain rounding, 1.50 with e
 the prediction, 1.35 with rounding by rate and distortion (ideal code lengths so far), 1.30 with sorted units (bytes).
 What did not help: a step for each unit by its outgoing weights, steps by decision margins instead of logit spread,
 other shares of the steps between layers, visiting units by importance; for convolutions the exact Gauss-Newton matrix
-of a layer in place of its Kronecker factors, and weighting positions by the logits' dependence on them.
+of a layer in place of its Kronecker factors, weighting positions by the logits' dependence on them, a step for each
+channel read by the pivots of error feedback, and training the layers still to come on the logits.
 
 Shape letters: M members, N examples, H outputs of a layer, D inputs of an output with the bias, B entries of a unit, R
 coefficients of a row, K directions of the logits, T tokens of a layer, E step exponents of a network, P parameters.
