@@ -15,6 +15,8 @@ help:
 demo: .venv/installed
 	$(BIN)/zooscale demo --store $(STORE)
 
+# One thread each: processes side by side wait for each other where each has a thread for every core.
+test: export OMP_NUM_THREADS = 1
 test: check
 	$(BIN)/pytest -m "not slow" -n auto --dist loadfile --durations 10
 	$(BIN)/pytest -m slow --durations 10

@@ -50,6 +50,7 @@ from trainables.codecs.function_metric.transform import Symbols, Transform
 from zoo.architecture import Architecture
 from zoo.config import canonical_json, from_json
 from zoo.data.examples import Examples
+from zoo.generation.shard_training import one_thread
 from zoo.population import Population
 from zoo.views.folding import Folding
 from zoo.views.metric import Root
@@ -80,7 +81,9 @@ class MetricCodec:
     sender: Sender
     name: str = "function-metric"
 
+    # The same payload whatever the number of threads; batches of small systems of equations also failed in several.
     @classmethod
+    @one_thread()
     def fit(cls, config: FunctionMetricConfig, training: Population, examples: Examples) -> MetricCodec:
         """Fits bases, prediction and tables on training members, evenly spaced.
 
@@ -135,6 +138,7 @@ class MetricCodec:
         """Size of the receiver as one file: bases, prediction and tables."""
         return len(self.receiver.to_bytes())
 
+    @one_thread()
     def compress(self, population: Population) -> bytes:
         """See :class:`trainables.codecs.codec.Codec`.
 
