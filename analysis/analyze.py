@@ -17,7 +17,7 @@ from torch import Tensor
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.evaluation import Evaluation
-from analysis.evaluators.evaluator import Subject, has_classes
+from analysis.evaluators.evaluator import Subject
 from analysis.evaluators.registry import chosen_evaluators
 from analysis.headlines import headlines, pareto, quality_metric, targets
 from analysis.intervals import Bootstrap
@@ -29,11 +29,11 @@ from trainables.study_files import StudyRecord
 from zoo.architecture import Architecture
 from zoo.data.examples import Dataset
 from zoo.evaluation import agreement_matrix
-from zoo.generation.shard_training import one_thread
 from zoo.metric import Metric
 from zoo.population import Population
 from zoo.population.initialization import initial_weights
 from zoo.storage.zoo import Zoo
+from zoo.threads import one_thread
 from zoo.views import align, without_dead_inputs
 
 __all__ = ["Analysis", "analyze"]
@@ -282,10 +282,10 @@ def _measured_facts(training: Population, original: Subject, evaluation: Evaluat
         "evaluators_left_out": dict(evaluation.left_out),
         "pairwise_agreement": None,
     }
-    if has_classes(data.dataset) and data.part(original.population) is None and len(original) > 1:
+    if data.dataset.task.has_classes and data.part(original.population) is None and len(original) > 1:
         agreement_MM = agreement_matrix(original.predicted(data)).numpy()
         facts["pairwise_agreement"] = float(agreement_MM[~np.eye(len(agreement_MM), dtype=bool)].mean())
-    name = "accuracy_original" if has_classes(data.dataset) else "loss_original"
+    name = "accuracy_original" if data.dataset.task.has_classes else "loss_original"
     metrics, values = evaluation.only("accuracy-change", "loss").measure([original], original)
     score_M = np.array(values[name])
     return facts | {

@@ -22,11 +22,11 @@ from trainables.predictors.metrics import PREDICTOR_METRICS
 from trainables.predictors.predictor import Predictor, decided, known, target_of
 from trainables.predictors.scores import is_numeric, scores
 from trainables.study_files import StudyRecord
-from zoo.generation.shard_training import one_thread
 from zoo.metric import by_name
 from zoo.population import Member, Population
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
+from zoo.threads import one_thread
 from zoo.views import without_dead_inputs
 
 TRUE, PREDICTED = "true", "predicted"

@@ -20,9 +20,9 @@ from trainables.registry import find_trainable
 from trainables.trainable import FitData, Trainable
 from zoo.data.examples import Dataset
 from zoo.generation.build import GenerationPlan
-from zoo.generation.shard_training import one_thread
 from zoo.recipes import Recipe
 from zoo.storage.shards import ShardRange
+from zoo.threads import one_thread
 from zoo.training.backend import choose_backend
 from zoo.training.train import train_population
 

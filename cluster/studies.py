@@ -117,7 +117,7 @@ def suited(study: Study, trainables: Sequence[Trainable], zoo: Zoo) -> Study:
     Raises:
         ValueError: An objective or a limit has no counterpart; the message lists the metrics that there are.
     """
-    softmax = zoo.dataset().task.loss == "softmax"
+    softmax = zoo.dataset().task.has_classes
     if not study.spaces:  # a single fit has no rivals: whatever is measured is on record
         given = tuple(name for name in study.objectives if is_given(name, softmax=softmax))
         study = replace(study, objectives=given or study.objectives)

@@ -25,7 +25,7 @@ FORBIDDEN = {
 FLOORS = {
     "zoo": (
         ("config",),
-        ("metric", "streams"),
+        ("metric", "streams", "threads"),
         ("architecture",),
         ("data",),
         ("population",),

@@ -36,13 +36,13 @@ def measure(original: Population, reconstructed_MP: Tensor, examples: Examples, 
     """
     names = (
         ("accuracy_original", "accuracy_reconstructed", "agreement", "kl")
-        if task.loss == "softmax"
+        if task.has_classes
         else ("output_error", "output_r2")
     )
     found = {name: torch.empty(len(original), dtype=torch.float64) for name in names}
     for class_task, rows in task_groups(original):
         own, members = select(class_task, examples), original.select(rows)
-        compare = _classes if task.loss == "softmax" else _values
+        compare = _classes if task.has_classes else _values
         for values, name in zip(compare(members, reconstructed_MP[rows], own), names, strict=True):
             found[name][rows] = values
     return found

@@ -88,7 +88,7 @@ def behavior(
     """
     work = sum(architecture.multiplications * len(rows) for part in last for architecture, rows in part.groups())
     most = min(examples, max(LEAST_EXAMPLES, MOST_WORK // max(work, 1)))
-    if data.task.loss == "softmax":
+    if data.task.has_classes:
         _by_class(last, data, most, findings)
     found = Behavior(members=sum(map(len, last)), examples=min(most, len(data.test)))
     for snapshots, populations in (("last", last), ("one", one)):
@@ -116,7 +116,7 @@ def _compare(
     populations: Sequence[Population], data: Dataset, most: int, findings: Findings, snapshots: str
 ) -> tuple[int, list[Row]]:
     """Compares the outputs of each two snapshots of the same task; returns how many were, and the matrix of some."""
-    of_classes = data.task.loss == "softmax"
+    of_classes = data.task.has_classes
     metric = AGREEMENT if of_classes else CONCORDANCE
     total = sum(map(len, populations))
     compared = [evenly_spaced(len(part), -(-COMPARED_MEMBERS * len(part) // total)) for part in populations]

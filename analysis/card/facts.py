@@ -164,7 +164,7 @@ def _chance(snapshots: Snapshots, data: Dataset | None) -> dict[str, Any]:
     """
     guess_of: dict[str, float] = {}
     for task in dict.fromkeys(snapshots.tasks) if data else ():
-        if data is not None and data.task.loss == "softmax":
+        if data is not None and data.task.has_classes:
             labels = task_labels(task, data.test.targets)
             labels = labels[labels >= 0]
             share = float(torch.bincount(labels).max()) / len(labels)

@@ -155,11 +155,6 @@ class Subject:
         self._predicted.pop(data.inputs, None)
 
 
-def has_classes(dataset: Dataset) -> bool:
-    """Whether networks choose one class of several."""
-    return dataset.task.loss == "softmax"
-
-
 def required(original: Subject | None) -> Subject:
     """The original, for an evaluator that compares.
 
@@ -209,8 +204,8 @@ class Evaluator:
         """
         if self.needs_original and not paired:
             return "compares with originals, and there are none"
-        if self.judges == "classes" and not has_classes(data.dataset):
+        if self.judges == "classes" and not data.dataset.task.has_classes:
             return "is about classes, and the data set has none"
-        if self.judges == "values" and has_classes(data.dataset):
+        if self.judges == "values" and data.dataset.task.has_classes:
             return "is about predicted values, and the data set has classes"
         return None

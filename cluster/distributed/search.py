@@ -23,7 +23,7 @@ from trainables.study_files import StudyRecord
 from trainables.trainable import FitData
 from trainables.trials import Refit, can_differ, refit
 from zoo.config import to_json
-from zoo.generation.shard_training import one_thread
+from zoo.threads import one_thread
 
 # Importances of fewer trials are noise.
 IMPORTANCE_TRIALS = 8

@@ -26,7 +26,7 @@ from trainables.registry import find_trainable
 from trainables.trainable import Fit, FitData
 from trainables.trials import run_trial
 from zoo.architecture import Architecture
-from zoo.generation.shard_training import one_thread
+from zoo.threads import one_thread
 
 
 class HandOverError(Exception):

@@ -12,7 +12,7 @@ from cluster.studies import StudyPlan
 from trainables.trainable import Fit, Trainable
 from trainables.trials import Outcome, run_trial
 from zoo.config import to_json
-from zoo.generation.shard_training import one_thread
+from zoo.threads import one_thread
 
 
 def fit_alone(plan: StudyPlan, trainable: Trainable, config: Mapping[str, Any], *, workers: int | None = None) -> None:

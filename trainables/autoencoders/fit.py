@@ -62,7 +62,7 @@ class AutoencoderFit:
         coordinates = Coordinates.fit(config, training, self.examples)
         self.training = coordinates.prepare(training)
         self.coordinates_MP, self.gain_M = coordinates.forward_prepared(self.training)
-        self.softmax = data.dataset.task.loss == "softmax"
+        self.softmax = data.dataset.task.has_classes
         # Of networks with class tasks, only some of the drawn examples count.
         counts_MN = relevance(self.training.select(range(0, len(self.training), 16)), self.examples)
         share = 1.0 if counts_MN is None else float(counts_MN.mean())

@@ -102,7 +102,7 @@ class _Refinement:
         self.behavior = Behavior(
             population,
             refiner.examples,
-            softmax=refiner.task.loss == "softmax",
+            softmax=refiner.task.has_classes,
             logit_spread=self.config.logit_spread,
         )
 

@@ -111,7 +111,7 @@ class Dataset:
         Raises:
             ValueError: The task has no classes.
         """
-        if self.task.loss != "softmax":
+        if not self.task.has_classes:
             raise ValueError(
                 f"data set {self.name!r} has no classes: its task has loss {self.task.loss!r} and "
                 f"{self.task.outputs} outputs; classes are those of loss 'softmax'"

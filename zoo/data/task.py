@@ -72,6 +72,11 @@ class Task:
         require(type(self.outputs) is int and self.outputs > 0, self, "outputs", "a whole number, 1 or more")
 
     @property
+    def has_classes(self) -> bool:
+        """Whether each example is of one class of several, and a network chooses one."""
+        return self.loss == "softmax"
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         """What judges a network: the loss first, then its :attr:`score`, if it has one."""
         return METRICS.get(self.loss, (LOSS_METRIC,))
@@ -92,7 +97,7 @@ class Task:
 
     def allows(self, outputs: int) -> bool:
         """Whether networks with so many outputs can be trained for it: they may have some for classes that lack."""
-        return outputs >= self.outputs if self.loss == "softmax" else outputs == self.outputs
+        return outputs >= self.outputs if self.has_classes else outputs == self.outputs
 
     def of_classes(self, classes: Sequence[int]) -> Task:
         """The task of telling only some classes apart, as in ``zoo.data.class_tasks``; itself where there are none.
@@ -102,7 +107,7 @@ class Task:
         """
         if not classes:
             return self
-        if self.loss != "softmax":
+        if not self.has_classes:
             raise ValueError(
                 f"classes {', '.join(map(str, classes))} are to be told apart, but the loss is {self.loss!r}; allowed: "
                 "softmax, whose targets are classes"
@@ -111,7 +116,7 @@ class Task:
 
     def check(self, targets: Tensor, where: str) -> None:
         """Raises ``ValueError`` where targets are not of this task; ``where`` says whose they are."""
-        if self.loss == "softmax":
+        if self.has_classes:
             if targets.dtype != torch.int64:
                 raise ValueError(f"{where}: targets are {targets.dtype}; loss 'softmax' needs class labels, int64 [N]")
             if len(targets) and (int(targets.min()) < 0 or int(targets.max()) >= self.outputs):

@@ -37,7 +37,7 @@ def evaluate(population: Population, examples: Examples, task: Task) -> dict[str
     outputs = population.architecture.classes
     if not task.allows(outputs):
         raise ValueError(f"the task needs {task.outputs} outputs; the members have {outputs}")
-    if task.loss == "softmax":
+    if task.has_classes:
         found = classification(population, examples)
         return {"loss": found.loss_M, "accuracy": found.accuracy_M}
     members, losses, score = len(population), task.losses(), SCORES.get(task.loss)

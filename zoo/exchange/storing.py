@@ -138,7 +138,7 @@ def _check_data(
             f"{tuple(architecture.input_shape)} and have {architecture.classes} outputs. Give the data set that they "
             "were trained on, or none"
         )
-    if data.task.loss != "softmax":  # the source tells of accuracies alone
+    if not data.task.has_classes:  # the source tells of accuracies alone
         return
     stated = snapshots.metrics["test_accuracy"][:COMPARED_NETWORKS, -1]
     population = _population(networks[:COMPARED_NETWORKS], [epochs[-1]], snapshots.weights_MEP[:COMPARED_NETWORKS, -1:])

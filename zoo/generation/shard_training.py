@@ -5,8 +5,7 @@ Shape letters: M members, E snapshot epochs, P parameters.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from zoo.recipes import Recipe
 from zoo.storage.environment import environment
 from zoo.storage.rows import SPLITS, metric_columns
 from zoo.storage.shards import ShardContents, ShardRange
+from zoo.threads import one_thread
 from zoo.training.backend import choose_backend
 from zoo.training.grouping import training_examples
 from zoo.training.train import train_population
@@ -131,14 +131,3 @@ def _subsets(members: Sequence[Member], images: Examples) -> Sequence[np.ndarray
         for member in dict.fromkeys(members)
     }
     return [of_member[member.id] for member in members]
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Computes on one core: the number of threads decides how sums are split, and so their last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

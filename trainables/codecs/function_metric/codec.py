@@ -50,8 +50,8 @@ from trainables.codecs.function_metric.transform import Symbols, Transform
 from zoo.architecture import Architecture
 from zoo.config import canonical_json, from_json
 from zoo.data.examples import Examples
-from zoo.generation.shard_training import one_thread
 from zoo.population import Population
+from zoo.threads import one_thread
 from zoo.views.folding import Folding
 from zoo.views.metric import Root
 from zoo.views.moments import input_moments

@@ -208,7 +208,7 @@ def _unknown(architecture: Architecture, examples: Examples) -> str | None:
 
 def _untrained(architecture: Architecture, members: Sequence[Member], task: Task, examples: Examples) -> str | None:
     """Why the kernel cannot train members of networks that it can apply; ``None`` where it can."""
-    if task.loss != "softmax":
+    if not task.has_classes:
         return f"it knows no loss but softmax, and this one is {task.loss!r}"
     for member in members:
         if member.optimizer not in OPTIMIZERS:
