@@ -13,14 +13,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cluster import own_packages
 from zoo.config import TRUST_VARIABLE
 
 if TYPE_CHECKING:
     from zoo.storage.store import Store
-
-PACKAGES = Path(__file__).resolve().parents[2]
 
 # Read by Ray when it is imported, or by the processes that it starts.
 QUIET = {
@@ -39,12 +38,12 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
-# What workers of a running cluster are told of an object store and of whose code they may import. Keys are not: Ray
-# shows the environment of its workers to everyone who may look at the cluster. Nodes have keys of their own, or a
-# profile or role.
+# What workers of a running cluster are told of an object store, and of where and whose code they may import. Keys are
+# not: Ray shows the environment of its workers to everyone who may look at the cluster. Nodes have keys of their own,
+# or a profile or role.
 TOLD_VARIABLES = (
     "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "ZOOSCALE_PATIENCE_S",
-    TRUST_VARIABLE,
+    "PYTHONPATH", TRUST_VARIABLE,
 )  # fmt: skip
 
 # Ray's switch for machines without clusters: it takes 127.0.0.1 as its address, and all its servers listen there alone.
@@ -112,12 +111,16 @@ def _use_token() -> None:
         os.environ["RAY_AUTH_MODE"] = "token"
 
 
-def _worker_environment() -> dict[str, str]:
-    """Lets workers of a cluster on this machine import our packages and the modules beside the caller."""
-    paths = [str(PACKAGES), str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    unique = list(dict.fromkeys(path for path in paths if path))
-    told = {name: os.environ[name] for name in TOLD_VARIABLES if name in os.environ}
-    return {**told, "PYTHONPATH": os.pathsep.join(unique), "OMP_NUM_THREADS": "1"}
+def _worker_environment() -> dict[str, Any]:
+    """What Ray starts workers with: our packages first, whatever lies in the folder that Ray puts on their path."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(own_packages)  # by its name they might find another
+    environment: dict[str, Any] = {"worker_process_setup_hook": own_packages.put_first}
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:  # else Ray has told them what the job was submitted with
+        told = {name: os.environ[name] for name in TOLD_VARIABLES if name in os.environ}
+        environment["env_vars"] = {**told, "OMP_NUM_THREADS": "1"}
+    return environment
 
 
 @contextlib.contextmanager
@@ -137,13 +140,11 @@ def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
     """
     quieten()
     address = running_address()
-    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     if address is not None:
         _use_token()
     import ray
 
-    # In a job, Ray has put the uploaded working directory on the path of every worker already.
-    environment = {} if in_job else {"env_vars": _worker_environment()}
+    environment = _worker_environment()
     cpus = max(os.cpu_count() or 1, workers or 1)
     on_termination = signal.getsignal(signal.SIGTERM)
     try:

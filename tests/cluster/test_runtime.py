@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from cluster import own_packages
 from cluster.distributed import runtime
 from cluster.distributed.shard_queue import ShardQueue
 from cluster.settings import changed, parse_assignments, parse_recipe_settings, parse_value
@@ -112,7 +113,7 @@ def test_own_ray_listens_on_loopback_alone(tmp_path):
     kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     done = subprocess.run(
         [sys.executable, "-c", LISTENERS], capture_output=True, text=True, timeout=100, cwd=tmp_path,
-        env={**kept, "RAY_ADDRESS": "local", "HOME": str(tmp_path), "PYTHONPATH": str(runtime.PACKAGES)},
+        env={**kept, "RAY_ADDRESS": "local", "HOME": str(tmp_path), "PYTHONPATH": own_packages.ROOT},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     listeners = [line.rsplit(" ", 1) for line in done.stdout.splitlines()]
@@ -147,16 +148,9 @@ def test_workers_are_told_of_the_object_store_but_no_secrets(monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "keeper")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "secret")
-    told = runtime._worker_environment()
+    told = runtime._worker_environment()["env_vars"]
     assert (told["AWS_ENDPOINT_URL"], told["AWS_PROFILE"]) == ("http://storage:9000", "keeper")
     assert "secret" not in told.values()
-
-
-def test_workers_find_the_packages_and_the_callers_modules(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    paths = runtime._worker_environment()["PYTHONPATH"].split(os.pathsep)
-    assert paths == [str(runtime.PACKAGES), str(tmp_path), "/elsewhere"]
 
 
 @pytest.mark.parametrize(
