@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,6 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 # Progress goes to stderr, so that stdout carries results alone.
 CONSOLE = Console(stderr=True, highlight=False)
 LOG_INTERVAL_S = 10.0
+# Columns narrower than this are not wrapped.
+NARROWEST = 24
 
 
 class Task:
@@ -21,9 +25,11 @@ class Task:
 
     def __init__(self, progress: Progress, description: str, total: int, unit: str, done: int) -> None:
         self._progress, self._description, self._total, self._unit = progress, description, total, unit
-        self._before, self._logged = done, time.monotonic()
-        # The rate is that since the first piece of work was done: Ray takes its time to start.
-        self._first: tuple[int, float] | None = None
+        self._logged = time.monotonic()
+        self._changes = 0
+        # When the first piece of work was done, from which on the rate counts, for Ray takes its time to start; and
+        # the last one.
+        self._first = self._last = (done, self._logged)
         self._id = progress.add_task(description, total=total, completed=done, note="")
 
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
@@ -36,18 +42,24 @@ class Task:
         """
         now = time.monotonic()
         self._total = self._total if total is None else total
-        if self._first is None and done > self._before:
-            self._first = (done, now)
+        if done > self._last[0]:
+            self._first = self._first if self._changes else (done, now)
+            self._last, self._changes = (done, now), self._changes + 1
         words = [f"{done:,}/{self._total:,} {self._unit}", *([note] if note else [])]
-        if self._first is not None and done > self._first[0]:
-            rate = (done - self._first[0]) / max(now - self._first[1], 1e-9)
-            words.insert(1, f"{rate:.3g}/s" if rate >= 1 else f"{1 / rate:.3g} s each")
-            words.append(f"{human_seconds((self._total - done) / rate)} left")
+        if self._changes > 1:
+            each_s = max(self._last[1] - self._first[1], 1e-9) / (self._last[0] - self._first[0])
+            words.insert(1, f"{1 / each_s:.3g}/s" if each_s <= 1 else f"{each_s:.3g} s each")
+            words.append(f"{human_seconds(self._left_s(now, each_s))} left")
         text = " · ".join(words)
         self._progress.update(self._id, completed=done, total=self._total, note=text)
         if not CONSOLE.is_terminal and now - self._logged >= LOG_INTERVAL_S:
             self._logged = now
             say(f"{self._description}: {text}")
+
+    def _left_s(self, now: float, each_s: float) -> float:
+        """How long it still takes: less and less while nothing is reported, until the next report is overdue."""
+        between_s = (self._last[1] - self._first[1]) / (self._changes - 1)
+        return max((self._total - self._last[0]) * each_s - min(now - self._last[1], between_s), 0.0)
 
 
 @contextmanager
@@ -76,13 +88,26 @@ def show(result: str | Mapping[str, object]) -> None:
         sys.stdout.flush()
 
 
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Lines whose words stand below each other; on a terminal, those of the last column are wrapped."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    indent = sum(widths) + 2 * len(widths)
+    room = shutil.get_terminal_size().columns - indent if sys.stdout.isatty() else 0
+    lines = []
+    for *words, last in rows:
+        wrapped = textwrap.wrap(last, room) if room >= NARROWEST else [last]
+        first = "".join(f"{word:{width}}  " for word, width in zip(words, widths, strict=True))
+        lines.append((first + f"\n{'':{indent}}".join(wrapped)).rstrip())
+    return "\n".join(lines)
+
+
 def human_bytes(count: float) -> str:
     """``1536`` as ``1.5 KiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
-    return f"{count:.1f} TiB"
+    return f"{count:,.1f} TiB"
 
 
 def human_seconds(seconds: float) -> str:
@@ -91,4 +116,6 @@ def human_seconds(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours / 24:,.0f} days"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

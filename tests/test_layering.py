@@ -25,7 +25,7 @@ FORBIDDEN = {
 FLOORS = {
     "zoo": (
         ("config",),
-        ("metric", "streams", "threads"),
+        ("metric", "streams", "threads", "words"),
         ("architecture",),
         ("data",),
         ("population",),

@@ -1,0 +1,53 @@
+"""What the user sees while a verb runs, and how results are laid out."""
+
+import re
+
+import pytest
+
+from cluster import display
+from cluster.display import columns, human_seconds, live
+
+
+@pytest.fixture
+def progress(monkeypatch):
+    """A function that tells a bar, at a time, how much is done; returns the words behind it."""
+    clock, seen = [0.0], []
+    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(display.Progress, "update", lambda *_, note, **__: seen.append(note))
+    with live("work", 20, "shards") as task:
+
+        def tell(seconds, done):
+            clock[0] = seconds
+            task.update(done)
+            return seen[-1]
+
+        yield tell
+
+
+def seconds_left(words):
+    return int(re.search(r"(\d+) s left", words)[1])
+
+
+def test_the_rate_counts_from_the_first_piece_on(progress):
+    assert "left" not in progress(50, 0)
+    assert "left" not in progress(60, 1)
+    assert progress(65, 2) == "2/20 shards · 5 s each · 90 s left"
+    assert progress(70, 3) == "3/20 shards · 5 s each · 85 s left"
+
+
+def test_what_is_left_never_grows_while_waiting(progress):
+    for seconds, done in ((10, 8), (20, 9), (30, 10)):
+        words = progress(seconds, done)
+    left = [seconds_left(words), *(seconds_left(progress(30 + waited, 10)) for waited in (2, 5, 9, 15, 60, 600))]
+    assert left[:4] == [100, 98, 95, 91]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == 90, "what is not done yet still takes its time"
+
+
+def test_columns_stand_below_each_other():
+    assert columns([("a", "bcd", "e f"), ("long", "x", "")]) == "a     bcd  e f\nlong  x"
+
+
+def test_long_times_are_days():
+    assert human_seconds(90 * 86400) == "90 days"
+    assert human_seconds(3 * 3600) == "3 h 0 min"
