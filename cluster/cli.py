@@ -16,6 +16,7 @@ import typer
 
 from cluster import verbs
 from cluster.verb import FAILED, Verb, command
+from zoo.config import own_line
 
 BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 # In the order of the work; others follow by name.
@@ -99,9 +100,10 @@ def _explain(error: Exception) -> int:
         return _fail(error.format_message(), error.exit_code)
     if os.environ.get("ZOOSCALE_DEBUG"):
         raise error
+    message = _words(error) + own_line(error)
     if isinstance(error, ValueError | OSError) or _is_bad_input(error):
-        return _fail(_words(error), BAD_INPUT)
-    return _fail(f"{type(error).__name__}: {_words(error)} (ZOOSCALE_DEBUG=1 shows the traceback)", FAILED)
+        return _fail(message, BAD_INPUT)
+    return _fail(f"{type(error).__name__}: {message} (ZOOSCALE_DEBUG=1 shows the traceback)", FAILED)
 
 
 def _is_bad_input(error: Exception) -> bool:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import sysconfig
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ ConfigT = TypeVar("ConfigT")
 # Installed packages of which module:attribute is imported, with commas.
 TRUST_VARIABLE = "ZOOSCALE_TRUST"
 INSTALLED = {"site-packages", "dist-packages"}
+# Of this distribution.
+PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "zoo")
 
 
 def to_json(value: Any) -> Any:
@@ -107,7 +110,7 @@ def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:
 
     Raises:
         ValueError: There is no such entry, or it is not to be imported; the message lists those there are, or says
-            how to allow it.
+            how to allow it. Or its module fails; the message says in which line.
     """
     if name in registry:
         return registry[name]
@@ -119,17 +122,38 @@ def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:
     _require_own(module_name.partition(".")[0], f"{what} {name!r}")
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"{what} {name!r}: module {error.name!r} cannot be imported from here; run in the folder that holds it"
-        ) from error
     except Exception as error:  # it is the user's code, which can fail in every way
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
+            raise ValueError(
+                f"{what} {name!r}: module {error.name!r} cannot be imported from here; run in the folder that holds it"
+            ) from error
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ValueError(
-            f"{what} {name!r}: module {module_name!r} cannot be imported: {type(error).__name__}: {error}"
+            f"{what} {name!r}: module {module_name!r} cannot be imported: {type(error).__name__}: {message}"
+            f"{own_line(error)}"
         ) from error
     if not hasattr(module, attribute):
         raise ValueError(f"{what} {name!r}: module {module_name!r} has no attribute {attribute!r}")
     return getattr(module, attribute)
+
+
+def own_line(error: BaseException) -> str:
+    """Where in the user's own code an error arose, in brackets to follow its message; empty where none is involved.
+
+    The user's own code is what is neither installed nor of this program. Of the calls that led to the error, the last
+    one in such a file counts.
+    """
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno))
+    here = Path(__file__).resolve().parents[1]
+    for filename, line in reversed(places):
+        file = Path(filename)
+        of_ours = any(file.resolve().is_relative_to(here / package) for package in PACKAGES)
+        if file.is_file() and not of_ours and not _is_installed(file):
+            shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+            return f" ({shown}, line {line})"
+    return ""
 
 
 def _require_own(package: str, named: str) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,8 +17,8 @@ import pytest
 from analysis.card.facts import make_card
 from cluster.cli import run
 from trainables.registry import find_trainable
-from zoo.config import TRUST_VARIABLE, lookup, to_json
-from zoo.data import PACKAGES, load_dataset
+from zoo.config import PACKAGES, TRUST_VARIABLE, lookup, to_json
+from zoo.data import load_dataset
 from zoo.generation.build import generate_zoo
 from zoo.recipes import Recipe, recipe_from_json
 from zoo.storage.zoo import Zoo
@@ -73,15 +74,37 @@ def test_nothing_of_pythons_own_is_imported(name):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("load = (\n", r"SyntaxError: '\(' was never closed \(unsound.py, line 1\)"),
-        ("load = lode\n", r"NameError: name 'lode' is not defined"),
+        ("x = 1\nload = (\n", "SyntaxError: '(' was never closed (unsound.py, line 2)"),
+        ("\nload = lode\n", "NameError: name 'lode' is not defined (unsound.py, line 2)"),
+        ("import json\nload = json.loads('{')\n", "property name enclosed in double quotes: line 1 column 2"),
+        ("import json\nload = json.loads('{')\n", "(char 1) (unsound.py, line 2)"),
+        ("import numpy\nimport not_installed\n", "ModuleNotFoundError: No module named 'not_installed' (unsound.py, "),
+        (
+            "from zoo.recipes import Recipe\nR = Recipe(\n    name='x', dataset='digits', axes={}, epochs=0\n)\n",
+            "Recipe.epochs is 0; allowed: a whole number, 1 or more (unsound.py, line 2)",
+        ),
     ],
 )
-def test_a_module_that_fails_is_named_with_its_error(tmp_path, monkeypatch, source, said):
+def test_a_module_that_fails_is_named_with_its_error_and_the_line(tmp_path, monkeypatch, source, said):
     (tmp_path / "unsound.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ValueError, match=rf"data set 'unsound:load': module 'unsound' cannot be imported: {said}"):
+    start = "data set 'unsound:load': module 'unsound' cannot be imported: "
+    with pytest.raises(ValueError, match=rf"^{re.escape(start)}.*{re.escape(said)}"):
         load_dataset("unsound:load")
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "said"),
+    [
+        ("def load():\n    return {}['train']\n", 1, "KeyError: 'train' (mine_own.py, line 2) (ZOOSCALE_DEBUG=1 shows"),
+        ("import numpy\ndef load():\n    return numpy.ones(2) @ numpy.ones(3)\n", 2, " (mine_own.py, line 3)\n"),
+    ],
+)
+def test_the_line_of_the_users_own_function_that_fails_is_named(own_folder, capsys, source, code, said):
+    (own_folder / "mine_own.py").write_text(source)
+    assert run(["generate", "digits-mlp-diverse", "--dataset", "mine_own:load", "--store", "store"]) == code
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["someones_package:load", "someones_package.inner:load"])

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from zoo.config import lookup
+from zoo.config import PACKAGES, lookup
 from zoo.data.digits import load_digits_images
 from zoo.data.examples import Dataset, Examples
 from zoo.data.task import Task
@@ -35,9 +35,6 @@ DATASETS: dict[str, Callable[[], Dataset]] = {
     "svhn_gray": partial(_vision, "svhn_gray"),
 }
 
-# Of this distribution: their data sets are in DATASETS, and what else they have is none.
-PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "zoo")
-
 
 def load_dataset(name: str) -> Dataset:
     """Loads a data set by its name in ``DATASETS``, or the user's own by ``module:attribute``.
@@ -46,7 +43,8 @@ def load_dataset(name: str) -> Dataset:
         ValueError: There is no such data set; the message lists the known ones.
         FileNotFoundError: Its files are neither on disk nor to be had; the message says where they belong.
     """
-    # It is called blindly, and zoos that others made name it: `cluster.cli:demo` would train for minutes.
+    # It is called blindly, and zoos that others made name it: `cluster.cli:demo` would train for minutes. The data sets
+    # of this distribution are in DATASETS, and what else it has is none.
     own = name in DATASETS or name.partition(":")[0].partition(".")[0] not in PACKAGES
     load = lookup(DATASETS, name, "data set") if own else None
     if not own or _is_of_this_program(load):
