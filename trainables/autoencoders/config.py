@@ -8,6 +8,15 @@ from dataclasses import dataclass
 from zoo.config import require
 
 ORDERS = ("given", "sorted", "aligned")
+# Whole numbers and the most that each can be: with more, a fit would take all memory, or never end.
+COUNTS = {
+    "encoder_width": 2**14,
+    "decoder_width": 2**14,
+    "latent": 2**20,
+    "batch_size": 2**20,
+    "batch_examples": 2**20,
+    "epochs": 10**6,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,14 +80,14 @@ class AutoencoderConfig:
         require(self.canonical in ORDERS, self, "canonical", ", ".join(ORDERS))
         for field in ("gain", "linear_path"):
             require(isinstance(getattr(self, field), bool), self, field, "true or false")
-        for field in ("encoder_width", "decoder_width", "latent", "batch_size", "batch_examples", "epochs"):
+        for field, most in COUNTS.items():
             value = getattr(self, field)
-            require(type(value) is int and value > 0, self, field, "a whole number, 1 or more")
+            require(type(value) is int and 0 < value <= most, self, field, f"a whole number, 1 to {most:,}")
         for field in ("encoder_depth", "decoder_depth"):
             value = getattr(self, field)
             require(type(value) is int and 0 <= value <= 8, self, field, "a whole number from 0 to 8")
         value = self.refine_steps
-        require(type(value) is int and value >= 0, self, "refine_steps", "a whole number, 0 or more")
+        require(type(value) is int and 0 <= value <= 10**6, self, "refine_steps", "a whole number, 0 to 1,000,000")
         require(type(self.seed) is int and 0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
         require(0 < self.bits_per_latent <= 16, self, "bits_per_latent", "0 < bits <= 16")
         for field in ("weight_loss", "behavior_loss", "logit_spread", "rate_loss"):

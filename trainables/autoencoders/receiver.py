@@ -34,6 +34,8 @@ FLOAT16_BYTES = 2
 LATENT_NUMBERS = 3
 # What the file's header says of a tensor: name, type, shape, place.
 TENSOR_HEADER_BYTES = 100
+# Of a decoder: with gradients and moments 2 GiB.
+MOST_NUMBERS = 2**27
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ def known_before(
     """``shared_bytes`` of a receiver, from a decoder on the meta device: to within a few hundred bytes.
 
     Raises:
-        ValueError: The networks are of several layouts; the message says what helps.
+        ValueError: The networks are of several layouts, or the decoder would not fit into memory; the message says
+            what helps.
     """
     autoencoder: type[Autoencoder] = family_of(family)
     layouts = {architecture.layout: architecture for architecture in architectures}
@@ -200,6 +203,11 @@ def known_before(
     with torch.device("meta"):
         decoder = autoencoder.decoder_type(config, [index.to("meta") for index in indices])
     sizes = [tensor.numel() for tensor in decoder.state_dict().values()] + [architecture.parameters]
+    if sum(sizes) > MOST_NUMBERS:
+        raise ValueError(
+            f"the decoder would have {sum(sizes):,} numbers; allowed: up to {MOST_NUMBERS:,}. Lower latent, "
+            "decoder_width or decoder_depth"
+        )
     if config.bottleneck != "identity":
         sizes += [
             sum(rows * latent for (rows, _), latent in zip(decoder.shapes, decoder.latents, strict=True))

@@ -56,7 +56,7 @@ class BoostingConfig:
 
     def __post_init__(self) -> None:
         _check(self)
-        require(self.iterations >= 1, self, "iterations", "1 or more")
+        require(1 <= self.iterations <= 100_000, self, "iterations", "1 to 100,000")
         require(0 < self.learning_rate <= 1, self, "learning_rate", "more than 0, at most 1")
         require(self.leaves >= 2, self, "leaves", "2 or more")
         require(self.leaf_members >= 1, self, "leaf_members", "1 or more")

@@ -31,6 +31,11 @@ from zoo.architecture.normalization import without_counts
 from zoo.architecture.residual import named, sequence_shapes
 from zoo.architecture.symmetry import Groups, Symmetry
 
+# Far beyond the small networks that zoos are made of: of larger ones, one alone fills the memory that training has.
+MOST_LAYERS = 1000
+MOST_PARAMETERS = 2**26
+MOST_VALUES = 2**26
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -47,6 +52,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.input_shape or any(type(length) is not int or length < 1 for length in self.input_shape):
             raise ValueError(f"input_shape is {self.input_shape!r}; allowed: positive integers, channels first")
+        if len(self.layers) > MOST_LAYERS:
+            raise ValueError(f"the architecture has {len(self.layers):,} layers; allowed: up to {MOST_LAYERS:,}")
         if not self.layers or len(self.output_shape) != 1:
             raise ValueError(
                 f"an architecture ends in one vector of outputs; {self.layers!r} does not: end with Flatten or "
@@ -54,6 +61,13 @@ class Architecture:
             )
         if not self.layout:
             raise ValueError(f"an architecture has parameters; {self.layers!r} has none: add a Linear or a Conv")
+        values = max(math.prod(shape) for place in self.placed for shape in (place.shape, place.output_shape))
+        for count, what, most in (
+            (self.parameters, "parameters", MOST_PARAMETERS),
+            (values, "values in one layer for one example", MOST_VALUES),
+        ):
+            if count > most:
+                raise ValueError(f"the architecture {self.summary} has {count:,} {what}; allowed: up to {most:,}")
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:

@@ -16,6 +16,8 @@ Design = Literal["random", "grid"]
 LEVELS = ("shard", "block", "member")
 # More choices are not listed one by one where people read them.
 MOST_LISTED = 12
+# Entries of a value that is a tuple, such as the widths of layers.
+LONGEST = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +62,10 @@ class Axis:
             self._check_range()
         else:
             require(self.scale == "log", self, "scale", "log, the default, where there is no range")
-        lengths = isinstance(self.lengths, tuple) and all(type(each) is int and each >= 0 for each in self.lengths)
-        require(lengths, self, "lengths", "a tuple of whole numbers, 0 or more")
+        lengths = isinstance(self.lengths, tuple) and all(
+            type(each) is int and 0 <= each <= LONGEST for each in self.lengths
+        )
+        require(lengths, self, "lengths", f"a tuple of whole numbers, 0 to {LONGEST}")
         require(not self.lengths or bool(self.choices), self, "lengths", "() where there are no choices")
         require(isinstance(self.cases, Mapping), self, "cases", "a mapping from values of another axis to axes")
         require(not self.cases or bool(self.given), self, "cases", "nothing where there is no axis in given")
@@ -82,6 +86,7 @@ class Axis:
         require(type(low) in kinds and type(high) in kinds, self, "range", allowed)
         require(-math.inf < low <= high < math.inf, self, "range", allowed)
         require(low > 0 or self.scale != "log", self, "range", allowed)
+        require(not whole or max(abs(low), abs(high)) < 2**63, self, "range", f"{allowed}, each below 2**63")
 
     def __str__(self) -> str:
         if self.range:

@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -25,9 +25,20 @@ from zoo.recipes.drawing import MEMBER_FIELDS, SEEDS, Drawing, Shard, with_level
 
 # What is said of a recipe, and how many members it makes by default: not part of what it is.
 NOT_IDENTITY = ("members", "description", "cost", "expected")
-COUNTS = (
-    "members", "batch_size", "epochs", "block_members", "shard_members", "window_members", "evaluation_examples",
-)  # fmt: skip
+# Whole numbers and the most that each can be: more members or larger windows would take minutes to be counted alone.
+COUNTS = {
+    "members": 10_000_000,
+    "batch_size": 10**9,
+    "epochs": 10**9,
+    "block_members": 10**9,
+    "shard_members": 10**9,
+    "window_members": 2**16,
+    "evaluation_examples": 10**9,
+}
+# A worker holds two shards in memory.
+MOST_SHARD_BYTES = 2 * 2**30
+# Members whose architectures are tried before training: every choice occurs among far fewer.
+TRIED_MEMBERS = 2**14
 # What the function that builds an architecture is given besides its axes.
 BUILT_WITH = ("input_shape", "classes")
 
@@ -103,9 +114,9 @@ class Recipe:
 
     def _check_common(self) -> None:
         """Raises where something that is common to all members is not allowed."""
-        for name in COUNTS:
+        for name, most in COUNTS.items():
             value = getattr(self, name)
-            require(type(value) is int and value > 0, self, name, "a whole number, 1 or more")
+            require(type(value) is int and 0 < value <= most, self, name, f"a whole number, 1 to {most:,}")
         require(type(self.seed) is int and 0 <= self.seed < 2**63, self, "seed", "a whole number, 0 to 2**63 - 1")
         require(self.design in get_args(Design), self, "design", ", ".join(get_args(Design)))
         if self.normalize != ():
@@ -198,8 +209,8 @@ class Recipe:
             allowed = f"0 to {most - 1}" if most else "no subset"
             why = f"since the training examples of {data.name!r} have {most} disjoint subsets of {size}"
             refuse("subset_index", f"has {highest}", f"{allowed}, {why}")
-        for arguments in dict.fromkeys(shard.arguments for shard in self.shards(0, self.members)):
-            self._build(dict(arguments), data)
+        for arguments in dict.fromkeys(shard.arguments for shard in self.shards(0, min(self.members, TRIED_MEMBERS))):
+            self._build(arguments, data)
 
     def identity(self) -> dict[str, object]:
         """The recipe as JSON without what is only said of it, and without what has its default."""
@@ -249,18 +260,36 @@ class Recipe:
         Raises:
             ValueError: The images do not fit it, or the architecture does not exist.
         """
-        return self._build(dict(self.shard(member).arguments), data)
+        return self._build(self.shard(member).arguments, data)
 
-    def _build(self, arguments: Mapping[str, Any], data: Dataset) -> Architecture:
+    def _build(self, arguments: tuple[tuple[str, Any], ...], data: Dataset) -> Architecture:
         """The architecture with these arguments for examples of a data set and the classes of the recipe's tasks."""
-        task = data.task.of_classes(parse_task(self.values_of("task")[0]))
-        defaults = {name: default for name, default in self._arguments.items() if name not in arguments}
-        architecture = self._builder(input_shape=data.input_shape, classes=task.outputs, **defaults, **arguments)
-        return normalizing(architecture, *self.normalize) if self.normalize else architecture
+        outputs = data.task.of_classes(parse_task(self.values_of("task")[0])).outputs
+        defaults = {name: default for name, default in self._arguments.items() if name not in dict(arguments)}
+        given = {"input_shape": data.input_shape, "classes": outputs, **defaults, **dict(arguments)}
+        architecture = _built(self._builder, tuple(given.items()), self.normalize)
+        size = 4 * self.shard_members * len(self.snapshot_epochs) * architecture.parameters
+        if size > MOST_SHARD_BYTES:
+            raise ValueError(
+                f"a shard takes {size / 2**30:,.1f} GiB: {self.shard_members:,} members with "
+                f"{len(self.snapshot_epochs):,} snapshots of {architecture.parameters:,} parameters "
+                f"({architecture.summary}); allowed: up to {MOST_SHARD_BYTES / 2**30:g} GiB. Make the networks smaller, "
+                "or shard_members, or the number of snapshot_epochs"
+            )
+        return architecture
 
     def member(self, index: int) -> Member:
         """Member ``index``: a function of the recipe and the index alone."""
         return Member(id=index, batch_size=self.batch_size, **self.drawing.member(index))
+
+
+@lru_cache(maxsize=256)
+def _built(
+    build: Callable[..., Architecture], arguments: tuple[tuple[str, Any], ...], normalize: tuple[float, ...]
+) -> Architecture:
+    """What a function builds of these arguments, once: shards ask again and again."""
+    architecture = build(**dict(arguments))
+    return normalizing(architecture, *normalize) if normalize else architecture
 
 
 def _examples_of(data: Dataset, task: str) -> int:

@@ -41,7 +41,8 @@ def build(family, config: AutoencoderConfig, training: Population, images) -> tu
 @pytest.mark.parametrize(
     ("field", "value", "allowed"),
     [
-        ("latent", 0, "1 or more"),
+        ("latent", 0, "a whole number, 1 to 1,048,576"),
+        ("encoder_width", 1_000_000, "a whole number, 1 to 16,384"),
         ("latent", 2.5, "whole number"),
         ("canonical", "maybe", "given, sorted, aligned"),
         ("gain", 1, "true or false"),
@@ -206,4 +207,6 @@ def test_shared_bytes_grow_with_the_decoder_alone(training):
         return known_before(NeuronAutoencoder, config, training.architectures)["shared_bytes"]
 
     assert shared_bytes(decoder_width=2 * base.decoder_width) > shared_bytes()
+    with pytest.raises(ValueError, match=r"the decoder would have 4.* numbers; allowed: up to 134,217,728\. Lower lat"):
+        shared_bytes(decoder_width=2**14, decoder_depth=3)
     assert shared_bytes(encoder_width=512) == pytest.approx(shared_bytes(), abs=8)  # the number itself is stored too

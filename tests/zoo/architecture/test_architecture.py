@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 import torch
@@ -342,6 +343,35 @@ def conv(**changed):
 def test_bad_input_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda: mlp((1, 8, 8), (1_000_000,), 10),
+            r"1×8×8 → 1000000 → 10 has 75,000,010 parameters; allowed: up to 67,108,864",
+        ),
+        (lambda: mlp((10**6, 10**6, 10**6), (1,), 10), "parameters; allowed: up to 67,108,864"),
+        (lambda: mlp((4,), (10**30,) * 3, 2), "parameters; allowed: up to 67,108,864"),
+        (lambda: mlp((4,), (1,) * 500, 2), "the architecture has 1,002 layers; allowed: up to 1,000"),
+        (
+            lambda: cnn((1, 20_000, 20_000), (1,), 2, pool=1000),
+            "400,000,000 values in one layer for one example; allowed: up to 67,108,864",
+        ),
+        (lambda: built(conv(kernel=1, padding=10**9), GlobalAveragePool(), Linear(features=2)), "values in one layer"),
+        (
+            lambda: built(Residual(body=(conv(kernel=1), conv(kernel=1, padding=10**6)), shortcut=(
+                conv(kernel=1, padding=10**6),)), GlobalAveragePool(), Linear(features=2)),
+            "values in one layer",
+        ),
+    ],
+)  # fmt: skip
+def test_absurd_architectures_are_refused_at_once(build, message):
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=message):
+        build()
+    assert time.monotonic() - started < 1
 
 
 def test_work_is_the_number_of_products():

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,9 @@ def test_unknown_recipes_say_what_exists(name, message):
     ("field", "value"),
     [
         ("members", 0),
+        ("members", 50_000_000),
+        ("window_members", 10**9),
+        ("evaluation_examples", 10**30),
         ("epochs", -1),
         ("snapshot_epochs", (3, 1)),
         ("snapshot_epochs", (0, 61)),
@@ -221,6 +225,36 @@ def test_an_axis_names_the_field_the_value_and_what_is_allowed(field, axis, word
         dataclasses.replace(recipe, axes={**recipe.axes, field: axis})
 
 
+@pytest.mark.parametrize(
+    ("changes", "axes", "message"),
+    [
+        ({}, {"hidden": (1_000_000,)}, r"→ 1000000 → 10 has 75,000,010 parameters; allowed: up to 67,108,864"),
+        (
+            {},
+            {"hidden": [(8,), (500_000,)]},
+            r"a shard takes 44\.7 GiB: 64 members with 5 snapshots of 37,500,010 parameters \(1×8×8 → 500000 → 10\); "
+            r"allowed: up to 2 GiB\. Make the networks smaller, or shard_members",
+        ),
+        ({"shard_members": 16 * 10**7}, {}, r"a shard takes 3,606\.1 GiB: 160,000,000 members"),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_refused_before_anything_is_made(changes, axes, message):
+    recipe = find_recipe("digits-mlp-diverse")
+    huge = dataclasses.replace(recipe, **changes, axes={**recipe.axes, **axes})
+    with pytest.raises(ValueError, match=message):
+        huge.check_data(DIGITS)
+
+
+@pytest.mark.parametrize(("name", "members"), [("digits-mlp-diverse", 10_000_000), ("digits-mlp-mixed", 1_000_000)])
+def test_as_many_members_as_there_can_be_are_checked_at_once(name, members):
+    recipe = dataclasses.replace(find_recipe(name), members=members)
+    started = time.monotonic()
+    recipe.check_data(DIGITS)
+    assert time.monotonic() - started < 3
+    with pytest.raises(ValueError, match=r"Recipe\.members is .*; allowed: .*[10],?000,?000"):
+        dataclasses.replace(recipe, members=members + 1)
+
+
 def test_an_axis_is_refused_for_what_it_says_of_another():
     recipe = find_recipe("digits-mlp-diverse")
     lion = Axis(range=(1e-3, 1e-2), given="optimizer", cases={"lion": 1.0})
@@ -247,6 +281,8 @@ def test_an_axis_is_refused_for_what_it_says_of_another():
         ({"choices": (1,), "scale": "linear"}, "Axis.scale is 'linear'; allowed: log, the default"),
         ({"choices": (1,), "level": "zoo"}, "Axis.level is 'zoo'; allowed: shard, block, member"),
         ({"choices": (1,), "lengths": (-1,)}, r"Axis.lengths is \(-1,\); allowed: a tuple of whole numbers"),
+        ({"choices": (1,), "lengths": (10**7,)}, r"Axis.lengths is \(10000000,\); allowed: .* 0 to 1000"),
+        ({"range": (1, 2**63), "scale": "whole"}, r"Axis.range is \(1, 9223372036854775808\); .*each below 2\*\*63"),
         ({"range": (1, 2), "lengths": (1,)}, r"Axis.lengths is \(1,\); allowed: \(\) where there are no choices"),
         ({"choices": (1,), "cases": {"sgd": 2}}, "Axis.cases is .*nothing where there is no axis in given"),
         ({"given": "optimizer", "cases": {1: 2}}, "Axis.cases is .*keys that are names"),
