@@ -97,6 +97,12 @@ class Dataset:
                     f"data set {self.name!r}: {split} examples have shape {tuple(examples.values.shape[1:])}; the "
                     f"training examples have {self.input_shape}"
                 )
+            for what, tensor in (("values", examples.values), ("targets", examples.targets)):
+                if unusable := int((~torch.isfinite(tensor)).sum()) if tensor.is_floating_point() else 0:
+                    raise ValueError(
+                        f"data set {self.name!r}, {split}: {unusable:,} of {tensor.numel():,} {what} are not finite "
+                        "(NaN, or beyond float32); fill them in, or leave their examples out"
+                    )
             self.task.check(examples.targets, f"data set {self.name!r}, {split}")
 
     @property
@@ -158,9 +164,12 @@ def split_examples(
         test_targets: Their targets.
 
     Raises:
-        ValueError: Not exactly one of ``test`` and the data set's own test examples is given, or no example is left
-            to train on.
+        ValueError: There are not as many targets as examples, not exactly one of ``test`` and the data set's own test
+            examples is given, or no example is left to train on.
     """
+    for part, part_targets in ((values, targets), (test_values, test_targets)):
+        if part is not None and part_targets is not None and len(part) != len(part_targets):
+            raise ValueError(f"data set {name!r}: there are {len(part)} examples and {len(part_targets)} targets")
     if (test_values is None) != (test_targets is None):
         lacking = "test_values" if test_values is None else "test_targets"
         raise ValueError(f"data set {name!r}: {lacking} is None; give test_values and test_targets together")

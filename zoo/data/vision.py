@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,26 +65,12 @@ def load_vision(name: str, root: Path | None = None, *, download: bool = True) -
 
     Raises:
         FileNotFoundError: The files are not there and cannot be downloaded or written, or ``download`` is false.
+        ValueError: The files are there and cannot be read.
     """
     known = VISION[name]
     root = data_root() if root is None else root
-    parts = []
-    for options in known.splits:
-        try:
-            parts.append(known.factory(root=str(root), download=False, **options))
-        except RuntimeError as missing:  # torchvision's "Dataset not found or corrupted"
-            if not download:
-                raise FileNotFoundError(f"data set {name!r} is not under {root}") from missing
-            try:
-                root.mkdir(parents=True, exist_ok=True)
-                parts.append(known.factory(root=str(root), download=True, **options))
-            except (OSError, RuntimeError) as error:
-                reason = " ".join(str(error).split())
-                raise FileNotFoundError(
-                    f"data set {name!r} is not under {root} and could not be downloaded ({reason}). "
-                    f"Put torchvision's files there, or set {ROOT_VARIABLE} to the folder that holds them"
-                ) from error
-    (pixels, labels), (test_pixels, test_labels) = (_arrays(part) for part in parts)
+    parts = (_part(name, partial(known.factory, root=str(root), **options), root, download) for options in known.splits)
+    (pixels, labels), (test_pixels, test_labels) = parts
     if known.gray:
         pixels, test_pixels = gray(pixels), gray(test_pixels)
     return split_examples(
@@ -96,6 +83,28 @@ def load_vision(name: str, root: Path | None = None, *, download: bool = True) -
         test_values=test_pixels,
         test_targets=test_labels,
     )
+
+
+def _part(name: str, load: Callable[..., Any], root: Path, download: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels of one part, downloaded where it is missing; raises as :func:`load_vision` does."""
+    try:
+        return _arrays(load(download=False))
+    except Exception as error:  # of what torchvision's readers raise on a damaged file, nothing is promised
+        if not isinstance(error, FileNotFoundError) and "download=True" not in str(error):
+            raise ValueError(
+                f"data set {name!r}: its files under {root} cannot be read ({type(error).__name__}: "
+                f"{' '.join(str(error).split()) or 'no message'}); delete what is damaged, and it is downloaded anew"
+            ) from error
+        if not download:
+            raise FileNotFoundError(f"data set {name!r} is not under {root}") from error
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        return _arrays(load(download=True))
+    except (OSError, RuntimeError) as error:
+        raise FileNotFoundError(
+            f"data set {name!r} is not under {root} and could not be downloaded ({' '.join(str(error).split())}). "
+            f"Put torchvision's files there, or set {ROOT_VARIABLE} to the folder that holds them"
+        ) from error
 
 
 def gray(pixels: np.ndarray) -> np.ndarray:

@@ -92,6 +92,60 @@ def test_idx_data_sets(tmp_path, name, folder):
     assert not known
 
 
+def written_mnist(root: Path) -> Path:
+    """The folder of a small MNIST that can be read."""
+    raw = root / "MNIST" / "raw"
+    for part, count in (("train", 40), ("t10k", 10)):
+        write_idx(raw, f"{part}-images-idx3-ubyte", numbers(count, 28, 28))
+        write_idx(raw, f"{part}-labels-idx1-ubyte", np.arange(count, dtype=np.uint8) % 10)
+    return raw
+
+
+@pytest.mark.parametrize("keep", [0, 3, 10, 1000])
+@pytest.mark.parametrize("file", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_truncated_files_are_named(tmp_path, file, keep):
+    path = written_mnist(tmp_path) / file
+    path.write_bytes(path.read_bytes()[: min(keep, path.stat().st_size - 1)])
+    said = rf"data set 'mnist': its files under {re.escape(str(tmp_path))} cannot be read \(.+: .+\); delete what is dam"
+    with pytest.raises(ValueError, match=said):
+        load_vision("mnist", tmp_path)
+
+
+def test_a_truncated_archive_is_as_good_as_none(tmp_path, monkeypatch):
+    raw = written_mnist(tmp_path)
+    write_idx(raw, "train-images-idx3-ubyte", numbers(40, 28, 28), compress=True)
+    (raw / "train-images-idx3-ubyte").unlink()
+    archive = raw / "train-images-idx3-ubyte.gz"
+    archive.write_bytes(archive.read_bytes()[:100])
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(FileNotFoundError, match="'mnist' is not under .* and could not be downloaded"):
+        load_vision("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("train-labels-idx1-ubyte", np.arange(40, dtype=np.uint8), "labels go from 0 to 39; allowed: 0 to 9"),
+        ("train-labels-idx1-ubyte", np.zeros(39, dtype=np.uint8), "there are 40 examples and 39 targets"),
+        ("t10k-labels-idx1-ubyte", np.zeros(11, dtype=np.uint8), "there are 10 examples and 11 targets"),
+        ("t10k-images-idx3-ubyte", numbers(10, 28, 27), r"test examples have shape \(1, 28, 27\); the training examples"),
+        ("t10k-images-idx3-ubyte", numbers(10, 28), "cannot be read .*3 dimension"),
+    ],
+)
+def test_files_that_do_not_fit_each_other_are_refused(tmp_path, file, content, message):
+    write_idx(written_mnist(tmp_path), file, content)
+    with pytest.raises(ValueError, match=message):
+        load_vision("mnist", tmp_path)
+
+
+def test_a_missing_or_truncated_usps(tmp_path):
+    with pytest.raises(FileNotFoundError, match="data set 'usps' is not under"):
+        load_vision("usps", tmp_path, download=False)
+    (tmp_path / "usps.bz2").write_bytes(bz2.compress(b"1 1:0.5")[:-4])
+    with pytest.raises(ValueError, match="data set 'usps': its files under .* cannot be read"):
+        load_vision("usps", tmp_path)
+
+
 def test_usps(tmp_path):
     for split, name in (("train", "usps.bz2"), ("test", "usps.t.bz2")):
         pixels = numbers(20 if split == "train" else 5, 256) / 127.5 - 1

@@ -87,6 +87,19 @@ def test_targets_that_are_not_of_the_task_are_refused():
     of_numbers(Task("test_task:absolute", 2), labels)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])
+def test_numbers_that_are_not_finite_are_refused(wrong):
+    values, targets = np.ones((30, 4)), np.ones((30, 1))
+    holed = values.copy()
+    holed[:, 2] = wrong
+    arguments = {"task": Task("squared", 1), "validation": 10, "test": 10}
+    with np.errstate(over="ignore"):
+        with pytest.raises(ValueError, match=r"data set 'holed', train: 10 of 40 values are not finite \(NaN, or beyond"):
+            split_examples("holed", holed, targets, **arguments)
+        with pytest.raises(ValueError, match=r"train: 10 of 10 targets are not finite .*; fill them in"):
+            split_examples("holed", values, targets * wrong, **arguments)
+
+
 def test_examples_of_numbers_are_their_own_inputs():
     data = of_numbers()
     assert data.input_shape == (7,)
