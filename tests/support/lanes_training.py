@@ -56,5 +56,5 @@ def obstacle_of(name: str, architecture: Architecture, device: str | torch.devic
     """Why a backend cannot do that."""
     images = random_images(4, architecture.input_shape, architecture.classes)
     task = Task("softmax", architecture.classes)
-    kind = BACKENDS[name]()
+    kind = BACKENDS[name]
     return kind.obstacle(architecture, [Member(id=0, seed=0, **member)], task, images, torch.device(device))

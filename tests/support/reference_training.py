@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import torch
+from reference_dropout import dropout_factors
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -12,7 +13,6 @@ from zoo.data.class_tasks import task_labels
 from zoo.data.examples import Examples
 from zoo.data.task import Loss
 from zoo.population import Member
-from zoo.training.dropout import dropout_factors
 from zoo.training.grouping import minibatches, training_examples
 
 ACTIVATION_MODULES = tuple(type(activation.module()) for activation in ACTIVATIONS.values())

@@ -81,7 +81,7 @@ def test_nothing_of_pythons_own_is_imported(name):
         ("import numpy\nimport not_installed\n", "ModuleNotFoundError: No module named 'not_installed' (unsound.py, "),
         (
             "from zoo.recipes import Recipe\nR = Recipe(\n    name='x', dataset='digits', axes={}, epochs=0\n)\n",
-            "Recipe.epochs is 0; allowed: a whole number, 1 or more (unsound.py, line 2)",
+            "Recipe.epochs is 0; allowed: a whole number, 1 to 1,000,000,000 (unsound.py, line 2)",
         ),
     ],
 )

@@ -12,7 +12,6 @@ from zoo.population import Member
 from zoo.recipes.axis import LEVELS, Axis
 from zoo.recipes.drawing import MEMBER_FIELDS, Drawing
 
-
 # Drawing so many architectures takes a quarter of a minute.
 MOST_MIXED = 1_000_000
 

@@ -273,8 +273,8 @@ class Recipe:
             raise ValueError(
                 f"a shard takes {size / 2**30:,.1f} GiB: {self.shard_members:,} members with "
                 f"{len(self.snapshot_epochs):,} snapshots of {architecture.parameters:,} parameters "
-                f"({architecture.summary}); allowed: up to {MOST_SHARD_BYTES / 2**30:g} GiB. Make the networks smaller, "
-                "or shard_members, or the number of snapshot_epochs"
+                f"({architecture.summary}); allowed: up to {MOST_SHARD_BYTES / 2**30:g} GiB. Make the networks "
+                "smaller, or shard_members, or the number of snapshot_epochs"
             )
         return architecture
 

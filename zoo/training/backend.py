@@ -16,6 +16,9 @@ from zoo.architecture import Architecture
 from zoo.data.examples import Examples
 from zoo.data.task import Task
 from zoo.population import Member
+from zoo.training.autograd import AutogradBackend
+from zoo.training.closed_form import ClosedFormBackend
+from zoo.training.lanes import LanesBackend
 
 
 class GroupTrainer(Protocol):
@@ -80,29 +83,11 @@ class BackendType(Protocol):
         """Makes the backend; what all groups share, such as the examples on the device, is prepared once."""
 
 
-def _lanes() -> BackendType:
-    from zoo.training.lanes import LanesBackend
-
-    return LanesBackend
-
-
-def _closed_form() -> BackendType:
-    from zoo.training.closed_form import ClosedFormBackend
-
-    return ClosedFormBackend
-
-
-def _autograd() -> BackendType:
-    from zoo.training.autograd import AutogradBackend
-
-    return AutogradBackend
-
-
-# In order of preference. Loaded when they are wanted: Numba takes a second.
-BACKENDS: dict[str, Callable[[], BackendType]] = {
-    "lanes": _lanes,
-    "closed-form": _closed_form,
-    "autograd": _autograd,
+# In order of preference.
+BACKENDS: dict[str, BackendType] = {
+    "lanes": LanesBackend,
+    "closed-form": ClosedFormBackend,
+    "autograd": AutogradBackend,
 }
 
 
@@ -134,7 +119,7 @@ def choose_backend(
         raise ValueError(f"backend is {name!r}; allowed: auto, {', '.join(BACKENDS)}")
     obstacles = []
     for candidate in BACKENDS if name == "auto" else [name]:
-        kind = BACKENDS[candidate]()
+        kind = BACKENDS[candidate]
         obstacle = kind.obstacle(architecture, members, task, examples, device)
         if obstacle is None:
             return candidate, kind

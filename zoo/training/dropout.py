@@ -11,6 +11,9 @@ hash-prospector search found least biased (https://github.com/skeeto/hash-prospe
 added before the first round and the other before the second. Two members' draws thereby are two unrelated
 permutations of the 32-bit words, not the same one from different places.
 
+Here are keys and constants. ``zoo.training.masks`` and ``zoo.training.lanes.functions`` compute the hash, and a test
+holds both to the same in NumPy.
+
 Shape letters: M members, S steps, B batch.
 """
 
@@ -20,7 +23,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zoo.population import Member
 from zoo.streams import Purpose
 
 # The constants of the hash, for its twins: shift, multiply, add the second key word, shift, multiply, shift.
@@ -29,38 +31,6 @@ SECOND_SHIFT, SECOND_FACTOR = 15, 0xD35A2D97
 LAST_SHIFT = 15
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
-
-
-def dropout_factors(members: Sequence[Member], epoch: int, step: int, units: int, batch: int) -> np.ndarray:
-    """What dropout multiplies the outputs of the activations by in one training step.
-
-    Args:
-        members: Whose seeds and probabilities are used.
-        epoch: Epochs count from 1.
-        step: Step within the epoch, from 0.
-        units: Units of all activation layers together, numbered through the layers in order, each output flattened
-            as torch does.
-        batch: Examples a step.
-
-    Returns:
-        float32 ``[M, units, B]``: 0 with the member's probability, rounded as :func:`drop_thresholds` says, else
-        1/(1 - p); all ones for a member without dropout.
-
-    Raises:
-        ValueError: There are more draws in one step than the hash has counters.
-    """
-    require_counters(units, batch)
-    keys_M2 = dropout_keys([member.seed for member in members], epoch, np.array([step]))[0]
-    draws = np.arange(units * batch, dtype=np.uint32) + keys_M2[:, :1]
-    draws ^= draws >> np.uint32(FIRST_SHIFT)
-    draws *= np.uint32(FIRST_FACTOR)
-    draws += keys_M2[:, 1:]
-    draws ^= draws >> np.uint32(SECOND_SHIFT)
-    draws *= np.uint32(SECOND_FACTOR)
-    draws ^= draws >> np.uint32(LAST_SHIFT)
-    rates = [member.dropout for member in members]
-    kept = draws >= drop_thresholds(rates)[:, None]
-    return (kept * keep_factors(rates)[:, None]).reshape(len(members), units, batch)
 
 
 def dropout_keys(seeds: Sequence[int], epoch: int, steps: np.ndarray) -> np.ndarray:

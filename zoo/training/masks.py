@@ -1,4 +1,4 @@
-"""Dropout factors as torch operations on a device: the twin of ``zoo.training.dropout`` that a step can capture.
+"""Dropout factors as torch operations on a device, which a step can capture; see ``zoo.training.dropout``.
 
 The hash works on unsigned 32-bit words. Torch computes with signed ones, whose sums and products have the same bits;
 a logical shift is an arithmetic one with the copies of the sign masked off, and the comparison has both sides shifted
@@ -68,7 +68,10 @@ class DeviceDropout:
         stepper.put(self.keys, dropout_keys(self.seeds, epoch, np.arange(steps)).view(np.int32))
 
     def factors(self, step: Tensor) -> Tensor:
-        """What ``dropout_factors`` gives for one step of the epoch, float32 ``[M, units, B]``; valid until the next.
+        """What dropout multiplies the outputs of activations by in one step, float32 ``[M, units, B]``.
+
+        That is 0 with the member's probability, else 1/(1 - p). Units are numbered through the activations in order,
+        each output flattened as torch does. Valid until the next step.
 
         Args:
             step: The step, int64 ``[1]`` on the device.

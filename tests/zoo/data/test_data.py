@@ -106,7 +106,7 @@ def written_mnist(root: Path) -> Path:
 def test_truncated_files_are_named(tmp_path, file, keep):
     path = written_mnist(tmp_path) / file
     path.write_bytes(path.read_bytes()[: min(keep, path.stat().st_size - 1)])
-    said = rf"data set 'mnist': its files under {re.escape(str(tmp_path))} cannot be read \(.+: .+\); delete what is dam"
+    said = rf"data set 'mnist': its files under {re.escape(str(tmp_path))} cannot be read \(.+: .+\); delete"
     with pytest.raises(ValueError, match=said):
         load_vision("mnist", tmp_path)
 
@@ -118,7 +118,7 @@ def test_a_truncated_archive_is_as_good_as_none(tmp_path, monkeypatch):
     archive = raw / "train-images-idx3-ubyte.gz"
     archive.write_bytes(archive.read_bytes()[:100])
     monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    with pytest.raises(FileNotFoundError, match="'mnist' is not under .* and could not be downloaded"):
+    with pytest.raises(FileNotFoundError, match=r"'mnist' is not under .* and could not be downloaded"):
         load_vision("mnist", tmp_path)
 
 
@@ -128,7 +128,11 @@ def test_a_truncated_archive_is_as_good_as_none(tmp_path, monkeypatch):
         ("train-labels-idx1-ubyte", np.arange(40, dtype=np.uint8), "labels go from 0 to 39; allowed: 0 to 9"),
         ("train-labels-idx1-ubyte", np.zeros(39, dtype=np.uint8), "there are 40 examples and 39 targets"),
         ("t10k-labels-idx1-ubyte", np.zeros(11, dtype=np.uint8), "there are 10 examples and 11 targets"),
-        ("t10k-images-idx3-ubyte", numbers(10, 28, 27), r"test examples have shape \(1, 28, 27\); the training examples"),
+        (
+            "t10k-images-idx3-ubyte",
+            numbers(10, 28, 27),
+            r"test examples have shape \(1, 28, 27\); the training",
+        ),
         ("t10k-images-idx3-ubyte", numbers(10, 28), "cannot be read .*3 dimension"),
     ],
 )
@@ -142,7 +146,7 @@ def test_a_missing_or_truncated_usps(tmp_path):
     with pytest.raises(FileNotFoundError, match="data set 'usps' is not under"):
         load_vision("usps", tmp_path, download=False)
     (tmp_path / "usps.bz2").write_bytes(bz2.compress(b"1 1:0.5")[:-4])
-    with pytest.raises(ValueError, match="data set 'usps': its files under .* cannot be read"):
+    with pytest.raises(ValueError, match=r"data set 'usps': its files under .* cannot be read"):
         load_vision("usps", tmp_path)
 
 

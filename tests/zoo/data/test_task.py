@@ -94,7 +94,7 @@ def test_numbers_that_are_not_finite_are_refused(wrong):
     holed[:, 2] = wrong
     arguments = {"task": Task("squared", 1), "validation": 10, "test": 10}
     with np.errstate(over="ignore"):
-        with pytest.raises(ValueError, match=r"data set 'holed', train: 10 of 40 values are not finite \(NaN, or beyond"):
+        with pytest.raises(ValueError, match=r"'holed', train: 10 of 40 values are not finite \(NaN, or beyond"):
             split_examples("holed", holed, targets, **arguments)
         with pytest.raises(ValueError, match=r"train: 10 of 10 targets are not finite .*; fill them in"):
             split_examples("holed", values, targets * wrong, **arguments)

@@ -126,7 +126,7 @@ def trained(case, members, backend="auto", epochs=2):
 @pytest.mark.parametrize("name", CASES)
 def test_it_trains_as_one_model_at_a_time_or_says_why_not(name, backend):
     case = CASES[name]
-    obstacle = BACKENDS[backend]().obstacle(case.architecture, ADAM, case.task, case.data, CPU)
+    obstacle = BACKENDS[backend].obstacle(case.architecture, ADAM, case.task, case.data, CPU)
     assert (obstacle is None) == (backend in case.backends), obstacle
     if obstacle is not None:
         assert len(obstacle) > 20

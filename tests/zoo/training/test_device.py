@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import small_net
+from reference_dropout import dropout_factors
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,7 +19,6 @@ from zoo.population.optimizers import OPTIMIZERS
 from zoo.training import device, torch_trainer
 from zoo.training.backend import BACKENDS
 from zoo.training.device import DeviceExamples, EagerStepper, GraphStepper, Minibatches, stepper
-from zoo.training.dropout import dropout_factors
 from zoo.training.masks import DeviceDropout
 from zoo.training.train import train_population
 
@@ -158,7 +158,7 @@ def test_all_state_is_on_the_device(monkeypatch, backend, optimizer):
     members = [Member(id=i, seed=i, optimizer=optimizer, dropout=0.1 * i, weight_decay=0.1 * i) for i in range(4)]
     order_GSB = np.zeros((2, 3, 16), dtype=np.int64)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        kind = BACKENDS[backend]()
+        kind = BACKENDS[backend]
         made = kind(NETS[backend], Task("softmax", 10), DIGITS, torch.device("cuda"))
         trainer = made.start(members, torch.zeros(4, NETS[backend].parameters), 2, 16)
         trainer.run_epoch(1, order_GSB, order_GSB)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from reference_dropout import dropout_factors
 
 from zoo.population import Member
-from zoo.training.dropout import drop_thresholds, dropout_factors, dropout_keys, require_counters
+from zoo.training.dropout import drop_thresholds, dropout_keys, require_counters
 
 UNITS, BATCH = 64, 128
 

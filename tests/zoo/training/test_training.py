@@ -325,7 +325,7 @@ def test_the_first_backend_that_can_is_chosen_and_others_can_be_named():
     for name in BACKENDS:
         chosen, kind = chosen_backend(plain, cpu, name)
         assert chosen == name
-        assert kind is BACKENDS[name]()
+        assert kind is BACKENDS[name]
     with pytest.raises(ValueError, match=f"backend is 'fast'; allowed: auto, {', '.join(BACKENDS)}"):
         chosen_backend(plain, cpu, "fast")
     with pytest.raises(ValueError, match=r"backend closed-form cannot train .* on cpu: it trains only.*take 'auto'"):

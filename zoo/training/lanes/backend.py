@@ -131,7 +131,7 @@ class LanesTrainer:
             self.lanes.block_VL,
         )
         self.kernel.train_epoch(
-            kernel_code(self.kernel, self.program),
+            self.program,
             self.data,
             schedule,
             self.state,
@@ -178,7 +178,7 @@ def logits(architecture: Architecture, weights_MP: Tensor, images: Examples) -> 
     weights_VPL = lane_weights(kernel, program, lanes, weights_MP)
     logits_VNCL = np.empty((len(lanes), len(images), program.classes, LANES), dtype=np.float32)
     kernel.apply(
-        kernel_code(kernel, program),
+        program,
         kernel_data(kernel, program, images),
         weights_VPL,
         kernel_work(kernel, program),
@@ -239,22 +239,6 @@ def lane_weights(kernel: ModuleType, program: Program, lanes: Lanes, weights_MP:
     """Weights in lanes and in the kernel's order, ``[V, P, L]``: a copy."""
     ordered_MP = weights_MP.numpy()[:, program.order]
     return lanes.spread(ordered_MP, kernel.aligned_vectors(len(lanes), ordered_MP.shape[1]))
-
-
-def kernel_code(kernel: ModuleType, program: Program) -> Any:
-    """A program as the kernel takes it."""
-    return kernel.Code(
-        program.steps,
-        program.ends,
-        program.tables,
-        program.zeros,
-        program.places,
-        bool(np.array_equal(program.places, np.arange(program.image_size))),
-        program.image_size,
-        program.values,
-        program.classes,
-        *program.pieces,
-    )
 
 
 def kernel_data(kernel: ModuleType, program: Program, images: Examples) -> Any:

@@ -139,7 +139,7 @@ def chained(function: Number, known: Vector, gradient: Vector) -> Vector:
 
 @inlined
 def dropout_factor(keys: Pointer, thresholds: Pointer, keep: Vector, counter: int) -> Vector:
-    """What dropout multiplies one unit of one example by: the twin of ``zoo.training.dropout.dropout_factors``.
+    """What dropout multiplies one unit of one example by; see ``zoo.training.dropout``.
 
     Args:
         keys: Two words: the step's keys.

@@ -27,6 +27,7 @@ from zoo.training.lanes.layers import (
 )
 from zoo.training.lanes.norms import backward_moments, backward_norm, forward_moments, forward_norm
 from zoo.training.lanes.pooling import backward_maximum, backward_mean, forward_maximum, forward_mean
+from zoo.training.lanes.program import Program
 from zoo.training.lanes.updates import update
 from zoo.training.lanes.vectors import (
     Pointer,
@@ -39,25 +40,7 @@ from zoo.training.lanes.vectors import (
     words_of,
 )
 
-__all__ = ["Code", "Data", "Schedule", "State", "Work", "aligned_vectors", "apply", "train_epoch"]
-
-
-class Code(NamedTuple):
-    """What runs; see :class:`zoo.training.lanes.program.Program`."""
-
-    steps: np.ndarray
-    ends: np.ndarray
-    tables: np.ndarray
-    zeros: int
-    places: np.ndarray
-    in_order: bool
-    image_size: int
-    values: int
-    classes: int
-    at_once: int
-    own_at_once: int
-    kept: int
-    own_kept: int
+__all__ = ["Data", "Schedule", "State", "Work", "aligned_vectors", "apply", "train_epoch"]
 
 
 class Data(NamedTuple):
@@ -110,22 +93,12 @@ class Work(NamedTuple):
     one: np.ndarray
 
 
-class Sections(NamedTuple):
-    """The steps and where examples lie in memory; see :class:`zoo.training.lanes.program.Program`."""
-
-    steps: np.ndarray
-    ends: np.ndarray
-    image_size: int
-    values: int
-    at_once: int
-
-
 @kernel_function
-def _room(code: Code, work: Work, weights: Any, shared: bool, training: bool) -> Room:
+def _room(program: Program, work: Work, weights: Any, shared: bool, training: bool) -> Room:
     """Where the layers of one group of sixteen find everything; ``weights`` are its own."""
-    tables = numbers_of(code.tables)
+    tables = numbers_of(program.tables)
     return Room(
-        tables, tables + code.zeros, numbers_of(work.one), vectors_of(work.nothing), numbers_of(work.numbers),
+        tables, tables + program.zeros, numbers_of(work.one), vectors_of(work.nothing), numbers_of(work.numbers),
         vectors_of(work.vectors), shared, training, vectors_of(work.values), vectors_of(work.slopes),
         vectors_of(work.statistics), weights, vectors_of(work.gradient),
     )  # fmt: skip
@@ -147,11 +120,11 @@ def _pixels(data: Data) -> Pixels:
 
 
 @kernel_function
-def _shared_minibatch(code: Code, data: Data, work: Work, count: int) -> None:
+def _shared_minibatch(program: Program, data: Data, work: Work, count: int) -> None:
     """Inputs of the images that ``work.begins`` names, which all members see."""
     shared_inputs(
-        _pixels(data), numbers_of(work.begins), count, numbers_of(code.places), code.in_order,
-        numbers_of(work.numbers), code.image_size,
+        _pixels(data), numbers_of(work.begins), count, numbers_of(program.places), program.in_order,
+        numbers_of(work.numbers), program.image_size,
     )  # fmt: skip
 
 
@@ -198,13 +171,15 @@ def _backward(steps: Any, begin: int, end: int, room: Room, dropout: Dropout, pi
 
 
 @expanded
-def _compute_gradient(sections: Sections, kept: Room, dropout: Dropout, labels: Pointer, held: Piece) -> None:
+def _compute_gradient(
+    program: Program, at_once: int, kept: Room, dropout: Dropout, labels: Pointer, held: Piece
+) -> None:
     """Adds the gradients of the examples in memory to those before, or begins with them.
 
     Where a step takes moments of all examples, those before it are done for all of them first: each section of the
     steps for one piece after the other, as fits the cache.
     """
-    steps, ends, image_size, values, at_once = sections
+    steps, ends = program.steps, program.ends
     last = len(ends) - 1
     # All sections forward; then backward, the last one for each piece right after its forward pass.
     for turn in range(2 * last + 1):
@@ -212,7 +187,7 @@ def _compute_gradient(sections: Sections, kept: Room, dropout: Dropout, labels: 
         begin, end = 0 if section == 0 else ends[section - 1], ends[section]
         for first in range(0, held.size, at_once):
             piece = Piece(held.begin + first, min(at_once, held.size - first), held.batch)
-            room = _room_from(kept, first * image_size, first * values)
+            room = _room_from(kept, first * program.image_size, first * program.values)
             if turn <= last:
                 _forward(steps, begin, end, room, dropout, piece)
             if turn == last:
@@ -223,7 +198,7 @@ def _compute_gradient(sections: Sections, kept: Room, dropout: Dropout, labels: 
 
 @compiled_entry
 def train_epoch(
-    code: Code,
+    program: Program,
     data: Data,
     schedule: Schedule,
     state: State,
@@ -235,7 +210,7 @@ def train_epoch(
     """Trains each group of sixteen for one epoch, one group after the other.
 
     Args:
-        code: The architecture.
+        program: The architecture.
         data: The images.
         schedule: Which of them each step uses.
         state: Changed in place.
@@ -246,7 +221,7 @@ def train_epoch(
     """
     examples_GSB, labels_GSB, block_VL = schedule
     _, steps, batch = examples_GSB.shape
-    pixels, places, labels = _pixels(data), numbers_of(code.places), words_of(work.labels)
+    pixels, places, labels = _pixels(data), numbers_of(program.places), words_of(work.labels)
     for v in range(len(state.weights_VPL)):
         block = block_VL[v, 0]
         shared = True
@@ -254,9 +229,9 @@ def train_epoch(
             shared = shared and block_VL[v, lane] == block
         weights, gradient = vectors_of(state.weights_VPL[v]), vectors_of(work.gradient)
         settings = vectors_of(state.settings_VKL[v])
-        room = _room(code, work, weights, shared, True)
-        at_once, kept = (code.at_once, code.kept) if shared else (code.own_at_once, code.own_kept)
-        sections = Sections(code.steps, code.ends, code.image_size, code.values, at_once)
+        room = _room(program, work, weights, shared, True)
+        pieces = program.pieces
+        at_once, kept = (pieces.at_once, pieces.kept) if shared else (pieces.own_at_once, pieces.own_kept)
         for s in range(steps):
             dropout = Dropout(
                 state.drops_V[v], words_of(keys_VS2L[v, s]), words_of(state.thresholds_VL[v]), settings + 2
@@ -269,7 +244,7 @@ def train_epoch(
                         label = np.int32(labels_GSB[block, s, begin + e])
                         for lane in range(LANES):
                             work.labels[e, lane] = label
-                    _shared_minibatch(code, data, work, held.size)
+                    _shared_minibatch(program, data, work, held.size)
                 else:
                     for e in range(held.size):
                         for lane in range(LANES):
@@ -277,8 +252,8 @@ def train_epoch(
                             work.begins[e * LANES + lane] = examples_GSB[own, s, begin + e] * pixels.size
                             work.labels[e, lane] = np.int32(labels_GSB[own, s, begin + e])
                     begins = numbers_of(work.begins)
-                    own_inputs(pixels, begins, held.size, places, work.vectors, code.image_size)
-                _compute_gradient(sections, room, dropout, labels, held)
+                    own_inputs(pixels, begins, held.size, places, work.vectors, program.image_size)
+                _compute_gradient(program, at_once, room, dropout, labels, held)
             update(
                 optimizer, weights, gradient, vectors_of(state.first_VPL[v]), vectors_of(state.second_VPL[v]),
                 settings, len(work.gradient), done + s + 1,
@@ -286,30 +261,30 @@ def train_epoch(
 
 
 @compiled_entry
-def apply(code: Code, data: Data, weights_VPL: np.ndarray, work: Work, logits_VNCL: np.ndarray) -> None:
+def apply(program: Program, data: Data, weights_VPL: np.ndarray, work: Work, logits_VNCL: np.ndarray) -> None:
     """Logits of every member for all images.
 
     Args:
-        code: The architecture.
+        program: The architecture.
         data: The images.
         weights_VPL: Parameters in the kernel's order.
         work: Memory.
         logits_VNCL: Written.
     """
     count_all = len(data.pixels)
-    last = code.steps[len(code.steps) - 1]
+    last = program.steps[len(program.steps) - 1]
     dropout = Dropout(False, words_of(work.labels), words_of(work.labels), vectors_of(work.nothing))
-    for begin in range(0, count_all, code.at_once):
-        piece = Piece(begin, min(code.at_once, count_all - begin), count_all)
+    for begin in range(0, count_all, program.pieces.at_once):
+        piece = Piece(begin, min(program.pieces.at_once, count_all - begin), count_all)
         for e in range(piece.size):
             work.begins[e] = begin + e
         for v in range(len(weights_VPL)):
-            room = _room(code, work, vectors_of(weights_VPL[v]), True, False)
+            room = _room(program, work, vectors_of(weights_VPL[v]), True, False)
             if v == 0:
-                _shared_minibatch(code, data, work, piece.size)
-            _forward(code.steps, 0, len(code.steps), room, dropout, piece)
+                _shared_minibatch(program, data, work, piece.size)
+            _forward(program.steps, 0, len(program.steps), room, dropout, piece)
             for e in range(piece.size):
                 place = last.target + e * last.target_size
-                for c in range(code.classes):
+                for c in range(program.classes):
                     for lane in range(LANES):
                         logits_VNCL[v, begin + e, c, lane] = work.values[place + c, lane]

@@ -42,9 +42,8 @@ class Pieces(NamedTuple):
     own_kept: int
 
 
-@dataclass(frozen=True)
-class Program:
-    """What the kernel runs.
+class Program(NamedTuple):
+    """What the kernel runs, as Numba takes it.
 
     Attributes:
         steps: One ``STEP`` a move.
@@ -55,6 +54,7 @@ class Program:
             that are trained, then buffers.
         trained: How many are.
         places: For each input in torch's order, its place in the kernel's image, int32.
+        in_order: Whether that is where it comes from.
         image_size: Size of that image with its border.
         scale: Inputs are pixels times this,
         offset: plus this; the border that a convolution pads stays zero.
@@ -73,6 +73,7 @@ class Program:
     order: np.ndarray
     trained: int
     places: np.ndarray
+    in_order: bool
     image_size: int
     scale: float
     offset: float
@@ -162,6 +163,7 @@ class _Compiler:
             order=np.concatenate([*self.order, *self.buffers]).astype(np.int64),
             trained=self.trained,
             places=places.astype(np.int32),
+            in_order=np.array_equal(places, np.arange(inputs.size)),
             image_size=inputs.size,
             scale=plan.scale,
             offset=plan.offset,
