@@ -19,11 +19,11 @@ from analysis.results import Measured, Result
 from trainables.predictors.boosting import Trees
 from trainables.predictors.config import BoostingConfig
 from trainables.predictors.metrics import PREDICTOR_METRICS
-from trainables.predictors.predictor import Predictor, decided, known, target_of
-from trainables.predictors.scores import is_numeric, scores
+from trainables.predictors.predictor import CHOSEN, Predictor, decided, known, strata_of, target_of
+from trainables.predictors.scores import have_pairs, is_numeric, scores
 from trainables.study_files import StudyRecord
 from zoo.metric import by_name
-from zoo.population import Member, Population
+from zoo.population import Population
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 from zoo.threads import one_thread
@@ -31,8 +31,6 @@ from zoo.views import without_dead_inputs
 
 TRUE, PREDICTED = "true", "predicted"
 CONSTANT, HYPERPARAMETERS = "training mean", "hyper-parameters"
-# What tells members apart without being a choice of how they are trained.
-NOT_CHOSEN = ("id", "seed", "order_seed", "subset_seed", "subset_index")
 
 MEASURED_TRIALS = 12
 
@@ -198,10 +196,7 @@ def constant(target: str, training: Members, test: Members) -> np.ndarray:
 
 def from_hyperparameters(target: str, training: Members, test: Members) -> np.ndarray:
     """Gradient boosting on how members were trained, on their epoch and their size: it never sees a weight."""
-    names = [
-        *(field.name for field in dataclasses.fields(Member) if field.name not in (*NOT_CHOSEN, target)),
-        *(name for name in ("activation", "epoch") if name != target),
-    ]
+    names = [name for name in (*CHOSEN, "activation", "epoch") if name != target]
     columns_MF, held_out_MF = [], []
     for name in names:
         column_M, held_out_M = training.column(name), test.column(name)
@@ -240,10 +235,12 @@ def _result(
     true_M = test.over(lambda population: target_of(population, target))
     kept = known(true_M)
     groups_M, true_M = test.over(independent_groups)[kept], true_M[kept]
+    strata_M = test.over(strata_of)[kept]
+    shared = have_pairs(strata_M)
     predicted_SM = np.stack([values_M[kept] for values_M in predicted])
 
     def measured(fit: int, rows_M: np.ndarray) -> dict[str, float]:
-        return scores(true_M[rows_M], predicted_SM[fit][rows_M])
+        return scores(true_M[rows_M], predicted_SM[fit][rows_M], strata_M[rows_M] if shared else None)
 
     declared = by_name(PREDICTOR_METRICS)
     found = bootstrap.of_statistics(measured, len(true_M), fits=len(predicted), groups_M=groups_M)

@@ -23,6 +23,13 @@ KENDALL_TAU_SHARE = Metric(
     description="Kendall τ_b divided by the largest one that predictions without ties can reach: members with equal"
     " targets have no right order, which caps it.",
 )
+# Without a direction, since not every zoo has it: an analysis measures it, and no study can optimize it.
+KENDALL_TAU_WITHIN = Metric(
+    name="kendall_tau_within",
+    label="τ_b within strata",
+    description="Kendall τ_b among members of equal hyper-parameters, a mean over their pairs: what weights tell beyond"
+    " how members were trained. Left out where few members share their hyper-parameters.",
+)
 MEAN_ABSOLUTE_ERROR = Metric(
     name="mean_absolute_error",
     label="mean absolute error",
@@ -36,6 +43,6 @@ ACCURACY = Metric(
     direction="max",
     description="Share of members whose category is predicted.",
 )
-OF_NUMBERS = (R2, KENDALL_TAU, KENDALL_TAU_SHARE, MEAN_ABSOLUTE_ERROR)
+OF_NUMBERS = (R2, KENDALL_TAU, KENDALL_TAU_SHARE, KENDALL_TAU_WITHIN, MEAN_ABSOLUTE_ERROR)
 OF_CATEGORIES = (ACCURACY,)
 PREDICTOR_METRICS = (*OF_NUMBERS, *OF_CATEGORIES)

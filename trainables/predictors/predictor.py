@@ -6,13 +6,21 @@ Shape letters: M members, K outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from trainables.predictors.scores import is_numeric, scores
 from trainables.trainable import FitData
-from zoo.population import Population
+from zoo.population import Member, Population
+
+# How members are trained, without what only tells them apart.
+CHOSEN = tuple(
+    field.name
+    for field in fields(Member)
+    if field.name not in ("id", "seed", "order_seed", "subset_seed", "subset_index")
+)
 
 
 @runtime_checkable
@@ -61,6 +69,12 @@ def target_of(population: Population, target: str) -> np.ndarray:
     """
     column_M = population.column(target)
     return column_M.astype(np.float64) if is_numeric(column_M) else column_M.astype(str)
+
+
+def strata_of(population: Population) -> np.ndarray:
+    """A text that members of equal hyper-parameters, epoch and architecture have in common: ``[M]``."""
+    chosen = [population.column(name) for name in (*CHOSEN, "epoch", "activation")]
+    return np.array([repr((population.parameters, *values)) for values in zip(*chosen, strict=True)])
 
 
 def known(target_M: np.ndarray) -> np.ndarray:

@@ -8,7 +8,17 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import kendalltau
 
-from trainables.predictors.metrics import ACCURACY, KENDALL_TAU, KENDALL_TAU_SHARE, MEAN_ABSOLUTE_ERROR, R2
+from trainables.predictors.metrics import (
+    ACCURACY,
+    KENDALL_TAU,
+    KENDALL_TAU_SHARE,
+    KENDALL_TAU_WITHIN,
+    MEAN_ABSOLUTE_ERROR,
+    R2,
+)
+
+# Pairs of members of equal hyper-parameters from which their order is measured.
+FEWEST_PAIRS = 100
 
 
 def is_numeric(target: np.ndarray) -> bool:
@@ -16,15 +26,23 @@ def is_numeric(target: np.ndarray) -> bool:
     return bool(np.issubdtype(target.dtype, np.number))
 
 
-def scores(true_M: np.ndarray, predicted_M: np.ndarray) -> dict[str, float]:
-    """The metrics that suit the target: numbers or categories."""
+def scores(true_M: np.ndarray, predicted_M: np.ndarray, strata_M: np.ndarray | None = None) -> dict[str, float]:
+    """The metrics that suit the target: numbers or categories.
+
+    Args:
+        true_M: Targets.
+        predicted_M: Predictions.
+        strata_M: Equal for members of equal hyper-parameters; ``None`` where that is not asked.
+    """
     if not is_numeric(true_M):
         return {ACCURACY.name: float((true_M == predicted_M).mean())}
     tau, largest = kendall_tau(true_M, predicted_M), largest_tau(true_M)
+    within = {} if strata_M is None else {KENDALL_TAU_WITHIN.name: tau_within(true_M, predicted_M, strata_M)}
     return {
         R2.name: r2(true_M, predicted_M),
         KENDALL_TAU.name: tau,
         KENDALL_TAU_SHARE.name: tau / largest if largest else 0.0,
+        **within,
         MEAN_ABSOLUTE_ERROR.name: float(np.abs(true_M - predicted_M).mean()),
     }
 
@@ -49,3 +67,19 @@ def largest_tau(true_M: np.ndarray) -> float:
     counts = np.unique(true_M, return_counts=True)[1].astype(np.float64)
     pairs = len(true_M) * (len(true_M) - 1)
     return float(np.sqrt(1 - (counts * (counts - 1)).sum() / pairs)) if pairs else 0.0
+
+
+def tau_within(true_M: np.ndarray, predicted_M: np.ndarray, strata_M: np.ndarray) -> float:
+    """Kendall's τ_b in each stratum, the mean weighted by their pairs; strata of equal targets do not count."""
+    order = np.argsort(strata_M, kind="stable")
+    strata = np.split(order, np.flatnonzero(strata_M[order][1:] != strata_M[order][:-1]) + 1)
+    counted = [rows for rows in strata if len(rows) > 1 and np.ptp(true_M[rows]) > 0]
+    pairs = [len(rows) * (len(rows) - 1) for rows in counted]
+    taus = [kendall_tau(true_M[rows], predicted_M[rows]) for rows in counted]
+    return float(np.average(taus, weights=pairs)) if pairs else 0.0
+
+
+def have_pairs(strata_M: np.ndarray) -> bool:
+    """Whether enough members share their hyper-parameters for :func:`tau_within`."""
+    counts = np.unique(strata_M, return_counts=True)[1]
+    return int((counts * (counts - 1)).sum()) // 2 >= FEWEST_PAIRS

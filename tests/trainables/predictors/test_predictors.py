@@ -12,9 +12,10 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from trainables.predictors.boosting import Trees
 from trainables.predictors.config import BoostingConfig, RidgeConfig
 from trainables.predictors.entries import PREDICTORS
-from trainables.predictors.predictor import decided, target_of, validate
+from trainables.predictors.metrics import OF_NUMBERS
+from trainables.predictors.predictor import decided, strata_of, target_of, validate
 from trainables.predictors.ridge import PENALTIES, Ridge
-from trainables.predictors.scores import kendall_tau, largest_tau, r2, scores
+from trainables.predictors.scores import have_pairs, kendall_tau, largest_tau, r2, scores, tau_within
 from trainables.predictors.statistics import NAMES, places_of, weight_statistics
 from trainables.predictors.statistics_predictor import StatisticsPredictor
 from trainables.trainable import FitData
@@ -196,6 +197,31 @@ def test_scores_by_hand():
     constant = scores(true_M, np.full(4, true_M.mean()))
     assert (constant["r2"], constant["kendall_tau"]) == (0, 0)
     assert scores(np.array(["a", "b"]), np.array(["a", "a"])) == {"accuracy": 0.5}
+
+
+def test_the_order_within_equal_hyperparameters_by_hand():
+    strata_M = np.array(list("aaabbbbcdd"))
+    true_M = np.array([1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 4.0, 9.0, 5.0, 5.0])
+    predicted_M = np.array([10.0, 11.0, 12.0, 4.0, 3.0, 2.0, 1.0, 0.0, 1.0, 2.0])
+    # Of 3 + 6 pairs in strata whose targets differ, 3 are in the right order; between strata nothing counts.
+    assert tau_within(true_M, predicted_M, strata_M) == pytest.approx((3 - 6) / 9)
+    moved_M = predicted_M + 100 * np.searchsorted(np.unique(strata_M), strata_M)
+    assert tau_within(true_M, moved_M, strata_M) == tau_within(true_M, predicted_M, strata_M)
+    assert tau_within(true_M, np.searchsorted(list("abcd"), strata_M).astype(float), strata_M) == 0
+    assert tau_within(true_M, predicted_M, np.arange(10)) == 0, "no two are alike"
+    assert not have_pairs(strata_M)
+    assert have_pairs(np.repeat(strata_M, 5))
+    assert list(scores(true_M, predicted_M, strata_M)) == [metric.name for metric in OF_NUMBERS]
+
+
+def test_members_of_one_stratum_differ_in_seeds_alone():
+    specs = [Member(id=i, seed=i, order_seed=i, learning_rate=0.1 * (1 + i % 2)) for i in range(6)]
+    population = dataclasses.replace(population_of(mlp((1, 8, 8), (6,), 10), 6, 0), members=tuple(specs))
+    first = strata_of(dataclasses.replace(population, epochs=(3,) * 6))
+    assert [len(set(first[rows])) for rows in ([0, 2, 4], [1, 3, 5], range(6))] == [1, 1, 2]
+    later = strata_of(dataclasses.replace(population, epochs=(4,) * 6))
+    other = strata_of(dataclasses.replace(population_of(mlp((1, 8, 8), (7,), 10), 6, 0), epochs=(3,) * 6))
+    assert not set(first) & (set(later) | set(other))
 
 
 def test_targets_are_columns_fields_and_epochs(small_zoo):
