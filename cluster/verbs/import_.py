@@ -13,7 +13,11 @@ from cluster.display import live, say
 from cluster.verb import Planned, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zoo.exchange.importing import Source
+    from zoo.generation.build import Progress
+    from zoo.storage.zoo import Zoo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,8 @@ class Imported(Result):
     parameters: tuple[int, ...]
     epochs: tuple[int, ...]
     left_out: tuple[str, ...]
+    assumed: tuple[str, ...]
+    test_accuracy: float | None = None
     zoo: str | None = None
     uri: str | None = None
     content_sha256: str | None = None
@@ -37,7 +43,10 @@ class Imported(Result):
             f"{self.format}: {self.members:,} networks of {parameters} parameters at epochs "
             f"{', '.join(map(str, self.epochs))}"
         )
-        return f"would import {found}" if self.zoo is None else f"{self.zoo}: {found}"
+        if self.zoo is None:
+            return f"would import {found}"
+        accuracy = "" if self.test_accuracy is None else f", test accuracy {self.test_accuracy:.1%} at the last"
+        return f"{self.zoo}: {found}{accuracy}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +65,13 @@ class Import(Planned):
         typer.Option(help="The networks' data set as it is named here: metrics that are missing are computed on it."),
     ] = None
     architecture: Annotated[
-        str | None, typer.Option(help="JSON file of the architecture, where the source does not tell it.")
+        str | None,
+        typer.Option(
+            help="Where the source does not tell it: a JSON file (docs/import.md), or a torch module: module:attribute."
+        ),
+    ] = None
+    activation: Annotated[
+        str | None, typer.Option(help="Of MLPs without an architecture, which weights do not tell. (default: relu)")
     ] = None
     epochs: Annotated[
         str | None, typer.Option(help="Epochs to import, with commas. (default: those that most networks have)")
@@ -66,27 +81,37 @@ class Import(Planned):
     ] = False
 
     def plan(self) -> Imported:
-        """Finds out what the source is."""
-        return self._found(self._open())
+        """Reads and checks everything, as ``run`` does before it stores anything."""
+        source = self._open()
+        self._check(source)
+        return self._found(source)
 
     def run(self) -> Imported:
         """Checks and stores everything."""
         from dataclasses import replace
 
-        from zoo.exchange.importing import store_source
+        from zoo.storage.manifest import ZOOS
         from zoo.storage.store import Store
 
         source = self._open()
         found = self._found(source)
         say(f"import {found.text.removeprefix('would import ')}")
+        Store(self.store).check_writable(ZOOS)  # before hours of reading
+        write = self._check(source)
         with live("import", 1, "members") as task:
-            zoo = store_source(
-                source,
-                Store(self.store),
-                include_diverged=self.include_diverged,
-                progress=lambda done, count: task.update(done, total=count),
+            zoo = write(lambda done, count: task.update(done, total=count))
+        return replace(
+            found, test_accuracy=_accuracy(zoo), zoo=zoo.name, uri=zoo.uri, content_sha256=zoo.content_sha256
+        )
+
+    def _check(self, source: Source) -> Callable[[Progress | None], Zoo]:
+        """Reads all of a source; gives what makes a zoo of it."""
+        from zoo.storage.store import Store
+
+        with live("check", 1, "members") as task:
+            return source.check(
+                Store(self.store), self.include_diverged, lambda done, count: task.update(done, total=count)
             )
-        return replace(found, zoo=zoo.name, uri=zoo.uri, content_sha256=zoo.content_sha256)
 
     def _open(self) -> Source:
         from zoo.exchange.importing import open_source
@@ -97,12 +122,15 @@ class Import(Planned):
             format_name=self.format,
             name=self.name,
             dataset=self.dataset,
-            architecture=Path(self.architecture).expanduser() if self.architecture else None,
+            architecture=self.architecture,
+            activation=self.activation,
             epochs=_epochs(self.epochs),
             store=Store(self.store),
         )
         for words in source.left_out:
             say(f"left out: {words}")
+        for words in source.assumed:
+            say(f"assumed: {words}")
         return source
 
     def _found(self, source: Source) -> Imported:
@@ -110,10 +138,20 @@ class Import(Planned):
             source=self.path,
             format=source.format,
             members=source.members,
-            parameters=tuple(source.parameters),
-            epochs=tuple(source.epochs),
-            left_out=tuple(source.left_out),
+            parameters=source.parameters,
+            epochs=source.epochs,
+            left_out=source.left_out,
+            assumed=source.assumed,
         )
+
+
+def _accuracy(zoo: Zoo) -> float | None:
+    """Mean test accuracy at the last epoch, which shows whether data set and activation are the networks'."""
+    table = zoo.members
+    if "test_accuracy" not in table:
+        return None
+    known = table.test_accuracy[table.epoch == table.epoch.max()].dropna()
+    return float(known.mean()) if len(known) else None
 
 
 def _epochs(text: str | None) -> tuple[int, ...] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from zoo.generation.build import Progress
@@ -26,12 +28,7 @@ def copy_zoo(zoo: Zoo, store: Store, progress: Progress | None = None) -> Zoo:
         ZooError: A shard is missing or damaged, the store cannot be written, or it has a zoo of that name with other
             content.
     """
-    previous = read_manifest(store, zoo.name)
-    if previous is not None and not _hashes(previous) <= _hashes(zoo.manifest):
-        raise ZooError(
-            f"{store.uri} has zoo {zoo.name} already, with {previous.members} members and other content than the "
-            f"{len(zoo)} of {zoo.uri}; copy it into another store"
-        )
+    require_no_other(zoo, store)
     store.check_writable(ZOOS)
     for done, entry in enumerate(zoo.manifest.shards, start=1):
         path = shard_path(zoo.name, entry.name)
@@ -44,6 +41,38 @@ def copy_zoo(zoo: Zoo, store: Store, progress: Progress | None = None) -> Zoo:
             progress(done, len(zoo.manifest.shards))
     write_manifest(store, zoo.name, zoo.manifest)
     return Zoo.open(zoo.name, store=store)
+
+
+def require_no_other(zoo: Zoo, store: Store) -> None:
+    """Raises ``ZooError`` where a store has a zoo of that name with other content."""
+    previous = read_manifest(store, zoo.name)
+    if previous is not None and not _hashes(previous) <= _hashes(zoo.manifest):
+        raise ZooError(
+            f"{store.uri} has zoo {zoo.name} already, with {previous.members} members and other content than the "
+            f"{len(zoo)} of {zoo.uri}; copy it into another store"
+        )
+
+
+def check_copy(zoo: Zoo, store: Store, progress: Progress | None = None) -> Callable[[Progress | None], Zoo]:
+    """Reads every shard of a zoo, and makes sure that it can be copied.
+
+    Args:
+        zoo: What to copy.
+        store: Where to.
+        progress: Called with (shards checked, of how many).
+
+    Returns:
+        What copies it, :func:`copy_zoo`; called with what is told of (shards done, of how many).
+
+    Raises:
+        ZooError: A shard is missing or damaged, or the store has a zoo of that name with other content.
+    """
+    require_no_other(zoo, store)
+    for done, entry in enumerate(zoo.manifest.shards, start=1):
+        read_shard_file(zoo, entry)
+        if progress is not None:
+            progress(done, len(zoo.manifest.shards))
+    return partial(copy_zoo, zoo, store)
 
 
 def read_shard_file(zoo: Zoo, entry: ShardEntry) -> bytes:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from zoo.architecture import Architecture
 from zoo.config import to_json
+from zoo.exchange.input_files import read_json
 from zoo.generation.commit import zoo_name
 from zoo.recipes import RecipeLike, recipe_from_json
 from zoo.storage.rows import metrics_among, sum_hashes
@@ -26,6 +27,8 @@ from zoo.storage.zoo import Zoo
 FORMAT = "zooscale-parquet"
 RECORD, DATA = "zoo.json", "data"
 VERSION = 1
+# Of the record of a zoo with a hundred thousand shards.
+RECORD_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,8 +127,8 @@ def open_exported(path: Path) -> ExportedZoo:
         ValueError: It is damaged, or of another release.
     """
     where = path / RECORD
+    value = read_json(where, RECORD_BYTES)
     try:
-        value = json.loads(where.read_text())
         if (value["format"], value["version"]) != (FORMAT, VERSION):
             raise ValueError(
                 f"it is of format {value['format']!r}, version {value['version']!r}; this release reads {FORMAT}, "
@@ -143,7 +146,7 @@ def open_exported(path: Path) -> ExportedZoo:
             shards=tuple(ExportedShard(**entry) for entry in value["shards"]),
         )
         _check_shards(exported)
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where} is damaged or of another release ({error}); export the zoo again") from error
     if recipe.digest(exported.dataset_sha256) != exported.digest or exported.name != zoo_name(recipe, exported.digest):
         raise ValueError(f"{where} is of another recipe than its digest says; export the zoo again")

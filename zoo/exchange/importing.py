@@ -7,17 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.architecture import Architecture
+from torch import nn
+
+from zoo.architecture import Architecture, Shape
+from zoo.config import lookup
 from zoo.data import load_dataset
 from zoo.exchange import copying, exported
 from zoo.exchange.foreign import checkpoint_tree, published_dataset, small_cnn_zoo, state_dicts
-from zoo.exchange.foreign.architectures import read_architecture
+from zoo.exchange.foreign.architectures import GivenArchitecture, read_architecture, require_moderate
 from zoo.exchange.foreign.reader import ImportOptions
 from zoo.exchange.foreign.source import ForeignZoo
-from zoo.exchange.restoring import restore
-from zoo.exchange.storing import store_zoo
+from zoo.exchange.foreign.torch_module import architecture_of
+from zoo.exchange.input_files import read_json, require_regular
+from zoo.exchange.restoring import check_exported
+from zoo.exchange.storing import check_zoo
 from zoo.generation.build import Progress
-from zoo.storage.manifest import ZOOS
+from zoo.storage.manifest import MANIFEST_PATTERN, ZOOS
 from zoo.storage.staging import find_dataset
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -72,7 +77,9 @@ class Source:
         epochs: Epochs of the snapshots.
         parameters: Numbers of parameters that occur.
         left_out: What is there but is not imported, in words.
-        store: Makes a zoo of it: ``(store, whether to accept weights that are not finite, progress)``.
+        assumed: What the source does not tell and was taken to be so, in words.
+        check: Reads all of it and gives what makes a zoo of it, or says what is wrong: ``(store, whether to accept
+            weights that are not finite, progress)``.
     """
 
     format: str
@@ -81,7 +88,8 @@ class Source:
     epochs: tuple[int, ...]
     parameters: tuple[int, ...]
     left_out: tuple[str, ...] = ()
-    store: Callable[[Store, bool, Progress | None], Zoo]
+    assumed: tuple[str, ...] = ()
+    check: Callable[[Store, bool, Progress | None], Callable[[Progress | None], Zoo]]
 
 
 def open_source(
@@ -90,7 +98,8 @@ def open_source(
     format_name: str | None = None,
     name: str | None = None,
     dataset: str | None = None,
-    architecture: Path | None = None,
+    architecture: str | Path | None = None,
+    activation: str | None = None,
     epochs: tuple[int, ...] | None = None,
     store: Store | None = None,
 ) -> Source:
@@ -101,7 +110,9 @@ def open_source(
         format_name: A name in ``FORMATS`` or ``OWN_FORMATS``; by default the first that fits.
         name: A name for the zoo; that of the path by default. An exported zoo keeps its own.
         dataset: The data set of the networks as it is known here.
-        architecture: A JSON file of the architecture, where the source does not tell it.
+        architecture: Where the source does not tell it, a JSON file of the architecture, or ``module:attribute`` of a
+            torch module or of what makes one.
+        activation: The activation of plain MLPs, whose architecture is told from their tensors.
         epochs: Which epochs to import; by default those that most networks have.
         store: Where the data set may be staged.
 
@@ -114,7 +125,10 @@ def open_source(
         raise ValueError(f"there is no {path}; give the folder or file to import")
     found = format_name or _detect(path)
     if found in OWN_FORMATS:
-        given = {"--name": name, "--dataset": dataset, "--architecture": architecture, "--epochs": epochs}
+        given = {
+            "--name": name, "--dataset": dataset, "--architecture": architecture, "--activation": activation,
+            "--epochs": epochs,
+        }  # fmt: skip
         if odd := [option for option, value in given.items() if value is not None]:
             raise ValueError(f"{path} is an exported zoo, which is imported as it was; leave {odd[0]} away")
         return _own_source(path, found)
@@ -122,15 +136,21 @@ def open_source(
         raise ValueError(f"unknown format {found!r}; known: {', '.join([*FORMATS, *OWN_FORMATS])}")
     if format_name is not None and not FORMATS[found].matches(path):
         raise ValueError(f"{path} is not of format {found}: expected {FORMATS[found].what}")
+    if activation is not None and found != "state-dicts":
+        raise ValueError(
+            f"{path} is of format {found}, which says what activation networks have; leave --activation away"
+        )
     data = None
     if dataset:
         data = load_dataset(dataset) if store is None else find_dataset(store, dataset)
+    input_shape = data.input_shape if data else None
     options = ImportOptions(
         name=_name(name, path),
         epochs=epochs,
-        given=read_architecture(architecture) if architecture else None,
+        given=find_architecture(str(architecture), input_shape) if architecture else None,
+        activation=activation,
         dataset=dataset,
-        input_shape=data.input_shape if data else None,
+        input_shape=input_shape,
     )
     zoo = FORMATS[found].open(path, options)
     return Source(
@@ -138,9 +158,10 @@ def open_source(
         name=zoo.name,
         members=len(zoo.networks),
         epochs=zoo.epochs,
-        parameters=_parameters([network.architecture for network in zoo.networks]),
+        parameters=_parameters(path, [network.architecture for network in zoo.networks]),
         left_out=tuple(zoo.left_out),
-        store=lambda store, diverged, progress: store_zoo(
+        assumed=tuple(zoo.assumed),
+        check=lambda store, diverged, progress: check_zoo(
             zoo, store, dataset=dataset or "", data=data, include_diverged=diverged, progress=progress
         ),
     )
@@ -155,14 +176,19 @@ def _own_source(path: Path, found: str) -> Source:
             raise ValueError(
                 f"{path} is not of format zoo: expected the folder of a zoo, or a store with one; it holds {holds}"
             )
+        for file in zoos[0].rglob("*"):
+            if not file.is_dir():
+                require_regular(file)
+            if MANIFEST_PATTERN.fullmatch(file.name):
+                read_json(file, exported.RECORD_BYTES)
         zoo = Zoo.open(str(zoos[0].resolve()))
         return Source(
             format=found,
             name=zoo.name,
             members=len(zoo),
             epochs=zoo.recipe.snapshot_epochs,
-            parameters=_parameters(zoo.architectures),
-            store=lambda store, _, progress: copying.copy_zoo(zoo, store, progress),
+            parameters=_parameters(path, zoo.architectures),
+            check=lambda store, _, progress: copying.check_copy(zoo, store, progress),
         )
     if not exported.matches(path):
         raise ValueError(f"{path} is not of format {found}: expected the folder that `zooscale export` writes")
@@ -172,14 +198,50 @@ def _own_source(path: Path, found: str) -> Source:
         name=opened.name,
         members=opened.members,
         epochs=opened.epochs,
-        parameters=_parameters(opened.architectures),
-        store=lambda store, _, progress: restore(opened, store, progress),
+        parameters=_parameters(path, opened.architectures),
+        check=lambda store, _, progress: check_exported(opened, store, progress),
     )
 
 
-def _parameters(architectures: Sequence[Architecture]) -> tuple[int, ...]:
-    """The numbers of parameters that occur."""
-    return tuple(dict.fromkeys(architecture.parameters for architecture in architectures))
+def find_architecture(given: str, input_shape: Shape | None) -> GivenArchitecture:
+    """The architecture that a user gives.
+
+    Args:
+        given: A JSON file, or ``module:attribute`` of a torch module, or of a class or function that makes one.
+        input_shape: Shape of an example, where the data set is known: what a torch module does not say.
+
+    Raises:
+        ValueError: It cannot be read, found or made, or is none.
+    """
+    if ":" not in given or Path(given).exists():
+        return read_architecture(Path(given).expanduser())
+    module = lookup({}, given, "architecture")
+    if not isinstance(module, nn.Module) and callable(module):
+        try:
+            module = module()
+        except Exception as error:  # it is the user's code, which can fail in every way
+            raise ValueError(f"--architecture {given}: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise ValueError(
+            f"--architecture {given} is {module!r}; it must be a torch module, or make one without arguments"
+        )
+    if input_shape is None:
+        raise ValueError(
+            f"--architecture {given} does not say what it reads; give the networks' data set with --dataset, or write "
+            "a JSON file with the input_shape (docs/import.md)"
+        )
+    return architecture_of(module, input_shape)
+
+
+def _parameters(path: Path, architectures: Sequence[Architecture]) -> tuple[int, ...]:
+    """The numbers of parameters that occur, if all architectures are such as can be stored."""
+    distinct = dict.fromkeys(architectures)
+    for architecture in distinct:
+        try:
+            require_moderate(architecture)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    return tuple(dict.fromkeys(architecture.parameters for architecture in distinct))
 
 
 def store_source(
@@ -198,7 +260,7 @@ def store_source(
         ZooError: The store cannot be written, or holds something else under the same name.
     """
     store.check_writable(ZOOS)  # before hours of reading
-    return source.store(store, include_diverged, progress)
+    return source.check(store, include_diverged, None)(progress)
 
 
 def _detect(path: Path) -> str:

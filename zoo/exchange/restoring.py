@@ -5,6 +5,9 @@ Shape letters: M rows, P parameters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +16,7 @@ import torch
 
 from zoo.architecture import Architecture
 from zoo.exchange.exported import DATA, ExportedShard, ExportedZoo, measured_hash
+from zoo.exchange.input_files import require_regular
 from zoo.generation.build import Progress, write_zoo
 from zoo.generation.commit import checked_entry, plan_zoo
 from zoo.population import single_architecture
@@ -27,10 +31,19 @@ from zoo.storage.zoo import Zoo
 REST = ("epoch", "step", "subset", "imported")
 
 
-def restore(exported: ExportedZoo, store: Store, progress: Progress | None = None) -> Zoo:
-    """Makes the zoo that was exported: same recipe, members, metrics, weights and hashes.
+def check_exported(
+    exported: ExportedZoo, store: Store, progress: Progress | None = None
+) -> Callable[[Progress | None], Zoo]:
+    """Reads all of an exported zoo, and makes sure that it is what was exported.
 
-    Everything is checked before anything is stored.
+    Args:
+        exported: The zoo.
+        store: Where it is to lie.
+        progress: Called with (members checked, of how many).
+
+    Returns:
+        What makes the zoo that was exported, with the same recipe, members, metrics, weights and hashes; called with
+        what is told of (members stored, of how many).
 
     Raises:
         ValueError: A file is missing or damaged, or rows are not those that were exported.
@@ -57,19 +70,23 @@ def restore(exported: ExportedZoo, store: Store, progress: Progress | None = Non
                 f"their content hash is {header.content_sha256[:8]}, not {wanted[members].content_sha256[:8]}; export "
                 "the zoo again"
             )
+        if progress is not None:
+            progress(members.end, exported.members)
     for members in set(plan.shards) - set(plan.missing):
         if checked_entry(plan, store, members).content_sha256 != wanted[members].content_sha256:
             raise ZooError(
                 f"{store.join(shard_path(plan.name, members.name))} is there already with other content; `zooscale "
                 f"verify {plan.name} --remove-unfinished` deletes it where no manifest lists it"
             )
-    return write_zoo(plan, store, lambda members: _contents(exported, wanted[members], rows), progress)
+    return partial(write_zoo, plan, store, lambda members: _contents(exported, wanted[members], rows))
 
 
 def _open_rows(exported: ExportedZoo) -> pads.Dataset:
     files = sorted((exported.path / DATA).glob("*.parquet"))
     if not files:
         raise ValueError(f"{exported.path} has no {DATA}/*.parquet; export the zoo again")
+    for file in files:
+        require_regular(file)
     try:
         rows = pads.dataset([str(file) for file in files], format="parquet")
     except (OSError, pa.ArrowException) as error:

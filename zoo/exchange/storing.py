@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class _Part:
     networks: tuple[int, ...]
 
 
-def store_zoo(
+def check_zoo(
     source: ForeignZoo,
     store: Store,
     *,
@@ -54,11 +55,8 @@ def store_zoo(
     data: Dataset | None = None,
     include_diverged: bool = False,
     progress: Progress | None = None,
-) -> Zoo:
-    """Makes a zoo of a source.
-
-    The source is read twice: once to check every snapshot and to find its identity, and once to store it. A source
-    that does not pass leaves nothing in the store, and importing the same again finds the zoo that is there.
+) -> Callable[[Progress | None], Zoo]:
+    """Reads every snapshot of a source, makes sure that a zoo can be made of it, and finds its identity.
 
     Args:
         source: What to store.
@@ -66,12 +64,16 @@ def store_zoo(
         dataset: Name of the networks' data set as it is known here, empty where it is not.
         data: That data set: metrics that the source lacks are computed on it.
         include_diverged: Whether to accept weights that are not finite; they are marked as diverged.
-        progress: Called with (members stored, of how many).
+        progress: Called with (members checked, of how many).
+
+    Returns:
+        What makes the zoo; called with what is told of (members stored, of how many). It reads the source once more,
+        and where the same was imported before it finds the zoo that is there.
 
     Raises:
         ValueError: A file cannot be read or does not fit, weights are not finite, the data set is clearly another
             one; the message names the file and what to do.
-        ZooError: The store cannot be written, or holds something else under the same name.
+        ZooError: The store cannot be read.
     """
     parts = list(_plan(source))
     content = hashlib.sha256()
@@ -82,6 +84,8 @@ def store_zoo(
         if data is not None:
             _check_data(networks, source.epochs, snapshots, data)
         _digest(content, networks, snapshots)
+        if progress is not None:
+            progress(part.members.end, len(source.networks))
     recipe = Imported(
         name=source.name,
         members=len(source.networks),
@@ -94,7 +98,7 @@ def store_zoo(
     )
     plan = plan_zoo(recipe, data.sha256 if data else "", store, [part.members for part in parts])
     part_of = {part.members: part for part in parts}
-    return write_zoo(plan, store, lambda members: _contents(source, part_of[members], recipe, data), progress)
+    return partial(write_zoo, plan, store, lambda members: _contents(source, part_of[members], recipe, data))
 
 
 def _plan(source: ForeignZoo) -> Iterator[_Part]:
@@ -152,8 +156,9 @@ def _check_data(
     if difference > TOLERATED_DIFFERENCE:
         raise ValueError(
             f"on data set {data.name!r} the networks have a test accuracy of {measured[both].mean():.3f}, the source "
-            f"says {stated[both].mean():.3f}: its images are others, or were prepared otherwise. Leave --dataset away, "
-            'or give an architecture whose first layer prepares them: {"kind": "rescale", "scale": 2, "offset": -1}'
+            f"says {stated[both].mean():.3f}: its images are others or were prepared otherwise, or the activation is "
+            "another one. Leave --dataset away, or give an architecture whose first layer prepares them: "
+            '{"kind": "rescale", "scale": 2, "offset": -1}'
         )
 
 

@@ -18,7 +18,7 @@ from zoo.exchange.copying import copy_zoo
 from zoo.exchange.exported import open_exported
 from zoo.exchange.exporting import export_zoo
 from zoo.exchange.importing import open_source, store_source
-from zoo.exchange.restoring import restore
+from zoo.exchange.restoring import check_exported
 from zoo.generation.build import generate_zoo
 from zoo.recipes import RECIPES
 from zoo.storage.errors import ZooError
@@ -98,7 +98,7 @@ def exported(small_zoo, tmp_path_factory) -> Path:
 
 def test_a_restored_zoo_can_be_extended(small_zoo, small_recipe, tmp_path):
     export_zoo(small_zoo, tmp_path / "out", "parquet")
-    back = restore(open_exported(tmp_path / "out"), Store(tmp_path / "store"))
+    back = check_exported(open_exported(tmp_path / "out"), Store(tmp_path / "store"))(None)
     copy_zoo(small_zoo, Store(tmp_path / "copy"))
     longer = generate_zoo(small_recipe, back.store, members=72)
     assert len(longer) == 72
@@ -113,7 +113,7 @@ def test_a_restored_zoo_can_be_extended(small_zoo, small_recipe, tmp_path):
 def test_another_zoo_of_that_name_stays(small_zoo, small_recipe, exported, tmp_path):
     other = generate_zoo(small_recipe, Store(tmp_path / "store"), members=16)
     with pytest.raises(ZooError, match=r"has zoo .* already, with 16 members"):
-        restore(open_exported(exported), other.store)
+        check_exported(open_exported(exported), other.store)(None)
 
     assert len(Zoo.open(small_zoo.name, store=other.store)) == 16
 
@@ -215,7 +215,7 @@ def change_record(root: Path, **changes: object) -> None:
         (lambda root: change_shard(root, architecture=99), "another architecture than the"),
         (lambda root: change_shard(root, content_sha256="0" * 64), "not that of its shards"),
         (drop_column, "lacks the column step"),
-        (lambda root: (root / "zoo.json").write_text("{"), "damaged"),
+        (lambda root: (root / "zoo.json").write_text("{"), "zoo.json is no JSON that can be read"),
     ],
 )
 def test_a_changed_export_is_refused_and_nothing_is_stored(exported, damage, words, tmp_path):

@@ -13,7 +13,6 @@ Shape letters: M networks, E epochs, P parameters.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from zoo.exchange.foreign.source import (
     plain_json,
 )
 from zoo.exchange.foreign.tensor_files import StateReader
+from zoo.exchange.input_files import parse_json, read_json, read_text
 
 CHECKPOINT = re.compile(r"checkpoint_0*(\d+)")
 PARAMETERS, RESULTS, WEIGHTS = "params.json", "result.json", "checkpoints"
@@ -47,6 +47,8 @@ METRICS = {
     "test_loss": "test_loss",
     "test_acc": "test_accuracy",
 }
+# A line an epoch, each with all hyper-parameters.
+RESULTS_BYTES = 1 << 26
 # What Ray 1 leaves in every checkpoint, which it numbers by epoch; Ray 2.7 and later counts them, and leaves none.
 BY_EPOCH = ".is_checkpoint"
 # Written for the training metrics before there was any training.
@@ -107,7 +109,7 @@ def open_tree(path: Path, options: ImportOptions) -> CheckpointTree:
         if not found and not (folder / PARAMETERS).exists():
             other.append(folder.name)
             continue
-        configs[folder.name] = _read_json(folder / PARAMETERS)
+        configs[folder.name] = _read_config(folder / PARAMETERS)
         checkpoints[folder.name] = _by_epoch(folder, found, _results(folder))
     epochs, kept, left_out = common_epochs(checkpoints, options.epochs)
     if other:
@@ -168,13 +170,8 @@ def _checkpoints(folder: Path) -> dict[int, Path]:
     return found
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing; put it back, or remove the folder from the tree") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}); fetch it again, or remove the folder from the tree") from error
+def _read_config(path: Path) -> Mapping[str, Any]:
+    value = read_json(path)
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds a {type(value).__name__}; expected hyper-parameters by name")
     return value
@@ -183,16 +180,10 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 def _results(folder: Path) -> dict[int, Mapping[str, Any]]:
     """The lines of ``result.json`` by epoch; where a run was resumed, the last line of an epoch counts."""
     path = folder / RESULTS
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing; put it back, or remove the folder from the tree") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text ({error}); fetch it again, or remove the folder from the tree") from error
     results = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path, RESULTS_BYTES).splitlines(), start=1):
         try:
-            value = json.loads(line)
+            value = parse_json(line)
             results[int(value["training_iteration"])] = value
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(

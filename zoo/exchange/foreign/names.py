@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,9 +77,9 @@ def match_tensors(
         return _check_given(names, found, wanted)
     if set(found) == set(wanted):
         return _check_shapes({name: name for name in wanted}, found, wanted)
-    theirs = _by_module(found)
-    ours = _by_module({name: ForeignTensor(name, shape) for name, shape in wanted.items()})
-    modules = list(theirs) if ordered else sorted(theirs, key=_number_parts)
+    theirs = by_module(tensors, ordered=ordered)
+    ours = by_module([ForeignTensor(name, shape) for name, shape in wanted.items()], ordered=True)
+    modules = list(theirs)
     if len(modules) == len(ours) and all(
         _shapes(theirs[a]) == _shapes(ours[b]) for a, b in zip(modules, ours, strict=True)
     ):
@@ -147,13 +147,14 @@ def _check_shapes(
     return dict(names)
 
 
-def _by_module(tensors: Mapping[str, ForeignTensor]) -> dict[str, Leaves]:
-    """Tensors by the module that they belong to, in order of appearance: leaf to (full name, shape)."""
+def by_module(tensors: Iterable[ForeignTensor], *, ordered: bool) -> dict[str, Leaves]:
+    """Tensors by their modules, leaf to (full name, shape); ``ordered`` is as in :func:`match_tensors`."""
     modules: dict[str, Leaves] = {}
-    for name, tensor in tensors.items():
-        module, _, leaf = re.sub(r":\d+$", "", name.replace("/", ".")).rpartition(".")
-        modules.setdefault(module, {})[LEAVES.get(leaf, leaf)] = (name, tensor.shape)
-    return modules
+    for tensor in tensors:
+        if not tensor.name.endswith(IGNORED):
+            module, _, leaf = re.sub(r":\d+$", "", tensor.name.replace("/", ".")).rpartition(".")
+            modules.setdefault(module, {})[LEAVES.get(leaf, leaf)] = (tensor.name, tensor.shape)
+    return modules if ordered else {name: modules[name] for name in sorted(modules, key=_number_parts)}
 
 
 def _shapes(leaves: Leaves) -> dict[str, Shape]:

@@ -39,6 +39,7 @@ from zoo.exchange.foreign.source import (
     no_metrics,
     plain_json,
 )
+from zoo.exchange.input_files import require_regular, require_uncompressed
 
 CONVERTER = Path(__file__).with_name("pickled_dataset.py")
 SUFFIXES = (".pt", ".pth")
@@ -114,6 +115,8 @@ def open_published(path: Path, options: ImportOptions) -> PublishedZoo:
             f"{path} holds weights without their architecture: give --architecture FILE.json, for example {EXAMPLE}. "
             "The activation counts where the file does not name one"
         )
+    require_regular(path)
+    require_uncompressed(path)
     folder = Path(tempfile.mkdtemp(prefix="zooscale-import-"))
     try:
         _convert(path, folder)
@@ -204,8 +207,6 @@ def _gather(path: Path, signature: Sequence[Sequence[Any]], given: GivenArchitec
         name: np.arange(start, start + size, dtype=np.float64).reshape(shape)
         for (name, shape), start, size in zip(signature, starts, sizes, strict=False)
     }
-    if columns >= 1 << 24:
-        raise MismatchError(f"{path}: networks have {columns} parameters; fewer than {1 << 24} can be mapped")
     foreign = [ForeignTensor(name, tensor.shape) for name, tensor in tensors.items()]
     try:
         matched = match_tensors(foreign, architecture, ordered=True, names=given.names)

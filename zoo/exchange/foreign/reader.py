@@ -16,6 +16,7 @@ class ImportOptions:
         name: A name for the zoo.
         epochs: The epochs to import, ``None`` for those that most networks have.
         given: The architecture, where the user gives it.
+        activation: The activation of networks whose architecture is told from their tensors.
         dataset: The data set as it is named here, where it is known.
         input_shape: Shape of an example, where the data set is known.
     """
@@ -23,5 +24,6 @@ class ImportOptions:
     name: str
     epochs: tuple[int, ...] | None = None
     given: GivenArchitecture | None = None
+    activation: str | None = None
     dataset: str | None = None
     input_shape: Shape | None = None

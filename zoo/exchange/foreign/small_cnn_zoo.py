@@ -14,6 +14,7 @@ Shape letters: M networks, E epochs, P parameters.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.architecture import Architecture, cnn_4970, normalizing
-from zoo.exchange.foreign.architectures import read_architecture
+from zoo.exchange.foreign.architectures import MOST_LAYERS, MOST_PARAMETERS, read_architecture
 from zoo.exchange.foreign.keras_tensors import KERNEL_AXES, KerasVariable, flattened_images, from_channels_last
 from zoo.exchange.foreign.names import ForeignTensor, MismatchError, gather_tensors, match_tensors
 from zoo.exchange.foreign.published_fields import keras_fields, with_activation
@@ -37,6 +38,7 @@ from zoo.exchange.foreign.source import (
     no_metrics,
     plain_json,
 )
+from zoo.exchange.input_files import is_there, read_table, require_regular
 from zoo.population import Member
 
 WEIGHTS, LAYOUT = "weights.npy", "layout.csv"
@@ -84,7 +86,7 @@ class SmallCnnZoo(ForeignZoo):
 
 def matches(path: Path) -> bool:
     """Whether a folder holds the files of the Small CNN Zoo."""
-    return path.is_dir() and (path / WEIGHTS).exists() and (path / LAYOUT).exists()
+    return path.is_dir() and is_there(path / WEIGHTS) and is_there(path / LAYOUT)
 
 
 def open_small_cnn_zoo(path: Path, options: ImportOptions) -> SmallCnnZoo:
@@ -97,13 +99,13 @@ def open_small_cnn_zoo(path: Path, options: ImportOptions) -> SmallCnnZoo:
     Raises:
         ValueError: A file is missing or damaged, or they do not fit each other; the message names it.
     """
-    if options.given is None and (path / ARCHITECTURE).exists():
+    if options.given is None and is_there(path / ARCHITECTURE):
         options = dataclasses.replace(options, given=read_architecture(path / ARCHITECTURE))
-    metrics = _read_metrics(path)
     weights = _read_weights(path / WEIGHTS)
+    metrics = _read_metrics(path, len(weights))
     variables = _read_layout(path / LAYOUT)
-    columns = max(variable.start + int(np.prod(variable.shape)) for variable in variables)
-    if weights.ndim != 2 or weights.shape != (len(metrics), columns):
+    columns = sum(math.prod(variable.shape) for variable in variables)
+    if weights.shape != (len(metrics), columns):
         raise ValueError(
             f"{path / WEIGHTS} has shape {weights.shape}; the metrics have {len(metrics)} rows and the layout "
             f"{columns} columns. All three files must be of one data set: fetch them again"
@@ -149,17 +151,9 @@ def open_small_cnn_zoo(path: Path, options: ImportOptions) -> SmallCnnZoo:
     )
 
 
-def _read_metrics(path: Path) -> pd.DataFrame:
-    file = next((path / name for name in METRICS_FILES if (path / name).exists()), None)
-    if file is None:
-        raise ValueError(f"{path / METRICS_FILES[0]} is missing; fetch all files of the data set")
-    try:
-        metrics = pd.read_csv(file)
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read ({error}); fetch it again") from error
-    lacking = [name for name in ("modeldir", "step", "config.dataset", *METRICS) if name not in metrics.columns]
-    if lacking:
-        raise ValueError(f"{file} lacks the column {lacking[0]}; it has {', '.join(metrics.columns)}")
+def _read_metrics(path: Path, rows: int) -> pd.DataFrame:
+    file = next((path / name for name in METRICS_FILES if is_there(path / name)), path / METRICS_FILES[0])
+    metrics = read_table(file, rows, ["modeldir", "step", "config.dataset", *METRICS])
     try:
         metrics = metrics.astype({"step": np.int64, **dict.fromkeys(METRICS, np.float64)})
     except ValueError as error:
@@ -168,34 +162,32 @@ def _read_metrics(path: Path) -> pd.DataFrame:
 
 
 def _read_weights(path: Path) -> np.ndarray:
+    require_regular(path)
     try:
         weights: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error}); fetch it again") from error
-    if not np.issubdtype(weights.dtype, np.floating):
-        raise ValueError(f"{path} holds {weights.dtype}; expected floating-point numbers")
+    if not np.issubdtype(weights.dtype, np.floating) or weights.ndim != 2:
+        raise ValueError(f"{path} holds {weights.dtype} {weights.shape}; expected floating-point numbers, rows of them")
     return weights
 
 
 def _read_layout(path: Path) -> list[KerasVariable]:
+    table = read_table(path, MOST_LAYERS, LAYOUT_COLUMNS)
+    variables: list[KerasVariable] = []
+    end = 0
     try:
-        table = pd.read_csv(path)
-        lacking = [name for name in LAYOUT_COLUMNS if name not in table.columns]
-        if lacking:
-            raise ValueError(f"it lacks the column {lacking[0]}")
-        variables: list[KerasVariable] = []
-        end = 0
         for line in table.sort_values("start_idx").to_dict("records"):
             shape = tuple(int(number) for number in re.findall(r"\d+", str(line["shape"])))
             variables.append(KerasVariable(str(line["varname"]), int(line["start_idx"]), shape))
-            if int(line["end_idx"]) - int(line["start_idx"]) != np.prod(shape):
+            if int(line["end_idx"]) - int(line["start_idx"]) != math.prod(shape):
                 raise ValueError(f"{line['varname']} has shape {shape} but {line['end_idx']} as its end")
             if int(line["start_idx"]) != end:
                 raise ValueError(f"{line['varname']} starts at {line['start_idx']}, the one before ends at {end}")
             end = int(line["end_idx"])
             if "kernel" in variables[-1].name and len(shape) not in KERNEL_AXES:
                 raise ValueError(f"kernel {line['varname']} has {len(shape)} axes; known are 2 and 4")
-    except (OSError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is no layout of the Small CNN Zoo: {error}; fetch it again") from error
     if not variables:
         raise ValueError(f"{path} describes no variables; fetch it again")
@@ -223,9 +215,10 @@ def _with_activation(path: Path, base: Architecture, activation: str, origin: st
 
 def _gather(path: Path, variables: Sequence[KerasVariable], base: Architecture, options: ImportOptions) -> np.ndarray:
     """Where in a row of weights each entry of the architecture's flat vector is: the mapping applied to numbers."""
-    columns_P = np.arange(sum(int(np.prod(variable.shape)) for variable in variables), dtype=np.float64)
-    if columns_P.size >= 1 << 24:
-        raise ValueError(f"{path / LAYOUT} describes {columns_P.size} parameters; fewer than {1 << 24} can be mapped")
+    columns = sum(math.prod(variable.shape) for variable in variables)
+    if columns > MOST_PARAMETERS:
+        raise ValueError(f"{path / LAYOUT} describes {columns:,} parameters; at most {MOST_PARAMETERS:,} can be mapped")
+    columns_P = np.arange(columns, dtype=np.float64)
     tensors = {variable.name: variable.from_row(columns_P) for variable in variables}
     try:
         matched = match_tensors(

@@ -65,6 +65,7 @@ class ForeignZoo(ABC):
         epochs: Epochs of the snapshots, the same for all networks.
         dataset: What the source calls its data set; empty where it does not say.
         left_out: What is in the source but not among the networks and epochs, and why; for people.
+        assumed: What the source does not tell and was taken to be so; for people.
     """
 
     format: ClassVar[str]
@@ -74,6 +75,7 @@ class ForeignZoo(ABC):
     epochs: tuple[int, ...]
     dataset: str = ""
     left_out: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
 
     @abstractmethod
     def read(self, chosen: Sequence[int]) -> ForeignSnapshots:

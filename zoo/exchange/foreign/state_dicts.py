@@ -1,19 +1,18 @@
 """A plain folder of ``state_dict`` files of one architecture.
 
     <root>/<anything>.safetensors or .pt, .pth     a network, or a network at one epoch
-    <root>/architecture.json                       or --architecture; see ``zoo.exchange.foreign.architectures``
+    <root>/architecture.json                       or --architecture; plain MLPs need none
     <root>/networks.csv                            optional, a line a file
 
-The table has the column ``file`` and any of: ``network`` (files of equal network are its snapshots), ``epoch``, fields
-of ``zoo.population.Member``, metrics of ``zoo.storage.rows.METRIC_COLUMNS``; other columns are kept as they are.
-Without it every file is a network, and ``--epochs`` says at which epoch.
+The table has the column ``file`` and any of: ``network`` (files of equal network are its snapshots), ``epoch``,
+``activation``, fields of ``zoo.population.Member``, metrics of ``zoo.storage.rows.METRIC_COLUMNS``; other columns are
+kept as they are. Without it every file is a network, and ``--epochs`` says at which epoch (``docs/import.md``).
 
 Shape letters: M networks, E epochs, P parameters.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from zoo.exchange.foreign.architectures import EXAMPLE, GivenArchitecture, read_architecture
+from zoo.architecture import Architecture
+from zoo.exchange.foreign.architectures import GivenArchitecture, read_architecture
+from zoo.exchange.foreign.published_fields import with_activation
 from zoo.exchange.foreign.reader import ImportOptions
 from zoo.exchange.foreign.source import (
     ForeignNetwork,
@@ -34,11 +35,14 @@ from zoo.exchange.foreign.source import (
     no_metrics,
 )
 from zoo.exchange.foreign.tensor_files import StateReader
+from zoo.exchange.input_files import is_there, read_table
 from zoo.population import Member
 from zoo.storage.rows import METRIC_COLUMNS
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 ARCHITECTURE, TABLE = "architecture.json", "networks.csv"
+# Where nothing says another.
+ASSUMED_ACTIVATION = "relu"
 PLACES = ("file", "network", "epoch")
 MEMBER_TYPES = {field.name: str(field.type) for field in dataclasses.fields(Member) if field.name != "id"}
 
@@ -83,9 +87,11 @@ def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
     Raises:
         ValueError: There is no architecture, or no epoch is known, or the table does not fit the files.
     """
-    given = options.given or _own_architecture(path)
+    given = options.given
+    if given is None and is_there(path / ARCHITECTURE):
+        given = read_architecture(path / ARCHITECTURE)
     present = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
-    lines = _read_table(path / TABLE, present) if (path / TABLE).exists() else {}
+    lines = _read_table(path / TABLE, present) if is_there(path / TABLE) else {}
     wanted = options.epochs
     files: dict[str, dict[int, Path]] = {}
     for file in lines or present:
@@ -101,42 +107,56 @@ def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
     unlisted = [file.name for file in present if lines and file not in lines]
     if unlisted:
         left_out.append(f"{len(unlisted)} files that {TABLE} does not list: {', '.join(unlisted[:8])}")
+    reader = StateReader(given.names if given else None)
+    assumed = []
+    if given is None and options.activation is None and not all(_activation(files[origin], lines) for origin in kept):
+        assumed.append(f"activation {ASSUMED_ACTIVATION}, which weights do not tell; --activation gives another")
     return StateDicts(
         name=options.name,
-        networks=[_network(origin, files[origin][epochs[0]], lines, given) for origin in kept],
+        networks=[
+            _network(
+                origin, files[origin][epochs[0]], lines, _architecture(files[origin], lines, given, reader, options)
+            )
+            for origin in kept
+        ],
         epochs=epochs,
         left_out=left_out,
-        reader=StateReader(given.names),
+        assumed=assumed,
+        reader=reader,
         files=files,
         lines=lines,
     )
 
 
-def _own_architecture(path: Path) -> GivenArchitecture:
-    if not (path / ARCHITECTURE).exists():
-        raise ValueError(
-            f"{path} does not say what the networks are: give --architecture FILE.json, or put {ARCHITECTURE} there, "
-            f"for example {EXAMPLE}"
-        )
-    return read_architecture(path / ARCHITECTURE)
+def _architecture(
+    snapshots: Mapping[int, Path],
+    lines: Mapping[Path, Mapping[str, str]],
+    given: GivenArchitecture | None,
+    reader: StateReader,
+    options: ImportOptions,
+) -> Architecture:
+    """The architecture of a network: what is given, or the MLP that it is, with the activation that is said."""
+    file = next(iter(snapshots.values()))
+    activation = _activation(snapshots, lines) or options.activation
+    try:
+        if given is None:
+            return reader.mlp(file, activation or ASSUMED_ACTIVATION, options.input_shape)
+        return given.architecture if activation is None else with_activation(given.architecture, activation)
+    except ValueError as error:
+        raise error if str(file) in str(error) else ValueError(f"{file}: {error}") from error
+
+
+def _activation(snapshots: Mapping[int, Path], lines: Mapping[Path, Mapping[str, str]]) -> str | None:
+    """The activation of a network that the table says."""
+    return lines.get(next(iter(snapshots.values())), {}).get("activation") or None
 
 
 def _read_table(path: Path, present: Sequence[Path]) -> dict[Path, Mapping[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, rows = reader.fieldnames or (), list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no table of text: {error}; save it as UTF-8 with commas") from error
-    if "file" not in columns:
-        raise ValueError(f"{path} has no column 'file'; it has {', '.join(columns) or 'none'}")
+    table = read_table(path, len(present), ["file"], dtype=str, keep_default_na=False).fillna("")
     lines: dict[Path, Mapping[str, str]] = {}
-    for row in rows:
-        # What is beyond the columns has no name.
-        if None in row or path.parent / str(row["file"]) in lines:
-            what = "has more entries than there are columns" if None in row else "is listed twice"
-            raise ValueError(f"{path}: file {row['file']} {what}; correct the line")
-        lines[path.parent / str(row["file"])] = row
+    for line in table.to_dict("records"):
+        if lines.setdefault(path.parent / line["file"], line) is not line:
+            raise ValueError(f"{path}: file {line['file']} is listed twice; correct the line")
     lacking = [entry for entry in lines if entry not in set(present)]
     if lacking:
         raise ValueError(f"{lacking[0]} is missing, though {path} lists it; put it there, or remove the line")
@@ -158,7 +178,7 @@ def _epoch(file: Path, line: Mapping[str, str], wanted: tuple[int, ...] | None) 
 
 
 def _network(
-    origin: str, file: Path, lines: Mapping[Path, Mapping[str, str]], given: GivenArchitecture
+    origin: str, file: Path, lines: Mapping[Path, Mapping[str, str]], architecture: Architecture
 ) -> ForeignNetwork:
     line = lines.get(file, {})
     told = {name: _value(text, MEMBER_TYPES[name]) for name, text in line.items() if name in MEMBER_TYPES and text}
@@ -166,7 +186,7 @@ def _network(
     if refused := sorted(set(told) - set(known)):
         raise ValueError(f"{file}: {refused[0]} is {line[refused[0]]!r} in {TABLE}, which no member can have")
     original = {name: text for name, text in line.items() if name not in (*PLACES, *METRIC_COLUMNS) and text}
-    return ForeignNetwork(origin=origin, architecture=given.architecture, known=known, original=original)
+    return ForeignNetwork(origin=origin, architecture=architecture, known=known, original=original)
 
 
 def _value(text: str, kind: str) -> Any:

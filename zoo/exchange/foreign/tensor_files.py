@@ -18,8 +18,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from zoo.architecture import Architecture
+from zoo.architecture import Architecture, Shape
+from zoo.exchange.foreign.mlp_tensors import mlp_of
 from zoo.exchange.foreign.names import ForeignTensor, MismatchError, gather_tensors, match_tensors
+from zoo.exchange.input_files import NETWORK_BYTES, require_regular, require_uncompressed
 
 # Where training scripts keep the state_dict among other things.
 NESTED = ("state_dict", "model_state_dict", "model")
@@ -37,6 +39,11 @@ class StateFile:
     tensors: Mapping[str, np.ndarray]
     ordered: bool
 
+    @property
+    def described(self) -> tuple[ForeignTensor, ...]:
+        """Names and shapes."""
+        return tuple(ForeignTensor(name, tensor.shape) for name, tensor in self.tensors.items())
+
 
 def read_state(path: Path) -> StateFile:
     """Reads a ``.safetensors`` file, or one that ``torch.save`` wrote of a ``state_dict``.
@@ -44,12 +51,11 @@ def read_state(path: Path) -> StateFile:
     Raises:
         ValueError: It is missing or damaged, needs code to be read, or holds no floating-point tensors by name.
     """
+    require_regular(path, NETWORK_BYTES)
     try:
         if path.suffix == ".safetensors":
             return StateFile(_floats(load_file(path), path), ordered=False)
         return StateFile(_floats(_state_dict(load_tensors(path), path), path), ordered=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing; put it back, or remove the network from the source") from error
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read ({error}); fetch it again, or remove it") from error
 
@@ -60,6 +66,7 @@ class StateReader:
     def __init__(self, names: Mapping[str, str] | None) -> None:
         self._names = names
         self._matches: dict[tuple[object, ...], dict[str, str]] = {}
+        self._mlps: dict[tuple[object, ...], Architecture] = {}
 
     def read(self, path: Path, architecture: Architecture) -> np.ndarray:
         """One network: float32 ``[P]``.
@@ -68,14 +75,29 @@ class StateReader:
             ValueError: The file cannot be read, or its tensors are not those of the architecture.
         """
         state = read_state(path)
-        tensors = tuple(ForeignTensor(name, tensor.shape) for name, tensor in state.tensors.items())
-        key = (architecture, state.ordered, tensors)
+        key = (architecture, state.ordered, state.described)
         if key not in self._matches:
             try:
-                self._matches[key] = match_tensors(tensors, architecture, ordered=state.ordered, names=self._names)
+                self._matches[key] = match_tensors(
+                    state.described, architecture, ordered=state.ordered, names=self._names
+                )
             except MismatchError as error:
                 raise MismatchError(f"{path}: {error}") from error
         return gather_tensors(state.tensors, architecture, self._matches[key], str(path))
+
+    def mlp(self, path: Path, activation: str, input_shape: Shape | None) -> Architecture:
+        """The MLP whose tensors a file has, as :func:`zoo.exchange.foreign.mlp_tensors.mlp_of` finds it.
+
+        Raises:
+            ValueError: The file cannot be read, or is of another network.
+        """
+        state = read_state(path)
+        key = (state.ordered, state.described, activation)
+        if key not in self._mlps:
+            self._mlps[key] = mlp_of(
+                state.described, ordered=state.ordered, activation=activation, input_shape=input_shape
+            )
+        return self._mlps[key]
 
 
 def load_tensors(path: Path) -> Any:
@@ -85,6 +107,7 @@ def load_tensors(path: Path) -> Any:
         ValueError: It is damaged, or a pickle that needs code.
         OSError: It cannot be read.
     """
+    require_uncompressed(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of other pickle protocols: it either works or raises
@@ -96,7 +119,7 @@ def load_tensors(path: Path) -> Any:
             f"{path} {reason}. Only tensors and plain values are read, since a pickle can run any code: where you "
             "trust its source, load it there and save it again as a state_dict or as safetensors"
         ) from error
-    except (EOFError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+    except (EOFError, LookupError, RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
         reason = " ".join(repr(error).split())[:200]
         raise ValueError(f"{path} is no file that torch.save wrote, or damaged ({reason}); fetch it again") from error
 
@@ -123,6 +146,8 @@ def _floats(tensors: Mapping[Any, Any], path: Path) -> dict[str, np.ndarray]:
                 f"{path}: {name} is a kernel of Keras or Flax, whose axes lie otherwise; save the networks as "
                 "state_dicts of PyTorch"
             )
+        if tensor.numel() * 4 > NETWORK_BYTES:  # one number can stand for any many in a file
+            raise ValueError(f"{path}: {name} has {tensor.numel():,} entries, as no network has that is imported")
         if tensor.is_floating_point():
             floats[name] = tensor.detach().to(torch.float32).numpy()
     if not floats:

@@ -1,0 +1,76 @@
+"""The ``import`` verb: a dry run finds what the run would refuse; what was assumed is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cluster.verbs.import_ import Import
+
+
+@pytest.fixture
+def networks(tmp_path) -> Path:
+    root = tmp_path / "nets"
+    root.mkdir()
+    torch.manual_seed(0)
+    for number in range(4):
+        torch.save(nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10)).state_dict(), root / f"{number}.pt")
+    return root
+
+
+def test_a_dry_run_reads_everything_and_writes_nothing(networks, tmp_path, capsys):
+    verb = Import(path=str(networks), store=str(tmp_path / "store"), dataset="digits", epochs="5")
+    planned = verb.plan()
+    assert "assumed: activation relu" in capsys.readouterr().err
+    assert planned.text == "would import state-dicts: 4 networks of 610 parameters at epochs 5"
+    assert not (tmp_path / "store").exists()
+    done = verb.run()
+    assert done.test_accuracy is not None
+    assert done.text.startswith("nets-")
+    assert f"epochs 5, test accuracy {done.test_accuracy:.1%} at the last" in done.text
+    without = Import(path=str(networks), store=str(tmp_path / "store"), epochs="5").run()
+    assert without.test_accuracy is None
+    assert without.text.endswith("epochs 5")
+
+
+def wrong_architecture(root: Path) -> None:
+    (root / "architecture.json").write_text(
+        json.dumps({"builder": "mlp", "input_shape": [1, 8, 8], "hidden": [9], "classes": 10})
+    )
+
+
+def wrong_network(root: Path) -> None:
+    torch.save({"0.weight": torch.zeros(8, 64), "2.weight": torch.zeros(10, 8)}, root / "3.pt")
+    (root / "networks.csv").write_text("file,epoch,network\n0.pt,5,a\n3.pt,6,a\n")
+
+
+def wrong_numbers(root: Path) -> None:
+    torch.save(nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10)).double().state_dict(), root / "3.pt")
+    state = torch.load(root / "2.pt", weights_only=True)
+    torch.save({name: tensor * float("inf") for name, tensor in state.items()}, root / "2.pt")
+
+
+def wrong_accuracy(root: Path) -> None:
+    (root / "networks.csv").write_text("file,epoch,test_accuracy\n0.pt,5,0.99\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (wrong_architecture, r"0.weight \(8, 64\).*1.weight \(9, 64\)"),
+        (wrong_network, "3.pt: the tensors of the network fit those of the architecture in no way"),
+        (wrong_numbers, "network 2 has weights that are not finite"),
+        (wrong_accuracy, "the source says 0.990"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_refuses(networks, tmp_path, damage, words):
+    damage(networks)
+    epochs = None if (networks / "networks.csv").exists() else "5"
+    verb = Import(path=str(networks), store=str(tmp_path / "store"), dataset="digits", epochs=epochs)
+    with pytest.raises(ValueError, match=words) as planned:
+        verb.plan()
+    with pytest.raises(ValueError, match=words) as run:
+        verb.run()
+    assert str(planned.value) == str(run.value)
