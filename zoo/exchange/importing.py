@@ -14,7 +14,7 @@ from zoo.config import lookup
 from zoo.data import load_dataset
 from zoo.exchange import copying, exported
 from zoo.exchange.foreign import checkpoint_tree, published_dataset, small_cnn_zoo, state_dicts
-from zoo.exchange.foreign.architectures import GivenArchitecture, read_architecture, require_moderate
+from zoo.exchange.foreign.architectures import GivenArchitecture, read_architecture
 from zoo.exchange.foreign.reader import ImportOptions
 from zoo.exchange.foreign.source import ForeignZoo
 from zoo.exchange.foreign.torch_module import architecture_of
@@ -158,7 +158,7 @@ def open_source(
         name=zoo.name,
         members=len(zoo.networks),
         epochs=zoo.epochs,
-        parameters=_parameters(path, [network.architecture for network in zoo.networks]),
+        parameters=_parameters([network.architecture for network in zoo.networks]),
         left_out=tuple(zoo.left_out),
         assumed=tuple(zoo.assumed),
         check=lambda store, diverged, progress: check_zoo(
@@ -187,7 +187,7 @@ def _own_source(path: Path, found: str) -> Source:
             name=zoo.name,
             members=len(zoo),
             epochs=zoo.recipe.snapshot_epochs,
-            parameters=_parameters(path, zoo.architectures),
+            parameters=_parameters(zoo.architectures),
             check=lambda store, _, progress: copying.check_copy(zoo, store, progress),
         )
     if not exported.matches(path):
@@ -198,7 +198,7 @@ def _own_source(path: Path, found: str) -> Source:
         name=opened.name,
         members=opened.members,
         epochs=opened.epochs,
-        parameters=_parameters(path, opened.architectures),
+        parameters=_parameters(opened.architectures),
         check=lambda store, _, progress: check_exported(opened, store, progress),
     )
 
@@ -233,15 +233,9 @@ def find_architecture(given: str, input_shape: Shape | None) -> GivenArchitectur
     return architecture_of(module, input_shape)
 
 
-def _parameters(path: Path, architectures: Sequence[Architecture]) -> tuple[int, ...]:
-    """The numbers of parameters that occur, if all architectures are such as can be stored."""
-    distinct = dict.fromkeys(architectures)
-    for architecture in distinct:
-        try:
-            require_moderate(architecture)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-    return tuple(dict.fromkeys(architecture.parameters for architecture in distinct))
+def _parameters(architectures: Sequence[Architecture]) -> tuple[int, ...]:
+    """The numbers of parameters that occur."""
+    return tuple(dict.fromkeys(architecture.parameters for architecture in architectures))
 
 
 def store_source(

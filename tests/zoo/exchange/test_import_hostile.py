@@ -75,7 +75,7 @@ def refused(root: Path, store: Path, words: str) -> str:
         take(root, store)
     assert time.process_time() - start < 5
     assert not Store(store).list()
-    assert len(str(caught.value)) < 800
+    assert len(str(caught.value)) < 2000
     return str(caught.value)
 
 
@@ -193,19 +193,19 @@ END = [{"kind": "flatten"}, {"kind": "linear", "features": 2}]
     ("value", "words"),
     [
         (MLP | {"hidden": [10**12]}, "7,000,000,000,002 parameters; allowed"),
-        (MLP | {"hidden": [1] * 60_000}, "hidden has 60,000 entries; allowed: at most 1,000"),
-        (MLP | {"hidden": [1] * 600}, "1,202 layers; allowed: at most 1,000"),
+        (MLP | {"hidden": [1] * 60_000}, "120,002 layers; allowed: up to 1,000"),
+        (MLP | {"hidden": [1] * 600}, "1,202 layers; allowed: up to 1,000"),
         (MLP | {"input_shape": [10**4] * 5}, "parameters; allowed"),
-        ({"input_shape": [1, 8, 8], "layers": [{"kind": "flatten"}] * 5000 + END}, "layers has 5,002 entries"),
+        ({"input_shape": [1, 8, 8], "layers": [{"kind": "flatten"}] * 5000 + END}, "5,002 layers; allowed"),
         (
             {
                 "input_shape": [1, 8, 8],
                 "layers": [CONV | {"padding": 10**6}, {"kind": "max_pool", "size": 10**6}, *END],
             },
-            "numbers between two layers",
+            "values in one layer for one example",
         ),
         ({"input_shape": [1, 4000, 4000], "layers": [CONV | {"channels": 2**20}] * 2 + END}, "allowed"),
-        (MLP | {"hidden": [2**2000]}, "more than 10¹⁸ parameters; allowed"),
+        (MLP | {"hidden": [2**2000]}, "parameters; allowed"),
         (MLP | {"hidden": [True]}, "features is True"),
         (MLP | {"classes": 1e300}, "features is 1e[+]300"),
     ],
@@ -221,7 +221,7 @@ def test_an_absurd_architecture_of_a_tree(source, tmp_path):
     path = next(root.glob("*/params.json"))
     sizes = {"model::i_dim": 784, "model::h_dim": [10**9], "model::o_dim": 10, "model::use_bias": True}
     path.write_text(json.dumps(tune_config(0) | {"model::type": "MLP"} | sizes))
-    refused(root, tmp_path / "store", "795,000,000,010 parameters; allowed: at most 16,777,216")
+    refused(root, tmp_path / "store", "795,000,000,010 parameters; allowed: up to 67,108,864")
 
 
 def test_weights_that_are_not_there(source, tmp_path):

@@ -11,7 +11,8 @@ import torch
 
 from zoo.architecture import ARCHITECTURES, LAYERS
 from zoo.architecture.activations import ACTIVATIONS
-from zoo.exchange.foreign.architectures import MOST_LAYERS, MOST_PARAMETERS, read_architecture
+from zoo.architecture.architecture import MOST_LAYERS, MOST_PARAMETERS
+from zoo.exchange.foreign.architectures import read_architecture
 from zoo.exchange.foreign.state_dicts import PLACES
 from zoo.exchange.importing import FORMATS, OWN_FORMATS, open_source, store_source
 from zoo.exchange.input_files import DEEPEST

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,6 @@ from typing import Any
 from zoo.architecture import ARCHITECTURES, Architecture
 from zoo.exchange.input_files import is_there, read_json
 
-# What a network may be at most: parameters, layers, numbers between two layers, products for one example. A deep
-# ResNet for photographs has these products; the parameters are those whose columns float32 can count.
-MOST_PARAMETERS, MOST_LAYERS, MOST_NUMBERS, MOST_PRODUCTS = 1 << 24, 1000, 1 << 24, 1 << 34
 EXAMPLE = '{"builder": "cnn-2464", "input_shape": [1, 28, 28], "classes": 10, "activation": "tanh"}'
 
 
@@ -55,23 +51,7 @@ def read_architecture(path: Path) -> GivenArchitecture:
         raise ValueError(f"architecture file {path}: {reason}; an example is {EXAMPLE}") from error
 
 
-def require_moderate(architecture: Architecture) -> None:
-    """Raises ``ValueError`` where networks of an architecture are too large to be held or applied as a population."""
-    for what, found, most in (
-        ("layers", len(architecture.placed), MOST_LAYERS),
-        ("parameters", architecture.parameters, MOST_PARAMETERS),
-        ("numbers between two layers", max(math.prod(place.shape) for place in architecture.placed), MOST_NUMBERS),
-        ("products for one example", architecture.multiplications, MOST_PRODUCTS),
-    ):
-        if found > most:
-            number = f"{found:,}" if found < 10**18 else "more than 10¹⁸"
-            raise ValueError(f"the architecture has {number} {what}; allowed: at most {most:,}")
-
-
 def _build(value: dict[str, Any]) -> Architecture:
-    for name in ("layers", "hidden"):
-        if isinstance(value.get(name), list) and len(value[name]) > MOST_LAYERS:
-            raise ValueError(f"{name} has {len(value[name]):,} entries; allowed: at most {MOST_LAYERS:,}")
     if "layers" in value:
         return Architecture.from_json(value)
     options = dict(value)

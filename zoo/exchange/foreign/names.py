@@ -92,20 +92,25 @@ def match_tensors(
 
 
 def gather_tensors(
-    tensors: Mapping[str, np.ndarray], architecture: Architecture, matched: Mapping[str, str], where: str
+    tensors: Mapping[str, np.ndarray],
+    architecture: Architecture,
+    matched: Mapping[str, str],
+    where: str,
+    dtype: type[np.generic] = np.float32,
 ) -> np.ndarray:
-    """Lays the tensors of one network out as the architecture's flat vector: float32 ``[P]``.
+    """Lays the tensors of one network, or numbers in their places, out as the architecture's flat vector ``[P]``.
 
     Args:
         tensors: By the foreign names, axes in the order of PyTorch.
         architecture: Whose layout.
         matched: From :func:`match_tensors`.
         where: Name of the file, for errors.
+        dtype: Of the result.
 
     Raises:
         MismatchError: A tensor is missing or has another shape than in the network that was matched.
     """
-    weights_P = np.empty(architecture.parameters, dtype=np.float32)
+    weights_P = np.empty(architecture.parameters, dtype)
     for spec in architecture.layout:
         tensor = tensors.get(matched[spec.name])
         if tensor is None or tensor.shape != tuple(spec.shape):

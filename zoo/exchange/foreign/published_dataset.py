@@ -204,13 +204,13 @@ def _gather(path: Path, signature: Sequence[Sequence[Any]], given: GivenArchitec
     sizes = [int(np.prod(shape)) for _, shape in signature]
     starts = np.cumsum([0, *sizes])
     tensors = {
-        name: np.arange(start, start + size, dtype=np.float64).reshape(shape)
+        name: np.arange(start, start + size).reshape(shape)
         for (name, shape), start, size in zip(signature, starts, sizes, strict=False)
     }
     foreign = [ForeignTensor(name, tensor.shape) for name, tensor in tensors.items()]
     try:
         matched = match_tensors(foreign, architecture, ordered=True, names=given.names)
-        return gather_tensors(tensors, architecture, matched, str(path)).astype(np.int64)
+        return gather_tensors(tensors, architecture, matched, str(path), np.int64)
     except MismatchError as error:
         raise MismatchError(f"{path}: {error}") from error
 

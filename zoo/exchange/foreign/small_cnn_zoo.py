@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.architecture import Architecture, cnn_4970, normalizing
-from zoo.exchange.foreign.architectures import MOST_LAYERS, MOST_PARAMETERS, read_architecture
+from zoo.exchange.foreign.architectures import read_architecture
 from zoo.exchange.foreign.keras_tensors import KERNEL_AXES, KerasVariable, flattened_images, from_channels_last
 from zoo.exchange.foreign.names import ForeignTensor, MismatchError, gather_tensors, match_tensors
 from zoo.exchange.foreign.published_fields import keras_fields, with_activation
@@ -48,6 +48,7 @@ WHOLE = {
     "config.random_seed",
     *(f"config.{field.name}" for field in dataclasses.fields(Member) if str(field.type) == "int"),
 }
+MOST_VARIABLES = 4096
 LAYOUT_COLUMNS = ("varname", "start_idx", "end_idx", "shape")
 # Data sets as tensorflow_datasets names them; images were averaged to one channel.
 INPUT_SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (1, 32, 32), "svhn_cropped": (1, 32, 32)}
@@ -173,7 +174,7 @@ def _read_weights(path: Path) -> np.ndarray:
 
 
 def _read_layout(path: Path) -> list[KerasVariable]:
-    table = read_table(path, MOST_LAYERS, LAYOUT_COLUMNS)
+    table = read_table(path, MOST_VARIABLES, LAYOUT_COLUMNS)
     variables: list[KerasVariable] = []
     end = 0
     try:
@@ -216,9 +217,12 @@ def _with_activation(path: Path, base: Architecture, activation: str, origin: st
 def _gather(path: Path, variables: Sequence[KerasVariable], base: Architecture, options: ImportOptions) -> np.ndarray:
     """Where in a row of weights each entry of the architecture's flat vector is: the mapping applied to numbers."""
     columns = sum(math.prod(variable.shape) for variable in variables)
-    if columns > MOST_PARAMETERS:
-        raise ValueError(f"{path / LAYOUT} describes {columns:,} parameters; at most {MOST_PARAMETERS:,} can be mapped")
-    columns_P = np.arange(columns, dtype=np.float64)
+    if columns != base.parameters:
+        raise MismatchError(
+            f"{path / LAYOUT} describes {columns:,} parameters, the architecture has {base.parameters:,}; give the one "
+            "that these networks have with --architecture FILE.json"
+        )
+    columns_P = np.arange(columns)
     tensors = {variable.name: variable.from_row(columns_P) for variable in variables}
     try:
         matched = match_tensors(
@@ -229,7 +233,7 @@ def _gather(path: Path, variables: Sequence[KerasVariable], base: Architecture, 
         )
         for name, image in flattened_images(base).items():
             tensors[matched[name]] = from_channels_last(tensors[matched[name]], image)
-        return gather_tensors(tensors, base, matched, str(path / LAYOUT)).astype(np.int64)
+        return gather_tensors(tensors, base, matched, str(path / LAYOUT), np.int64)
     except MismatchError as error:
         raise MismatchError(f"{path / LAYOUT}: {error}") from error
 
