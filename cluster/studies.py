@@ -16,7 +16,7 @@ from trainables.metrics import in_place, is_given
 from trainables.study_files import StudyFolder
 from trainables.trainable import FitData, Trainable
 from zoo.architecture import Architecture
-from zoo.config import digest, to_json
+from zoo.config import digest
 from zoo.storage.zoo import Zoo
 
 LIMIT = "limits."
@@ -82,8 +82,7 @@ def plan_study(
     for trainable in trainables:
         trainable.known_before(trainable.configuration(study.configuration(trainable, {})), architectures)
     study = suited(study, trainables, zoo)
-    identity = {key: value for key, value in to_json(study).items() if key != "trials"}
-    name = f"{study.name}-{digest({'study': identity, 'zoo': zoo.content_sha256})[:8]}"
+    name = f"{study.name}-{digest({'study': study.identity, 'zoo': zoo.content_sha256})[:8]}"
     folder = StudyFolder(existing_store(store_uri), name)
     seed = int(study.settings.get("seed", 0))
     return StudyPlan(study=study, zoo=zoo, folder=folder, architectures=architectures, seed=seed)
