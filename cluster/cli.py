@@ -6,15 +6,19 @@ import contextlib
 import importlib
 import os
 import pkgutil
+import platform
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from types import FrameType
+from typing import Annotated
 
 import typer
 
 from cluster import verbs
+from cluster.display import show
 from cluster.verb import FAILED, Verb, command
 from zoo.config import own_line
 
@@ -22,6 +26,7 @@ BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 # In the order of the work; others follow by name.
 ORDER = (
     "demo", "generate", "search", "fit", "analyze", "card", "verify", "list", "import", "export", "data", "dashboard",
+    "recipes", "studies", "trainables", "evaluators",
 )  # fmt: skip
 
 app = typer.Typer(
@@ -29,7 +34,6 @@ app = typer.Typer(
     help="Train model zoos, learn to compress their weights, measure what compression costs in accuracy.",
     epilog="Start with: zooscale demo. Set ZOOSCALE_DEBUG=1 to see tracebacks.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -49,6 +53,27 @@ def find_verbs() -> dict[str, type[Verb]]:
 
 for name, verb in find_verbs().items():
     app.command(name)(command(verb))
+
+
+def say_version(asked: bool) -> None:
+    """Prints which version this is, and of what it is made, and ends."""
+    if asked:
+        made_of = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "ray", "optuna"))
+        try:
+            version = metadata.version("zooscale")
+        except metadata.PackageNotFoundError:
+            version = f"of {verbs.__path__[0]}, not installed"
+        show(f"zooscale {version} (Python {platform.python_version()}, {made_of})")
+        raise typer.Exit
+
+
+@app.callback()
+def options_without_verb(
+    version: Annotated[
+        bool, typer.Option("--version", callback=say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """What can be asked without a verb."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -97,7 +122,9 @@ def _interrupts() -> Iterator[list[int]]:
 def _explain(error: Exception) -> int:
     """Says in a line what went wrong; returns the exit code."""
     if isinstance(error, typer.TyperException):
-        return _fail(error.format_message(), error.exit_code)
+        context = getattr(error, "ctx", None)
+        advice = f" See: {context.command_path} --help" if context else ""
+        return _fail(error.format_message() + advice, error.exit_code)
     if os.environ.get("ZOOSCALE_DEBUG"):
         raise error
     message = _words(error) + own_line(error)

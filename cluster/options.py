@@ -1,16 +1,57 @@
-"""Options that several verbs have: what they are called, what they take, and their help."""
+"""Options that several verbs have: what they are called, what they take, their help, and what the shell completes."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+
+def recipe_names() -> list[str]:
+    """All recipes, read from the source of their registry, since importing that takes torch's two seconds."""
+    import zoo
+
+    return re.findall(r'^    "(\S+)": ', Path(zoo.__path__[0], "recipes", "__init__.py").read_text(), re.MULTILINE)
+
+
+def study_names() -> Iterable[str]:
+    """All studies."""
+    from search_spaces.studies import STUDIES
+
+    return STUDIES
+
+
+def trainable_names() -> Iterable[str]:
+    """All trainables."""
+    from trainables.registry import TRAINABLES
+
+    return TRAINABLES
+
+
+def names_in(folder: str) -> Callable[[typer.Context], list[str]]:
+    """A function that gives what a folder of the chosen store holds, where that store is on this disk."""
+
+    def names(ctx: typer.Context) -> list[str]:
+        path = Path(ctx.params.get("store") or "./store", folder).expanduser()
+        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+
+    return names
+
+
+ZOO_HELP = "A zoo of the store (a unique beginning will do) or its URI."
+OWN = "or module:attribute of your own."
+
 Store = Annotated[
     str, typer.Option("--store", help="Where zoos, studies and reports are: a directory, s3://… or any fsspec URI.")
 ]
-Zoo = Annotated[str, typer.Argument(help="A zoo of the store (a unique beginning will do) or its URI.")]
-ZooOption = Annotated[str, typer.Option("--zoo", help="A zoo of the store (a unique beginning will do) or its URI.")]
+Recipe = Annotated[str, typer.Argument(help=f"A recipe's name, {OWN}", autocompletion=recipe_names)]
+Study = Annotated[str, typer.Argument(help=f"A study's name, {OWN}", autocompletion=study_names)]
+Trainable = Annotated[str, typer.Argument(help=f"A trainable's name, {OWN}", autocompletion=trainable_names)]
+Zoo = Annotated[str, typer.Argument(help=ZOO_HELP, autocompletion=names_in("zoos"))]
+ZooOption = Annotated[str, typer.Option("--zoo", help=ZOO_HELP, autocompletion=names_in("zoos"))]
 Members = Annotated[int | None, typer.Option(min=1, help="How many networks.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data.")]
 Trials = Annotated[int | None, typer.Option(min=1, help="How many autoencoders to try.")]

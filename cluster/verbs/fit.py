@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from cluster import options
 from cluster.display import human_bytes, human_seconds
@@ -94,7 +92,7 @@ class FitEstimate(Result):
 class Fit(Planned):
     """Fit one trainable to a zoo: a codec, an autoencoder, or one of your own."""
 
-    trainable: Annotated[str, typer.Argument(help="A trainable's name, or module:attribute of your own.")]
+    trainable: options.Trainable
     zoo: options.ZooOption
     store: options.Store = "./store"
     epochs: options.Epochs = None

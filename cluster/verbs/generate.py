@@ -102,7 +102,7 @@ class GenerationEstimate(Result):
 class Generate(Planned):
     """Train a zoo of networks into the store. Only what is missing is trained."""
 
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or module:attribute of your own.")]
+    recipe: options.Recipe
     store: options.Store = "./store"
     members: options.Members = None
     workers: options.Workers = None

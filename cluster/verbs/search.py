@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from cluster import options
 from cluster.display import human_bytes, human_seconds
@@ -108,7 +106,7 @@ class SearchEstimate(Result):
 class Search(Planned):
     """Search for what fits a zoo best, as a study says. Finished trials are kept."""
 
-    study: Annotated[str, typer.Argument(help="A study's name, or module:attribute of your own.")]
+    study: options.Study
     zoo: options.ZooOption
     store: options.Store = "./store"
     trials: options.Trials = None

@@ -12,7 +12,6 @@ import pytest
 from analysis.analyze import TEST_MEMBERS
 from cluster import cli
 from cluster.cli import run
-from zoo.recipes import RECIPES
 
 SMALL = ["--members", "64", "--epochs", "2", "--set", "shard_members=16"]
 
@@ -123,14 +122,6 @@ def test_bad_input_is_named_in_one_line(arguments, words, capsys, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert words in fails(capsys, arguments, 2)
     assert everything(tmp_path) == []
-
-
-def test_an_unknown_recipe_lists_what_there_is(capsys):
-    assert run(["generate", "mnist"]) == 2
-    first, *listed = capsys.readouterr().err.splitlines()
-    assert first.startswith("zooscale: unknown recipe 'mnist'; choose one of these")
-    assert [line.split()[0] for line in listed] == list(RECIPES)
-    assert "Expected: test accuracy" in listed[0]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from zoo.recipes.axis import Axis
 from zoo.recipes.imported import Imported
 from zoo.recipes.ours import DIGITS_MLP_DIVERSE, DIGITS_MLP_SEEDS
 from zoo.recipes.recipe import Recipe
+from zoo.words import nearest, zooscale
 
 __all__ = [
     "DIGITS_MLP_DIVERSE",
@@ -71,28 +72,17 @@ def find_recipe(name: str) -> Recipe:
     """A recipe by its name in ``RECIPES``, or the user's own by ``module:attribute``.
 
     Raises:
-        ValueError: There is no such recipe; the message says of all that there are what they make.
+        ValueError: There is no such recipe; the message says where all are listed.
     """
     if name not in RECIPES and ":" not in name:
-        listing = "\n".join(f"  {known:26s}{summary(recipe)}" for known, recipe in RECIPES.items())
-        raise ValueError(f"unknown recipe {name!r}; choose one of these, or module:attribute for your own:\n{listing}")
+        raise ValueError(
+            f"unknown recipe {name!r}; {nearest(name, RECIPES)}`{zooscale('recipes')}` lists all; module:attribute "
+            "names one of your own"
+        )
     recipe = lookup(RECIPES, name, "recipe")
     if not isinstance(recipe, Recipe):
         raise ValueError(f"recipe {name!r} is a {type(recipe).__name__}; it must be a zoo.recipes.Recipe")
     return recipe
-
-
-def summary(recipe: Recipe) -> str:
-    """What a recipe makes, what that costs and what is to be expected of it, on one line."""
-    told = [
-        f"{recipe.members:,} members: {recipe.description}" if recipe.description else f"{recipe.members:,} members."
-    ]
-    if recipe.cost is not None:
-        minutes = recipe.members * recipe.epochs * recipe.cost / 60
-        told.append(f"Cost: {minutes:,.{0 if minutes >= 10 else 1}f} min of one core.")
-    if recipe.expected:
-        told.append(f"Expected: {recipe.expected}.")
-    return " ".join(told)
 
 
 def recipe_from_json(value: Mapping[str, Any]) -> RecipeLike:

@@ -17,7 +17,7 @@ from zoo.config import attribute_words, canonical_json, digest, lookup, to_json
 from zoo.data import load_dataset
 from zoo.evaluation import agreement_matrix, classification, predictions
 from zoo.population import Member, Population
-from zoo.recipes import RECIPES, Axis, Recipe, find_recipe, summary
+from zoo.recipes import RECIPES, Axis, Recipe, find_recipe
 from zoo.training.train import train_population
 
 DIGITS = load_dataset("digits")
@@ -30,7 +30,6 @@ def test_every_recipe_is_json_and_back(name):
     assert recipe.name == name
     assert Recipe.from_json(json.loads(json.dumps(to_json(recipe)))) == recipe
     assert recipe.description.endswith(".")
-    assert str(recipe.members) in summary(recipe).replace(",", "")
 
 
 def test_what_is_said_of_a_recipe_is_not_part_of_its_identity_and_everything_else_is():
@@ -156,7 +155,7 @@ def test_own_recipes_by_module_and_attribute():
     [
         (
             "digits",
-            "unknown recipe 'digits'; choose one of these(.|\n)*hr-mnist-seed .*MNIST-SEED.*Expected: test accuracy 85",
+            "unknown recipe 'digits'; did you mean 'digits-tasks'. `zooscale recipes` lists all; module:attribute",
         ),
         ("no_such_module:R", "module 'no_such_module' cannot be imported"),
         ("test_recipes:MISSING", "no attribute 'MISSING'"),
