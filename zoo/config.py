@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from zoo.words import nearest
+
 ConfigT = TypeVar("ConfigT")
 
 # Installed packages of which module:attribute is imported, with commas.
@@ -117,8 +119,11 @@ def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:
     module_name, separator, attribute = name.partition(":")
     if not separator or not all(part.isidentifier() for part in module_name.split(".")):
         raise ValueError(
-            f"unknown {what} {name!r}; known: {', '.join(sorted(registry))}, or module:attribute for your own"
+            f"unknown {what} {name!r}; {nearest(name, registry)}known: {', '.join(sorted(registry))}, or "
+            "module:attribute for your own"
         )
+    if clash := _namesake(module_name):
+        raise ValueError(f"{what} {name!r}: {clash}")
     _require_own(module_name.partition(".")[0], f"{what} {name!r}")
     try:
         module = importlib.import_module(module_name)
@@ -128,13 +133,25 @@ def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:
                 f"{what} {name!r}: module {error.name!r} cannot be imported from here; run in the folder that holds it"
             ) from error
         message = error.msg if isinstance(error, SyntaxError) else str(error)
+        clash = _namesake(message) if isinstance(error, ImportError | AttributeError) else ""
         raise ValueError(
             f"{what} {name!r}: module {module_name!r} cannot be imported: {type(error).__name__}: {message}"
-            f"{own_line(error)}"
+            f"{own_line(error)}{clash and f'; {clash}'}"
         ) from error
     if not hasattr(module, attribute):
         raise ValueError(f"{what} {name!r}: module {module_name!r} has no attribute {attribute!r}")
     return getattr(module, attribute)
+
+
+def _namesake(words: str) -> str:
+    """Advice where words name one of our packages and the current folder has another of that name; else nothing."""
+    here = Path.cwd()
+    for package in () if here == Path(__file__).resolve().parents[1] else PACKAGES:
+        if re.search(rf"\b{package}\b", words):
+            for file in (here / f"{package}.py", *(here / package).glob("*.py")):
+                if file.is_file():
+                    return f"{file} has the name of a package of zooscale, which comes first; rename it"
+    return ""
 
 
 def own_line(error: BaseException) -> str:

@@ -95,6 +95,27 @@ def test_a_module_that_fails_is_named_with_its_error_and_the_line(tmp_path, monk
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "analysis:load",
+            "data set 'analysis:load': {}/analysis.py has the name of a package of zooscale, which comes",
+        ),
+        ("zoo.inner:load", "data set 'zoo.inner:load': {}/zoo/inner.py has the name of a package of zooscale, which"),
+        ("mine_own:load", "cannot import name 'helper' from 'analysis'"),
+    ],
+)
+def test_a_module_with_the_name_of_a_package_of_ours_is_named(own_folder, name, said):
+    (own_folder / "analysis.py").write_text(f"def helper(): ...\n{DIGITS}")
+    (own_folder / "zoo").mkdir()
+    (own_folder / "zoo" / "inner.py").write_text(DIGITS)
+    (own_folder / "mine_own.py").write_text(f"from analysis import helper\n{DIGITS}")
+    with pytest.raises(ValueError, match=re.escape(said.format(own_folder))) as error:
+        lookup({}, name, "data set")
+    assert str(error.value).endswith("has the name of a package of zooscale, which comes first; rename it")
+
+
+@pytest.mark.parametrize(
     ("source", "code", "said"),
     [
         ("def load():\n    return {}['train']\n", 1, "KeyError: 'train' (mine_own.py, line 2) (ZOOSCALE_DEBUG=1 shows"),
