@@ -24,6 +24,9 @@ from zoo.training.train import train_population
 CPU = torch.device("cpu")
 ADAM = tuple(Member(id=i, seed=i, learning_rate=1e-3 * (1 + i), batch_size=8, order_seed=i // 2) for i in range(4))
 
+# Adam does not see by what a loss is multiplied.
+SGD = tuple(replace(member, optimizer="sgd", learning_rate=0.01 * (1 + member.id)) for member in ADAM)
+
 
 def numbers(*shape, seed=5):
     return torch.from_numpy(np.random.Generator(np.random.Philox(key=seed)).normal(size=shape).astype(np.float32))
@@ -92,6 +95,12 @@ CASES = {
     ),
     "regression with batch norm": Case(NORMED, Task("squared", 2), NUMBERS, ("autograd",)),
     "several labels": Case(FLAT, Task("sigmoid", 2), SHARES, ("closed-form", "autograd")),
+    "one label": Case(
+        mlp((6,), (5,), 1),
+        Task("sigmoid", 1),
+        replace(SHARES, targets=(SHARES.targets[:, :1] > 0.5).float()),
+        ("closed-form", "autograd"),
+    ),
     "own loss": Case(FLAT, Task("test_backend_conformance:absolute", 2), NUMBERS, ("autograd",)),
     "own loss of labels": Case(
         mlp((1, 4, 4), (5,), 3), Task("test_backend_conformance:smoothed", 3), PIXELS, ("autograd",)
@@ -122,20 +131,21 @@ def trained(case, members, backend="auto", epochs=2):
     return weights_MP
 
 
+@pytest.mark.parametrize("members", [ADAM, SGD], ids=["adam", "sgd"])
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", CASES)
-def test_it_trains_as_one_model_at_a_time_or_says_why_not(name, backend):
+def test_it_trains_as_one_model_at_a_time_or_says_why_not(name, backend, members):
     case = CASES[name]
-    obstacle = BACKENDS[backend].obstacle(case.architecture, ADAM, case.task, case.data, CPU)
+    obstacle = BACKENDS[backend].obstacle(case.architecture, members, case.task, case.data, CPU)
     assert (obstacle is None) == (backend in case.backends), obstacle
     if obstacle is not None:
         assert len(obstacle) > 20
         with pytest.raises(ValueError, match=f"backend {backend} cannot train these members on cpu: .*take 'auto'"):
-            trained(case, ADAM, backend)
+            trained(case, members, backend)
         return
-    weights_MP = trained(case, ADAM, backend)
-    start_MP = initial_weights(case.architecture, ADAM)
-    for row, member in enumerate(ADAM):
+    weights_MP = trained(case, members, backend)
+    start_MP = initial_weights(case.architecture, members)
+    for row, member in enumerate(members):
         *_, (_, expected) = train_one(case.architecture, member, start_MP[row], case.data, 2, PLAIN[case.task.loss])
         torch.testing.assert_close(weights_MP[row], expected, rtol=1e-4, atol=1e-5)
         assert not torch.equal(expected, start_MP[row])
