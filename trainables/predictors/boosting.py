@@ -5,7 +5,6 @@ Shape letters: M members, F features, K outputs, T trees, L nodes of all trees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,12 +111,3 @@ class Trees:
                     node_M = next_M
                 outputs_MK[:, output] += self.value_L[node_M]
         return outputs_MK
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Everything as arrays; :meth:`from_tensors` is the inverse."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Trees:
-        """The inverse of :meth:`tensors`."""
-        return cls(**tensors)

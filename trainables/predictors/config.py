@@ -10,33 +10,44 @@ STATISTICS = ("all", "moments", "quantiles")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RidgeConfig:
-    """Ridge regression on statistics of weights.
+class StatisticsConfig:
+    """What is predicted, and from which statistics of weights.
 
     Attributes:
         target: What is predicted: a column of the zoo. Numbers are regressed, names classified.
         statistics: Of each weight and bias tensor: "moments" (mean, variance), "quantiles" (1, 25, 50, 75, 99 %) or
             "all".
-        penalty: Weight of the squared coefficients, features standardized; 0 for the one of 1e3 … 1e-5 that is best
-            on validation members.
     """
 
     target: str = "test_accuracy"
     statistics: str = "all"
+
+    def __post_init__(self) -> None:
+        require(bool(self.target), self, "target", "the name of a column of the zoo")
+        require(self.statistics in STATISTICS, self, "statistics", ", ".join(STATISTICS))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RidgeConfig(StatisticsConfig):
+    """Ridge regression.
+
+    Attributes:
+        penalty: Weight of the squared coefficients, features standardized; 0 for the one of 1e3 … 1e-5 that is best
+            on validation members.
+    """
+
     penalty: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self)
+        StatisticsConfig.__post_init__(self)
         require(self.penalty >= 0, self, "penalty", "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BoostingConfig:
-    """Gradient boosting of trees on statistics of weights.
+class BoostingConfig(StatisticsConfig):
+    """Gradient boosting of trees.
 
     Attributes:
-        target: As in :class:`RidgeConfig`.
-        statistics: As in :class:`RidgeConfig`.
         iterations: How many trees follow each other.
         learning_rate: Share of each tree's prediction that is added.
         leaves: Most leaves of a tree.
@@ -45,8 +56,6 @@ class BoostingConfig:
         seed: Of the choice of the snapshots that features are binned by, where there are very many.
     """
 
-    target: str = "test_accuracy"
-    statistics: str = "all"
     iterations: int = 200
     learning_rate: float = 0.1
     leaves: int = 31
@@ -55,14 +64,9 @@ class BoostingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self)
+        StatisticsConfig.__post_init__(self)
         require(1 <= self.iterations <= 100_000, self, "iterations", "1 to 100,000")
         require(0 < self.learning_rate <= 1, self, "learning_rate", "more than 0, at most 1")
         require(self.leaves >= 2, self, "leaves", "2 or more")
         require(self.leaf_members >= 1, self, "leaf_members", "1 or more")
         require(self.l2 >= 0, self, "l2", "0 or more")
-
-
-def _check(config: RidgeConfig | BoostingConfig) -> None:
-    require(bool(config.target), config, "target", "the name of a column of the zoo")
-    require(config.statistics in STATISTICS, config, "statistics", ", ".join(STATISTICS))

@@ -25,8 +25,8 @@ def predictor(name: str, implementation: Reference, config: type[Any], *, descri
         kind="predictor",
         config=config,
         metrics=PREDICTOR_METRICS,
-        begin=partial(call, "trainables.predictors.fitting:begin", implementation),
-        load=partial(call, "trainables.predictors.fitting:load_predictor", implementation),
+        begin=partial(call, "trainables.predictors.predictor:begin", implementation),
+        load=partial(call, "trainables.predictors.predictor:load_predictor", implementation),
         description=description,
     )
 

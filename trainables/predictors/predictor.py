@@ -1,4 +1,4 @@
-"""The seam of predictors: what one is, how it is judged on validation members, and targets as they are predicted.
+"""The seam of predictors: what one is, how it is fitted and judged on validation members, and what they predict.
 
 Shape letters: M members, K outputs.
 """
@@ -11,8 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from trainables.closed_form import ClosedFormFit
 from trainables.predictors.scores import is_numeric, scores
-from trainables.trainable import FitData
+from trainables.trainable import FitData, Reference, resolved
 from zoo.population import Member, Population
 
 # How members are trained, without what only tells them apart.
@@ -51,6 +52,18 @@ class PredictorType(Protocol):
     def from_files(self, files: Mapping[str, bytes]) -> Predictor:
         """The inverse of the predictor's ``to_files``."""
         ...
+
+
+def begin(predictor: Reference, config: Any, data: FitData) -> ClosedFormFit:
+    """Begins a fit of a predictor's class, in closed form; see :class:`PredictorType`."""
+    predictor_type: PredictorType = resolved(predictor)  # type: ignore[assignment]
+    return ClosedFormFit(config, data, fit=predictor_type.fit, measure=validate, load=predictor_type.from_files)
+
+
+def load_predictor(predictor: Reference, files: Mapping[str, bytes]) -> Predictor:
+    """The predictor that a fit has left."""
+    predictor_type: PredictorType = resolved(predictor)  # type: ignore[assignment]
+    return predictor_type.from_files(files)
 
 
 def validate(predictor: Predictor, data: FitData) -> dict[str, float]:

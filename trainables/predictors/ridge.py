@@ -5,7 +5,7 @@ Shape letters: M members, F features, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,15 +70,6 @@ class Ridge:
         prepared_MF = _prepared(features_MF, self.mean_F, self.scale_F, self.gaps_G)
         outputs_MK: np.ndarray = prepared_MF @ self.coefficients_FK + self.offset_K
         return outputs_MK
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Everything as arrays; :meth:`from_tensors` is the inverse."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Ridge:
-        """The inverse of :meth:`tensors`."""
-        return cls(**tensors)
 
 
 def _prepared(features_MF: np.ndarray, mean_F: np.ndarray, scale_F: np.ndarray, gaps_G: np.ndarray) -> np.ndarray:

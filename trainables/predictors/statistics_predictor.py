@@ -86,10 +86,8 @@ class StatisticsPredictor:
 
     def predict(self, population: Population) -> np.ndarray:
         """For each member a number, float64, or the name of a category: ``[M]``."""
-        return decided(self.head.outputs(self._features(population)), self.categories)
-
-    def _features(self, population: Population) -> np.ndarray:
-        return weight_statistics(population, self.places, self.config.statistics)
+        features_MF = weight_statistics(population, self.places, self.config.statistics)
+        return decided(self.head.outputs(features_MF), self.categories)
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
@@ -100,7 +98,7 @@ class StatisticsPredictor:
             "categories": self.categories,
         }
         return {
-            MODEL_FILE: save({name: np.ascontiguousarray(array) for name, array in self.head.tensors().items()}),
+            MODEL_FILE: save({name: np.ascontiguousarray(array) for name, array in vars(self.head).items()}),
             CONFIG_FILE: json.dumps(to_json(facts), indent=2).encode(),
         }
 
@@ -119,5 +117,5 @@ class StatisticsPredictor:
             from_json(config, facts["config"]),
             tuple(facts["places"]),
             tuple(facts["categories"]),
-            head.from_tensors(load(files[MODEL_FILE])),
+            head(**load(files[MODEL_FILE])),
         )

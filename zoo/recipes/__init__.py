@@ -28,43 +28,12 @@ __all__ = [
 # What stands behind a zoo: a recipe, or a record of where it was imported from.
 RecipeLike = Recipe | Imported
 
+# All that these modules define, in their order.
 RECIPES: dict[str, Recipe] = {
-    "digits-mlp-diverse": ours.DIGITS_MLP_DIVERSE,
-    "digits-mlp-seeds": ours.DIGITS_MLP_SEEDS,
-    "tetris-seeds": ours.TETRIS_SEEDS,
-    "mnist-mlp-seeds": ours.MNIST_MLP_SEEDS,
-    "mnist-mlp-diverse": ours.MNIST_MLP_DIVERSE,
-    "cs236-initialisations": cs236.INITIALIZATIONS,
-    "cs236-deep": cs236.DEEP,
-    "cs236-wide": cs236.WIDE,
-    "cs236-mixed-depths": cs236.MIXED_DEPTHS,
-    "hr-tetris-seed": hyper_representations.TETRIS_SEED,
-    "hr-tetris-hyp": hyper_representations.TETRIS_HYP,
-    "hr-mnist-seed": hyper_representations.MNIST_SEED,
-    "hr-f-mnist-seed": hyper_representations.F_MNIST_SEED,
-    "hr-mnist-hyp-1-fix-seed": hyper_representations.MNIST_HYP_1_FIX_SEED,
-    "hr-mnist-hyp-1-rand-seed": hyper_representations.MNIST_HYP_1_RAND_SEED,
-    "hr-mnist-hyp-5-fix-seed": hyper_representations.MNIST_HYP_5_FIX_SEED,
-    "hr-mnist-hyp-5-rand-seed": hyper_representations.MNIST_HYP_5_RAND_SEED,
-    "unterthiner-mnist": unterthiner.MNIST,
-    "unterthiner-f-mnist": unterthiner.F_MNIST,
-    "unterthiner-svhn-gray": unterthiner.SVHN_GRAY,
-    "unterthiner-cifar10-gray": unterthiner.CIFAR10_GRAY,
-    "unterthiner-svhn": unterthiner.SVHN,
-    "unterthiner-cifar10": unterthiner.CIFAR10,
-    "mnist-memorise-1": memorisation.MNIST_1,
-    "mnist-memorise-2": memorisation.MNIST_2,
-    "f-mnist-memorise-1": memorisation.F_MNIST_1,
-    "f-mnist-memorise-2": memorisation.F_MNIST_2,
-    "digits-tasks": tasks.DIGITS,
-    "digits-tasks-reversed": tasks.DIGITS_REVERSED,
-    "mnist-tasks": tasks.MNIST,
-    "mnist-tasks-reversed": tasks.MNIST_REVERSED,
-    "f-mnist-tasks": tasks.F_MNIST,
-    "f-mnist-tasks-reversed": tasks.F_MNIST_REVERSED,
-    "digits-mlp-mixed": mixed.DIGITS_MLP,
-    "mnist-mlp-mixed": mixed.MNIST_MLP,
-    "mnist-cnn-mixed": mixed.MNIST_CNN,
+    recipe.name: recipe
+    for module in (ours, cs236, hyper_representations, unterthiner, memorisation, tasks, mixed)
+    for recipe in vars(module).values()
+    if isinstance(recipe, Recipe)
 }
 
 

@@ -121,6 +121,9 @@ PLAIN = {
     "test_backend_conformance:smoothed": lambda outputs, targets: smoothed(outputs, targets).mean(),
 }
 
+# In the kernel, not a bit of a member depends on the others.
+SAME = {backend: {"rtol": 0, "atol": 0} if backend == "lanes" else {"rtol": 1e-4, "atol": 1e-5} for backend in BACKENDS}
+
 
 def trained(case, members, backend="auto", epochs=2):
     weights_MP = torch.empty(len(members), case.architecture.parameters)
@@ -149,6 +152,16 @@ def test_it_trains_as_one_model_at_a_time_or_says_why_not(name, backend, members
         *_, (_, expected) = train_one(case.architecture, member, start_MP[row], case.data, 2, PLAIN[case.task.loss])
         torch.testing.assert_close(weights_MP[row], expected, rtol=1e-4, atol=1e-5)
         assert not torch.equal(expected, start_MP[row])
+
+
+@pytest.mark.parametrize(("name", "backend"), [(name, backend) for name in CASES for backend in CASES[name].backends])
+def test_members_are_trained_in_company_as_alone_also_where_one_diverges(name, backend):
+    wild = replace(SGD[0], id=4, seed=4, learning_rate=1e30)
+    *calm_MP, wild_P = trained(CASES[name], [*SGD, wild], backend)
+    assert not (wild_P.abs() < 1e20).all()
+    torch.testing.assert_close(torch.stack(calm_MP), trained(CASES[name], SGD, backend), **SAME[backend])
+    alone = torch.cat([trained(CASES[name], [member], backend) for member in SGD])
+    torch.testing.assert_close(torch.stack(calm_MP), alone, **SAME[backend])
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -130,25 +130,6 @@ def test_members_of_every_kind_at_once_come_back_in_their_rows():
     assert_parity(architecture, members, subset(400), epochs=2)
 
 
-def test_result_does_not_depend_on_company():
-    architecture = mlp((1, 8, 8), (16,), 10)
-    members = [Member(id=i, seed=i, order_seed=i // 4) for i in range(12)]
-    together = final_weights(architecture, members, DIGITS, 3)
-    alone = torch.cat([final_weights(architecture, [member], DIGITS, 3) for member in members])
-    assert (together - alone).abs().max() < 1e-5
-    assert torch.equal(together, final_weights(architecture, members, DIGITS, 3))
-
-
-def test_a_diverging_member_does_not_touch_the_others():
-    architecture = mlp((1, 8, 8), (16,), 10)
-    wild = Member(id=1, seed=1, optimizer="sgd", learning_rate=1e30)
-    calm = Member(id=0, seed=0, optimizer="sgd", learning_rate=0.1)
-    weights = final_weights(architecture, [calm, wild], DIGITS, 2)
-    assert torch.isfinite(weights[0]).all()
-    assert not torch.isfinite(weights[1]).all()
-    assert (weights[0] - final_weights(architecture, [calm], DIGITS, 2)[0]).abs().max() < 1e-5
-
-
 def test_snapshots_come_once_each_and_include_the_initialization():
     architecture = mlp((1, 8, 8), (16,), 10)
     members = [Member(id=i, seed=i, optimizer=("sgd", "adam")[i % 2]) for i in range(5)]

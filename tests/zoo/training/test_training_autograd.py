@@ -126,27 +126,6 @@ def test_running_statistics_are_stored_and_not_optimized():
     assert torch.isfinite(moved).all()
 
 
-def test_training_in_company_is_training_alone():
-    architecture = small_net()
-    members = [Member(id=i, seed=i, order_seed=i // 2, batch_size=16) for i in range(4)]
-    together = steps_of(architecture, members, DIGITS.first(160), 1)
-    alone = torch.cat([steps_of(architecture, [member], DIGITS.first(160), 1) for member in members])
-    difference = (together - alone).abs()
-    assert difference.median() < 1e-6
-    assert difference.max() < 1e-4
-    assert torch.equal(together, steps_of(architecture, members, DIGITS.first(160), 1))
-
-
-def test_a_diverging_member_does_not_touch_the_others():
-    architecture = small_net()
-    wild = Member(id=1, seed=1, optimizer="sgd", learning_rate=1e30, batch_size=16)
-    calm = Member(id=0, seed=0, optimizer="sgd", learning_rate=0.1, batch_size=16)
-    weights = steps_of(architecture, [calm, wild], DIGITS.first(80), 1)
-    assert torch.isfinite(weights[0]).all()
-    assert not torch.isfinite(weights[1]).all()
-    assert (weights[0] - steps_of(architecture, [calm], DIGITS.first(80), 1)[0]).abs().max() < 1e-5
-
-
 def test_a_convolutional_population_learns():
     architecture = Architecture(
         (1, 8, 8),
