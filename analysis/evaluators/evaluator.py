@@ -66,12 +66,14 @@ class EvaluationData:
         examples: Those that subjects are applied to: test examples, or other inputs in their place.
         inputs: Their name: "test", or that of other inputs.
         labeled: Whether their targets are what networks should answer; not those of another data set.
+        words: What other inputs are, for headings and at length.
     """
 
     dataset: Dataset
     examples: Examples
     inputs: str = TEST
     labeled: bool = True
+    words: tuple[str, str] = ("", "")
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -87,8 +89,8 @@ class EvaluationData:
         return replace(
             metric,
             name=self.named(metric.name),
-            label=f"{metric.label} on {self.inputs}",
-            description=f"{metric.description} Here on other inputs, {self.inputs}, that nothing was fitted to.",
+            label=f"{metric.label} on {self.words[0]}",
+            description=f"{metric.description} Here on {self.words[1]}: inputs that nothing was fitted to.",
         )
 
     def targets(self, population: Population) -> Tensor:

@@ -29,6 +29,18 @@ def usual_inputs(dataset: Dataset) -> tuple[str, ...]:
     return (MOVED,) if is_image else (NOISY,)
 
 
+def in_words(inputs: str) -> tuple[str, str]:
+    """What other inputs are, for headings and at length."""
+    if match := TRANSLATION.fullmatch(inputs):
+        pixels = f"{match[1]} pixel{'s' * (match[1] != '1')}"
+        told = f"the test images moved to the right by {pixels}, their left edge repeated"
+        return f"images moved by {pixels}", told
+    if match := NOISE.fullmatch(inputs):
+        told = f"the test examples with Gaussian noise of {match[1]} times their standard deviation, drawn once"
+        return f"inputs with noise of {match[1]} SD", told
+    return inputs, f"test examples of the data set {inputs}"
+
+
 def shifted(inputs: str, dataset: Dataset, test: Examples, store: Store | None = None) -> EvaluationData:
     """Other inputs in place of the test examples.
 
@@ -44,9 +56,9 @@ def shifted(inputs: str, dataset: Dataset, test: Examples, store: Store | None =
         ValueError: There are no such inputs for this data set; the message says what is allowed.
     """
     if match := TRANSLATION.fullmatch(inputs):
-        return EvaluationData(dataset, _translated(test, int(match[1]), inputs), inputs)
+        return EvaluationData(dataset, _translated(test, int(match[1]), inputs), inputs, words=in_words(inputs))
     if match := NOISE.fullmatch(inputs):
-        return EvaluationData(dataset, _noisy(test, float(match[1])), inputs)
+        return EvaluationData(dataset, _noisy(test, float(match[1])), inputs, words=in_words(inputs))
     try:
         other = load_dataset(inputs) if store is None else find_dataset(store, inputs)
     except ValueError as error:
@@ -55,7 +67,7 @@ def shifted(inputs: str, dataset: Dataset, test: Examples, store: Store | None =
         raise ValueError(
             f"inputs {inputs!r} have shape {other.input_shape}; networks of this zoo take {dataset.input_shape}"
         )
-    return EvaluationData(dataset, other.test.first(len(test)), inputs, labeled=False)
+    return EvaluationData(dataset, other.test.first(len(test)), inputs, labeled=False, words=in_words(inputs))
 
 
 def _translated(test: Examples, pixels: int, inputs: str) -> Examples:

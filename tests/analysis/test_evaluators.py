@@ -144,7 +144,7 @@ def test_agreement_falls_with_the_noise_of_the_inputs():
     evaluation = evaluation_of(["agreement"], dataset, inputs=("noise-0.1", "noise-3", "noise-0.1"))
     metrics, _ = evaluation.measure([noisy(population)], Subject(population))
     assert list(metrics) == ["agreement", "agreement_p5", "agreement_noise_0_1", "agreement_noise_3"]
-    assert "noise-3" in metrics["agreement_noise_3"].metric.label
+    assert metrics["agreement_noise_3"].metric.label == "agreement on inputs with noise of 3 SD"
     assert metrics["agreement_noise_0_1"].estimate != metrics["agreement"].estimate
 
 
