@@ -59,8 +59,8 @@ def bins(values: Iterable[float], edges: np.ndarray, **keys: Any) -> list[Row]:
     """The histogram of values: a row for each bin, with further columns.
 
     Returns:
-        ``keys``, then ``low`` and ``high`` edge, ``count``, and ``share`` of all finite values, those beyond the
-        outermost edges included; nothing where there is no finite value.
+        ``keys``, then ``low`` and ``high`` edge, ``count``, and ``share`` of all finite values; nothing where there
+        is no finite value.
     """
     flat = np.asarray(values, dtype=np.float64).ravel()
     finite = flat[np.isfinite(flat)]
@@ -72,18 +72,17 @@ def bins(values: Iterable[float], edges: np.ndarray, **keys: Any) -> list[Row]:
     ]
 
 
-def even_edges(values: Iterable[float], number: int, outside: float = 0.0, *, logarithmic: bool = False) -> np.ndarray:
+def even_edges(values: Iterable[float], number: int, *, logarithmic: bool = False) -> np.ndarray:
     """Edges of so many bins, equally wide (in logarithms, if so wished).
 
     Args:
         values: What they are for.
         number: How many bins.
-        outside: Share of the values on either side that may lie beyond: a few outliers would press all else into one.
         logarithmic: Whether bins are equally wide in logarithms; the values are above 0 then.
     """
     flat = np.asarray(values, dtype=np.float64).ravel()
     finite = flat[np.isfinite(flat)]
-    low, high = np.quantile(finite, (outside, 1 - outside)) if len(finite) else (0.0, 1.0)
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
     if high <= low:
         margin = max(abs(low), 1.0) * 1e-3
         low, high = low - margin, high + margin

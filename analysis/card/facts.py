@@ -31,7 +31,7 @@ from zoo.storage.zoo import Zoo
 MEMBERS, EXAMPLES = 400, 2000
 # How far above guessing a member must be: two standard errors of an accuracy on the test examples.
 CHANCE_ERRORS = 2.0
-# Shards that are asked what they were trained with.
+# Shards that are asked what they were made with.
 SHARDS_ASKED = 12
 
 
@@ -144,12 +144,12 @@ def _about(zoo: Zoo, data: Dataset | None) -> dict[str, Any]:
         "outputs": data.task.outputs if data else first.classes,
         "input_shape": list(first.input_shape),
         "environment": manifest.environment,
-        "trained_with": _trained_with(zoo),
+        "made_with": _made_with(zoo),
     }
 
 
-def _trained_with(zoo: Zoo) -> list[dict[str, Any]]:
-    """The environments that some shards, evenly spaced, say they were trained in, each with the number of shards."""
+def _made_with(zoo: Zoo) -> list[dict[str, Any]]:
+    """The environments that some shards, evenly spaced, say they were made in, each with the number of shards."""
     found: dict[str, dict[str, Any]] = {}
     for place in evenly_spaced(len(zoo.manifest.shards), SHARDS_ASKED):
         environment = zoo.header(place).environment

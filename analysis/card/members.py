@@ -32,6 +32,8 @@ MOST_LEVELS, RANGES = 16, 8
 MEMBERS_A_LEVEL = 4
 # What names a random stream or a piece of the data: that it differs says something, its size nothing.
 SEEDS = re.compile(r".*(seed|_index)")
+# A text that has more values than this share of the members names them, as files do; there is nothing to learn of it.
+MOST_NAMES = 0.5
 # Columns that members may share, and that would leak from one split into another.
 SHARED = {
     "seed": ("seed",),
@@ -41,6 +43,8 @@ SHARED = {
 }
 # A network that has learned its subset by heart scores so much on it.
 MEMORIZED = 0.99
+# Before the names of what members had at their source.
+IMPORTED = "imported "
 MEANINGS = {
     "activation": "Activation function.",
     "architecture": "Layers with their widths, from input to outputs.",
@@ -157,7 +161,7 @@ def axes(snapshots: Snapshots, findings: Findings) -> pd.DataFrame:
     last, score_M = snapshots.last, snapshots.last[snapshots.test].to_numpy()
     meanings = MEANINGS | attribute_words(Member)
     ours = [name for name in ("activation", *MEMBER_COLUMNS) if name != "member" and name in last]
-    extra = [name for name in last if name == "architecture" or name.startswith("imported ")]
+    extra = [name for name in last if name == "architecture" or name.startswith(IMPORTED)]
     rows: list[Row] = []
     for name in (*ours, *extra):
         column = last[name]
@@ -185,7 +189,7 @@ def axes(snapshots: Snapshots, findings: Findings) -> pd.DataFrame:
             groups = dict(sorted(groups.items(), key=lambda group: -int(group[1].sum()))[:MOST_LEVELS])
         for value, rows_M in groups.items():
             findings.add(score_M[rows_M], snapshots.test, by=f"axis {name}", value=value)
-    order = {"choice": 0, "number": 0, "seed": 1, "constant": 2}
+    order = {"choice": 0, "number": 0, "seed": 1, "name": 1, "constant": 2}
     rows.sort(key=lambda row: (order[row["kind"]], -np.nan_to_num(row["explains"])))
     columns = ["name", "meaning", "kind", "value", "distinct", "unknown", "logarithmic", "explains"]
     return pd.DataFrame(rows, columns=columns)
@@ -197,7 +201,9 @@ def _kind(name: str, column: pd.Series) -> str:
         return "constant"
     if SEEDS.fullmatch(name):
         return "seed"
-    return "number" if _numeric(column) and distinct > MOST_LEVELS else "choice"
+    if _numeric(column):
+        return "number" if distinct > MOST_LEVELS else "choice"
+    return "name" if name.startswith(IMPORTED) and distinct > MOST_NAMES * column.count() else "choice"
 
 
 def _numeric(column: pd.Series) -> bool:
@@ -237,10 +243,11 @@ def shared_table(snapshots: Snapshots) -> pd.DataFrame:
         names = [name for name in columns if name in last]
         trivial = {"task": not any(snapshots.tasks), "training subset": bool(np.all(whole))}
         if names and not last[names].isna().to_numpy().any() and not trivial.get(what):
-            groups = last.groupby(names)["split"].agg(["size", "nunique"])
-            across = int((groups["nunique"] > 1).sum())
-            rows.append({"what": what, "groups": len(groups), "largest": int(groups["size"].max()), "across": across})
-    return pd.DataFrame(rows, columns=["what", "groups", "largest", "across"])
+            splits = last.groupby(names)["split"]
+            row: Row = {"what": what, "groups": splits.ngroups, "largest": int(splits.size().max())}
+            row |= {"across": int((splits.nunique() > 1).sum())}
+            rows.append(row | {"held_out": last[last["split"] == "test"].groupby(names).ngroups})
+    return pd.DataFrame(rows, columns=["what", "groups", "largest", "across", "held_out"])
 
 
 def subsets_table(snapshots: Snapshots) -> pd.DataFrame:
@@ -264,7 +271,7 @@ def imported_columns(texts: Iterable[str | None]) -> dict[str, list[object]]:
     names = dict.fromkeys(
         name for row in rows for name, value in row.items() if isinstance(value, str | int | float | bool)
     )
-    return {f"imported {name}": [row.get(name) for row in rows] for name in names}
+    return {f"{IMPORTED}{name}": [row.get(name) for row in rows] for name in names}
 
 
 def _ranges(column: pd.Series) -> dict[str, np.ndarray]:

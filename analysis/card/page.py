@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,14 +23,14 @@ from analysis.pages.page import (
     Chart,
     Code,
     Fact,
+    Grid,
     Heading,
-    Pair,
     Section,
     Text,
     installed_versions,
     render_page,
 )  # fmt: skip
-from analysis.pages.tables import Table, badge, code, metric_cell, prose_table, spread_cell, table_of
+from analysis.pages.tables import Cell, Table, badge, code, metric_cell, prose_table, spread_cell, table_of
 from zoo.metric import Metric
 from zoo.recipes import Axis
 
@@ -45,9 +46,8 @@ EXPLAINS = (
 ABOUT_WEIGHTS = (
     "Distance is ‖a − b‖ / √((‖a‖² + ‖b‖²) / 2): 0 for equal weights, √2 (dotted) for weights that have nothing in"
     " common. Aligned: one member's hidden units are put into the order that fits the other's best, which changes no"
-    " output (weight matching; for several hidden layers a local optimum). Boxes hold half of the entries, whiskers"
-    f" 98 %; histograms leave out the outermost 0.2 %. Of a tensor with more than {count(MOST_ENTRIES)} entries in all"
-    " members measured, as many are drawn at random."
+    f" output (weight matching; for several hidden layers a local optimum). Of a tensor with more than"
+    f" {count(MOST_ENTRIES)} entries in all members measured, as many are drawn at random."
 )
 
 
@@ -64,7 +64,8 @@ def render(card: Card, *, made_on: datetime.date | None = None) -> str:
     made_on = made_on or datetime.datetime.now(datetime.UTC).date()
     about, layouts = card.about, card.layouts
     shape = layouts["label"][0] if len(layouts) == 1 else f"{count(len(layouts))} parameter layouts"
-    made = f"{'imported' if about['imported'] else 'trained'}{' on ' if about['dataset'] else ''}{about['dataset']}"
+    made = f"trained{' elsewhere' if about['imported'] else ''}{' on ' if about['dataset'] else ''}{about['dataset']}"
+    made += ", imported" * about["imported"]
     return render_page(
         title=f"Model zoo {about['zoo'].rpartition('-')[0]}",
         lead=f"{count(about['members'])} networks ({shape}), {made}: what they are, how they differ, what they are good"
@@ -131,10 +132,10 @@ def _axes(card: Card) -> Iterator[Block]:
         yield Text(EXPLAINS)
         columns = {
             "name": varying["name"],
-            "meaning": varying["meaning"].replace("", "–"),
+            "explains": [metric_cell(EXPLAINED, share) for share in varying["explains"]],
             "values": varying["distinct"],
             "distribution": [_values(card, row) for row in varying.itertuples()],
-            "explains": [metric_cell(EXPLAINED, share) for share in varying["explains"]],
+            "meaning": varying["meaning"].replace("", "–"),
         }
         units = {"explains": "% of variance"}
         yield table_of("What varies among members", columns, units, sentences=("meaning", "distribution"))
@@ -148,8 +149,8 @@ def _axes(card: Card) -> Iterator[Block]:
 def _training(card: Card) -> Iterator[Block]:
     yield from _charts(card, "training", pair=True)
     epochs = {name: card.epochs[name] for name in ("epoch", "snapshots", "diverged")}
-    spread = [f"{split}_{card.score.name}" for split in ("train", "validation", "test")] + ["generalization_gap"]
-    yield _spreads("Snapshots by epoch", card, epochs, spread, medians=("train_loss", "test_loss"))
+    spread = [f"{split}_{card.score.name}" for split in ("test", "train", "validation")] + ["generalization_gap"]
+    yield _spreads("Snapshots by epoch", card, epochs, spread, medians=("test_loss", "train_loss"))
 
 
 def _behavior(card: Card) -> Iterator[Block]:
@@ -192,14 +193,13 @@ def _weights(card: Card) -> Iterator[Block]:
         yield Heading(row.label)
         yield Text(told)
         yield from _charts(card, "tensors", row.layout, pair=True)
-        yield from _charts(card, "histograms", row.layout)
         yield from _charts(card, "distances", row.layout, narrow=True)
 
 
 def _splits(card: Card) -> Iterator[Block]:
     yield Text("All snapshots of a member are in one split. Fit on train, choose on validation, report on test.")
     groups = card.groups(card.test, "split")
-    shares = [metric_cell(SHARE, members / card.about["members"]) for members in groups["members"]]
+    shares = [Cell(text=percent(share), sort=share) for share in groups["members"] / card.about["members"]]
     columns = {"split": groups["value"], "members": groups["members"], "share": shares}
     yield _spreads("Splits", card, columns, [card.test], sort=False)
     yield Bullets(tuple(_shared(row) for row in card.shared.itertuples()))
@@ -234,11 +234,14 @@ def _provenance(card: Card) -> Iterator[Block]:
         ("Data set", Markup("{} {}, {}, input {}").format(*known, "×".join(map(str, about["input_shape"])))),
         ("Committed", about["created"]),
     ]
-    asked, every = sum(entry["shards"] for entry in about["trained_with"]), about["shards"]
-    for entry in about["trained_with"]:
-        told = f"{entry['shards']} of {asked} shards{'' if asked == every else ' looked at'} trained with"
-        values = (f"{key.replace('_', ' ')}: {plain(value)}" for key, value in entry["environment"].items() if value)
-        rows.append(("Trained with" if entry["shards"] == every else told, Markup("<br>").join(values)))
+    # What an imported zoo was trained with nobody told.
+    how = "Imported with" if about["imported"] else "Trained with"
+    asked, every = sum(entry["shards"] for entry in about["made_with"]), about["shards"]
+    for entry in about["made_with"]:
+        values = [f"{key.replace('_', ' ')}: {plain(value)}" for key, value in entry["environment"].items() if value]
+        if entry["shards"] < every:
+            values.append(f"so say {entry['shards']} of the {counted(asked, 'shard')} looked at")
+        rows.append((how, Markup("<br>").join(values)))
     yield prose_table("Which zoo it is", ("", ""), rows)
     yield Heading("Where it was imported from" if about["imported"] else f"Recipe {about['recipe']['name']}")
     fields = [
@@ -276,7 +279,6 @@ SECTIONS = {
     "reading": ("Read, regenerate, cite", "", _reading),
     "glossary": ("Glossary", "", _glossary),
 }
-SHARE = Metric(name="share", label="share", unit="share", description="Share of all members.")
 EXPLAINED = Metric(
     name="explains",
     label="explained variance",
@@ -288,17 +290,30 @@ EXPLAINED = Metric(
 
 def _charts(card: Card, place: str, layout: int = -1, *, pair: bool = False, narrow: bool = False) -> Iterator[Block]:
     """The charts of a place, then why some are missing."""
-    charts, missing = [], []
+    blocks: list[Block] = []
+    missing = []
     for panel in PANELS[place]:
         figure = panel.draw(card) if layout < 0 else panel.draw(card, layout)
         name = panel.name if layout < 0 else f"{panel.name}-{layout}"
         if isinstance(figure, go.Figure):
-            charts.append(Chart(name=name, figure=figure, label=panel.title, caption=panel.caption, narrow=narrow))
-        else:
+            blocks.append(Chart(name=name, figure=figure, label=panel.title, caption=panel.caption, narrow=narrow))
+        elif isinstance(figure, str):
             missing.append(f"{panel.title}: {figure}.")
-    yield from [Pair(tuple(charts))] if pair and charts else charts
+        else:
+            small = (
+                Chart(
+                    name=f"{name}-{number}-{_slug(title)}", figure=one, label=f"{panel.title}: {title}", caption=title
+                )
+                for number, (title, one) in enumerate(figure.items(), 1)
+            )
+            blocks += [Text(panel.caption, "note"), Grid(tuple(small), small=True)]
+    yield from [Grid(tuple(blocks))] if pair and blocks else blocks
     if missing:
         yield Text(f"Not shown: {' '.join(missing)}", "note")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _spreads(
@@ -310,23 +325,24 @@ def _spreads(
     sort: bool = True,
 ) -> Table:
     """A table with means and deviations of metrics, and medians of others, for each group in its first column."""
-    by, units, made = next(iter(columns)), {"share": "%"}, dict(columns)
+    by, units, made = next(iter(columns)), dict[str, str](), dict[str, Any]()
     for name in [name for name in dict.fromkeys([*means, *medians]) if name in card.metrics]:
         metric = card.metrics[name]
-        units[name] = f"{shown_unit(metric)}, {'mean ± SD' if name in means else 'median'}".lstrip(", ")
+        title = metric.label
+        units[title] = f"{shown_unit(metric)}, {'mean ± SD' if name in means else 'median'}".lstrip(", ")
         groups = card.distribution(name, by).set_index("value").reindex(list(columns[by]))
-        made[name] = [
+        made[title] = [
             spread_cell(metric, row.mean, row.sd) if name in means else metric_cell(metric, row.median)
             for row in groups.itertuples()
         ]
-    return table_of(caption, made, units, sortable=sort)
+    return table_of(caption, {by: columns[by], **made, **columns}, units, sortable=sort)
 
 
 def _values(card: Card, axis: Any) -> str:
     """The values of an axis in a line."""
     unknown = f"; {count(axis.unknown)} unknown" if axis.unknown else ""
-    if axis.kind == "seed":
-        return f"{counted(axis.distinct, 'seed')}{unknown}"
+    if axis.kind in ("seed", "name"):
+        return f"{counted(axis.distinct, axis.kind)}{unknown}"
     for row in card.distribution(axis.name).itertuples():
         scale = ", spread over decades" if axis.logarithmic else ""
         low, middle, high = map(significant, (row.minimum, row.median, row.maximum))

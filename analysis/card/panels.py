@@ -21,7 +21,7 @@ from zoo.storage.rows import GAP
 SPLIT_COLORS = {"train": figures.ORANGE, "validation": figures.GREEN, "test": figures.BLUE}
 SNAPSHOTS = {"last": "last snapshots", "one": "one snapshot a member"}
 FEW_MEMBERS, NO_CLASSES = "fewer than two members were measured", "the task has no classes"
-Drawn: TypeAlias = "go.Figure | str"
+Drawn: TypeAlias = "go.Figure | Mapping[str, go.Figure] | str"
 WHISKERS = ("p5", "p95")
 
 
@@ -32,8 +32,8 @@ class Panel:
     Attributes:
         name: Its name on the page.
         title: What it shows, in a few words.
-        draw: From the card, and for what is shown of each layout its number, to a figure or to the reason why there
-            is none.
+        draw: From the card, and for what is shown of each layout its number, to a figure, to several by their titles,
+            or to the reason why there is none.
         caption: How to read it, in a sentence or two.
     """
 
@@ -43,42 +43,24 @@ class Panel:
     caption: str
 
 
-def _frequencies(card: Card) -> Drawn:
-    names = varying(card, tasks=True)
-    if not names:
-        return "nothing varies but seeds"
-    figure, places = _axis_panels(names, "members")
-    logarithmic = card.axes.set_index("name")["logarithmic"]
-    for name, place in zip(names, places, strict=True):
-        levels, numbers = card.groups(card.test, f"axis {name}"), card.histogram(name)
-        if len(numbers):
-            figures.add_outline(figure, numbers, "count", figures.GREEN, "members", place=place)
-            scale = {"type": "log", "dtick": 1, "exponentformat": "power"} if logarithmic[name] else {}
-            figure.update_xaxes(tickangle=0, **scale, **place)
-        else:
-            heights, told = levels["members"].tolist(), "%{y} members<extra></extra>"
-            figure.add_bar(y=heights, marker={"color": figures.BLUE}, hovertemplate=told, **place)
-            figures.write_labels(figure, _distinct(levels["value"].tolist()), place)
-    return figure.update_yaxes(rangemode="tozero")
-
-
-def _explained(card: Card) -> Drawn:
-    found = card.axes[card.axes["explains"].notna()]
-    if not len(found):
-        return "nothing varies but seeds, or there are too few members for it"
-    figure = figures.bars(found["name"].tolist(), found["explains"].tolist())
-    return figure.update_xaxes(title_text=f"share of the variance of test {card.score.label}")
+def _numbers(card: Card) -> Drawn:
+    drawn = {}
+    for row in card.axes.query("kind == 'number'").itertuples():
+        figure = drawn[row.name] = go.Figure(layout=figures.base_layout(265))
+        figures.add_outline(figure, card.histogram(row.name), "count", figures.GREEN, "members")
+        figure.update_xaxes({"type": "log", "dtick": 1, "exponentformat": "power"} if row.logarithmic else {})
+        figure.update_yaxes(rangemode="tozero", title_text="members").update_layout(showlegend=False)
+    return drawn or "there are no numbers with many values"
 
 
 def _effects(card: Card) -> Drawn:
     found = {name: card.distribution(card.test, f"axis {name}") for name in varying(card, tasks=True)}
-    found = {name: levels for name, levels in found.items() if len(levels)}
-    if not found:
-        return "nothing varies but seeds, or no test scores are on record"
-    figure, places = _axis_panels(list(found), f"test {card.score.label}")
-    for levels, place in zip(found.values(), places, strict=True):
-        figures.add_boxes(figure, _distinct(levels["value"].tolist()), levels, WHISKERS, place)
-    return figure.update_yaxes(tickformat=figures.axis_of(card.score).get("tickformat"))
+    drawn = {
+        name: figures.boxes(_distinct(levels["value"].tolist()), levels, WHISKERS, card.metrics[card.test], "", 265)
+        for name, levels in found.items()
+        if len(levels)
+    }
+    return drawn or "nothing varies but seeds, or no test scores are on record"
 
 
 def _over_epochs(card: Card, base: str) -> Drawn:
@@ -168,15 +150,6 @@ def _norms(card: Card, layout: int) -> Drawn:
     return figure.update_yaxes(rangemode="tozero")
 
 
-def _histograms(card: Card, layout: int) -> Drawn:
-    tensors = _tensors(card, layout)
-    figure, places = figures.small_panels([row.tensor for row in tensors], row_height=190, gap=0.32)
-    for row, place in zip(tensors, places, strict=True):
-        color = figures.BLUE if row.trainable else figures.GRAY
-        figures.add_outline(figure, card.histogram("entry", layout, row.tensor), "share", color, "entries", place=place)
-    return figure.update_yaxes(tickformat=figures.PERCENT, rangemode="tozero", nticks=4)
-
-
 def _tasks(card: Card) -> Drawn:
     found = card.distribution(card.test, "task")
     pairs = found["value"].str.split("-")
@@ -206,12 +179,6 @@ def _epochs_figure(card: Card, metric: Metric, pixels: int) -> go.Figure:
     return figure.update_yaxes(**figures.axis_of(metric))
 
 
-def _axis_panels(names: Sequence[str], title: str) -> tuple[go.Figure, list[dict[str, int]]]:
-    figure, places = figures.small_panels(names, row_height=265, gap=0.48)
-    figure.update_xaxes(tickangle=-35, tickfont={"size": 11})
-    return figure.update_yaxes(title_text=title, col=1), places
-
-
 def _tensors(card: Card, layout: int) -> list[Any]:
     return list(card.tensors[card.tensors["layout"] == layout].itertuples())
 
@@ -229,10 +196,7 @@ def _distinct(labels: Sequence[str]) -> list[str]:
 # For each place on the page, its panels.
 PANELS: dict[str, tuple[Panel, ...]] = {
     "axes": (
-        Panel("frequencies", "Members by value", _frequencies,
-            "Members by value; of numbers with many values, a histogram."),
-        Panel("explained", "Explained variance", _explained,
-            "How much of the variance of test scores each hyper-parameter explains."),
+        Panel("numbers", "Histograms of numbers", _numbers, "How numbers with many values are distributed."),
         Panel("effects", "Test scores by value", _effects,
             "Test scores of last snapshots by value. Boxes hold half of the members, whiskers 90 %."),
     ),
@@ -258,13 +222,11 @@ PANELS: dict[str, tuple[Panel, ...]] = {
             "Each two of some members, from the worst or least alike; one snapshot a member where there are several."),
     ),
     "tensors": (
-        Panel("entries", "Entries by tensor", _entries, "Entries of last snapshots by tensor."),
+        Panel("entries", "Entries by tensor", _entries,
+            "Entries of last snapshots by tensor: boxes hold half of them, whiskers 98 %."),
         Panel("norms", "Norms over epochs", _norms,
             "Norm of each tensor over epochs: median, and for matrices the range of 90 % of the members."),
     ),
-    "histograms": (
-        Panel("histograms", "Histograms of entries", _histograms, "How the entries of each tensor are distributed."),
-    ),
     "distances": (Panel("distances", "Distances of members", _distances, "Distance of two members."),),
-    "tasks": (Panel("tasks", "Test scores by task", _tasks, "Mean test scores of last snapshots by task."),),
+    "tasks": (Panel("scores-by-task", "Test scores by task", _tasks, "Mean test scores of last snapshots by task."),),
 }  # fmt: skip

@@ -24,15 +24,15 @@ class Card:
         distributions: A row for each set of values, see ``Findings``: its ``metric``, the ``layout`` and ``tensor``
             that it is of (-1 and empty where of neither), what it is grouped ``by`` and the group's ``value``.
         histograms: A row for each bin, likewise.
-        axes: A row for each column of the members: its ``meaning`` and ``kind`` ("choice", "number", "seed", or
-            "constant" with its ``value``), ``distinct`` values, members for which it is ``unknown``, whether it is
+        axes: A row for each column of the members: its ``meaning`` and ``kind`` ("choice", "number", "seed", "name",
+            or "constant" with its ``value``), ``distinct`` values, members for which it is ``unknown``, whether it is
             ``logarithmic``, and the share of the variance of scores that it ``explains`` (ε²).
         epochs: A row for each: ``snapshots``, and how many of them ``diverged``.
         layouts: A row for each parameter layout, that with the most members first.
         tensors: A row for each tensor of the layouts that are described one by one.
         tasks: A row for each task: its ``members`` and the ``split`` that they are in.
         shared: A row for each thing that members have in common: ``groups``, members of the ``largest``, groups with
-            members in several splits (``across``).
+            members in several splits (``across``) and those with members ``held_out`` for testing.
         subsets: A row for each ``size`` of small training subsets: ``members``, different ``subsets``, and the share
             of members that know theirs by heart (``complete``).
         matrix: A row for each two of some members: how similar their outputs are.
@@ -76,9 +76,9 @@ class Card:
         rows = _where(self.distributions, metric=metric, by=by, layout=layout, tensor=tensor)
         return rows.assign(members=rows["count"] + rows["missing"])
 
-    def histogram(self, metric: str, layout: int = -1, tensor: str = "", value: str = "") -> pd.DataFrame:
+    def histogram(self, metric: str, layout: int = -1, value: str = "") -> pd.DataFrame:
         """The bins of a metric; none where it was not measured."""
-        return _where(self.histograms, metric=metric, layout=layout, tensor=tensor, value=value)
+        return _where(self.histograms, metric=metric, layout=layout, value=value)
 
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON values; a table has ``columns`` and ``data``, as ``pandas.DataFrame`` takes them."""

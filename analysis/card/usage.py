@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from analysis.card.record import Card
-from analysis.pages.commands import generate_commands
+from analysis.pages.commands import zoo_commands
 
 LOCAL_STORE = "./store"
 PYTHON = """from zoo import Zoo
@@ -59,11 +57,7 @@ def snippets(card: Card) -> dict[str, str]:
         "made": f"{origin} with zooscale {about['environment'].get('libraries', {}).get('zooscale', '')}".strip(),
     }
     again = [
-        *(
-            ("# imported, not generated: import the same source again", f"# {json.dumps(about['recipe'])}")
-            if about["imported"]
-            else generate_commands(about["recipe"], about["members"])
-        ),
+        *zoo_commands(about["recipe"], about["members"]),
         f"zooscale verify {name}",
         f"zooscale card {name} --members {sample['members']} --examples {sample['examples']} --seed {sample['seed']}",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,81 +29,113 @@ TRAINING, SUBSETS, TASKS = "Studying how training goes", "Studying memorization"
 ONLY_WITH = {SUBSETS: "subsets", TASKS: "tasks"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
     """Something that a purpose asks of a zoo.
 
     Attributes:
-        purpose: The purpose.
         fact: A key of :func:`measures`.
         words: A clause with ``{}`` for the fact's value.
         written: How a value is written: "count", "percent", "score", "spread" of scores, or a noun to be counted.
         least: The lowest value that is enough.
         most: The highest.
-        otherwise: The verdict where it is not met.
-        why: What is said then.
+        tolerated: A value that is not enough but, up to here, no worse than "with care".
+        why: What is said where it is not enough.
         unknown: What is said where the fact is not known, which makes the verdict unknown; where empty, the rule is
             passed over.
     """
 
-    purpose: str
     fact: str
     words: str
     written: str
     least: float = -math.inf
     most: float = math.inf
-    otherwise: str = UNSUITED
+    tolerated: float = math.nan
     why: str = ""
     unknown: str = ""
 
+    def verdict(self, value: float) -> str:
+        """What a known value of the fact comes to."""
+        if self.least <= value <= self.most:
+            return SUITED
+        low, high = (self.tolerated, self.most) if math.isfinite(self.least) else (self.least, self.tolerated)
+        return CARE if low <= value <= high else UNSUITED
 
-RULES = (
-    Rule(
-        COMPRESSION, "agreement", "two members agree on {} of test examples", "percent", most=DIVERSE_AGREEMENT,
-        why="Not diverse enough: a decoder that always returns one good network would look well here.",
-        unknown="Agreement between members was not measured.",
-    ),
-    Rule(
-        COMPRESSION, "compared_sd", "their accuracies have a standard deviation of {}", "spread", least=0.06,
-        why="Not diverse enough: networks of average accuracy would look well here.",
-    ),
-    Rule(
-        SCORES, "score_sd", "test scores of trained snapshots have a standard deviation of {}", "spread", least=0.02,
-        why="There is too little to predict.", unknown="No test scores are on record.",
-    ),
-    Rule(SCORES, "held_out", "{} are held out for testing", "member", least=FEW_HELD_OUT, otherwise=CARE),
-    Rule(
-        AXES, "axes", "{} beside seeds and tasks", "hyper-parameter", least=1,
-        why="Members differ in their seeds and tasks alone.",
-    ),
-    Rule(AXES, "held_out", "{} are held out for testing", "member", least=FEW_HELD_OUT, otherwise=CARE),
-    Rule(GENERATION, "alike", "{} of one layout to learn from", "member", least=500, otherwise=CARE),
-    Rule(GENERATION, "guessing", "{} of all are no better than guessing", "percent", most=0.1, otherwise=CARE),
-    Rule(TRAINING, "epochs", "each member is stored at {}", "epoch", least=4),
-    Rule(SUBSETS, "memorized", "{} of the members know their subset by heart", "percent", least=0.5, otherwise=CARE),
-    Rule(SUBSETS, "held_out_score", "they reach {} on held-out examples", "score"),
-    Rule(TASKS, "tasks", "{}", "task", least=10, otherwise=CARE),
-    Rule(TASKS, "mixed_tasks", "{} of them in more than one split", "count", most=0, otherwise=CARE),
+
+# Without enough of them figures on held-out members say nothing.
+HELD_OUT = (
+    Rule(fact="held_out", words="{} held out for testing", written="member", least=FEW_HELD_OUT, tolerated=10,
+         why="Figures on so few held-out members have wide intervals, or none."),
+    Rule(fact="groups", words="they are of {} that share a minibatch order", written="group", least=10, tolerated=1,
+         why="Members of one group are not independent: so few groups tell little of others."),
 )  # fmt: skip
+RULES: Mapping[str, tuple[Rule, ...]] = {
+    COMPRESSION: (
+        Rule(fact="agreement", words="two members agree on {} of test examples", written="percent",
+             most=DIVERSE_AGREEMENT,
+             why="Not diverse enough: a decoder that always returns one good network would look well here.",
+             unknown="Agreement between members was not measured."),
+        Rule(fact="compared_sd", words="their accuracies have a standard deviation of {}", written="spread", least=0.06,
+             why="Not diverse enough: networks of average accuracy would look well here."),
+        *HELD_OUT,
+    ),
+    SCORES: (
+        Rule(fact="score_sd", words="test scores of trained snapshots have a standard deviation of {}",
+             written="spread", least=0.02, why="There is too little to predict.",
+             unknown="No test scores are on record."),
+        *HELD_OUT,
+    ),
+    AXES: (
+        Rule(fact="axes", words="{} beside seeds, names and tasks", written="hyper-parameter", least=1,
+             why="Members differ in nothing else."),
+        *HELD_OUT,
+    ),
+    GENERATION: (
+        Rule(fact="alike", words="{} of one layout to learn from", written="training member", least=500, tolerated=50),
+        Rule(fact="guessing", words="{} of all are no better than guessing", written="percent", most=0.1, tolerated=1),
+    ),
+    TRAINING: (
+        Rule(fact="epochs", words="each member is stored at {}", written="epoch", least=4),
+        Rule(fact="members", words="there are {}", written="member", least=FEW_HELD_OUT, tolerated=2),
+    ),
+    SUBSETS: (
+        Rule(fact="memorized", words="{} of the members know their subset by heart", written="percent", least=0.5,
+             tolerated=0),
+        Rule(fact="held_out_score", words="they reach {} on held-out examples", written="score"),
+        Rule(fact="members", words="there are {}", written="member", least=FEW_HELD_OUT, tolerated=2),
+    ),
+    TASKS: (
+        Rule(fact="tasks", words="{}", written="task", least=10, tolerated=2),
+        Rule(fact="test_tasks", words="{} of them for testing alone", written="count", least=3, tolerated=1,
+             why="What is learned across tasks shows on tasks that nothing was fitted to."),
+        Rule(fact="mixed_tasks", words="{} of them in more than one split", written="count", most=0,
+             tolerated=math.inf),
+        Rule(fact="held_out", words="{} held out for testing", written="member", least=FEW_HELD_OUT, tolerated=10),
+    ),
+}  # fmt: skip
 
 
 def measures(card: Card) -> dict[str, float]:
     """The facts that rules are about; NaN where one is not known."""
     members = card.groups(card.test, "split").set_index("value")["members"]
     subsets, chance = card.subsets, card.about["chance_share"]
+    orders = card.shared[card.shared["what"] == "minibatch order"]["held_out"]
     return {
+        "members": card.about["members"],
         "agreement": mean_of(card.distribution("agreement", "snapshots")),
         "compared_sd": mean_of(card.distribution("compared_accuracy", "snapshots"), "sd"),
         "score_sd": mean_of(card.distribution(card.test, "trained"), "sd"),
         "held_out": int(members["test"]),
+        "groups": int(orders.iloc[0]) if len(orders) else math.nan,
         "axes": len(varying(card)),
-        "alike": min(int(members["train"]), int(card.layouts["members"].max())),
+        "alike": int(card.layouts["training"].max()),
         "guessing": math.nan if chance is None else chance,
         "epochs": len(card.epochs),
         "subsets": len(subsets),
         "memorized": float(np.average(subsets["complete"], weights=subsets["members"])) if len(subsets) else math.nan,
         "held_out_score": mean_of(card.distribution(card.test, "subset_size")),
         "tasks": len(card.tasks),
+        "test_tasks": int((card.tasks["split"] == "test").sum()),
         "mixed_tasks": sum("," in split for split in card.tasks["split"]),
     }
 
@@ -111,20 +143,20 @@ def measures(card: Card) -> dict[str, float]:
 def uses(card: Card) -> pd.DataFrame:
     """The purposes that zoos are made for, each with a verdict on this one and the facts that decide."""
     facts, rows = measures(card), []
-    for purpose in dict.fromkeys(rule.purpose for rule in RULES):
+    for purpose, rules in RULES.items():
         if purpose in ONLY_WITH and not facts[ONLY_WITH[purpose]]:
             continue
         verdict, clauses, told = SUITED, list[str](), list[str]()
-        for rule in (rule for rule in RULES if rule.purpose == purpose):
+        for rule in rules:
             value = facts[rule.fact]
             if math.isnan(value):
                 verdict = UNKNOWN if rule.unknown else verdict
                 told.append(rule.unknown)
                 continue
             clauses.append(_clause(card, rule, value))
-            if not rule.least <= value <= rule.most:
-                verdict = max(verdict, rule.otherwise, key=list(TONES).index)
-                told.append(rule.why)
+            found = rule.verdict(value)
+            verdict = max(verdict, found, key=list(TONES).index)
+            told += [rule.why] * (found != SUITED)
         if purpose == AXES and facts["axes"]:
             told.append(_matter(card))
         sentence = "; ".join(clauses) + "." * bool(clauses)
@@ -154,8 +186,9 @@ def limits(card: Card) -> Iterator[str]:
         )
     for orders in card.shared.query("what == 'minibatch order' and largest > 1").itertuples():
         yield (
-            f"Members share minibatch orders: {count(orders.groups)} orders for {count(about['members'])} members."
-            " Members of one order are not independent; count orders, not members, where independence matters."
+            f"Members share minibatch orders: {count(orders.groups)} orders for {count(about['members'])} members,"
+            f" {count(orders.held_out)} of them held out. Members of one order are not independent: intervals are by"
+            " groups of members that share a minibatch order."
         )
     few = card.groups(card.test, "split").query(f"members < {FEW_HELD_OUT}")
     if len(few):
@@ -169,18 +202,18 @@ def limits(card: Card) -> Iterator[str]:
     if about["imported"]:
         yield (
             "The zoo was imported. What its source does not say is unknown here, never filled in; losses and scores are"
-            " the source's own."
+            " the source's own, or measured here where it has none."
         )
     if card.absent:
         yield f"Nothing was measured on examples: {card.absent}."
     yield (
-        "All scores are on examples of the members' own data set. On other inputs, shifted ones for instance, scores"
-        " and agreement are lower."
+        "All scores are on examples of the members' own data set. On others, such as the same images moved by a pixel"
+        " or with noise, scores and agreement are usually lower."
     )
 
 
 def varying(card: Card, *, tasks: bool = False) -> list[str]:
-    """The axes in which members differ, beside seeds, and beside tasks unless these are wanted too."""
+    """The axes in which members differ, beside seeds and names, and beside tasks unless these are wanted too."""
     names: list[str] = card.axes[card.axes["kind"].isin(["choice", "number"])]["name"].tolist()
     return [name for name in names if tasks or name != "task"]
 

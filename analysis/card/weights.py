@@ -32,9 +32,7 @@ DISTANCE = Metric(
 SECTIONS = 8
 # Weights of one layout held at once; of more, fewer members are read.
 WEIGHT_BYTES = 512_000_000
-# A histogram of entries leaves out so many on either side.
-OUTSIDE = 0.001
-WEIGHT_BINS, DISTANCE_BINS = 60, 40
+DISTANCE_BINS = 40
 # Entries of one tensor that quantiles are taken of; of more, as many are drawn at random. (Even steps would meet the
 # same places of the tensor in every member.)
 MOST_ENTRIES = 4_000_000
@@ -69,7 +67,8 @@ def sampled_layouts(zoo: Zoo, sample: np.ndarray, findings: Findings) -> Sampled
         sample: Increasing numbers of members.
         findings: Where entries, norms and distances are added.
     """
-    table = zoo.snapshots.select(["member", "epoch", "diverged"]).to_pandas()
+    table = zoo.snapshots.select(["member", "epoch", "diverged", "split"]).to_pandas()
+    trained = table["member"][table["split"] == "train"].unique()
     last_R = ~table["member"].duplicated(keep="last").to_numpy()
     of_member = np.repeat(zoo.architecture_of_shard, [entry.end - entry.first for entry in zoo.manifest.shards])
     every = [[i for i, each in enumerate(zoo.architectures) if each.layout == layout] for layout in zoo.layouts]
@@ -83,6 +82,7 @@ def sampled_layouts(zoo: Zoo, sample: np.ndarray, findings: Findings) -> Sampled
         activations = dict.fromkeys(layer.function for layer in placed if isinstance(layer, Activate))
         row: Row = {"layout": layout, "label": architecture.summary, "parameters": architecture.parameters}
         row |= {"activations": ", ".join(activations) or "none", "members": len(members)}
+        row |= {"training": int(np.isin(members, trained).sum())}
         row |= {"read": len(drawn), "measured": 0, "compared": 0, "unaligned": ""}
         found.layouts.append(row)
         read = table["member"].isin(drawn.tolist()).to_numpy()
@@ -117,7 +117,7 @@ def describe_tensors(population: Population, last_R: np.ndarray, findings: Findi
         values = entries_RS[last_R].ravel()
         if len(values) > MOST_ENTRIES:
             values = generator.choice(values, MOST_ENTRIES)
-        findings.add(values, ENTRY.name, edges=even_edges(values, WEIGHT_BINS, OUTSIDE), **keys)
+        findings.add(values, ENTRY.name, **keys)
         norm_R = np.linalg.norm(entries_RS.astype(np.float64), axis=1)
         for epoch in np.unique(epoch_R).tolist():
             findings.add(norm_R[epoch_R == epoch], NORM.name, by="epoch", value=epoch, **keys)

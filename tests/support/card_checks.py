@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-# Of ``small_zoo``.
+# Of ``small_zoo``, beside one for each hyper-parameter.
 CHARTS = [
-    "scores", "final", "loss", "gap", "frequencies", "explained", "effects", "classes", "calibration", "agreement",
-    "matrix", "entries-0", "norms-0", "histograms-0", "distances-0",
+    "scores", "final", "loss", "gap", "classes", "calibration", "agreement", "matrix", "entries-0", "norms-0",
+    "distances-0",
 ]  # fmt: skip
 
 

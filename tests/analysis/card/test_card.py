@@ -68,7 +68,7 @@ def test_provenance_has_every_field_of_the_recipe_with_its_words(card, small_zoo
     assert [name for name, meaning in about["recipe_meanings"].items() if not meaning and name != "kind"] == []
     assert about["dataset_sha256"] == small_zoo.manifest.dataset_sha256
     assert about["dataset_sizes"] == {"train": 997, "validation": 300, "test": 500}
-    (trained,) = about["trained_with"]
+    (trained,) = about["made_with"]
     assert trained["shards"] == 4
     assert trained["environment"]["backend"]
     assert trained["environment"]["libraries"]["torch"]
@@ -206,9 +206,6 @@ def test_tensors_against_the_weights_themselves(card, small_zoo, sample):
         assert (row.tensor, row.shape) == (spec.name, "×".join(map(str, spec.shape)))
         values = last[:, spec.span].double().flatten().numpy()
         matches(card.distribution("entry", layout=0, tensor=spec.name), values)
-        shown = card.histogram("entry", 0, spec.name)
-        assert 0.99 < shown["share"].sum() <= 1
-        assert shown["count"].sum() / len(values) == pytest.approx(shown["share"].sum())
         for epoch in (0, 1, 2):
             rows = [each == epoch for each in population.epochs]
             norms = population.weights_MP[rows][:, spec.span].double().norm(dim=1).numpy()
@@ -250,7 +247,7 @@ def test_splits_and_what_keeps_to_them(card, small_zoo):
     assert dict(zip(splits["value"], splits["members"], strict=True)) == last["split"].value_counts().to_dict()
     shared = card.shared.set_index("what")
     assert shared["largest"]["seed"] == 1
-    assert shared.loc["minibatch order"].tolist() == [32, 2, 0]
+    assert shared.loc["minibatch order"].tolist() == [32, 2, 0, 6]
     assert "task" not in shared.index
 
 
@@ -268,13 +265,13 @@ def test_verdicts_follow_from_the_facts(card):
     verdicts = card.uses.set_index("purpose")
     agreement = row_of(card.distribution("agreement", "snapshots"), "one")["mean"].iloc[0]
     assert agreement <= 0.85
-    assert verdicts["verdict"]["Claims about weight compression"] == "suited"
     assert f"{100 * agreement:.1f} %" in verdicts["reason"]["Claims about weight compression"]
-    assert verdicts["verdict"]["Predicting scores from weights"] == "with care"
-    assert (
-        "12 members are held out for testing (wanted: at least 30)"
-        in verdicts["reason"]["Predicting scores from weights"]
-    )
+    for purpose in ("Claims about weight compression", "Predicting scores from weights"):
+        assert verdicts["verdict"][purpose] == "with care"
+        said = (
+            "12 members held out for testing (wanted: at least 30); they are of 6 groups that share a minibatch order"
+        )
+        assert said in verdicts["reason"][purpose]
     assert verdicts["verdict"]["Studying how training goes"] == "not suited"
 
 
@@ -321,9 +318,6 @@ def test_nothing_and_what_is_not_finite_is_described():
     assert describe([1.0, np.nan, 3.0])["mean"] == 2
     assert sum(row["count"] for row in bins(np.ones(5), even_edges(np.ones(5), 4))) == 5
     assert bins([np.nan], even_edges([np.nan], 4)) == []
-    outliers = np.r_[np.linspace(0, 1, 1000), 1e9]
-    inside = bins(outliers, even_edges(outliers, 10, outside=0.01))
-    assert sum(row["share"] for row in inside) == pytest.approx(0.98, abs=0.005)
 
 
 def test_evenly_spaced_numbers():

@@ -69,13 +69,11 @@ def test_a_zoo_of_seeds_alone_is_not_for_compression(tmp_path):
     uses = card.uses.set_index("purpose")
     assert uses["verdict"]["Claims about weight compression"] == "not suited"
     assert "Not diverse enough" in uses["reason"]["Claims about weight compression"]
-    assert (
-        "Members differ in their seeds and tasks alone." in uses["reason"]["Predicting hyper-parameters from weights"]
-    )
+    assert "Members differ in nothing else." in uses["reason"]["Predicting hyper-parameters from weights"]
     assert card.distribution("agreement", "snapshots")["value"].tolist() == ["last"]
     page = render(card)
     assert "Scores over epochs: there are snapshots of one epoch only." in page
-    assert "Members by value: nothing varies but seeds." in page
+    assert "Test scores by value: nothing varies but seeds, or no test scores are on record." in page
 
 
 def test_diverged_snapshots_are_counted_and_left_out(tmp_path):
@@ -158,7 +156,7 @@ def test_tasks_are_compared_within_themselves(tmp_path):
     for task in card.tasks["task"]:
         found = row_of(card.distribution("test_accuracy", "task"), task)
         matches(found, last[last["task"] == task]["test_accuracy"].to_numpy())
-    assert card.uses["reason"].str.contains("Members differ in their seeds and tasks alone.").any()
+    assert card.uses["reason"].str.contains("Members differ in nothing else.").any()
     (agreement,) = card.distribution("agreement", "snapshots").itertuples()
     assert agreement.count == sum(n * (n - 1) // 2 for n in last["task"].value_counts())
     assert len(card.matrix) == 0
@@ -174,7 +172,7 @@ def test_tasks_are_compared_within_themselves(tmp_path):
     assert card.about["chance_score"] == pytest.approx(max(guesses.values()))
     assert card.about["chance_share"] == pytest.approx((last["test_accuracy"] <= last["task"].map(guesses)).mean())
     page = render(card)
-    assert 'data-figure="tasks"' in page
+    assert 'data-figure="scores-by-task"' in page
     assert "Matrix of members: members have different tasks." in page
 
 
@@ -226,7 +224,8 @@ def test_imported_zoos_say_what_their_source_says(tmp_path):
     spec = population.architecture.layout[0]
     values = population.weights_MP[:, spec.span].double().flatten().numpy()
     matches(card.distribution("entry", layout=0, tensor=spec.name), values)
-    assert "import the same source again" in snippets(card)["Regenerate"]
+    again = snippets(card)["Regenerate"].splitlines()
+    assert again[2] == "zooscale import SOURCE --format checkpoints --name tune_zoo_mnist --epochs 0,5"
     assert "imported with zooscale" in snippets(card)["Cite"]
     assert "Where it was imported from" in render(card)
     json.dumps(card.to_json(), allow_nan=False)

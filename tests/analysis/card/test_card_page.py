@@ -14,6 +14,7 @@ from card_checks import CHARTS
 from analysis.card.facts import make_card
 from analysis.card.page import render
 from analysis.card.usage import snippets
+from analysis.card.verdicts import varying
 from cluster.cli import run
 from cluster.verbs.card import Card
 from zoo.storage.store import Store
@@ -54,7 +55,10 @@ def test_is_one_file_that_asks_for_nothing_else(page):
 
 
 def test_has_every_chart_and_the_same_text_each_time(page, card):
-    assert sorted(re.findall(r'class="chart" data-figure="([^"]+)"', page)) == sorted(CHARTS)
+    charts = re.findall(r'class="chart" id="([^"]+)" data-figure="\1"', page)
+    of_axes = {name.split("-", 2)[2] for name in charts if name.startswith(("effects-", "numbers-"))}
+    assert of_axes == {name.replace("_", "-") for name in varying(card, tasks=True)}
+    assert {name for name in charts if not name.startswith(("effects-", "numbers-"))} == set(CHARTS)
     assert render(card, made_on=MADE_ON) == page
 
 
@@ -70,12 +74,13 @@ def test_says_where_the_zoo_is_from_and_what_was_sampled(page, small_zoo):
 def test_says_so_where_only_some_shards_were_looked_at(page, small_zoo, monkeypatch):
     assert ">Trained with<" in page
     monkeypatch.setattr("analysis.card.facts.SHARDS_ASKED", 2)
-    assert ">2 of 2 shards looked at trained with<" in render(make_card(small_zoo, members=4, examples=10))
+    assert "so say 2 of the 2 shards looked at" in render(make_card(small_zoo, members=4, examples=10))
 
 
 def test_every_metric_and_word_of_the_page_is_in_its_glossary(page, card):
-    terms = re.findall(r"<dt>([^<]+?)(?: <span|</dt>)", page[page.index('id="glossary"') :])
-    assert {"snapshot", "shard", "explains"} < set(terms)
+    listed = page[page.index('id="glossary"') :].replace("<wbr>", "")
+    assert {"snapshot", "shard", "explained variance"} < set(re.findall(r"<dt>([^<]+?)(?: <|</dt>)", listed))
+    terms = re.findall(r"<dt>[^\n]*<code>(\w+)</code></dt>", listed)
     measured = {name for name in card.distributions["metric"] if name in card.metrics}
     assert {name for name in measured if not name.startswith(("train_", "validation_"))} <= set(terms)
 
