@@ -134,6 +134,8 @@ def analyze(
             "training_snapshots_diverged": count_diverged(zoo, "train", architecture=architecture),
             "codecs_left_out": [name for name, family in CODECS.items() if family.obstacle(architecture)],
             "added_evaluators": list(evaluators or ()),
+            "chosen_codecs": None if codecs is None else list(codecs),
+            "seed": evaluation.bootstrap.seed,
             "quality": quality.name,
             "zero_rate": zero_rate,
             "seeds": max((result.fits for result in results if result.family == "learned"), default=0),

@@ -81,8 +81,8 @@ def analyze_predictors(
     training = Members(populations=tuple(_prepared(zoo, zoo.populations("train"))))
     held_out = zoo.populations("test", epochs="one", limit=members)
     test = Members(populations=tuple(_prepared(zoo, held_out)))
-    trials = best_trials(study)
-    results = predictor_results(study, trials, training, test, bootstrap or Bootstrap(), progress)
+    trials, bootstrap = best_trials(study), bootstrap or Bootstrap()
+    results = predictor_results(study, trials, training, test, bootstrap, progress)
     return Analysis(
         results=results,
         summary={
@@ -97,6 +97,7 @@ def analyze_predictors(
             "training_snapshots_diverged": count_diverged(zoo, "train"),
             "test_members_diverged": count_diverged(zoo, "test", "one"),
             "seeds": max(result.fits for result in results),
+            "seed": bootstrap.seed,
         },
         headlines=[],
         pareto=[],

@@ -32,6 +32,8 @@ from zoo.storage.errors import ZooError
 CodecT = TypeVar("CodecT", bound=Codec | Sequence[Codec])
 
 LEARNED = "autoencoder"
+# After the name of a codec whose constants a study found.
+SEARCHED = " (searched)"
 LEARNED_TRIALS = 12
 
 
@@ -115,7 +117,7 @@ def learned_rows(study: StudyRecord) -> list[Row]:
         setting = trial_setting(study.config(trial))
         if len(codecs) > 1:
             setting += f", {len(codecs)} seeds"
-        name = LEARNED if study.kind == "autoencoder" else f"{study.trainable(trial).name} (searched)"
+        name = LEARNED if study.kind == "autoencoder" else f"{study.trainable(trial).name}{SEARCHED}"
         rows.append(Row(name=name, setting=setting, family="learned", fit=partial(_same, codecs), trial=trial))
     return rows
 

@@ -14,9 +14,21 @@ from zoo.recipes.recipe import NOT_IDENTITY
 SETTABLE = {"choices", "range", "level", "scale"}
 
 
-def generate_commands(recipe: Mapping[str, Any], members: int) -> list[str]:
-    """The command that makes a zoo again, set where the recipe differs from the built-in one of its name."""
+def zoo_commands(recipe: Mapping[str, Any], members: int) -> list[str]:
+    """The command that makes a zoo again, set where the recipe differs from the built-in one of its name.
+
+    That an imported zoo is the same can be told by its source's hash; where the source lies nobody knows.
+    """
     name = recipe["name"]
+    if recipe.get("kind") == "imported":
+        options = f" --dataset {shlex.quote(recipe['dataset'])}" if recipe["dataset"] else ""
+        epochs = ",".join(map(str, recipe["snapshot_epochs"]))
+        return [
+            f"# imported: SOURCE is the folder or file with content sha256 {recipe['source_sha256']};",
+            "# --architecture as before, if there was one",
+            f"zooscale import SOURCE --format {recipe['source_format']} --name {shlex.quote(name)} --epochs {epochs}"
+            f"{options}",
+        ]
     changed = _changes(recipe, RECIPES[name].to_json()) if name in RECIPES else None
     if changed is None:
         return [

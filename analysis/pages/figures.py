@@ -1,4 +1,4 @@
-"""The look of all charts, and what they are put together from: bands, outlines of histograms, boxes, small panels.
+"""The look of all charts, and what they are put together from: bands, outlines of histograms, boxes.
 
 What is drawn comes as tables: quantiles in columns ``p5`` to ``p95``, bins in ``low``, ``high`` and a height. Colors of
 traces stand on light and dark ground; text and grid follow the ground that a page stands on, see ``page.js``.
@@ -6,33 +6,29 @@ traces stand on light and dark ground; text and grid follow the ground that a pa
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from analysis.pages.numbers import axis_title
 from zoo.metric import Metric
 
 INK, MUTED, GRID = "#1b2430", "#5d6b7b", "#e9edf1"
-BLUE, ORANGE, GREEN, PURPLE, GRAY = "#3f83c9", "#d9822b", "#2a9d8f", "#9a6bc9", "#8391a0"
-PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#c9a227", "#d1495b", "#4fb0c6", "#7a9e3d", "#b5838d", GRAY)
+# These have a contrast of 3 at least on white and on the dark page alike.
+BLUE, ORANGE, GREEN, PURPLE, GRAY = "#3f83c9", "#d07a24", "#2a9d8f", "#9a6bc9", "#8391a0"
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#a8851c", "#d1495b", "#3a95ab", "#77993c", "#b07d88", GRAY)
 HEAT = [[0, "#20406b"], [0.35, "#2f78a8"], [0.65, "#59b39a"], [0.85, "#c8d96f"], [1, "#fff3a6"]]
 DOTTED = {"color": GRAY, "width": 1, "dash": "dot"}
 FONT = 'Inter, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Liberation Sans", "DejaVu Sans", sans-serif'
 LEGEND_ABOVE = {"legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, "margin": {"t": 40}}
 # Ticks in percent, with a decimal where whole ones would repeat.
 PERCENT = ".1~%"
-# Small panels side by side.
-PANEL_COLUMNS = 3
 # Characters of a label on an axis, and of all labels of one beyond which they are set smaller and steeper.
 LONGEST_LABEL, CROWDED = 22, 120
-Place = Mapping[str, int]
 
 
 def base_layout(height: int) -> dict[str, Any]:
@@ -106,7 +102,6 @@ def add_outline(
     color: str,
     name: str,
     filled: bool = True,
-    place: Place | None = None,
 ) -> None:
     """A histogram as an outline, so that several can lie on each other; ``height`` is a column of ``bins``."""
     figure.add_scatter(
@@ -117,7 +112,6 @@ def add_outline(
         fill="tozeroy" if filled else "none",
         fillcolor=_faint(color, 0.22),
         name=escape(name),
-        **(place or {}),
     )
 
 
@@ -167,22 +161,11 @@ def histograms(
 def boxes(
     labels: Sequence[str], values: pd.DataFrame, whiskers: tuple[str, str], metric: Metric, title: str, pixels: int
 ) -> go.Figure:
-    """A figure of upright boxes of a metric, each over its label."""
+    """A figure of upright boxes of the middle half, each over its label, with whiskers to two further columns."""
     figure = go.Figure(layout=base_layout(pixels)).update_layout(showlegend=False)
-    add_boxes(figure, labels, values, whiskers)
+    figure.add_box(x=list(range(len(values))), mean=values["mean"].tolist(), **_box(values, whiskers))
+    write_labels(figure, labels)
     return figure.update_xaxes(title_text=title).update_yaxes(**axis_of(metric))
-
-
-def add_boxes(
-    figure: go.Figure,
-    labels: Sequence[str],
-    values: pd.DataFrame,
-    whiskers: tuple[str, str],
-    place: Place | None = None,
-) -> None:
-    """Upright boxes of the middle half, with whiskers to two further columns."""
-    figure.add_box(x=list(range(len(values))), mean=values["mean"].tolist(), **_box(values, whiskers), **(place or {}))
-    write_labels(figure, labels, place)
 
 
 def lying_boxes(labels: Sequence[str], values: pd.DataFrame, whiskers: tuple[str, str]) -> go.Figure:
@@ -191,25 +174,6 @@ def lying_boxes(labels: Sequence[str], values: pd.DataFrame, whiskers: tuple[str
     figure.add_box(y=[escape(label) for label in labels], orientation="h", **_box(values, whiskers))
     figure.update_layout(showlegend=False)
     figure.update_yaxes(autorange="reversed", gridcolor="rgba(0,0,0,0)")
-    return figure
-
-
-def bars(labels: Sequence[str], shares: Sequence[float]) -> go.Figure:
-    """A figure of lying bars of shares, each with its value."""
-    figure = go.Figure(layout=base_layout(90 + 26 * len(labels)))
-    figure.add_bar(
-        x=list(shares),
-        y=[escape(cut(label)) for label in labels],
-        orientation="h",
-        marker={"color": BLUE},
-        text=[f"{100 * share:.1f} %" for share in shares],
-        textposition="outside",
-        cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
-    )
-    figure.update_layout(bargap=0.35, margin={"r": 60})
-    figure.update_xaxes(tickformat=PERCENT, rangemode="tozero")
-    figure.update_yaxes(gridcolor="rgba(0,0,0,0)", autorange="reversed")
     return figure
 
 
@@ -232,41 +196,11 @@ def heat_map(values: pd.DataFrame, metric: Metric, said: str, height: int) -> go
     return figure
 
 
-def small_panels(titles: Sequence[str], *, row_height: int, gap: float) -> tuple[go.Figure, list[dict[str, int]]]:
-    """An empty panel for each title.
-
-    Args:
-        titles: Their titles.
-        row_height: Height of a row of them, in pixels.
-        gap: Share of it that lies between two rows.
-
-    Returns:
-        The figure, and for each panel where it is, as plotly takes it.
-    """
-    rows = max(1, math.ceil(len(titles) / PANEL_COLUMNS))
-    figure = make_subplots(
-        rows,
-        PANEL_COLUMNS,
-        subplot_titles=[escape(cut(title)) for title in titles],
-        vertical_spacing=gap / rows if rows > 1 else 0.0,
-        horizontal_spacing=0.08,
-    )
-    layout = base_layout(40 + row_height * rows)
-    x_axis, y_axis = layout.pop("xaxis"), layout.pop("yaxis")
-    figure.update_layout(layout, showlegend=False, margin={"t": 40, "l": 60})
-    figure.update_xaxes(x_axis)
-    figure.update_yaxes(y_axis, nticks=5)
-    figure.update_annotations(font={"size": 13})
-    return figure, [
-        {"row": place // PANEL_COLUMNS + 1, "col": place % PANEL_COLUMNS + 1} for place in range(len(titles))
-    ]
-
-
-def write_labels(figure: go.Figure, labels: Sequence[str], place: Place | None = None) -> None:
+def write_labels(figure: go.Figure, labels: Sequence[str]) -> None:
     """Writes labels at 0, 1, …: two that are cut to the same text stay two."""
     crowded = {"tickangle": -65, "tickfont": {"size": 10}} if sum(map(len, labels)) > CROWDED else {}
     texts = [escape(cut(label)) for label in labels]
-    figure.update_xaxes(tickvals=list(range(len(labels))), ticktext=texts, **crowded, **(place or {}))
+    figure.update_xaxes(tickvals=list(range(len(labels))), ticktext=texts, **crowded)
 
 
 def cut(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -49,30 +49,49 @@ WORDS = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A term and what it means; a metric also has a unit, and a name in tables and commands."""
+
+    term: str
+    meaning: str
+    unit: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Glossary:
-    """A block of a page: terms with their units and meanings."""
+    """A block of a page: its terms."""
 
     kind: ClassVar[str] = "glossary"
 
-    entries: tuple[tuple[str, str, str], ...]
+    entries: tuple[Entry, ...]
 
 
-def glossary(metrics: Iterable[Metric] = (), words: Iterable[str] = ()) -> Glossary:
+def glossary(
+    metrics: Iterable[Metric] = (), words: Iterable[str] = (), own: Mapping[str, str] | None = None
+) -> Glossary:
     """The glossary of a page.
 
     Args:
         metrics: What it measures, as declared.
         words: Keys of :data:`WORDS` that it uses; a metric's own sentence takes the place of a word of its name.
+        own: Further terms with their meanings.
     """
     declared = by_name(metrics)
     return Glossary(
         entries=(
-            *((name, "", _marked(WORDS[name])) for name in words if name not in declared),
-            *((metric.name, shown_unit(metric), _marked(metric.description)) for metric in declared.values()),
+            *(Entry(term=name, meaning=WORDS[name]) for name in words if name not in declared),
+            *(
+                Entry(term=metric.label, meaning=metric.description, unit=shown_unit(metric), name=metric.name)
+                for metric in declared.values()
+            ),
+            *(Entry(term=term, meaning=meaning) for term, meaning in (own or {}).items()),
         )
     )
 
 
-def _marked(text: str) -> Markup:
-    """A text in which what stands between backticks is code."""
-    return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (it is escaped)
+def marked(text: str) -> Markup:
+    """A text in which what stands between backticks is code; ``Markup`` stays as it is."""
+    if isinstance(text, Markup):
+        return text
+    return Markup(re.sub(r"(`+)(.+?)\1", r"<code>\2</code>", str(escape(text))))  # noqa: S704 (it is escaped)

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis.pages.glossary import Glossary
+from analysis.pages.glossary import Glossary, marked
 from analysis.pages.tables import Table
 
 ASSETS = Path(__file__).with_name("assets")
@@ -76,7 +76,8 @@ class Chart:
     """A chart.
 
     Attributes:
-        name: Its name on the page, different from all others'.
+        name: Its one name: the anchor that it is linked by, and the name of the files that it is saved as. Different
+            from all others' and from the sections' anchors.
         figure: What is drawn.
         label: What it shows, for those who do not see it.
         caption: What it shows and how to read it.
@@ -93,15 +94,16 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Blocks in two columns, one below the other in a narrow window."""
+class Grid:
+    """Blocks side by side, in a narrow window one below the other; small ones three in a row."""
 
-    kind: ClassVar[str] = "pair"
+    kind: ClassVar[str] = "grid"
 
     blocks: tuple[Block, ...]
+    small: bool = False
 
 
-Block: TypeAlias = "Text | Heading | Bullets | Code | Chart | Pair | Table | Glossary | Markup"
+Block: TypeAlias = "Text | Heading | Bullets | Code | Chart | Grid | Table | Glossary | Markup"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,12 +155,10 @@ def render_page(
         ValueError: Two charts have the same name.
     """
     folders = [ASSETS] if assets is None else [assets, ASSETS]
-    environment = Environment(loader=FileSystemLoader(folders), autoescape=True, undefined=StrictUndefined)
-    environment.filters["breakable"] = _breakable
-    drawn = {**(figures or {})}
+    drawn, taken = {**(figures or {})}, {section.anchor for section in sections}
     for chart in _charts(block for section in sections for block in section.blocks):
-        if chart.name in drawn:
-            raise ValueError(f"two charts of the page are called {chart.name!r}; rename one of them")
+        if chart.name in drawn or chart.name in taken:
+            raise ValueError(f"a chart and something else on the page are called {chart.name!r}; rename one of them")
         drawn[chart.name] = chart.figure
     plain = {name: json.loads(plotly.io.to_json(figure)) for name, figure in drawn.items()}
     variables: dict[str, Any] = {
@@ -174,7 +174,19 @@ def render_page(
         "plotly": Markup(get_plotlyjs()),  # noqa: S704
         "data": Markup(_embedded({"figures": plain, **(data or {})})),  # noqa: S704
     }
-    return environment.get_template(template).render(variables)
+    return _templates(folders).get_template(template).render(variables)
+
+
+def filled(assets: Path, template: str, **variables: Any) -> Markup:
+    """A piece of a page that has markup of its own, from a template in a folder of the page's."""
+    # The template has escaped its variables.
+    return Markup(_templates([assets]).get_template(template).render(variables))  # noqa: S704
+
+
+def _templates(folders: Sequence[Path]) -> Environment:
+    environment = Environment(loader=FileSystemLoader(folders), autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"breakable": _breakable, "marked": marked}
+    return environment
 
 
 def installed_versions(libraries: Sequence[str]) -> str:
@@ -192,7 +204,7 @@ def _charts(blocks: Iterator[Block]) -> Iterator[Chart]:
     for block in blocks:
         if isinstance(block, Chart):
             yield block
-        elif isinstance(block, Pair):
+        elif isinstance(block, Grid):
             yield from _charts(iter(block.blocks))
 
 

@@ -50,10 +50,11 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A row, and the name under which it can be linked to."""
+    """A row, and the name under which it can be linked to; a faint one does not count."""
 
     cells: tuple[Cell, ...]
     anchor: str | None = None
+    faint: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,8 +167,8 @@ def spread_cell(metric: Metric, mean: float, sd: float) -> Cell:
 
 
 def metric_column(metric: Metric) -> Column:
-    """The heading of a metric: its name and the unit in which it is shown."""
-    return Column(title=metric.name, unit=shown_unit(metric))
+    """The heading of a metric: its label and the unit in which it is shown."""
+    return Column(title=metric.label, unit=shown_unit(metric))
 
 
 def metric_cell(metric: Metric, value: float | None, low: float | None = None, high: float | None = None) -> Cell:

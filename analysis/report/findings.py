@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from analysis.controls import ZERO_RATE
 from analysis.headlines import Headline, Target, quality_metric, targets
-from analysis.pages.numbers import significant, with_unit
+from analysis.pages.numbers import count, significant, with_unit
 from analysis.rates import FLOAT_BITS
 from analysis.report.figures import label
 from analysis.report.glossary import NOT_REACHED
@@ -169,7 +169,7 @@ def _break_even(headlines: Sequence[Headline]) -> str:
         return f"{opening} never beats {first.rival}, the best codec that shares nothing, however many networks use it."
     return (
         f"These rates leave out what the receiver holds already. {opening} beats {first.rival}, the best codec that "
-        f"shares nothing, from N* = {significant(first.break_even_models, 2)} networks (at {first.break_even_at})."
+        f"shares nothing, from N* = {count(math.ceil(first.break_even_models))} networks (at {first.break_even_at})."
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.pages.glossary import Glossary, glossary
+from analysis.evaluators.inputs import in_words
+from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count, percent, significant
 from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
 from analysis.record import Analysis
@@ -21,17 +22,21 @@ from analysis.results import Result, declared
 
 LIBRARIES = ("zooscale", "torch", "numpy", "scikit-learn", "constriction", "optuna", "ray", "plotly")
 
-INTERVAL_OF_PREDICTORS = "Bootstrap over members by blocks, and over seeds where a predictor has several."
+INTERVAL_OF_PREDICTORS = (
+    "Bootstrap over test members, by groups of members that share a minibatch order, and over seeds where a predictor"
+    " has several."
+)
 
 LIMITS = (
-    "Rates at infinite N leave out what is shared; total_bits_per_weight(N) puts it back in.",
+    "Rates at infinite N leave out what is shared; total bits per weight for N networks put it back in.",
     "Held-out networks come from the same recipe as those the codecs were fitted to. Nothing is said about other"
     " architectures, recipes or data sets.",
     "Rates between two settings of a classical codec are interpolated (quality linear in the logarithm of the rate);"
     " a rate below a codec's cheapest setting is not guessed at. Autoencoders are not: between two trials there is no"
-    " third, so their rate, shared_bytes and N* are those of the cheapest measured trial that reaches the target. Only"
+    " third, so their rate, shared bytes and N* are those of the cheapest measured trial that reaches the target. Only"
     " the BD-rate, an average along a front, goes between trials.",
-    "Intervals cover the choice of networks and examples, and of seeds only where a codec was fitted several times:"
+    "Intervals cover the choice of networks, by groups of members that share a minibatch order, and of examples, and of"
+    " seeds only where a codec was fitted several times:"
     " autoencoders of which the setting says so. Which trials are the best was decided on one fit of each.",
     "Seconds were measured in one process on the machine that made this report; they are not a benchmark.",
 )
@@ -64,7 +69,7 @@ def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
         "search": sections.search(analysis, analysis.study_metrics, predictors.trials_note(analysis)),
     }
     limits = (*predictors.LIMITS, *_diverged(summary), *_missing(found))
-    entries = (*glossary(declared(analysis.results).values()).entries, ("95 % interval", "", INTERVAL_OF_PREDICTORS))
+    terms = glossary(declared(analysis.results).values(), own={"95 % interval": INTERVAL_OF_PREDICTORS})
     return render_page(
         title=f"What the weights of {summary['zoo'].rpartition('-')[0]} tell",
         lead=f"A population of {count(summary['zoo_members'])} trained networks: how well what is known of a network"
@@ -73,12 +78,14 @@ def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
         sections=[
             predictors.findings(analysis),
             *(section for section in found.values() if isinstance(section, Section)),
-            Section(anchor="glossary", heading="Glossary", blocks=(Glossary(entries=entries),)),
+            Section(anchor="glossary", heading="Glossary", blocks=(terms,)),
             Section(anchor="limits", heading="Limits", blocks=(Bullets(limits),)),
             reproduce(summary),
         ],
-        figures={"fidelity": figures.scatter(drawn, predictors.PAIR, shares=_shares(drawn))} if drawn else {},
-        data={"fidelity": scatter_data(drawn, figures.styles(analysis.results), predictors.PAIR)} if drawn else {},
+        figures={"fidelity": figures.scatter(drawn, predictors.PAIR, shares=_shares(drawn), words=_words(summary))}
+        if drawn
+        else {},
+        data={"fidelity": scatter_data(drawn, predictors.PAIR)} if drawn else {},
         scripts=("report.js",),
         assets=ASSETS,
     )
@@ -87,6 +94,12 @@ def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
 def _shares(drawn: Sequence[Result]) -> bool:
     """Whether all true targets are shares, as accuracies are."""
     return all(0 <= value <= 1 for result in drawn for value in result.values[predictors.PAIR[0]])
+
+
+def _words(summary: Mapping[str, Any]) -> tuple[str, str]:
+    """What the axes of predictions are called."""
+    target = " or ".join(summary["targets"]).replace("_", " ")
+    return f"true {target}", f"predicted {target}"
 
 
 def _missing(candidates: Mapping[str, Section | str]) -> list[str]:
@@ -103,7 +116,7 @@ def _of_codecs(analysis: Analysis, made_on: datetime.date) -> str:
     }
     if view.pair is not None:
         own["fidelity"] = figures.scatter(analysis.results, view.pair, shares=view.score == "accuracy")
-        data["fidelity"] = scatter_data(analysis.results, view.style, view.pair)
+        data["fidelity"] = scatter_data(analysis.results, view.pair)
     return render_page(
         title=f"What compressing {summary['zoo'].rpartition('-')[0]} costs",
         lead=_lead(summary, made_on),
@@ -130,10 +143,9 @@ def _sections(view: View) -> list[Section]:
     }
     summary = analysis.summary
     limits = (*_inputs(summary), *LIMITS, *_canonicalization(summary), *_left_out(summary), *_diverged(summary))
-    entries = (*glossary(view.metrics.values()).entries, *((name, "", meaning) for name, meaning in DERIVED.items()))
     return [
         *(section for section in candidates.values() if isinstance(section, Section)),
-        Section(anchor="glossary", heading="Glossary", blocks=(Glossary(entries=entries),)),
+        Section(anchor="glossary", heading="Glossary", blocks=(glossary(view.metrics.values(), own=DERIVED),)),
         Section(anchor="limits", heading="Limits", blocks=(Bullets((*limits, *_missing(candidates))),)),
         reproduce(summary),
     ]
@@ -212,8 +224,8 @@ def _measured_facts(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _inputs(summary: Mapping[str, Any]) -> list[str]:
     """On which inputs fidelity was measured."""
-    others = ", ".join(summary["inputs"])
-    measured = f" and on other inputs ({others})" if others else ""
+    others = "; ".join(f"{in_words(name)[1]}" for name in summary["inputs"])
+    measured = f", and on others that nothing was fitted to: {others}" if others else ""
     return [
         f"Fidelity is measured on held-out examples of the networks' own data set{measured}. Elsewhere it is not"
         " tested, and usually lower."
@@ -224,16 +236,12 @@ def _canonicalization(summary: Mapping[str, Any]) -> list[str]:
     kept = summary["canonicalization"]
     name = summary["quality"]
     written = percent if name == "agreement" else significant
-    shifted = [
-        f"{written(value)} on {key.removeprefix(name + '_')}"
-        for key, value in kept.items()
-        if key.startswith(name + "_")
-    ]
-    others = f" ({', '.join(text for text in shifted if '_p5' not in text)})" if shifted else ""
+    others = [value for key, value in kept.items() if key.startswith(f"{name}_") and not key.endswith("_p5")]
+    shifted = f" ({', '.join(map(written, others))} on other inputs)" if others else ""
     return [
         "Before coding, for all codecs alike, weights on inputs that are zero in every training example are set to zero"
         f" and hidden units are aligned with those of the first training snapshot. The {name} of the untouched networks"
-        f" with these is {written(kept[name])}{others}; figures here are relative to the networks after that step."
+        f" with these is {written(kept[name])}{shifted}; figures here are relative to the networks after that step."
     ]
 
 

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from analysis.pages.numbers import count, shown, with_unit
-from analysis.pages.page import Heading, Section, Text
+from analysis.pages.page import Heading, Section, Text, filled
 from analysis.prediction import CONSTANT, HYPERPARAMETERS, PREDICTED, TRUE
 from analysis.record import Analysis
-from analysis.report import figures
 from analysis.report.scatter_panels import option_groups, panels
-from analysis.report.sections import filled
+from analysis.report.sections import ASSETS
 from analysis.report.tables import predictors_table, trial_anchors
 from analysis.results import Measured, Result
 
@@ -23,8 +22,8 @@ LIMITS = (
     " architectures, recipes or data sets.",
     "Predictors were chosen on validation networks and are measured here on test networks, one snapshot each; the"
     " targets are what the zoo has on record.",
-    "Intervals cover the choice of networks, by blocks that share their order of examples, and of seeds only where the"
-    " setting names several. They do not cover which trials were the best.",
+    "Intervals cover the choice of networks, by groups of members that share a minibatch order, and of seeds only where"
+    " the setting names several. They do not cover which trials were the best.",
     "Statistics of a tensor do not see in which order its units stand, nor how layers fit together.",
 )
 BASELINES = {
@@ -40,18 +39,18 @@ def main_metric(results: Sequence[Result]) -> str:
 
 def findings(analysis: Analysis) -> Section:
     """How much is predicted, and how much of it the hyper-parameters tell without weights."""
-    results, style = analysis.results, figures.styles(analysis.results)
+    results = analysis.results
     said = [text for target in analysis.summary["targets"] for text in _said(results, target)]
     if (blocks := analysis.summary["test_blocks"]) < FEW_BLOCKS:
         said.append(
-            f"The {count(analysis.summary['test_members'])} test networks are of {blocks} blocks that share their order"
-            " of examples: intervals are wide, for so few blocks tell little of others. A larger zoo has more."
+            f"The {count(analysis.summary['test_members'])} test networks are of {blocks} groups that share a minibatch"
+            " order: intervals are wide, for so few groups tell little of others. A larger zoo has more."
         )
     linked = frozenset() if analysis.trials is None else trial_anchors(analysis.trials)
     return Section(
         anchor="findings",
         heading="Findings",
-        blocks=(filled("findings.html.j2", findings=said, cards=()), predictors_table(results, style, linked)),
+        blocks=(filled(ASSETS, "findings.html.j2", findings=said, cards=()), predictors_table(results, linked)),
     )
 
 
@@ -69,6 +68,7 @@ def what_weights_tell(analysis: Analysis) -> Section | str:
                 " that knows nothing draws a horizontal line at the mean."
             ),
             filled(
+                ASSETS,
                 "scatter.html.j2",
                 panels=panels(drawn, main_metric(drawn), (HYPERPARAMETERS,)),
                 option_groups=option_groups(drawn),

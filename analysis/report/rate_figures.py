@@ -18,7 +18,7 @@ from analysis.headlines import Target
 from analysis.pages.figures import INK, MUTED, base_layout
 from analysis.pages.numbers import axis_title, shown, with_unit
 from analysis.rates import FLOAT_BITS
-from analysis.report.figures import Style, label, styles
+from analysis.report.figures import Style, label, style
 from analysis.results import Result, declared
 from trainables.study_files import pareto_rows
 
@@ -73,7 +73,6 @@ def rate_quality(results: Sequence[Result], target: Target, *, amortized: bool =
     give.
     """
     axis, name = AXES[target.metric], target.metric
-    style = styles(results)
     shown_results = [r for r in results if r.value(name) is not None and r.value("code_bits_per_weight") is not None]
     codecs = [r for r in shown_results if r.family != "control" and r.rate > 0]
     # A control that sends next to nothing has no place on a logarithmic axis: it is a line across it.
@@ -90,12 +89,14 @@ def rate_quality(results: Sequence[Result], target: Target, *, amortized: bool =
     figure.add_trace(_front_trace(shown_results, name, x_range))
     for codec in dict.fromkeys(r.name for r in drawn):
         settings = sorted((r for r in drawn if r.name == codec), key=lambda r: r.rate)
-        figure.add_trace(_codec_trace(settings, name, style[codec]))
+        figure.add_trace(_codec_trace(settings, name, style(codec, settings[0].family)))
     for line in lines:
-        figure.add_trace(_control_line(line, name, style[line.name], x_range))
-    rate = "total_bits_per_weight(N)" if amortized else "code_bits_per_weight"
-    title = axis_title(declared(shown_results)[name])
-    return _laid_out(figure, axis, target, [*drawn, *lines], x_range, (f"{rate} (bits, log scale)", title))
+        figure.add_trace(_control_line(line, name, style(line.name, line.family), x_range))
+    metrics = declared(shown_results)
+    rate = "total bits per weight for N networks" if amortized else metrics["code_bits_per_weight"].label
+    return _laid_out(
+        figure, axis, target, [*drawn, *lines], x_range, (f"{rate} (log scale)", axis_title(metrics[name]))
+    )
 
 
 def shared_bits_per_weight(result: Result) -> float:
@@ -120,7 +121,7 @@ def _front_trace(results: Sequence[Result], metric: str, x_range: tuple[float, f
     )
 
 
-def _codec_trace(results: Sequence[Result], metric: str, style: Style) -> go.Scatter:
+def _codec_trace(results: Sequence[Result], metric: str, look: Style) -> go.Scatter:
     family, axis = results[0].family, AXES[metric]
     lost = [axis.lost(r.metrics[metric].estimate) for r in results]
     ends = [[axis.lost(bound) for bound in r.metrics[metric].ends] for r in results]
@@ -136,8 +137,8 @@ def _codec_trace(results: Sequence[Result], metric: str, style: Style) -> go.Sca
         name=escape(results[0].name),
         # Trials of a search are separate autoencoders, not settings of one: no line between them.
         mode="lines+markers" if family == "classical" else "markers",
-        line={"width": 1.6, "color": style.color},
-        marker={"size": 9 if family == "learned" else 7.5, "symbol": style.symbol, "color": style.color},
+        line={"width": 1.6, "color": look.color},
+        marker={"size": 9 if family == "learned" else 7.5, "symbol": look.symbol, "color": look.color},
         text=[_hover(r) for r in results],
         hovertemplate="%{text}<extra></extra>",
         legendrank=LEGEND_RANK[family],
@@ -145,14 +146,14 @@ def _codec_trace(results: Sequence[Result], metric: str, style: Style) -> go.Sca
     )
 
 
-def _control_line(result: Result, metric: str, style: Style, x_range: tuple[float, float]) -> go.Scatter:
+def _control_line(result: Result, metric: str, look: Style, x_range: tuple[float, float]) -> go.Scatter:
     low, high = x_range
     return go.Scatter(
         x=[low * (high / low) ** (step / LINE_STEPS) for step in range(LINE_STEPS + 1)],
         y=[AXES[metric].lost(result.metrics[metric].estimate)] * (LINE_STEPS + 1),
         name=escape(result.name),
         mode="lines",
-        line={"width": 1.6, "color": style.color, "dash": style.dash},
+        line={"width": 1.6, "color": look.color, "dash": look.dash},
         text=[_hover(result)] * (LINE_STEPS + 1),
         hovertemplate="%{text}<extra></extra>",
         legendrank=LEGEND_RANK["control"],
@@ -174,7 +175,7 @@ def _meta(role: str, results: Sequence[Result], metric: str) -> dict[str, Any]:
 def _hover(result: Result) -> str:
     rows = [f"<b>{escape(label(result))}</b>"]
     for measured in (result.metrics[name] for name in HOVER if name in result.metrics):
-        row = f"{measured.metric.name}  {with_unit(measured.metric, measured.estimate)}"
+        row = f"{measured.metric.label}  {with_unit(measured.metric, measured.estimate)}"
         if measured.low is not None:
             row += f"  [{shown(measured.metric, measured.low)}, {shown(measured.metric, measured.high)}]"
         rows.append(row)

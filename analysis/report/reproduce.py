@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from analysis.evaluators.inputs import MOVED
-from analysis.pages.commands import generate_commands, settings
+from analysis.pages.commands import settings, zoo_commands
 
 # What has an option of its own, or follows from the study's name.
 NOT_SET = ("name", "trials", "epochs", "limits", "settings", "seed")
@@ -19,14 +20,18 @@ def commands(summary: Mapping[str, Any]) -> str:
         summary: An analysis's summary. Of a recipe, what differs from the built-in one of its name is set; of a
             study, everything that it has on record.
     """
-    lines = [*generate_commands(summary["recipe"], summary["zoo_members"])]
+    lines = [*zoo_commands(summary["recipe"], summary["zoo_members"])]
     analyze = f"zooscale analyze --zoo {summary['zoo']} --members {summary['test_members']}"
     options = {
         "layout": summary.get("layout"),
+        "codecs": ",".join(summary.get("chosen_codecs") or ()),
         "evaluators": ",".join(summary.get("added_evaluators", ())),
         "inputs": ",".join(summary["inputs"]) if list(summary.get("inputs", [MOVED])) != [MOVED] else None,
+        "seed": summary["seed"] or None,
     }
-    analyze += "".join(f" --{name} {value}" for name, value in options.items() if value not in (None, ""))
+    analyze += "".join(
+        f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in (None, "")
+    )
     if summary["study"]:
         lines.append(_search(summary))
         analyze += f" --study {summary['study']}"

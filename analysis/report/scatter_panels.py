@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from analysis.pages.numbers import with_unit
-from analysis.report.figures import Style, label
+from analysis.report.figures import label, style
 from analysis.results import Result
 
 SUMMARY = (
@@ -15,12 +15,11 @@ SUMMARY = (
 )  # fmt: skip
 
 
-def scatter_data(results: Sequence[Result], style: Mapping[str, Style], names: tuple[str, str]) -> dict[str, Any]:
+def scatter_data(results: Sequence[Result], names: tuple[str, str]) -> dict[str, Any]:
     """Two values of every member under every result; horizontal ones that are the same for many are listed once.
 
     Args:
         results: What can be chosen.
-        style: How results look, by name.
         names: The values, as the results name them: horizontal, vertical.
 
     Returns:
@@ -32,7 +31,7 @@ def scatter_data(results: Sequence[Result], style: Mapping[str, Style], names: t
         {
             "original": places.setdefault(result.values[names[0]], len(places)),
             "reconstructed": _rounded(result.values[names[1]]),
-            "color": style[result.name].color,
+            "color": style(result.name, result.family).color,
             "summary": _in_words(result),
         }
         for result in results
@@ -46,7 +45,7 @@ def _rounded(values: Sequence[float]) -> list[float]:
 
 def _in_words(result: Result) -> str:
     found = [result.metrics[name] for name in SUMMARY if name in result.metrics]
-    return " · ".join(f"{one.metric.name} {with_unit(one.metric, one.estimate)}" for one in found)
+    return " · ".join(f"{one.metric.label} {with_unit(one.metric, one.estimate)}" for one in found)
 
 
 def option_groups(results: Sequence[Result]) -> list[dict[str, Any]]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import pandas as pd
 from markupsafe import Markup
 
 from analysis.controls import ZERO_RATE
 from analysis.headlines import DISTORTIONS, Target, targets
-from analysis.pages.numbers import count
-from analysis.pages.page import Block, Chart, Heading, Section, Text
+from analysis.pages.numbers import count, counted, with_unit
+from analysis.pages.page import Block, Chart, Heading, Section, Text, filled
 from analysis.record import Analysis
 from analysis.report import figures
 from analysis.report.findings import cards, sentences
@@ -22,6 +21,7 @@ from analysis.report.rate_figures import rate_quality
 from analysis.report.scatter_panels import option_groups, panels
 from analysis.report.tables import (
     amortization_table,
+    breaks_limits,
     headline_table,
     pareto_table,
     results_table,
@@ -55,11 +55,6 @@ class View:
     """An analysis of codecs, and what several sections need of it."""
 
     analysis: Analysis
-
-    @cached_property
-    def style(self) -> dict[str, figures.Style]:
-        """How codecs look."""
-        return figures.styles(self.analysis.results)
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
@@ -96,9 +91,9 @@ def findings(view: View) -> Section:
         anchor="findings",
         heading="Findings",
         blocks=(
-            filled("findings.html.j2", findings=sentences(results, found), cards=cards(results, found)),
+            filled(ASSETS, "findings.html.j2", findings=sentences(results, found), cards=cards(results, found)),
             Heading("Codecs compared"),
-            headline_table(found, view.style, distortion),
+            headline_table(found, distortion),
         ),
     )
 
@@ -113,7 +108,7 @@ def quality(view: View) -> Section:
             Chart(
                 name=target.metric,
                 figure=rate_quality(view.analysis.results, target),
-                label=f"Chart of {target.metric} against code_bits_per_weight for every codec",
+                label=f"Chart of {view.metrics[target.metric].label} against code bits per weight for every codec",
                 caption=CAPTIONS[target.metric],
             )
             for target in view.targets
@@ -130,23 +125,23 @@ def shared(view: View) -> Section:
         short="Shared part",
         blocks=(
             Text(
-                "A decoder must reach the receiver too. Divided among N networks it adds 8 · shared_bytes / (N · P)"
+                "A decoder must reach the receiver too. Divided among N networks it adds 8 · shared bytes / (N · P)"
                 " bits to each weight, where P is the number of weights of a network. Move the slider to see from how"
                 " many networks a codec pays off."
             ),
-            filled("slider.html.j2", end=SLIDER_END, start=4 * STEPS_PER_DECADE, ticks=_slider_ticks()),
+            filled(ASSETS, "slider.html.j2", end=SLIDER_END, start=4 * STEPS_PER_DECADE, ticks=_slider_ticks()),
             Chart(
                 name="amortized",
                 figure=rate_quality(view.analysis.results, target, amortized=True),
-                label=f"Chart of {target.metric} against total_bits_per_weight for the chosen N",
+                label=f"Chart of {view.metrics[target.metric].label} against total bits per weight for the chosen N",
             ),
-            Heading(f"total_bits_per_weight at {target.words}"),
+            Heading(f"Total bits per weight at {target.words}"),
             Text(
-                "N* is the number of networks from which a codec beats the best one that shares nothing, at equal"
-                " quality.",
+                "N* is the smallest number of networks for which a codec beats the best one that shares nothing, at"
+                " this quality.",
                 "note",
             ),
-            amortization_table(found, target.words, view.analysis.results[0].parameters, view.style),
+            amortization_table(found, target.words, view.analysis.results[0].parameters),
         ),
     )
 
@@ -158,11 +153,12 @@ def pareto(view: View) -> Section:
         heading="Pareto front",
         blocks=(
             Text(
-                f"No other result has both a lower code_bits_per_weight and a higher {view.targets[0].metric}."
+                "No other result has both fewer code bits per weight and a higher"
+                f" {view.metrics[view.targets[0].metric].label}."
                 " Controls compete too: a codec below them is not on the front. Small figures are 95 % intervals.",
                 "note",
             ),
-            pareto_table(view.analysis.pareto, view.style, view.linked),
+            pareto_table(view.analysis.pareto, view.linked),
         ),
     )
 
@@ -178,12 +174,12 @@ def search(analysis: Analysis, metrics: Mapping[str, Metric], note: str) -> Sect
     if analysis.trials is None:
         return "no study was named"
     table, constants = trials_table(analysis.trials, metrics)
-    blocks: list[Block] = [Text(note)]
+    blocks: list[Block] = [Text(note), *_infeasible(analysis.trials, analysis.summary["search"]["limits"], metrics)]
     if analysis.importances:
         blocks.append(
             Chart(
                 name="importances",
-                figure=figures.importances(analysis.importances),
+                figure=figures.importances(analysis.importances, metrics),
                 label="Bar chart of parameter importances",
                 caption="How much of the variation of each objective a parameter explains.",
             )
@@ -193,6 +189,21 @@ def search(analysis: Analysis, metrics: Mapping[str, Metric], note: str) -> Sect
         listed = Markup(", ").join(Markup("<code>{} = {}</code>").format(name, value) for name, value in constants)
         blocks.append(Text(Markup("The same in all trials: {}.").format(listed), "note"))
     return Section(anchor="search", heading="The search", short="Search", blocks=tuple(blocks))
+
+
+def _infeasible(trials: pd.DataFrame, limits: Mapping[str, float], metrics: Mapping[str, Metric]) -> Iterator[Block]:
+    """How many trials break a limit of the study, and which limits it has."""
+    broken = int(breaks_limits(trials).sum())
+    if broken:
+        said = ", ".join(
+            f"{metrics[name].label} at {'least' if metrics[name].direction == 'max' else 'most'}"
+            f" {with_unit(metrics[name], limit)}"
+            for name, limit in limits.items()
+        )
+        yield Text(
+            f"{counted(broken, 'trial')} of {count(len(trials))} {'break' if broken > 1 else 'breaks'} a limit of the"
+            f" study ({said}). They are marked as infeasible, and nothing is concluded from them."
+        )
 
 
 def trials_note(analysis: Analysis) -> str:
@@ -221,6 +232,7 @@ def fidelity(view: View) -> Section | str:
                 f" mean {view.score}."
             ),
             filled(
+                ASSETS,
                 "scatter.html.j2",
                 panels=panels(results, view.targets[0].metric, ZERO_RATE),
                 option_groups=option_groups(results),
@@ -239,7 +251,7 @@ def all_results(view: View) -> Section:
             " figures are 95 % intervals. A click on a heading sorts; the table scrolls sideways.",
             "note",
         ),
-        results_table(analysis.results, view.style, view.linked),
+        results_table(analysis.results, view.linked),
     ]
     if analysis.random_results:
         blocks += [
@@ -249,18 +261,15 @@ def all_results(view: View) -> Section:
                 " training, not about networks in general. Accuracy and loss mean nothing for them and are left out.",
                 "note",
             ),
-            untrained_table(analysis.random_results, view.style, view.linked),
+            untrained_table(analysis.random_results, view.linked),
         ]
     return Section(anchor="results", heading="All results", blocks=tuple(blocks))
 
 
-def filled(template: str, **variables: Any) -> Markup:
-    """A piece of the page that has markup of its own."""
-    environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined)
-    # The template has escaped its variables.
-    return Markup(environment.get_template(template).render(variables))  # noqa: S704
-
-
 def _slider_ticks() -> Sequence[tuple[float, str]]:
-    decades = [(decade * STEPS_PER_DECADE, count(10**decade)) for decade in range(SLIDER_DECADES + 1)]
+    texts = [
+        *(count(10**decade) for decade in range(4)),
+        *(f"10{'⁴⁵⁶'[decade]}" for decade in range(SLIDER_DECADES - 3)),
+    ]
+    decades = [(decade * STEPS_PER_DECADE, text) for decade, text in enumerate(texts)]
     return [(round(100 * step / SLIDER_END, 3), text) for step, text in [*decades, (SLIDER_END, "∞")]]

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 from analysis.headlines import ANCHOR, Headline
-from analysis.pages.numbers import count, shown, shown_unit, significant
+from analysis.pages.numbers import count, shown, significant
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell, metric_column, number_cell
 from analysis.rates import AMORTIZED_OVER, total_bits_per_weight
-from analysis.report.figures import Style
+from analysis.report.figures import style
 from analysis.report.glossary import NOT_REACHED
 from analysis.results import Result, declared
+from trainables.metrics import CODE_BITS_PER_WEIGHT
+from trainables.study_files import COMPLETE
 from zoo.metric import Metric
 
 # Characters of a trial's value, which may be an error's message.
 LONGEST_TEXT = 60
+# What matters first: a narrow window shows the first columns alone.
 PARETO_METRICS = (
     "code_bits_per_weight", "agreement", "accuracy_shift_pp", "accuracy_drop_pp", "kl", "output_r2", "output_error",
     "shared_bytes",
 )  # fmt: skip
+INFEASIBLE = "infeasible"
 UNTRAINED_METRICS = ("code_bits_per_weight", "agreement", "kl", "output_r2", "output_error", "relative_l2")
 
 
@@ -34,64 +40,60 @@ def result_cell(result: Result, name: str) -> Cell:
     )
 
 
-def codec_cell(result: Result, style: Mapping[str, Style]) -> Cell:
-    """A codec's name with its color."""
-    return Cell(text=result.name, color=style[result.name].color if result.name in style else None)
+def codec_cell(result: Result, linked: frozenset[str]) -> Cell:
+    """A codec's name with its color; below it, its setting and its trial, linked to the trial's row if there is one."""
+    told = [escape(result.setting)] if result.setting else []
+    if result.trial is not None:
+        anchor = f"trial-{result.trial}"
+        trial = Markup('<a href="#{}">trial {}</a>') if anchor in linked else Markup("trial {1}")
+        told.append(trial.format(anchor, result.trial))
+    return Cell(
+        text=result.name, color=style(result.name, result.family).color, interval=Markup(" · ").join(told) or None
+    )
 
 
-def trial_cell(trial: int | None, linked: frozenset[str]) -> Cell:
-    """A trial's number, linked to its row if there is one."""
-    if trial is None:
-        return absent("")
-    return Cell(text=f"trial {trial}", sort=trial, href=f"#trial-{trial}" if f"trial-{trial}" in linked else None)
-
-
-def results_table(results: Sequence[Result], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
+def results_table(results: Sequence[Result], linked: frozenset[str]) -> Table:
     """Every metric of every result."""
-    return _measured("All results", results, style, linked)
+    return _measured("All results", results, linked)
 
 
-def pareto_table(results: Sequence[Result], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
+def pareto_table(results: Sequence[Result], linked: frozenset[str]) -> Table:
     """The results on the Pareto front, linked to their trials."""
-    return _measured("Pareto front", results, style, linked, PARETO_METRICS)
+    return _measured("Pareto front", results, linked, PARETO_METRICS)
 
 
-def predictors_table(results: Sequence[Result], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
+def predictors_table(results: Sequence[Result], linked: frozenset[str]) -> Table:
     """Every metric of every predictor."""
-    return _measured("Predictors", results, style, linked, head="predictor")
+    return _measured("Predictors", results, linked, head="predictor")
 
 
-def untrained_table(results: Sequence[Result], style: Mapping[str, Style], linked: frozenset[str]) -> Table:
+def untrained_table(results: Sequence[Result], linked: frozenset[str]) -> Table:
     """Codecs on networks as they were before training."""
-    return _measured("Codecs on untrained networks", results, style, linked, UNTRAINED_METRICS)
+    return _measured("Codecs on untrained networks", results, linked, UNTRAINED_METRICS)
 
 
 def _measured(
     caption: str,
     results: Sequence[Result],
-    style: Mapping[str, Style],
     linked: frozenset[str],
     names: Sequence[str] | None = None,
     head: str = "codec",
 ) -> Table:
-    """A row for each result; the column of trials only where there are any, and those metrics that were measured."""
+    """A row for each result, with those metrics that were measured."""
     known = declared(results)
-    metrics = [known[name] for name in (known if names is None else names) if name in known]
-    tried = any(result.trial is not None for result in results)
+    metrics = [
+        known[name] for name in (dict.fromkeys([*PARETO_METRICS, *known]) if names is None else names) if name in known
+    ]
     return Table(
         caption=caption,
         columns=(
             Column(title=head, number=False),
-            Column(title="setting", number=False),
-            *([Column(title="trial", number=False)] if tried else []),
             *(metric_column(metric) for metric in metrics),
         ),
         rows=tuple(
             Row(
                 cells=(
-                    codec_cell(result, style),
-                    Cell(text=result.setting),
-                    *([trial_cell(result.trial, linked)] if tried else []),
+                    codec_cell(result, linked),
                     *(result_cell(result, metric.name) for metric in metrics),
                 )
             )
@@ -105,6 +107,12 @@ def trial_anchors(trials: pd.DataFrame) -> frozenset[str]:
     return frozenset(f"trial-{int(number)}" for number in trials["trial"])
 
 
+def breaks_limits(trials: pd.DataFrame) -> pd.Series:
+    """Which trials have ended but break a limit of their study."""
+    feasible = trials.get("feasible", pd.Series(data=True, index=trials.index))
+    return (trials["state"].str.lower() == COMPLETE) & ~feasible.fillna(value=False).astype(bool)
+
+
 def trials_table(trials: pd.DataFrame, metrics: Mapping[str, Metric]) -> tuple[Table, tuple[tuple[str, str], ...]]:
     """The trials of a search.
 
@@ -116,8 +124,10 @@ def trials_table(trials: pd.DataFrame, metrics: Mapping[str, Metric]) -> tuple[T
         The table, objectives before parameters, whose rows can be linked to, and what is the same in all trials as
         pairs of name and value: those columns are left out, and so are empty ones.
     """
+    broken = breaks_limits(trials).tolist()
+    trials = trials.assign(state=trials["state"].str.lower().mask(broken, INFEASIBLE))
     # A missing value makes a column of whole numbers one of floats; this undoes it.
-    trials = trials.dropna(axis="columns", how="all").convert_dtypes()
+    trials = trials.drop(columns="feasible", errors="ignore").dropna(axis="columns", how="all").convert_dtypes()
     first = [name for name in ("trial", "state", *metrics) if name in trials]
     others = [str(name) for name in trials.columns if name not in first]
     constant = {name for name in others if len(trials) > 1 and trials[name].astype(str).nunique(dropna=False) == 1}
@@ -127,11 +137,14 @@ def trials_table(trials: pd.DataFrame, metrics: Mapping[str, Metric]) -> tuple[T
         Row(
             cells=tuple(_value_cell(record[name], metrics.get(name)) for name in shown),
             anchor=f"trial-{int(record['trial'])}",
+            faint=record["state"] == INFEASIBLE,
         )
         for record in trials.to_dict("records")
     )
     columns = tuple(
-        Column(title=name, unit=shown_unit(metrics[name]) if name in metrics else "", number=name in numeric)
+        replace(metric_column(metrics[name]), number=name in numeric)
+        if name in metrics
+        else Column(title=name, number=name in numeric)
         for name in shown
     )
     return (
@@ -150,26 +163,26 @@ def _value_cell(value: Any, metric: Metric | None) -> Cell:
     return Cell(text=text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…")
 
 
-def headline_table(headlines: Sequence[Headline], style: Mapping[str, Style], distortion: str) -> Table:
+def headline_table(headlines: Sequence[Headline], distortion: str) -> Table:
     """What is said of each codec: its rates at the targets, against uniform quantization, its shared part."""
     targets = list(headlines[0].rates) if headlines else []
     return Table(
         caption="Codecs compared",
         columns=(
             Column(title="codec", number=False),
-            *(Column(title="code_bits_per_weight", unit=f"at {words}") for words in targets),
+            *(Column(title=CODE_BITS_PER_WEIGHT.label, unit=f"at {words}") for words in targets),
             Column(title="BD-rate", unit=f"% against {ANCHOR}, at equal {distortion}"),
-            Column(title="shared_bytes", unit="bytes"),
+            Column(title="shared", unit="bytes"),
             Column(title="N*", unit="networks"),
         ),
         rows=tuple(
             Row(
                 cells=(
-                    Cell(text=h.codec, color=style[h.codec].color),
+                    Cell(text=h.codec, color=style(h.codec, h.family).color),
                     *(number_cell(h.rates[words], NOT_REACHED) for words in targets),
                     number_cell(h.bd_rate),
                     Cell(text=count(h.shared_bytes), sort=h.shared_bytes),
-                    break_even_cell(h),
+                    break_even_cell(h, told=h.break_even_at != targets[0]),
                 )
             )
             for h in headlines
@@ -177,8 +190,8 @@ def headline_table(headlines: Sequence[Headline], style: Mapping[str, Style], di
     )
 
 
-def break_even_cell(headline: Headline) -> Cell:
-    """N*, or why there is none."""
+def break_even_cell(headline: Headline, *, told: bool = False) -> Cell:
+    """N*, or why there is none; told at which target, where it is not the first."""
     if headline.shared_bytes == 0:
         return absent("shares nothing")
     if headline.break_even_at is None:
@@ -189,13 +202,12 @@ def break_even_cell(headline: Headline) -> Cell:
         return absent("no rival gets there")
     if headline.break_even_models is None:
         return absent("never")
-    return Cell(text=significant(headline.break_even_models, 2), sort=headline.break_even_models)
+    models = math.ceil(headline.break_even_models)
+    return Cell(text=count(models), sort=models, interval=f"at {headline.break_even_at}" if told else None)
 
 
-def amortization_table(
-    headlines: Sequence[Headline], target: str, parameters: int, style: Mapping[str, Style]
-) -> Table:
-    """``total_bits_per_weight`` at a target, named by its words, for each stated N, and the break-even N*."""
+def amortization_table(headlines: Sequence[Headline], target: str, parameters: int) -> Table:
+    """Total bits per weight at a target, named by its words, for each stated N, and the break-even N* there."""
 
     def total(headline: Headline, models: float) -> Cell:
         rate = headline.rates[target]
@@ -204,7 +216,7 @@ def amortization_table(
         return number_cell(total_bits_per_weight(rate, headline.shared_bytes, parameters, models))
 
     return Table(
-        caption=f"total_bits_per_weight at {target}",
+        caption=f"Total bits per weight at {target}",
         columns=(
             Column(title="codec", number=False),
             *(Column(title=f"N = {count(models)}", unit="bits") for models in AMORTIZED_OVER),
@@ -213,9 +225,9 @@ def amortization_table(
         rows=tuple(
             Row(
                 cells=(
-                    Cell(text=h.codec, color=style[h.codec].color),
+                    Cell(text=h.codec, color=style(h.codec, h.family).color),
                     *(total(h, models) for models in AMORTIZED_OVER),
-                    break_even_cell(h),
+                    break_even_cell(h) if h.break_even_at in (None, target) else absent(NOT_REACHED),
                 )
             )
             for h in headlines

@@ -416,4 +416,4 @@ def test_networks_without_classes_are_judged_by_their_outputs(tmp_path, dataset)
     assert list(uniform.rates) == ["an output R² of 0.99"]
     page = render(analysis)
     assert "agreement, which is about classes, and the data set has none" in page
-    assert "output_r2_noise_0_1" in page
+    assert "R² of outputs on inputs with noise of 0.1 SD" in page

@@ -114,7 +114,7 @@ def test_the_report_says_what_weights_tell(analysis, store):
         "hyper-parameters, which never see a weight, with R²",
         "Its order of the networks has Kendall τ_b",
         "What weights tell",
-        "Bootstrap over members by blocks",
+        "by groups of members that share a minibatch order, and over seeds",
         "zooscale analyze --zoo",
     ):
         assert said in text

@@ -188,6 +188,8 @@ def make_analysis(results=None, *, study=True, **changes):
             "inputs": ["translation-1"],
             "evaluators_left_out": {},
             "added_evaluators": [],
+            "chosen_codecs": None,
+            "seed": 0,
             "layout": None,
             "score": "accuracy_original",
             "score_label": "original accuracy",

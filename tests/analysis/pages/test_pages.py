@@ -12,9 +12,9 @@ import pytest
 from markupsafe import Markup
 
 from analysis.pages.figures import Outline, base_layout, histograms
-from analysis.pages.glossary import WORDS, glossary
+from analysis.pages.glossary import WORDS, Entry, glossary
 from analysis.pages.numbers import axis_title, counted, percent, plain, shown, shown_unit, significant, size, with_unit
-from analysis.pages.page import Bullets, Chart, Code, Fact, Heading, Pair, Section, Text, render_page
+from analysis.pages.page import Bullets, Chart, Code, Fact, Grid, Heading, Section, Text, render_page
 from analysis.pages.tables import (
     Cell,
     Column,
@@ -59,7 +59,7 @@ def test_every_kind_of_block_is_on_the_page():
             Heading("within"),
             Bullets(("first", "second")),
             Code("x = 1"),
-            Pair((Chart(name="left", figure=figure(), label="drawn", caption="how to read"), Text("right"))),
+            Grid((Chart(name="left", figure=figure(), label="drawn", caption="how to read"), Text("right"))),
             table,
             glossary([KL], ["member"]),
             Markup("<output>own</output>"),
@@ -69,9 +69,18 @@ def test_every_kind_of_block_is_on_the_page():
         "<h2>A heading</h2>", '<a href="#one">Short</a>', "<p>plain</p>", '<p class="note">aside</p>',
         "<h3>within</h3>", "<li>second</li>", "<pre>x = 1</pre>", 'data-figure="left"', 'aria-label="drawn"',
         "<figcaption>how to read</figcaption>", "<p>right</p>", 'id="here"', "a_<wbr>b", "<output>own</output>",
-        '<dt>kl <span class="muted">(nats)</span></dt><dd>Of probabilities.</dd>', WORDS["member"],
+        '<dt>divergence <span class="muted">(nats)</span> <code>kl</code></dt><dd>Of probabilities.</dd>',
+        WORDS["member"],
     ):  # fmt: skip
         assert part in text
+
+
+def test_what_stands_between_backticks_is_code_in_every_block():
+    said = "run ``zooscale search`` with `--seeds 3` & see"
+    table = prose_table("c", ["a"], [[said]])
+    text = markup(page(Text(said), Bullets((said,)), Heading(said), table, glossary([], [], {"term": said})))
+    assert text.count("<code>zooscale search</code> with <code>--seeds 3</code> &amp; see") == 5
+    assert "`" not in text
 
 
 def test_text_is_escaped_in_every_block():
@@ -89,8 +98,10 @@ def test_text_is_escaped_in_every_block():
 
 def test_two_charts_of_one_name_are_refused():
     chart = Chart(name="twice", figure=figure(), label="l")
-    with pytest.raises(ValueError, match="two charts of the page are called 'twice'"):
-        page(chart, Pair((chart,)))
+    with pytest.raises(ValueError, match="something else on the page are called 'twice'"):
+        page(chart, Grid((chart,)))
+    with pytest.raises(ValueError, match="something else on the page are called 'one'"):
+        page(Chart(name="one", figure=figure(), label="l"))
 
 
 def test_tables_of_sentences_have_a_heading_only_if_there_is_one():
@@ -119,7 +130,7 @@ def test_metrics_are_written_in_their_unit(metric, value, text):
 
 
 def test_headings_and_axes_name_the_unit():
-    assert (metric_column(AGREEMENT).title, metric_column(AGREEMENT).unit) == ("agreement", "%")
+    assert (metric_column(KL).title, metric_column(KL).unit) == ("divergence", "nats")
     assert axis_title(KL) == "divergence (nats)"
     assert axis_title(R2) == "R²"
     assert shown_unit(SHIFT) == "pp"
@@ -133,8 +144,12 @@ def test_cells_sort_by_value_and_absent_ones_last():
 
 
 def test_a_metric_takes_the_place_of_a_word_of_its_name():
-    entries = glossary([AGREEMENT], ["agreement", "member"]).entries
-    assert entries == (("member", "", WORDS["member"]), ("agreement", "%", "Same class."))
+    entries = glossary([AGREEMENT], ["agreement", "member"], {"N*": "Break-even."}).entries
+    assert entries == (
+        Entry(term="member", meaning=WORDS["member"]),
+        Entry(term="agreement", meaning="Same class.", unit="%", name="agreement"),
+        Entry(term="N*", meaning="Break-even."),
+    )
 
 
 def test_numbers_in_words():

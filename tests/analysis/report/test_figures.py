@@ -1,11 +1,14 @@
 import math
+import re
 
 import pytest
 from example_analysis import CONTROLS, CURVES, PARAMETERS, TRIALS, make_analysis, make_result
 
 from analysis.headlines import TARGETS
+from analysis.pages.figures import PALETTE
+from analysis.pages.page import ASSETS
 from analysis.rates import total_bits_per_weight
-from analysis.report import figures
+from analysis.report.figures import COLORS, style
 from analysis.report.rate_figures import rate_quality
 from analysis.report.scatter_panels import scatter_data
 
@@ -31,8 +34,38 @@ def test_a_codec_looks_the_same_in_every_figure():
                 trace.marker.symbol,
             )
     assert len(set(looks.values())) == len(looks) == len(CURVES) + 2
-    data = scatter_data(results, figures.styles(results), PAIR)["results"]
+    data = scatter_data(results, PAIR)["results"]
     assert {row["color"] for row, r in zip(data, results, strict=True) if r.name == "sz3"} == {looks["sz3"][0]}
+
+
+def test_a_codec_looks_the_same_in_every_report():
+    everything = make_analysis().results
+    alone = [result for result in everything if result.name in ("sz3", "index", "autoencoder")]
+    looks = []
+    for results in (everything, alone[::-1]):
+        found = {trace.name: trace.marker for trace in rate_quality(results, AGREEMENT).data}
+        looks.append([(found[name].color, found[name].symbol) for name in ("sz3", "index", "autoencoder")])
+    assert looks[0] == looks[1]
+    assert style("my_codec:BYTES", "classical").color == "#a9744f"
+    assert style("uniform", "control") == style("uniform", "classical")  # on untrained networks
+    assert style("uniform (searched)", "learned") != style("uniform", "classical")
+
+
+def luminance(color):
+    """Relative luminance as WCAG 2 defines it."""
+    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("color", sorted({*PALETTE, *(color for colors in COLORS.values() for color in colors)}))
+def test_colors_are_legible_on_light_and_dark_ground(color):
+    css = (ASSETS / "page.css").read_text()
+    grounds = re.findall(r"--paper: (#\w+)", css)
+    assert len(grounds) == 2
+    for ground in (f"#{''.join(2 * digit for digit in each[1:])}" if len(each) == 4 else each for each in grounds):
+        dim, bright = sorted((luminance(color), luminance(ground)))
+        assert (bright + 0.05) / (dim + 0.05) >= 3
 
 
 def test_points_intervals_and_controls_are_where_they_belong():
@@ -63,7 +96,7 @@ def test_axis_is_labelled_with_what_is_kept():
     low, high = figure.layout.yaxis.range
     assert low > high
     assert figure.layout.yaxis.title.text == "agreement (%)"
-    assert "code_bits_per_weight" in figure.layout.xaxis.title.text
+    assert figure.layout.xaxis.title.text == "code bits per weight (log scale)"
 
 
 def test_front_is_the_pareto_front():
@@ -97,6 +130,6 @@ def test_originals_that_are_the_same_are_stored_once():
         make_result("uniform", "classical", "step=1", 2.0, 0.97),
         make_result("uniform", "classical", "step=2", 1.0, 0.9),
     ]
-    data = scatter_data(results, figures.styles(results), PAIR)
+    data = scatter_data(results, PAIR)
     assert [row["original"] for row in data["results"]] == [0, 0, 1]
     assert len(data["originals"]) == 2

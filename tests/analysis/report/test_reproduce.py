@@ -14,8 +14,9 @@ from cluster.verbs.generate import chosen_recipe
 from search_spaces.studies import DIGITS_AUTOENCODER, find_study
 from zoo.config import to_json
 from zoo.recipes import DIGITS_MLP_DIVERSE, Axis, Recipe
+from zoo.recipes.imported import Imported
 
-USUAL = {"layout": None, "added_evaluators": [], "inputs": ["translation-1"]}
+USUAL = {"layout": None, "added_evaluators": [], "inputs": ["translation-1"], "seed": 0}
 SUMMARY = {"zoo": "digits-1a2b3c4d", "zoo_members": 500, "test_members": 120, "study": None, **USUAL}
 
 
@@ -31,9 +32,23 @@ def test_the_built_in_recipe_needs_no_settings():
 
 
 def test_options_of_the_analysis_come_back():
-    chosen = {"layout": 2, "added_evaluators": ["mine:FISHER"], "inputs": ["noise-0.1", "f-mnist"]}
+    chosen = {"layout": 2, "added_evaluators": ["mine:FISHER"], "inputs": ["noise-0.1", "f-mnist"], "seed": 3}
+    chosen["chosen_codecs"] = ["uniform", "my_codec:BYTES"]
     line = commands({**SUMMARY, **chosen, "recipe": to_json(DIGITS_MLP_DIVERSE)}).splitlines()[-1]
-    assert line.endswith("--members 120 --layout 2 --evaluators mine:FISHER --inputs noise-0.1,f-mnist")
+    assert line.endswith(
+        "--members 120 --layout 2 --codecs uniform,my_codec:BYTES --evaluators mine:FISHER --inputs noise-0.1,f-mnist"
+        " --seed 3"
+    )
+
+
+def test_an_imported_zoo_is_imported_again():
+    recipe = Imported(
+        name="my-nets", members=9, source_format="state-dicts", source_sha256="ab12", snapshot_epochs=(0, 5),
+        dataset="digits",
+    )  # fmt: skip
+    *comments, again, _ = commands({**SUMMARY, "recipe": to_json(recipe)}).splitlines()
+    assert any("ab12" in line for line in comments)
+    assert again == "zooscale import SOURCE --format state-dicts --name my-nets --epochs 0,5 --dataset digits"
 
 
 @pytest.mark.parametrize(
