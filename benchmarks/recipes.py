@@ -124,7 +124,7 @@ def generate(name: str, where: str) -> dict[str, Any]:
             contents = train_shard(plan.recipe, plan.data, shard)
             seconds = time.thread_time() - started
             writer.write(contents)
-            whole = recipe.shard(shard.first)  # of which all are trained, also where the cut ends within it
+            whole = recipe.shard(shard.start)  # of which all are trained, also where the cut ends within it
             with costs_of(where, plan.name).open("a") as costs:
                 costs.write(json.dumps({"members": whole.end - whole.first, "cpu_s": seconds}) + "\n")
     commit(plan, store, written)

@@ -41,9 +41,9 @@ from zoo.generation.commit import zoo_name
 from zoo.population import single_architecture
 from zoo.recipes import Recipe
 from zoo.storage.environment import environment
-from zoo.storage.manifest import MANIFEST_VERSION, Manifest, ShardEntry, shard_path, write_manifest
+from zoo.storage.manifest import MANIFEST_VERSION, Manifest, ShardEntry, shard_name, shard_path, write_manifest
 from zoo.storage.rows import METRIC_COLUMNS, sum_hashes
-from zoo.storage.shards import ShardContents, ShardRange, describe_shard, encode_shard
+from zoo.storage.shards import ShardContents, describe_shard, encode_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -55,16 +55,14 @@ DATASET_SHA256 = "0" * 64
 KEY, SECRET, BUCKET = "benchmark", "benchmark-secret", "bucket"
 
 
-def drawn_shard(recipe: Recipe, architecture: Architecture, members: ShardRange) -> ShardContents:
+def drawn_shard(recipe: Recipe, architecture: Architecture, members: range) -> ShardContents:
     """What training would have left: every snapshot of some members, with random numbers."""
-    generator = np.random.Generator(np.random.Philox(key=members.first))
+    generator = np.random.Generator(np.random.Philox(key=members.start))
     epochs = recipe.snapshot_epochs
-    rows = (members.end - members.first) * len(epochs)
+    rows = len(members) * len(epochs)
     weights = generator.standard_normal((rows, architecture.parameters), dtype=np.float32) * np.float32(0.1)
-    specs = [recipe.member(index) for index in range(members.first, members.end) for _ in epochs]
-    population = single_architecture(
-        architecture, torch.from_numpy(weights), specs, list(epochs) * (members.end - members.first)
-    )
+    specs = [recipe.member(index) for index in members for _ in epochs]
+    population = single_architecture(architecture, torch.from_numpy(weights), specs, list(epochs) * len(members))
     metrics = {name: generator.random(rows) for name in METRIC_COLUMNS}
     steps = [1000 * epoch for epoch in population.epochs]
     return ShardContents(
@@ -73,8 +71,8 @@ def drawn_shard(recipe: Recipe, architecture: Architecture, members: ShardRange)
     )  # fmt: skip
 
 
-def described(members: ShardRange, data: bytes) -> ShardEntry:
-    return describe_shard(data, members.name)
+def described(members: range, data: bytes) -> ShardEntry:
+    return describe_shard(data, shard_name(members))
 
 
 def commit(store: Store, recipe: Recipe, entries: list[ShardEntry]) -> str:
@@ -111,7 +109,9 @@ def measure(store: Store, recipe: Recipe, architecture: Architecture, repeats: i
             encoded = encode_shard(contents)
 
         encode_cpu_s += timed(encode)[1]
-        put_s += timed(lambda data=encoded, members=members: store.put_new(shard_path(name, members.name), data))[0]
+        put_s += timed(
+            lambda data=encoded, members=members: store.put_new(shard_path(name, shard_name(members)), data)
+        )[0]
         entries.append(described(members, encoded))
     commit(store, recipe, entries)
     raw = 4e-6 * architecture.parameters * sum(entry.rows for entry in entries)
@@ -176,7 +176,7 @@ def many_shards(store: Store, shards: int) -> dict[str, float]:
     entries = []
     for members in plan_shards(recipe, 0, recipe.members):
         data = encode_shard(drawn_shard(recipe, architecture, members))
-        store.put_new(shard_path(zoo_name(recipe, recipe.digest(DATASET_SHA256)), members.name), data)
+        store.put_new(shard_path(zoo_name(recipe, recipe.digest(DATASET_SHA256)), shard_name(members)), data)
         entries.append(described(members, data))
     name = commit(store, recipe, entries)
     return in_a_process("--read-many", store.uri, name)

@@ -21,7 +21,6 @@ from trainables.trainable import FitData, Trainable
 from zoo.data.examples import Dataset
 from zoo.generation.build import GenerationPlan
 from zoo.recipes import Recipe
-from zoo.storage.shards import ShardRange
 from zoo.threads import one_thread
 from zoo.training.backend import choose_backend
 from zoo.training.train import train_population
@@ -116,17 +115,17 @@ def _remembered() -> dict[str, float]:
         return {}
 
 
-def count_members(shards: Sequence[ShardRange]) -> int:
+def count_members(shards: Sequence[range]) -> int:
     """How many members some shards hold."""
-    return sum(shard.end - shard.first for shard in shards)
+    return sum(map(len, shards))
 
 
 def generation_bytes(plan: GenerationPlan) -> int:
     """About how large the missing shards of a zoo will be."""
     size = 0.0
     for shard in plan.missing:
-        parameters = plan.recipe.member_architecture(shard.first, plan.data).parameters
-        rows = (shard.end - shard.first) * len(plan.recipe.snapshot_epochs)
+        parameters = plan.recipe.member_architecture(shard.start, plan.data).parameters
+        rows = len(shard) * len(plan.recipe.snapshot_epochs)
         size += rows * (parameters * 4 * WEIGHTS_SHARE + ROW_BYTES)
     return int(size)
 
@@ -134,13 +133,13 @@ def generation_bytes(plan: GenerationPlan) -> int:
 def member_s(plan: GenerationPlan) -> float:
     """What training and measuring a missing member takes on one core, from an epoch on a few examples here and now."""
     recipe, data = plan.recipe, plan.data
-    layouts = {recipe.member_architecture(shard.first, data).layout for shard in plan.missing}
+    layouts = {recipe.member_architecture(shard.start, data).layout for shard in plan.missing}
     tried = min(CALIBRATION_SHARDS, len(layouts))
     some = plan.missing[:: math.ceil(len(plan.missing) / tried)]
     return EVALUATION_SHARE * recipe.epochs * _epoch_s(recipe, data, some)
 
 
-def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[ShardRange]) -> float:
+def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[range]) -> float:
     """What an epoch of a member takes on one core: a mean over the members of some shards."""
     # Compiles where that was never done here.
     choose_backend(recipe.member_architecture(0, data), [recipe.member(0)], data.task, data.train, torch.device("cpu"))
@@ -151,8 +150,8 @@ def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[ShardRange]) -> flo
     seconds = 0.0
     with one_thread():  # as in a worker
         for shard in shards:
-            architecture = recipe.member_architecture(shard.first, data)
-            members = [recipe.member(index) for index in range(shard.first, shard.end)]
+            architecture = recipe.member_architecture(shard.start, data)
+            members = [recipe.member(index) for index in shard]
             started = time.perf_counter()
             for _ in train_population(architecture, members, examples, task=data.task, epochs=1, snapshot_epochs=(1,)):
                 pass

@@ -16,7 +16,6 @@ from zoo.generation.commit import commit
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
 from zoo.storage.manifest import ShardEntry
-from zoo.storage.shards import ShardRange
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -57,14 +56,14 @@ def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) 
 
 def _train_here(
     plan: GenerationPlan, store: Store, written: list[ShardEntry], watch: Callable[[int], None]
-) -> tuple[ShardRange, ...]:
+) -> tuple[range, ...]:
     """Trains shards one by one until Ray is worth its start; returns those that are left to it."""
     done = 0
 
-    def stored(shard: ShardRange, file: ShardEntry | None) -> None:
+    def stored(shard: range, file: ShardEntry | None) -> None:
         nonlocal done
         written.extend([file] if file else [])
-        done += shard.end - shard.first
+        done += len(shard)
         watch(done)
 
     each_s, start_s, spent_s = member_s(plan), ray_start_s(), 0.0

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo.storage.manifest import ShardEntry
-from zoo.storage.shards import ShardRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +36,15 @@ class ShardQueue:
     exist, after Ray Train went on with fewer workers.
     """
 
-    def __init__(self, ranges: Sequence[ShardRange]) -> None:
+    def __init__(self, ranges: Sequence[range]) -> None:
         self._pending = deque(ranges)
-        self._held: dict[int, tuple[str, list[ShardRange]]] = {}
-        self._finished: dict[ShardRange, ShardEntry | None] = {}
+        self._held: dict[int, tuple[str, list[range]]] = {}
+        self._finished: dict[range, ShardEntry | None] = {}
         self._handed_out = 0
         self._workers: dict[int, None] = {}
         self._failure: str | None = None
 
-    def take(self, rank: int, world_size: int, worker: str, process: int) -> ShardRange | None:
+    def take(self, rank: int, world_size: int, worker: str, process: int) -> range | None:
         """The next shard for a worker, or ``None`` when all are handed out or a worker has failed.
 
         Args:
@@ -67,7 +66,7 @@ class ShardQueue:
         self._handed_out += 1
         return shard
 
-    def finish(self, rank: int, worker: str, shard: ShardRange, file: ShardEntry | None = None) -> None:
+    def finish(self, rank: int, worker: str, shard: range, file: ShardEntry | None = None) -> None:
         """A shard is on storage; ignored from a worker that does not hold it, such as one of a group that is gone.
 
         Args:
@@ -92,7 +91,7 @@ class ShardQueue:
     def progress(self) -> Progress:
         """How far the workers are."""
         return Progress(
-            members=sum(shard.end - shard.first for shard in self._finished),
+            members=sum(map(len, self._finished)),
             shards=len(self._finished),
             handed_out=self._handed_out,
             workers=tuple(self._workers),

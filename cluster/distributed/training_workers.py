@@ -29,7 +29,6 @@ from zoo.generation.writer import ShardWriter
 from zoo.recipes import Recipe
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import ShardEntry
-from zoo.storage.shards import ShardRange
 from zoo.storage.staging import load_staged, stage
 from zoo.storage.store import Store
 
@@ -63,7 +62,7 @@ def work(settings: dict[str, Any]) -> None:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     worker, process = secrets.token_hex(8), os.getpid()
 
-    def stored(shard: ShardRange, file: ShardEntry | None) -> None:
+    def stored(shard: range, file: ShardEntry | None) -> None:
         ray.get(queue.finish.remote(rank, worker, shard, file))
 
     try:

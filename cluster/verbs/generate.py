@@ -16,7 +16,6 @@ from cluster.verb import Planned, Result
 if TYPE_CHECKING:
     from zoo.generation.build import GenerationPlan
     from zoo.recipes import Recipe
-    from zoo.storage.shards import ShardRange
     from zoo.storage.store import Store
     from zoo.storage.zoo import Zoo
 
@@ -82,7 +81,7 @@ class GenerationEstimate(Result):
     ray: bool
     workers: int
     recipe: dict[str, Any]
-    shards: tuple[ShardRange, ...]
+    shards: tuple[str, ...]
 
     @property
     def text(self) -> str:
@@ -114,6 +113,7 @@ class Generate(Planned):
     def plan(self) -> GenerationEstimate:
         """Trains a few steps here and now to tell how long it takes."""
         from cluster.estimates import count_members, duration, generation_bytes, member_s
+        from zoo.storage.manifest import shard_name
         from zoo.storage.store import Store
 
         store = Store(self.store)
@@ -121,7 +121,7 @@ class Generate(Planned):
         missing = count_members(plan.missing)
         shard_s = member_s(plan) * missing / len(plan.missing) if missing else 0.0
         ray, workers, seconds = duration([len(plan.missing)], shard_s, self.workers)
-        of_shard = [plan.recipe.member_architecture(shard.first, plan.data) for shard in plan.missing or plan.shards]
+        of_shard = [plan.recipe.member_architecture(shard.start, plan.data) for shard in plan.missing or plan.shards]
         counts = {architecture.layout: architecture.parameters for architecture in of_shard}
         return GenerationEstimate(
             zoo=plan.name,
@@ -136,7 +136,7 @@ class Generate(Planned):
             ray=ray,
             workers=workers,
             recipe=plan.recipe.to_json(),
-            shards=plan.missing,
+            shards=tuple(map(shard_name, plan.missing)),
         )
 
     def run(self) -> Generated:

@@ -21,9 +21,9 @@ from zoo.generation.build import Progress, write_zoo
 from zoo.generation.commit import checked_entry, plan_zoo
 from zoo.population import single_architecture
 from zoo.storage.errors import ZooError
-from zoo.storage.manifest import shard_path
+from zoo.storage.manifest import shard_name, shard_path
 from zoo.storage.rows import MEMBER_COLUMNS, members_of, metrics_among
-from zoo.storage.shards import ShardContents, ShardRange, encode_shard, read_shard
+from zoo.storage.shards import ShardContents, encode_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -53,7 +53,7 @@ def check_exported(
         exported.recipe,
         exported.dataset_sha256,
         store,
-        [ShardRange(shard.first, shard.end) for shard in exported.shards],
+        [range(shard.first, shard.end) for shard in exported.shards],
     )
     if plan.previous is not None and plan.previous.content_sha256 != exported.content_sha256:
         raise ZooError(
@@ -66,16 +66,17 @@ def check_exported(
         header, _ = read_shard(encode_shard(_contents(exported, wanted[members], rows)), str(exported.path))
         if header.content_sha256 != wanted[members].content_sha256:
             raise ValueError(
-                f"members {members.first} to {members.end - 1} in {exported.path} are not those that were exported: "
+                f"members {members.start} to {members.stop - 1} in {exported.path} are not those that were exported: "
                 f"their content hash is {header.content_sha256[:8]}, not {wanted[members].content_sha256[:8]}; export "
                 "the zoo again"
             )
         if progress is not None:
-            progress(members.end, exported.members)
+            progress(members.stop, exported.members)
     for members in set(plan.shards) - set(plan.missing):
         if checked_entry(plan, store, members).content_sha256 != wanted[members].content_sha256:
+            path = shard_path(plan.name, shard_name(members))
             raise ZooError(
-                f"{store.join(shard_path(plan.name, members.name))} is there already with other content; `zooscale "
+                f"{store.join(path)} is there already with other content; `zooscale "
                 f"verify {plan.name} --remove-unfinished` deletes it where no manifest lists it"
             )
     return partial(write_zoo, plan, store, lambda members: _contents(exported, wanted[members], rows))
@@ -126,7 +127,7 @@ def _contents(exported: ExportedZoo, shard: ExportedShard, rows: pads.Dataset) -
     return ShardContents(
         recipe=exported.recipe,
         dataset_sha256=exported.dataset_sha256,
-        members=ShardRange(shard.first, shard.end),
+        members=range(shard.first, shard.end),
         population=single_architecture(
             architecture, torch.from_numpy(weights_MP), list(members_of(table)), table["epoch"].to_pylist()
         ),

@@ -26,7 +26,7 @@ from zoo.generation.shard_training import measure
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes.imported import Imported
 from zoo.storage.rows import MEMBER_COLUMNS, metric_columns
-from zoo.storage.shards import ShardContents, ShardRange
+from zoo.storage.shards import ShardContents
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -43,7 +43,7 @@ MEMBER_FIELDS = tuple(field.name for column, field in MEMBER_COLUMNS.items() if 
 class _Part:
     """A shard to be: which members, and the indices of their networks in the source."""
 
-    members: ShardRange
+    members: range
     networks: tuple[int, ...]
 
 
@@ -85,7 +85,7 @@ def check_zoo(
             _check_data(networks, source.epochs, snapshots, data)
         _digest(content, networks, snapshots)
         if progress is not None:
-            progress(part.members.end, len(source.networks))
+            progress(part.members.stop, len(source.networks))
     recipe = Imported(
         name=source.name,
         members=len(source.networks),
@@ -112,7 +112,7 @@ def _plan(source: ForeignZoo) -> Iterator[_Part]:
         size = max(1, min(size, MOST_MEMBERS))
         for start in range(0, len(indices), size):
             part = tuple(indices[start : start + size])
-            yield _Part(ShardRange(first, first + len(part)), part)
+            yield _Part(range(first, first + len(part)), part)
             first += len(part)
 
 
@@ -190,7 +190,7 @@ def _contents(source: ForeignZoo, part: _Part, recipe: Imported, data: Dataset |
     """The rows of one shard."""
     networks = [source.networks[index] for index in part.networks]
     snapshots = source.read(part.networks)
-    population = _population(networks, source.epochs, snapshots.weights_MEP, part.members.first)
+    population = _population(networks, source.epochs, snapshots.weights_MEP, part.members.start)
     epochs = len(source.epochs)
     metrics = {name: values.reshape(-1).copy() for name, values in snapshots.metrics.items()}
     if data is not None:

@@ -12,7 +12,7 @@ from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
 from zoo.recipes import Recipe
 from zoo.storage.manifest import ShardEntry, read_manifest
-from zoo.storage.shards import ShardContents, ShardRange
+from zoo.storage.shards import ShardContents
 from zoo.storage.staging import find_dataset
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
-def plan_shards(recipe: Recipe, first: int, end: int) -> tuple[ShardRange, ...]:
+def plan_shards(recipe: Recipe, first: int, end: int) -> tuple[range, ...]:
     """Divides members ``first`` to ``end - 1`` into a recipe's shards; of the first and last it may be a part."""
-    return tuple(ShardRange(max(first, shard.first), min(shard.end, end)) for shard in recipe.shards(first, end))
+    return tuple(range(max(first, shard.first), min(shard.end, end)) for shard in recipe.shards(first, end))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def plan_generation(recipe: Recipe, store: Store, members: int | None = None) ->
     total = max(wanted, done)
     recipe = replace(recipe, members=total)
     recipe.check_data(data)
-    kept = tuple(ShardRange(entry.first, entry.end) for entry in previous.shards) if previous else ()
+    kept = tuple(entry.members for entry in previous.shards) if previous else ()
     plan = plan_zoo(recipe, data.sha256, store, kept + plan_shards(recipe, done, total))
     told = {field.name: getattr(plan, field.name) for field in fields(plan)}
     return GenerationPlan(**told | {"recipe": recipe, "data": data})
@@ -96,7 +96,7 @@ def generate_zoo(
 
 
 def write_zoo(
-    plan: ZooPlan, store: Store, make: Callable[[ShardRange], ShardContents], progress: Progress | None = None
+    plan: ZooPlan, store: Store, make: Callable[[range], ShardContents], progress: Progress | None = None
 ) -> Zoo:
     """Makes the shards that are missing, one after the other, and commits the zoo.
 
@@ -109,14 +109,14 @@ def write_zoo(
     Raises:
         ZooError: The store cannot be written, or a shard left there is damaged or of another recipe.
     """
-    done = plan.recipe.members - sum(shard.end - shard.first for shard in plan.missing)
+    done = plan.recipe.members - sum(map(len, plan.missing))
     report = progress or (lambda _done, _total: None)
     report(done, plan.recipe.members)
     written: list[ShardEntry] = []
 
-    def stored(shard: ShardRange, entry: ShardEntry | None) -> None:
+    def stored(shard: range, entry: ShardEntry | None) -> None:
         nonlocal done
-        done += shard.end - shard.first
+        done += len(shard)
         written.extend([entry] if entry else [])
         report(done, plan.recipe.members)
 

@@ -16,11 +16,12 @@ from zoo.storage.manifest import (
     Manifest,
     ShardEntry,
     read_manifest,
+    shard_name,
     shard_path,
     write_manifest,
 )
 from zoo.storage.rows import sum_hashes
-from zoo.storage.shards import ShardRange, describe_shard, read_shard
+from zoo.storage.shards import describe_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -44,11 +45,11 @@ class ZooPlan:
     name: str
     digest: str
     previous: Manifest | None
-    shards: tuple[ShardRange, ...]
-    missing: tuple[ShardRange, ...]
+    shards: tuple[range, ...]
+    missing: tuple[range, ...]
 
 
-def plan_zoo(recipe: RecipeLike, dataset_sha256: str, store: Store, shards: Sequence[ShardRange]) -> ZooPlan:
+def plan_zoo(recipe: RecipeLike, dataset_sha256: str, store: Store, shards: Sequence[range]) -> ZooPlan:
     """Finds out what of a zoo is there already and what is missing.
 
     Args:
@@ -71,7 +72,7 @@ def plan_zoo(recipe: RecipeLike, dataset_sha256: str, store: Store, shards: Sequ
         digest=digest,
         previous=read_manifest(store, name),
         shards=tuple(shards),
-        missing=tuple(shard for shard in shards if shard_path(name, shard.name) not in present),
+        missing=tuple(shard for shard in shards if shard_path(name, shard_name(shard)) not in present),
     )
 
 
@@ -99,17 +100,18 @@ def commit(plan: ZooPlan, store: Store, written: Collection[ShardEntry] = ()) ->
         ZooError: A shard is missing, damaged or of another recipe.
     """
     known = {entry.name: entry for entry in plan.previous.shards} if plan.previous else {}
-    remade = {shard.name for shard in plan.missing}
+    remade = set(plan.missing)
     present = set(store.list(shard_path(plan.name, ""))) if written else set()
     ours = {entry.name: entry for entry in written if shard_path(plan.name, entry.name) in present}
     entries = []
     for shard in plan.shards:
-        entry = known.get(shard.name)
-        if entry is None or shard.name in remade:
-            fresh = ours.get(shard.name) or checked_entry(plan, store, shard)
+        file = shard_name(shard)
+        entry = known.get(file)
+        if entry is None or shard in remade:
+            fresh = ours.get(file) or checked_entry(plan, store, shard)
             if entry is not None and fresh.content_sha256 != entry.content_sha256:
                 raise ZooError(
-                    f"{store.join(shard_path(plan.name, shard.name))} was missing and has been made anew, but with "
+                    f"{store.join(shard_path(plan.name, file))} was missing and has been made anew, but with "
                     "other weights than its manifest says: this machine or these library versions give other bits. "
                     "Put back the original, or make the zoo anew in another store"
                 )
@@ -131,13 +133,13 @@ def commit(plan: ZooPlan, store: Store, written: Collection[ShardEntry] = ()) ->
     return Zoo.open(plan.name, store=store)
 
 
-def checked_entry(plan: ZooPlan, store: Store, members: ShardRange) -> ShardEntry:
+def checked_entry(plan: ZooPlan, store: Store, members: range) -> ShardEntry:
     """Reads the whole of a stored shard, makes sure that it belongs where it lies, and describes it.
 
     Raises:
         ZooError: It is missing or damaged, of another recipe, or holds other members.
     """
-    path = shard_path(plan.name, members.name)
+    path = shard_path(plan.name, shard_name(members))
     where = store.join(path)
     try:
         data = store.read(path)
@@ -151,10 +153,10 @@ def checked_entry(plan: ZooPlan, store: Store, members: ShardRange) -> ShardEntr
         )
     if header.members != members:
         raise ZooError(
-            f"{where} holds members {header.members.first} to {header.members.end - 1}, not those of its name; "
+            f"{where} holds members {header.members.start} to {header.members.stop - 1}, not those of its name; "
             f"delete it, and {REMAKE}"
         )
-    rows = (members.end - members.first) * len(plan.recipe.snapshot_epochs)
+    rows = len(members) * len(plan.recipe.snapshot_epochs)
     if len(table) != rows:
         raise ZooError(f"{where} has {len(table)} rows, expected {rows}; delete it, and {REMAKE}")
     return describe_shard(data, where)

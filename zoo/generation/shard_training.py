@@ -17,14 +17,14 @@ from zoo.population import Member, Population, single_architecture
 from zoo.recipes import Recipe
 from zoo.storage.environment import environment
 from zoo.storage.rows import SPLITS, metric_columns
-from zoo.storage.shards import ShardContents, ShardRange
+from zoo.storage.shards import ShardContents
 from zoo.threads import one_thread
 from zoo.training.backend import choose_backend
 from zoo.training.grouping import training_examples
 from zoo.training.train import train_population
 
 
-def train_shard(recipe: Recipe, data: Dataset, members: ShardRange) -> ShardContents:
+def train_shard(recipe: Recipe, data: Dataset, members: range) -> ShardContents:
     """Trains and evaluates the members of one shard.
 
     The same bits for the same arguments on one kind of machine. A member's weights do not depend on where its
@@ -34,16 +34,16 @@ def train_shard(recipe: Recipe, data: Dataset, members: ShardRange) -> ShardCont
     Raises:
         ValueError: The members are not of one shard, or the recipe does not fit the data.
     """
-    shard = recipe.shard(members.first)
-    if not members.first < members.end <= shard.end:
+    shard = recipe.shard(members.start)
+    if not members.start < members.stop <= shard.end:
         raise ValueError(
-            f"members {members.first} to {members.end - 1} are not of one shard; "
+            f"members {members.start} to {members.stop - 1} are not of one shard; "
             f"allowed: at least one, and none beyond member {shard.end - 1}"
         )
-    architecture = recipe.member_architecture(members.first, data)
+    architecture = recipe.member_architecture(members.start, data)
     start, end = shard.first, shard.end
     everyone = [recipe.member(index) for index in range(start, end)]
-    within = range(members.first - start, members.end - start)
+    within = range(members.start - start, members.stop - start)
     wanted = [everyone[row] for row in within]
     epochs = recipe.snapshot_epochs
     weights_MEP = torch.empty(len(wanted), len(epochs), architecture.parameters)

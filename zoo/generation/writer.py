@@ -9,13 +9,13 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from zoo.storage.manifest import ShardEntry, shard_path
-from zoo.storage.shards import ShardContents, ShardRange, describe_shard, encode_shard
+from zoo.storage.manifest import ShardEntry, shard_name, shard_path
+from zoo.storage.shards import ShardContents, describe_shard, encode_shard
 from zoo.storage.store import Store
 
 # What is called for each shard that is on storage: which one, and what it is where this process wrote it and nobody
 # can have replaced it since. Of another's shard nothing is known.
-Stored = Callable[[ShardRange, ShardEntry | None], object]
+Stored = Callable[[range, ShardEntry | None], object]
 
 # What an upload under way is given when training has failed or was interrupted.
 GRACE_S = 5.0
@@ -78,7 +78,7 @@ class ShardWriter:
 
     def _write(self, contents: ShardContents) -> None:
         try:
-            path, data = shard_path(self._zoo, contents.members.name), encode_shard(contents)
+            path, data = shard_path(self._zoo, shard_name(contents.members)), encode_shard(contents)
             known = self._store.put_new(path, data) and self._store.exclusive
             self._stored(contents.members, describe_shard(data, path) if known else None)
         except BaseException as error:  # raised where the training thread waits

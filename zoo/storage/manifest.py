@@ -55,6 +55,11 @@ class ShardEntry:
     footer_crc32: int
     weights_crc32: tuple[int, ...]
 
+    @property
+    def members(self) -> range:
+        """The members that it holds."""
+        return range(self.first, self.end)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
@@ -130,6 +135,11 @@ def zoo_folder(name: str) -> str:
     return f"{ZOOS}/{name}"
 
 
+def shard_name(members: range) -> str:
+    """File name of the shard that holds these members."""
+    return f"shard-{members.start:07d}-{members.stop:07d}.parquet"
+
+
 def shard_path(zoo: str, shard: str) -> str:
     """Path of a shard in its store."""
     return f"{zoo_folder(zoo)}/{SHARDS}/{shard}"
@@ -150,6 +160,16 @@ def read_manifest(store: Store, name: str) -> Manifest | None:
     """
     paths = manifest_paths(store, name)
     return Manifest.from_bytes(store.read(paths[-1]), store.join(paths[-1])) if paths else None
+
+
+def listed_shards(store: Store, name: str) -> set[str]:
+    """Paths of the shards that any manifest of a zoo lists.
+
+    Raises:
+        ZooError: A manifest is damaged.
+    """
+    manifests = (Manifest.from_bytes(store.read(path), store.join(path)) for path in manifest_paths(store, name))
+    return {shard_path(name, entry.name) for manifest in manifests for entry in manifest.shards}
 
 
 def write_manifest(store: Store, name: str, manifest: Manifest) -> None:

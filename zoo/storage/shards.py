@@ -24,7 +24,7 @@ from zoo.population import Population
 from zoo.recipes import RecipeLike
 from zoo.storage.environment import environment
 from zoo.storage.errors import REMAKE, ZooError
-from zoo.storage.manifest import ShardEntry
+from zoo.storage.manifest import ShardEntry, shard_name
 from zoo.storage.rows import MEMBER_COLUMNS, content_hash, finite_rows, shard_schema, split_of, weights_type, with_gap
 
 SCHEMA_VERSION = 3
@@ -35,19 +35,6 @@ ROW_GROUP_BYTES = 1 << 19
 # Columns that are worth compressing. Those of a few numbers are read three times as fast as they are.
 COMPRESSED = ("weights", "subset", "imported")
 FOOTER_END = 8
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ShardRange:
-    """Members ``first`` to ``end - 1`` of a zoo."""
-
-    first: int
-    end: int
-
-    @property
-    def name(self) -> str:
-        """File name of the shard."""
-        return f"shard-{self.first:07d}-{self.end:07d}.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +55,7 @@ class ShardHeader:
     schema_version: int
     digest: str
     dataset_sha256: str
-    members: ShardRange
+    members: range
     recipe: Mapping[str, Any]
     architecture: Architecture
     content_sha256: str
@@ -98,7 +85,7 @@ class ShardContents:
 
     recipe: RecipeLike
     dataset_sha256: str
-    members: ShardRange
+    members: range
     population: Population
     steps: Sequence[int | None]
     metrics: Mapping[str, np.ndarray]
@@ -117,9 +104,9 @@ def describe_shard(data: bytes, where: str) -> ShardEntry:
     file = open_shard(io.BytesIO(data), where)
     header = read_header(file.schema_arrow, where)
     return ShardEntry(
-        name=header.members.name,
-        first=header.members.first,
-        end=header.members.end,
+        name=shard_name(header.members),
+        first=header.members.start,
+        end=header.members.stop,
         architecture=header.architecture.to_json(),
         rows=file.metadata.num_rows,
         size_bytes=len(data),
@@ -188,7 +175,7 @@ def encode_shard(contents: ShardContents) -> bytes:
         "schema_version": SCHEMA_VERSION,
         "digest": recipe.digest(contents.dataset_sha256),
         "dataset_sha256": contents.dataset_sha256,
-        "members": [contents.members.first, contents.members.end],
+        "members": [contents.members.start, contents.members.stop],
         "recipe": recipe.identity(),
         "architecture": architecture.to_json(),
         "content_sha256": content_hash(table, architecture),
@@ -249,7 +236,7 @@ def read_header(schema: pa.Schema, where: str) -> ShardHeader:
             if key.decode().startswith(METADATA_PREFIX)
         }
         if raw["schema_version"] == SCHEMA_VERSION:
-            raw["members"] = ShardRange(*raw["members"])
+            raw["members"] = range(*raw["members"])
             raw["architecture"] = Architecture.from_json(raw["architecture"])
             return ShardHeader(**raw)
     except (KeyError, TypeError, ValueError) as error:

@@ -139,8 +139,9 @@ def _shard_faults(zoo: Zoo, entry: ShardEntry, path: str) -> Iterator[tuple[str,
             "wrong data set",
             f"it was trained on {header.dataset_sha256[:8]}, the zoo on {zoo.manifest.dataset_sha256[:8]}",
         )
-    if (header.members.first, header.members.end) != (entry.first, entry.end):
-        yield "wrong members", f"it says {header.members}, the manifest {entry.first} to {entry.end - 1}"
+    if header.members != entry.members:
+        said, listed = (f"{members.start} to {members.stop - 1}" for members in (header.members, entry.members))
+        yield "wrong members", f"it says {said}, the manifest {listed}"
     architecture = Architecture.from_json(entry.architecture)
     if header.architecture != architecture:
         yield "wrong architecture", f"it says {header.architecture.to_json()}"

@@ -11,8 +11,8 @@ from zoo.generation.build import generate_zoo, plan_generation, plan_shards
 from zoo.generation.commit import commit, zoo_name
 from zoo.generation.shard_training import train_shard
 from zoo.storage.errors import ZooError
-from zoo.storage.manifest import shard_path
-from zoo.storage.shards import ShardRange, describe_shard, encode_shard
+from zoo.storage.manifest import shard_name, shard_path
+from zoo.storage.shards import describe_shard, encode_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 from zoo.training.train import train_population
@@ -23,7 +23,9 @@ def shard_files(zoo):
 
 
 def store_shard(plan, store, members):
-    store.put_new(shard_path(plan.name, members.name), encode_shard(train_shard(plan.recipe, plan.data, members)))
+    store.put_new(
+        shard_path(plan.name, shard_name(members)), encode_shard(train_shard(plan.recipe, plan.data, members))
+    )
 
 
 # ---- planning ----
@@ -31,7 +33,7 @@ def store_shard(plan, store, members):
 
 def test_plan_splits_at_multiples_of_the_shard_size(small_recipe):
     def plan(first, end):
-        return [(shard.first, shard.end) for shard in plan_shards(small_recipe, first, end)]
+        return [(shard.start, shard.stop) for shard in plan_shards(small_recipe, first, end)]
 
     assert plan(0, 48) == [(0, 16), (16, 32), (32, 48)]
     assert plan(0, 20) == [(0, 16), (16, 20)]
@@ -39,11 +41,11 @@ def test_plan_splits_at_multiples_of_the_shard_size(small_recipe):
     assert plan(20, 21) == [(20, 21)]
     assert plan(16, 32) == [(16, 32)]
     assert plan(5, 5) == []
-    assert ShardRange(16, 20).name == "shard-0000016-0000020.parquet"
+    assert shard_name(range(16, 20)) == "shard-0000016-0000020.parquet"
 
 
 def test_train_shard_refuses_a_range_over_two_shards(small_recipe, small_zoo):
-    for members in (ShardRange(8, 20), ShardRange(4, 4)):
+    for members in (range(8, 20), range(4, 4)):
         with pytest.raises(ValueError, match="not of one shard"):
             train_shard(small_recipe, small_zoo.dataset(), members)
 
@@ -91,16 +93,16 @@ def test_what_this_run_wrote_is_not_read_back_and_all_else_is(small_zoo, small_r
     plan = plan_generation(small_recipe, store)
     store_shard(plan, store, plan.missing[1])
     assert generate_zoo(small_recipe, store).manifest.shards == small_zoo.manifest.shards
-    assert shards_read() == [plan.missing[1].name]
+    assert shards_read() == [shard_name(plan.missing[1])]
 
 
 def test_shard_that_is_gone_before_the_commit_is_missed(small_zoo, small_recipe, tmp_path):
     store = Store(tmp_path)
     plan = plan_generation(small_recipe, store, members=16)
-    data = Path(small_zoo.uri, "shards", plan.missing[0].name).read_bytes()
+    data = Path(small_zoo.uri, "shards", shard_name(plan.missing[0])).read_bytes()
     with pytest.raises(ZooError, match="is missing"):
         commit(plan, store, [describe_shard(data, "")])
-    store.put_new(f"zoos/{plan.name}/shards/{plan.missing[0].name}", data)
+    store.put_new(f"zoos/{plan.name}/shards/{shard_name(plan.missing[0])}", data)
     assert len(commit(plan, store, [describe_shard(data, "")])) == 16
 
 
@@ -121,7 +123,7 @@ def test_interrupted_generation_continues(small_zoo, small_recipe, tmp_path, mon
     monkeypatch.setattr(build, "train_shard", lambda r, d, shard: built.append(shard) or original(r, d, shard))
     seen = []
     zoo = generate_zoo(small_recipe, Store(tmp_path), progress=lambda done, total: seen.append((done, total)))
-    assert built == [ShardRange(32, 48), ShardRange(48, 64)]
+    assert built == [range(32, 48), range(48, 64)]
     assert seen == [(32, 64), (48, 64), (64, 64)]
     assert zoo.content_sha256 == small_zoo.content_sha256
 
@@ -134,7 +136,7 @@ def test_leftover_shards_are_checked_before_they_are_listed(zoo_copy, small_reci
         "truncated": (lambda: file.read_bytes()[:-50], "is corrupted or truncated.*delete the file"),
         "empty": (lambda: b"", "is corrupted or truncated.*delete the file"),
         "other recipe": (
-            lambda: encode_shard(train_shard(replace(small_recipe, seed=9), zoo_copy.dataset(), ShardRange(32, 48))),
+            lambda: encode_shard(train_shard(replace(small_recipe, seed=9), zoo_copy.dataset(), range(32, 48))),
             "is of another recipe.*delete it",
         ),
         "other members": (shard_files(zoo_copy)[1].read_bytes, "holds members 16 to 31, not those of its name"),
@@ -244,7 +246,7 @@ def test_number_of_threads_is_restored_and_does_not_matter(small_recipe, small_z
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        data = encode_shard(train_shard(small_recipe, small_zoo.dataset(), ShardRange(0, 16)))
+        data = encode_shard(train_shard(small_recipe, small_zoo.dataset(), range(16)))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)

@@ -11,7 +11,8 @@ from zoo.generation.build import generate_zoo
 from zoo.generation.shard_training import train_shard
 from zoo.generation.writer import ShardWriter
 from zoo.storage.errors import ZooError
-from zoo.storage.shards import ShardRange, describe_shard, read_shard
+from zoo.storage.manifest import shard_name
+from zoo.storage.shards import describe_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
 
@@ -21,7 +22,7 @@ PATIENCE_S = 20
 @pytest.fixture(scope="module")
 def contents(small_recipe, small_zoo):
     data = small_zoo.dataset()
-    return [train_shard(small_recipe, data, ShardRange(first, first + 16)) for first in (0, 16, 32)]
+    return [train_shard(small_recipe, data, range(first, first + 16)) for first in (0, 16, 32)]
 
 
 def paths(store):
@@ -35,7 +36,7 @@ def test_shards_are_stored_and_told_of(contents, small_zoo, tmp_path):
             writer.write(shard)
     assert [members for members, _ in told] == [shard.members for shard in [*contents, contents[0]]]
     for shard, (_, file), entry in zip(contents, told, small_zoo.manifest.shards, strict=False):
-        data = store.read(f"zoos/zoo/shards/{shard.members.name}")
+        data = store.read(f"zoos/zoo/shards/{shard_name(shard.members)}")
         header, _ = read_shard(data, "")
         assert header.content_sha256 == entry.content_sha256
         assert file == describe_shard(data, "")

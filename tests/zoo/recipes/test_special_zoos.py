@@ -22,7 +22,7 @@ from zoo.generation.shard_training import train_shard
 from zoo.recipes import Axis, find_recipe
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import split_of
-from zoo.storage.shards import ShardRange, encode_shard
+from zoo.storage.shards import encode_shard
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
 from zoo.storage.zoo import Zoo
@@ -168,7 +168,7 @@ def test_more_members_than_there_are_images_for(memoriser_zoo):
 
 
 def test_a_shard_of_memorisers_does_not_depend_on_where_it_ends(memoriser_zoo):
-    data = encode_shard(train_shard(MEMORISERS, DIGITS, ShardRange(8, 11)))
+    data = encode_shard(train_shard(MEMORISERS, DIGITS, range(8, 11)))
     rows = pq.read_table(io.BytesIO(data), columns=["weights"])["weights"].to_pylist()
     stored = memoriser_zoo.population(members=[8, 9, 10], epochs=MEMORISERS.snapshot_epochs)
     assert np.array_equal(np.array(rows, dtype=np.float32), stored.weights_MP.numpy())

@@ -109,6 +109,6 @@ def test_truncated_shards_are_found(zoo_copy, keep):
 def test_what_a_shard_says_about_itself(small_zoo):
     header = small_zoo.header(2)
     assert header.digest == small_zoo.digest
-    assert (header.members.first, header.members.end) == (32, 48)
+    assert header.members == range(32, 48)
     metadata = pq.read_schema(Path(small_zoo.uri, "shards", small_zoo.manifest.shards[2].name)).metadata
     assert json.loads(metadata[f"{METADATA_PREFIX}environment".encode()]) == header.environment

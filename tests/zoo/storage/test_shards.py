@@ -31,7 +31,7 @@ from zoo.storage.rows import (
     weights_of,
     weights_type,
 )
-from zoo.storage.shards import ShardContents, ShardRange, encode_shard, read_header, read_shard, row_group_rows
+from zoo.storage.shards import ShardContents, encode_shard, read_header, read_shard, row_group_rows
 
 ARCHITECTURE = mlp((1, 8, 8), (16,), 10)
 DATASET_SHA256 = "ab" * 32
@@ -49,7 +49,7 @@ def shard_bytes(small_recipe, *, first=0, end=4, seed=0, spoil=None, **more):
     contents = ShardContents(
         recipe=small_recipe,
         dataset_sha256=DATASET_SHA256,
-        members=ShardRange(first, end),
+        members=range(first, end),
         population=single_architecture(ARCHITECTURE, weights_MP, members, [0, 1, 2] * (end - first)),
         steps=[0, 31, 62] * (end - first),
         metrics=metrics,
@@ -73,7 +73,7 @@ def test_write_read_round_trip_is_exact(small_recipe):
     assert frame.split.tolist() == [split_of(member.id, small_recipe.block_members) for member in members]
     assert np.allclose(frame.generalization_gap, frame.train_accuracy - frame.test_accuracy)
     assert not frame.diverged.any()
-    assert header.members == ShardRange(0, 4)
+    assert header.members == range(4)
     assert header.architecture == ARCHITECTURE
     assert header.digest == small_recipe.digest(DATASET_SHA256)
 
