@@ -88,8 +88,7 @@ def train_shard(recipe: Recipe, data: Dataset, members: range) -> ShardContents:
 def measure(population: Population, data: Dataset, evaluation_examples: int) -> dict[str, np.ndarray]:
     """What judges each row on each split, on the examples of its task.
 
-    Training metrics are those on the member's own subset where it has one, else those on the first
-    ``evaluation_examples`` training examples of its task, whether a training fraction held them or not.
+    Training metrics are those on the first ``evaluation_examples`` of the training examples that the member saw.
 
     Returns:
         The columns of ``zoo.storage.rows.metric_columns``, float64.
@@ -99,14 +98,15 @@ def measure(population: Population, data: Dataset, evaluation_examples: int) -> 
         everything: Examples = getattr(data, split)
         alike: dict[tuple[object, ...], list[int]] = {}
         for row, member in enumerate(population.members):
-            own = (member.subset_seed, member.subset_size, member.subset_index) if member.subset_size else ()
-            alike.setdefault((member.task, own if split == "train" else ()), []).append(row)
+            seen = _seen(member) if split == "train" else ()
+            alike.setdefault((member.task, *seen), []).append(row)
         for rows in alike.values():
             member = population.members[rows[0]]
+            examples = everything
             if split == "train":
-                examples = _measured_in_training(member, everything, evaluation_examples)
-            else:
-                examples = select(member.task, everything)
+                chosen = np.sort(training_examples(member, everything))[:evaluation_examples]
+                examples = everything.select(torch.from_numpy(chosen))
+            examples = select(member.task, examples)
             task = data.task.of_classes(parse_task(member.task))
             alike_rows = population if len(rows) == len(population) else population.select(rows)
             for name, values_M in evaluate(alike_rows, examples, task).items():
@@ -114,11 +114,11 @@ def measure(population: Population, data: Dataset, evaluation_examples: int) -> 
     return metrics
 
 
-def _measured_in_training(member: Member, examples: Examples, evaluation_examples: int) -> Examples:
-    """The training examples on which a member is measured."""
-    if not member.subset_size:
-        return select(member.task, examples).first(evaluation_examples)
-    return select(member.task, examples.select(torch.from_numpy(training_examples(member, examples))))
+def _seen(member: Member) -> tuple[object, ...]:
+    """What decides which of its task's training examples a member sees; empty where it sees them all."""
+    if not member.subset_size and member.training_fraction == 1:
+        return ()
+    return member.subset_seed, member.subset_size, member.subset_index, member.training_fraction
 
 
 def _subsets(members: Sequence[Member], images: Examples) -> Sequence[np.ndarray]:

@@ -77,7 +77,8 @@ class Recipe:
         window_members: In a mixed zoo, the members of each window of so many are numbered so that those of one
             architecture fill shards. The larger it is against the number of architectures, the fuller these are, and
             the faster is training.
-        evaluation_examples: Training images on which training loss and accuracy are measured.
+        evaluation_examples: On how many, at most, of the training examples that a member sees its training metrics
+            are measured.
         description: What the zoo is, in a sentence or two.
         cost: Seconds of one core for a member and epoch, with evaluation; ``None`` where that was not measured.
         expected: What its members reach, and of how many that was measured; empty where it was not.
