@@ -182,15 +182,7 @@ class Zoo:
             ValueError: An unknown split, member, epoch or layout.
             ZooError: Nothing is left, it is of several layouts, or a shard is missing or damaged.
         """
-        wanted = Selection(
-            zoo=self.name,
-            recipe=self.recipe,
-            split=split,
-            members=members,
-            epochs=epochs,
-            limit=limit,
-            include_diverged=include_diverged,
-        )
+        wanted = self._wanted(split, members, epochs, limit, include_diverged)
         rows, table, places = self._choose(wanted, architecture)
         found = sorted(set(self._layout_of(rows).tolist()))
         if len(found) > 1:
@@ -210,16 +202,7 @@ class Zoo:
 
         Only one of them is in memory at a time. For arguments and errors see :meth:`population`.
         """
-        wanted = Selection(
-            zoo=self.name,
-            recipe=self.recipe,
-            split=split,
-            members=members,
-            epochs=epochs,
-            limit=limit,
-            include_diverged=include_diverged,
-        )
-        rows, table, places = self._choose(wanted)
+        rows, table, places = self._choose(self._wanted(split, members, epochs, limit, include_diverged))
         layout_M = self._layout_of(rows)
         for layout in range(len(self.layouts)):
             if (layout_M == layout).any():
@@ -236,16 +219,7 @@ class Zoo:
         architecture: Architecture | None = None,
     ) -> np.ndarray:
         """The rows of :attr:`snapshots` that :meth:`population` reads: increasing, int64, of any layouts."""
-        wanted = Selection(
-            zoo=self.name,
-            recipe=self.recipe,
-            split=split,
-            members=members,
-            epochs=epochs,
-            limit=limit,
-            include_diverged=include_diverged,
-        )
-        return self._choose(wanted, architecture)[0]
+        return self._choose(self._wanted(split, members, epochs, limit, include_diverged), architecture)[0]
 
     def dataset(self) -> Dataset:
         """The images that the members were trained on.
@@ -316,6 +290,25 @@ class Zoo:
         """For each shard, which layout it has."""
         of_architecture = [self.layouts.index(architecture.layout) for architecture in self.architectures]
         return np.array(of_architecture)[list(self.architecture_of_shard)]
+
+    def _wanted(
+        self,
+        split: str | None,
+        members: Collection[int] | None,
+        epochs: Epochs,
+        limit: int | None,
+        include_diverged: bool,
+    ) -> Selection:
+        """What is asked for, checked."""
+        return Selection(
+            zoo=self.name,
+            recipe=self.recipe,
+            split=split,
+            members=members,
+            epochs=epochs,
+            limit=limit,
+            include_diverged=include_diverged,
+        )
 
     def _choose(
         self, wanted: Selection, architecture: Architecture | None = None
