@@ -69,7 +69,6 @@ def zoo_facts(zoo: Zoo) -> dict[str, Any]:
     """What a report says of the zoo."""
     return {
         "zoo": zoo.name,
-        "zoo_uri": zoo.uri,
         "zoo_digest": zoo.digest,
         "zoo_content_sha256": zoo.content_sha256,
         "zoo_members": len(zoo),

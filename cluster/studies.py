@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.display import say
 from cluster.settings import changed, parse_assignments
-from cluster.stores import existing_store, open_zoo
+from cluster.stores import open_zoo
 from search_spaces.studies import Study
 from trainables.fit_data import fit_data
 from trainables.metrics import in_place, is_given
@@ -17,6 +17,7 @@ from trainables.study_files import StudyFolder
 from trainables.trainable import FitData, Trainable
 from zoo.architecture import Architecture
 from zoo.config import digest
+from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
 LIMIT = "limits."
@@ -83,7 +84,7 @@ def plan_study(
         trainable.known_before(trainable.configuration(study.configuration(trainable, {})), architectures)
     study = suited(study, trainables, zoo)
     name = f"{study.name}-{digest({'study': study.identity, 'zoo': zoo.content_sha256})[:8]}"
-    folder = StudyFolder(existing_store(store_uri), name)
+    folder = StudyFolder(Store(store_uri), name)
     seed = int(study.settings.get("seed", 0))
     return StudyPlan(study=study, zoo=zoo, folder=folder, architectures=architectures, seed=seed)
 

@@ -103,7 +103,6 @@ class StudyFolder:
             "directions": list(directions),
             "zoo": {
                 "name": zoo.name,
-                "uri": zoo.uri,
                 "digest": zoo.digest,
                 "content_sha256": zoo.content_sha256,
                 "members": len(zoo),

@@ -13,7 +13,7 @@ import typer
 
 from cluster import options
 from cluster.display import human_bytes, human_seconds, live, say
-from cluster.stores import REPORT_FILE, REPORTS, existing_store, open_zoo
+from cluster.stores import REPORT_FILE, REPORTS, open_zoo
 from cluster.verb import Planned, Result
 from zoo.config import digest, from_json, to_json
 
@@ -131,6 +131,7 @@ class Analyze(Planned):
     def run(self) -> Report:
         """Measures and writes the report."""
         zoo, study, store, chosen = self._open()
+        store.check_writable(REPORTS)
         return write_report(zoo, study, store, reuse=self.reuse, **chosen)
 
     def _open(self) -> tuple[Zoo, StudyRecord | None, Store, dict[str, Any]]:
@@ -138,8 +139,9 @@ class Analyze(Planned):
         from analysis.analyze import planned_rows
         from analysis.evaluators.registry import chosen_evaluators
         from trainables.study_files import StudyRecord
+        from zoo.storage.store import Store
 
-        zoo, store = open_zoo(self.zoo, self.store), existing_store(self.store)
+        zoo, store = open_zoo(self.zoo, self.store), Store(self.store)
         study = None if self.study is None else StudyRecord.open(store, self.study, zoo.digest)
         codecs, evaluators, inputs = map(split_names, (self.codecs, self.evaluators, self.inputs))
         planned_rows(zoo, study, codecs=codecs, layout=self.layout)
@@ -180,10 +182,12 @@ def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bo
         }
     )
     facts_path = f"{REPORTS}/{name}/{FACTS_FILE}"
+    # Not part of what is stored: a store may be copied elsewhere.
+    places = {"report": store.join(REPORTS, name, REPORT_FILE), "tables": store.join(TABLES, name)}
     if reuse and store.exists(facts_path) and store.exists(f"{REPORTS}/{name}/{REPORT_FILE}"):
         facts = json.loads(store.read(facts_path))
         if facts["identity"] == identity:
-            return from_json(Report, {**facts, "new": False})
+            return from_json(Report, {**facts, **places, "new": False})
     started = time.monotonic()
     say(f"analyze {zoo.name}{f' with study {study.name}' if study else ''}")
     with live("analyze", 1, "rows") as task:
@@ -201,8 +205,7 @@ def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bo
     found = analysis.to_json()
     report = Report(
         identity=identity,
-        report=store.join(REPORTS, name, REPORT_FILE),
-        tables=store.join(TABLES, name),
+        **places,
         zoo=zoo.name,
         study=None if study is None else study.name,
         seconds=round(seconds, 2),
@@ -212,7 +215,7 @@ def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bo
         rows=len(analysis.results),
         new=True,
     )
-    facts = {name: value for name, value in to_json(report).items() if name != "new"}
+    facts = {name: value for name, value in to_json(report).items() if name not in ("new", *places)}
     store.put(facts_path, json.dumps(facts, indent=2).encode())
     return report
 

@@ -56,6 +56,7 @@ class Card(Verb):
         from analysis.card.facts import make_card
 
         zoo = open_zoo(self.zoo, self.store)
+        zoo.store.check_writable(REPORTS)
         started = time.monotonic()
         card = make_card(
             zoo,

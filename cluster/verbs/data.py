@@ -10,6 +10,7 @@ import typer
 from cluster import options
 from cluster.display import human_bytes, say
 from cluster.verb import Result, Verb
+from zoo.words import zooscale
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
@@ -55,7 +56,7 @@ class Described(Result):
         lines.append(f"files   {self.files}")
         lines += [f"staged  {uri}{' (put there now)' if self.staged_now else ''}" for uri in self.staged]
         if not self.staged:
-            command = f"zooscale data {self.dataset} --stage --store {self.store}"
+            command = zooscale("data", self.dataset, "--stage", "--store", self.store)
             lines.append(f"staged  not in {self.store}; `{command}` puts it there")
         return "\n".join(lines)
 
@@ -79,12 +80,13 @@ class Data(Verb):
             ZooError: The store cannot be read or written.
         """
         from zoo.data import load_dataset
-        from zoo.storage.staging import find_staged, load_from_store, stage
+        from zoo.storage.staging import FOLDER, find_staged, load_from_store, stage
         from zoo.storage.store import Store
 
         store, new, files = Store(self.store), False, _files_of(self.dataset)
         data = load_from_store(store, self.dataset)
         if data is None and self.stage:
+            store.check_writable(FOLDER)
             say(f"data {self.dataset}: loading it here")
             data = load_dataset(self.dataset)
             _, new = stage(store, self.dataset, data)

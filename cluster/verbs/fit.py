@@ -125,6 +125,7 @@ class Fit(Planned):
         if new:
             from cluster.distributed.single_fit import fit_alone
 
+            plan.folder.store.check_writable(plan.folder.path())
             fit_alone(plan, trainable, config, workers=self.workers)
         from trainables.study_files import StudyRecord
 

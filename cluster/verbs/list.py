@@ -10,6 +10,7 @@ from cluster import options
 from cluster.display import human_bytes
 from cluster.stores import CARD_FILE, REPORT_FILE, REPORTS, existing_store
 from cluster.verb import Result, Verb
+from zoo.words import counted
 
 if TYPE_CHECKING:
     from zoo.storage.store import Store
@@ -35,8 +36,9 @@ class ListedZoo:
         if self.damaged:
             return f"{self.zoo}  damaged: {self.damaged}"
         if not self.complete:
-            return f"{self.zoo}  unfinished, {self.shards} shards; `zooscale generate` or `import` continues it"
-        return f"{self.zoo}  {self.members:,} members  {human_bytes(self.bytes)}  {self.created}"
+            shards = counted(self.shards or 0, "shard")
+            return f"{self.zoo}  unfinished, {shards}; `zooscale generate` or `import` continues it"
+        return f"{self.zoo}  {counted(self.members, 'member')}  {human_bytes(self.bytes)}  {self.created}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,8 @@ class ListedStudy:
             return f"{self.study}  damaged: {self.damaged}"
         if self.trials is None:
             return f"{self.study}  unfinished, no trials yet; `zooscale search` runs or continues it"
-        return f"{self.study}  {self.trials_completed + self.trials_failed} of {self.trials} trials  on {self.zoo}"
+        ended = self.trials_completed + self.trials_failed
+        return f"{self.study}  {ended} of {counted(self.trials, 'trial')}  on {self.zoo}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ import typer
 
 from cluster import options
 from cluster.display import say
-from cluster.stores import existing_store, open_zoo
+from cluster.stores import open_zoo
 from cluster.verb import FAILED, Result, Verb
+from zoo.words import counted
 
 if TYPE_CHECKING:
     from zoo.storage.verify import Finding
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified(Result):
-    """What a verification has found: nothing in a sound zoo. Without a hash, the zoo was unfinished and is removed."""
+    """What a verification has found: nothing in a sound zoo."""
 
     zoo: str
     uri: str
-    content_sha256: str | None
+    content_sha256: str
     members: int
     shards: int
     removed: tuple[str, ...]
@@ -30,10 +31,8 @@ class Verified(Result):
 
     @property
     def text(self) -> str:
-        if self.content_sha256 is None:
-            return f"{self.zoo} was unfinished and is removed"
-        summary = f"{len(self.findings)} findings" if self.findings else "sound"
-        return "\n".join([*map(str, self.findings), f"{self.zoo}: {self.members} members, {summary}"])
+        summary = counted(len(self.findings), "finding") if self.findings else "sound"
+        return "\n".join([*map(str, self.findings), f"{self.zoo}: {counted(self.members, 'member')}, {summary}"])
 
     @property
     def exit_code(self) -> int:
@@ -48,33 +47,25 @@ class Verify(Verb):
     store: options.Store = "./store"
     remove_unfinished: Annotated[
         bool,
-        typer.Option("--remove-unfinished", help="First delete what no manifest lists: all of a zoo never finished."),
+        typer.Option("--remove-unfinished", help="First delete what an interrupted extension has left."),
     ] = False
 
     def run(self) -> Verified:
         """Reads the whole zoo."""
-        from zoo.storage.catalog import locate
-        from zoo.storage.manifest import read_manifest
-        from zoo.storage.verify import remove_unfinished, verify
+        from zoo.storage.removal import remove_unfinished
+        from zoo.storage.verify import verify
 
-        removed: tuple[str, ...] = ()
+        zoo, removed = open_zoo(self.zoo, self.store), []
         if self.remove_unfinished:
-            store, name = locate(self.zoo, None if "/" in self.zoo else existing_store(self.store))
-            removed = tuple(remove_unfinished(store, name))
-            say(f"removed {len(removed)} unfinished files of {name}")
-            if read_manifest(store, name) is None:
-                return Verified(
-                    zoo=name, uri=store.join("zoos", name), content_sha256=None, members=0, shards=0, removed=removed,
-                    findings=(),
-                )  # fmt: skip
-        zoo = open_zoo(self.zoo, self.store)
-        say(f"verify {zoo.name}: {len(zoo.manifest.shards)} shards")
+            removed = remove_unfinished(zoo.store, zoo.name)
+            say(f"removed {counted(len(removed), 'unfinished file')} of {zoo.name}")
+        say(f"verify {zoo.name}: {counted(len(zoo.manifest.shards), 'shard')}")
         return Verified(
             zoo=zoo.name,
             uri=zoo.uri,
             content_sha256=zoo.content_sha256,
             members=len(zoo),
             shards=len(zoo.manifest.shards),
-            removed=removed,
+            removed=tuple(removed),
             findings=tuple(verify(zoo)),
         )

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from stored_study import add_study
 
 from analysis.analyze import TEST_MEMBERS
 from cluster import cli
@@ -49,6 +50,8 @@ VERBS = [
     "list",
     "import",
     "export",
+    "copy",
+    "rm",
     "dashboard",
     "data",
 ]
@@ -236,17 +239,37 @@ def test_damaged_zoo_fails_verification(capsys, zoo_copy):
     assert findings[0]["kind"] in capsys.readouterr().out
 
 
-def test_an_unfinished_zoo_is_removed_when_asked(capsys, zoo_copy):
+def test_what_an_interrupted_extension_left_is_removed_when_asked(capsys, zoo_copy):
     extra = Path(zoo_copy.uri) / "shards" / "shard-0000064-0000080.parquet"
     extra.write_bytes(b"left by an interrupted extension")
     result = succeeds(capsys, ["verify", zoo_copy.uri, "--remove-unfinished"])
     assert (len(result["removed"]), result["findings"], extra.exists()) == (1, [], False)
-    (Path(zoo_copy.uri) / "manifest-0001.json").unlink()
-    assert run(["verify", "small", "--store", zoo_copy.store.uri]) == 2
-    assert "unfinished" in capsys.readouterr().err
-    result = succeeds(capsys, ["verify", "small", "--store", zoo_copy.store.uri, "--remove-unfinished"])
-    assert len(result["removed"]) == 4
-    assert not Path(zoo_copy.uri).exists()
+
+
+def test_a_file_or_nothing_is_no_store(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = fails(capsys, ["list", "--store", str(tmp_path / "file")], 2)
+    assert said == f"zooscale: {tmp_path / 'file'} is a file; a store is a folder with zoos, studies and reports"
+    for uri in (str(tmp_path / "nothing"), "memory://nothing"):
+        assert f"there is no store {uri.replace('memory://', 'memory:///')}; name one" in fails(
+            capsys, ["list", "--store", uri], 2
+        )
+
+
+def test_numbers_of_things_are_words(capsys, zoo_copy):
+    unfinished = Path(zoo_copy.store.uri) / "zoos" / "other-12345678" / "shards"
+    unfinished.mkdir(parents=True)
+    (unfinished / "shard-0000000-0000016.parquet").write_bytes(b"half")
+    add_study(zoo_copy.store, "one-12345678", zoo_copy.name)
+    assert run(["list", "--store", zoo_copy.store.uri]) == 0
+    told = capsys.readouterr().out
+    assert "unfinished, 1 shard;" in told
+    assert "1 of 1 trial  on" in told
+
+
+def test_commands_to_paste_quote_what_the_shell_would_split(capsys, tmp_path):
+    assert run(["data", "digits", "--store", str(tmp_path / "my store")]) == 0
+    assert f"`zooscale data digits --stage --store '{tmp_path / 'my store'}'`" in capsys.readouterr().out
 
 
 def test_list_shows_finished_and_unfinished_zoos(capsys, zoo_copy):

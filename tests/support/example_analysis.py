@@ -172,7 +172,6 @@ def make_analysis(results=None, *, study=True, **changes):
         "summary": {
             "kind": "codecs",
             "zoo": "digits-mlp-diverse-1a2b3c4d",
-            "zoo_uri": "memory://store/zoos/digits-mlp-diverse-1a2b3c4d",
             "zoo_digest": "1a2b3c4d" * 8,
             "zoo_content_sha256": "ab" * 32,
             "zoo_members": 2000,

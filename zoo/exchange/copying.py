@@ -1,9 +1,10 @@
-"""Copies a zoo, as it lies, into another store."""
+"""Copies of zoos and other folders of a store, as they lie, into another store."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -29,10 +30,11 @@ def copy_zoo(zoo: Zoo, store: Store, progress: Progress | None = None) -> Zoo:
             content.
     """
     require_no_other(zoo, store)
-    store.check_writable(ZOOS)
+    present = set(store.list(shard_path(zoo.name, "")))
     for done, entry in enumerate(zoo.manifest.shards, start=1):
         path = shard_path(zoo.name, entry.name)
-        if not store.put_new(path, read_shard_file(zoo, entry)) and _sha256(store.read(path)) != entry.sha256:
+        new = path not in present and store.put_new(path, read_shard_file(zoo, entry))
+        if not new and _sha256(store.read(path)) != entry.sha256:
             raise ZooError(
                 f"{store.join(path)} is there already with other content; `zooscale verify {zoo.name} "
                 "--remove-unfinished` deletes it where no manifest lists it"
@@ -73,6 +75,29 @@ def check_copy(zoo: Zoo, store: Store, progress: Progress | None = None) -> Call
         if progress is not None:
             progress(done, len(zoo.manifest.shards))
     return partial(copy_zoo, zoo, store)
+
+
+def copy_objects(source: Store, target: Store, places: Mapping[str, str], progress: Progress | None = None) -> None:
+    """Copies objects that belong together. What is there already with the same content stays.
+
+    Args:
+        source: Where they lie.
+        target: Where to.
+        places: For the path of each in the one store that in the other; in this order.
+        progress: Called with (objects done, of how many).
+
+    Raises:
+        ZooError: One is there already with other content, or the store cannot be written.
+    """
+    for done, (path, place) in enumerate(places.items(), start=1):
+        data = source.read(path)
+        if not target.put_new(place, data) and target.read(place) != data:
+            raise ZooError(
+                f"{target.join(place)} is there already with other content; `zooscale rm "
+                f"{shlex.quote(target.join(*place.split('/')[:2]))}` removes what it belongs to"
+            )
+        if progress is not None:
+            progress(done, len(places))
 
 
 def read_shard_file(zoo: Zoo, entry: ShardEntry) -> bytes:

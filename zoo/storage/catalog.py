@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import ZOOS, Manifest, manifest_paths, read_manifest, shard_path
 from zoo.storage.store import DEFAULT_STORE, Store
+from zoo.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,13 @@ def list_zoos(store: Store) -> list[ZooListing]:
     return [listing for listing in listings if listing.complete or listing.shards]
 
 
+def named(names: Sequence[str], given: str) -> list[str]:
+    """Those of some names ``<recipe>-<digest8>`` that are meant: the given one, else its recipe's, else beginnings."""
+    matches = [name for name in names if name == given]
+    matches = matches or [name for name in names if name.rpartition("-")[0] == given]
+    return matches or [name for name in names if name.startswith(given)]
+
+
 def resolve_name(store: Store, name: str) -> str:
     """The full name of the zoo whose name is, or alone begins with, ``name``.
 
@@ -54,9 +63,8 @@ def resolve_name(store: Store, name: str) -> str:
     if name and manifest_paths(store, name):
         return name
     listings = list_zoos(store)
-    matches = [listing for listing in listings if listing.name == name]
-    matches = matches or [listing for listing in listings if listing.name.rpartition("-")[0] == name]
-    matches = matches or [listing for listing in listings if listing.name.startswith(name)]
+    meant = named([listing.name for listing in listings], name)
+    matches = [listing for listing in listings if listing.name in meant]
     matches = [listing for listing in matches if listing.complete] or matches
     if len(matches) == 1:
         return matches[0].name
@@ -83,10 +91,10 @@ def require_manifest(store: Store, name: str) -> Manifest:
         shards = find_listing(store, name).shards
         recipe = name.rpartition("-")[0] or name
         raise ZooError(
-            f"zoo {name} in {store.uri} is unfinished: {shards} shard{'s' * (shards != 1)} but no manifest. "
+            f"zoo {name} in {store.uri} is unfinished: {counted(shards, 'shard')} but no manifest. "
             f"`zooscale generate {recipe}`, or the `zooscale import` that it comes from, continues where it stopped if "
             "given the same options; "
-            f"`zooscale verify {name} --remove-unfinished` deletes it"
+            f"`zooscale rm {name}` deletes it"
         )
     return manifest
 

@@ -48,6 +48,17 @@ def create_file(target: Path, data: bytes) -> bool:
     return True
 
 
+def try_to_write(folder: Path) -> None:
+    """Creates a file in a folder, or where that is going to be made, and deletes it; nothing is left.
+
+    Raises:
+        OSError: No file can be written there.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    _write_partial(folder / "probe", b"").unlink()
+
+
 def _write_partial(target: Path, data: bytes) -> Path:
     """Writes beside ``target``, down to the disk, under a name that is never listed."""
     partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}{PARTIAL_SUFFIX}")

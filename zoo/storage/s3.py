@@ -171,12 +171,12 @@ class Page:
     """A part of a listing.
 
     Attributes:
-        files: Keys of objects, without the bucket.
+        files: Bytes of each object by its key, which is without the bucket.
         folders: Beginnings of keys up to the next slash, where only one level was asked for.
         rest: What to ask for the next part with; ``None`` at the end.
     """
 
-    files: list[str]
+    files: dict[str, int]
     folders: list[str]
     rest: str | None
 
@@ -195,7 +195,7 @@ def list_page(fs: Any, folder: str, *, deep: bool, rest: str | None = None) -> P
     options |= {"ContinuationToken": rest} if rest else {}
     answer = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", **options)
     return Page(
-        files=[entry["Key"] for entry in answer.get("Contents", ())],
+        files={entry["Key"]: int(entry["Size"]) for entry in answer.get("Contents", ())},
         folders=[entry["Prefix"] for entry in answer.get("CommonPrefixes", ())],
         rest=answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
     )

@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zoo.storage.errors import REMAKE, ZooError
-from zoo.storage.fetched_file import FetchedFile
 from zoo.storage.manifest import ShardEntry, shard_path
 from zoo.storage.rows import rows_at, weights_of
 from zoo.storage.shards import ShardHeader, damage_of, read_header, weights_chunk
@@ -202,18 +201,17 @@ class ShardReader:
             try:
                 if self.store.is_local:
                     file = pa.memory_map(self.store.join(path))
-                    found = file.size()
                 else:
-                    file, found = self._fetched(path, entry.size_bytes, ranges)
+                    file = pa.BufferReader(self._fetched(path, entry.size_bytes, ranges))
             except FileNotFoundError as error:
                 raise ZooError(f"{where} is missing; {REMAKE}") from error
             with file:
-                if found != entry.size_bytes:
+                if file.size() != entry.size_bytes:
                     raise self._damaged(shard, f"it does not have {entry.size_bytes} bytes")
                 yield file
 
-    def _fetched(self, path: str, size: int, ranges: Sequence[Range]) -> tuple[pa.NativeFile, int]:
-        """A file of which some parts are at hand, and its size as far as these tell it."""
+    def _fetched(self, path: str, size: int, ranges: Sequence[Range]) -> np.ndarray:
+        """The bytes of a file, of which those in some ranges are fetched; fewer where the file ends before they do."""
         from fsspec.utils import merge_offset_ranges
 
         starts, ends = ([place[side] for place in ranges] for side in (0, 1))
@@ -221,10 +219,12 @@ class ShardReader:
         # Where the last byte is wanted, one beyond it tells whether the object is longer.
         asked = [(start, end + (end == size)) for start, end in zip(starts, ends, strict=True)]
         contents = self.store.read_ranges(path, asked)
-        for (start, _), end, content in zip(asked, ends, contents, strict=True):
+        file = np.empty(size, dtype=np.uint8)  # memory that is never touched, as between the ranges, is never taken
+        for start, end, content in zip(starts, ends, contents, strict=True):
             if len(content) != end - start:
-                return pa.BufferReader(b""), start + len(content)
-        return pa.PythonFile(FetchedFile(size, dict(zip(starts, contents, strict=True))), mode="r"), size
+                return file[:0]
+            file[start:end] = np.frombuffer(content, np.uint8)
+        return file
 
     def _require(self, content: pa.Buffer, crc32: int, shard: int, what: str) -> None:
         """Raises a ``ZooError`` where a part of a shard does not have its checksum."""

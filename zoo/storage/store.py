@@ -17,7 +17,7 @@ import fsspec
 from zoo.storage import s3
 from zoo.storage.backoff import patience_s, waits
 from zoo.storage.errors import ZooError
-from zoo.storage.local import PARTIAL_SUFFIX, create_file, replace_file
+from zoo.storage.local import PARTIAL_SUFFIX, create_file, replace_file, try_to_write
 
 DEFAULT_STORE = "./store"
 # Attempts that fail before it is said that there will be more: a short disturbance is nobody's business.
@@ -127,6 +127,8 @@ class Store:
         """
         if self._is_s3:
             self._do("write", folder, lambda: self.exclusive)
+        elif self.is_local:
+            self._do("write", folder, lambda: try_to_write(Path(self._key(folder))))
         else:
             probe = f"{folder}/.{secrets.token_hex(8)}{PARTIAL_SUFFIX}"  # of this process alone, and never listed
             self.put(probe, b"")
@@ -195,9 +197,13 @@ class Store:
         """
         return self._do("read", path, lambda: float(self._fs.modified(self._key(path)).timestamp()))
 
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Bytes of every object in a folder, at any depth, by its path, sorted; empty where there is no such folder."""
+        return {path: size for path, size in self._find(prefix).items() if not path.endswith(PARTIAL_SUFFIX)}
+
     def list(self, prefix: str = "") -> Paths:
         """Paths of all objects in a folder, at any depth, sorted; empty where there is no such folder."""
-        return [path for path in self._find(prefix) if not path.endswith(PARTIAL_SUFFIX)]
+        return [*self.sizes(prefix)]
 
     def files(self, prefix: str = "") -> Paths:
         """Names of the objects directly in a folder, sorted; empty where there is no such folder.
@@ -262,16 +268,18 @@ class Store:
     def _bucket(self) -> str:
         return self._root.partition("/")[0]
 
-    def _find(self, prefix: str) -> Paths:
-        """Paths of all objects in a folder, at any depth."""
+    def _find(self, prefix: str) -> dict[str, int]:
+        """Paths of all objects in a folder, at any depth, with their bytes; sorted."""
         if self._is_s3:
-            found = [f"{self._bucket}/{key}" for page in self._pages(prefix, deep=True) for key in page.files]
+            pages = self._pages(prefix, deep=True)
+            found = {f"{self._bucket}/{key}": size for page in pages for key, size in page.files.items()}
         else:
             try:
-                found = self._do("list", prefix, lambda: self._fs.find(self._key(prefix)))
+                entries = self._do("list", prefix, lambda: self._fs.find(self._key(prefix), detail=True))
             except FileNotFoundError:
-                return []
-        return sorted(name[len(self._root) :].lstrip("/") for name in found if not name.endswith("/"))
+                return {}
+            found = {name: entry["size"] for name, entry in entries.items()}
+        return {name[len(self._root) :].lstrip("/"): found[name] for name in sorted(found) if not name.endswith("/")}
 
     def _entries(self, prefix: str, kind: str) -> Paths:
         """Names of the files, or of the directories, directly in a folder."""

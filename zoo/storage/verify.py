@@ -1,4 +1,4 @@
-"""Verification of zoos, and removal of what no manifest lists."""
+"""Verification of zoos."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import pyarrow as pa
 from zoo.architecture import Architecture
 from zoo.config import canonical_json
 from zoo.recipes import Recipe
-from zoo.storage.catalog import find_listing, resolve_name
 from zoo.storage.errors import REMAKE, ZooError
-from zoo.storage.manifest import Manifest, ShardEntry, shard_path, zoo_folder
+from zoo.storage.manifest import ShardEntry, listed_shards, shard_path
 from zoo.storage.rows import (
     SPLITS,
     content_hash,
@@ -28,7 +27,6 @@ from zoo.storage.rows import (
     weights_of,
 )
 from zoo.storage.shards import checksums, open_shard, read_shard
-from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
 
@@ -75,45 +73,12 @@ def verify(zoo: Zoo | str) -> list[Finding]:
             findings += [Finding(kind, where, detail) for kind, detail in _shard_faults(zoo, entry, path)]
     findings += [
         Finding("extra shard", zoo.store.join(path), "no manifest lists it; it may be removed as unfinished")
-        for path in sorted(present - _listed_anywhere(zoo.store, zoo.name))
+        for path in sorted(present - listed_shards(zoo.store, zoo.name))
     ]
     total = sum_hashes([entry.content_sha256 for entry in manifest.shards])
     if total != manifest.content_sha256:
         findings.append(Finding("wrong content hash", zoo.uri, f"{manifest.content_sha256}, its shards give {total}"))
     return findings
-
-
-def remove_unfinished(store: Store | str, name: str) -> list[str]:
-    """Deletes the shards of a zoo that none of its manifests lists: all of them where it has no manifest.
-
-    Args:
-        store: The store.
-        name: Name of the zoo, or the beginning of it.
-
-    Returns:
-        URIs of what was deleted.
-
-    Raises:
-        ZooError: There is no such zoo, a manifest is damaged, or the store cannot be written.
-    """
-    store = store if isinstance(store, Store) else Store(store)
-    name = resolve_name(store, name)
-    kept = _listed_anywhere(store, name)
-    removed = []
-    for path in store.list(shard_path(name, "")):
-        if path not in kept:
-            store.delete(path)
-            removed.append(path)
-    removed += store.delete_partial(zoo_folder(name))
-    return [store.join(path) for path in removed]
-
-
-def _listed_anywhere(store: Store, name: str) -> set[str]:
-    """Paths of the shards in any manifest of a zoo."""
-    manifests = (
-        Manifest.from_bytes(store.read(path), store.join(path)) for path in find_listing(store, name).manifests
-    )
-    return {shard_path(name, entry.name) for manifest in manifests for entry in manifest.shards}
 
 
 def _shard_faults(zoo: Zoo, entry: ShardEntry, path: str) -> Iterator[tuple[str, str]]:

@@ -28,9 +28,9 @@ from cluster.cli import run
 from zoo.generation.build import generate_zoo
 from zoo.storage import backoff
 from zoo.storage.errors import ZooError
-from zoo.storage.fetched_file import FetchedFile
+from zoo.storage.removal import remove_unfinished
 from zoo.storage.store import Store
-from zoo.storage.verify import remove_unfinished, verify
+from zoo.storage.verify import verify
 from zoo.storage.zoo import Zoo
 
 URI = f"s3://{BUCKET}/some/store"
@@ -250,16 +250,3 @@ def test_faults_are_found(small_zoo, remote, tmp_path):
     with pytest.raises(ZooError, match=f"{names[2]} is missing"):
         zoo._reader.read(2, ["member"])
     assert remove_unfinished(remote, small_zoo.name) == [f"{URI}/{folder}/extra.parquet"]
-
-
-def test_a_file_of_which_some_parts_have_been_fetched():
-    data = bytes(range(200))
-    file = FetchedFile(200, {150: data[150:], 0: data[:50]})
-    assert bytes(file.read(10)) == data[:10]
-    assert file.seek(-20, 2) == 180
-    assert bytes(file.read()) == data[180:]
-    assert bytes(file.read(5)) == b""
-    for at, size in ((45, 10), (60, 1), (149, 2)):
-        file.seek(at)
-        with pytest.raises(OSError, match=f"bytes {at} to {at + size} of 200 have not been fetched"):
-            file.read(size)

@@ -14,10 +14,9 @@ from zoo.generation.build import generate_zoo
 from zoo.generation.shard_training import train_shard
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import content_hash, sum_hashes, weights_of, weights_type
-from zoo.storage.shards import ShardRange, _serialize, checksums, encode_shard, read_shard
+from zoo.storage.shards import _serialize, checksums, encode_shard, read_shard
 from zoo.storage.store import Store
-from zoo.storage.verify import remove_unfinished, verify
-from zoo.storage.zoo import Zoo
+from zoo.storage.verify import verify
 
 CHECKSUMS = ("footer_bytes", "footer_crc32", "weights_crc32")
 
@@ -81,7 +80,7 @@ def test_sound_zoo_has_no_findings(small_zoo, zoo_copy):
 def test_missing_and_extra_shards(zoo_copy, small_recipe):
     shard_file(zoo_copy, 2).unlink()
     extra = Path(zoo_copy.uri, "shards", "shard-0000064-0000080.parquet")
-    extra.write_bytes(encode_shard(train_shard(small_recipe, zoo_copy.dataset(), ShardRange(64, 80))))
+    extra.write_bytes(encode_shard(train_shard(small_recipe, zoo_copy.dataset(), range(64, 80))))
     findings = verify(zoo_copy.uri)
     assert [(finding.kind, Path(finding.where).name) for finding in findings] == [
         ("missing shard", "shard-0000032-0000048.parquet"),
@@ -273,31 +272,6 @@ def test_zoo_that_cannot_be_opened_is_an_error(zoo_copy):
     Path(zoo_copy.uri, "manifest-0001.json").unlink()
     with pytest.raises(ZooError, match="unfinished"):
         verify(zoo_copy.uri)
-
-
-# ---- removal ----
-
-
-def test_removal_of_an_unfinished_zoo(zoo_copy):
-    Path(zoo_copy.uri, "manifest-0001.json").unlink()
-    Path(zoo_copy.uri, "shards", ".shard-0000064.x.partial").write_bytes(b"half")
-    assert len(remove_unfinished(zoo_copy.store, "small")) == 5
-    assert not Path(zoo_copy.uri).exists()
-    with pytest.raises(ZooError, match="there is no zoo"):
-        remove_unfinished(zoo_copy.store, "small")
-
-
-def test_removal_keeps_what_any_manifest_lists(small_recipe, tmp_path):
-    store = Store(tmp_path)
-    generate_zoo(small_recipe, store, members=16)
-    zoo = generate_zoo(small_recipe, store, members=20)
-    listed = store.list()
-    extra = f"zoos/{zoo.name}/shards/shard-0000020-0000032.parquet"
-    store.put_new(extra, b"left by an interrupted extension")
-    assert remove_unfinished(store, zoo.name) == [store.join(extra)]
-    assert store.list() == listed
-    assert remove_unfinished(store, zoo.name) == []
-    assert verify(Zoo.open(zoo.uri)) == []
 
 
 def test_findings_are_plain_values(zoo_copy):
