@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= ./store
-SOURCES := analysis benchmarks cluster search_spaces tests trainables zoo
+SOURCES := analysis benchmarks cluster search_spaces tests trainables zoo zooscale
 
 .PHONY: help demo test check clean
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = str(Path(__file__).resolve().parents[1])
-PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "zoo")
+PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "zoo", "zooscale")
 
 
 class OwnPackages:

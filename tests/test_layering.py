@@ -13,6 +13,7 @@ ALLOWED = {
     "search_spaces": {"zoo", "trainables"},
     "analysis": {"zoo", "trainables"},
     "cluster": {"zoo", "trainables", "search_spaces", "analysis"},
+    "zooscale": {"zoo", "trainables", "search_spaces", "analysis", "cluster"},
 }
 FORBIDDEN = {
     "zoo": {"ray", "optuna"},
@@ -20,6 +21,7 @@ FORBIDDEN = {
     "search_spaces": {"ray"},
     "analysis": {"ray", "optuna"},
     "cluster": set(),
+    "zooscale": {"ray", "optuna"},
 }
 # The modules and packages of a room from the ground up: each may import itself and those of the floors below its own.
 FLOORS = {
@@ -72,7 +74,13 @@ CIRCLES: dict[str, set[tuple[str, str]]] = {
     "zoo": set(),
 }
 # What `zooscale --help` and reading a search space load must not bring in torch.
-TORCH_FREE = ["zoo/config.py", "trainables/autoencoders/config.py", "cluster/__main__.py", "cluster/cli.py"]
+TORCH_FREE = [
+    "zoo/config.py",
+    "trainables/autoencoders/config.py",
+    "cluster/__main__.py",
+    "cluster/cli.py",
+    "zooscale/__init__.py",
+]
 
 
 def imported(source: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ ConfigT = TypeVar("ConfigT")
 TRUST_VARIABLE = "ZOOSCALE_TRUST"
 INSTALLED = {"site-packages", "dist-packages"}
 # Of this distribution.
-PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "zoo")
+PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "zoo", "zooscale")
 
 
 def to_json(value: Any) -> Any:
