@@ -14,13 +14,15 @@ from typing import Any
 
 import torch
 
-from cluster.distributed.runtime import ray_is_asked_for
+from cluster.distributed.runtime import ray_is_asked_for, workers_at_once
 from cluster.studies import StudyPlan
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, Trainable
+from zoo.architecture import Architecture
 from zoo.data.examples import Dataset
 from zoo.generation.build import GenerationPlan
 from zoo.recipes import Recipe
+from zoo.storage.store import Store
 from zoo.threads import one_thread
 from zoo.training.backend import choose_backend
 from zoo.training.train import train_population
@@ -33,8 +35,9 @@ WEIGHTS_SHARE, ROW_BYTES = 0.85, 130
 EVALUATION_SHARE = 1.15
 # Fits are tried on so many training members; of a search, so many configurations that it may propose.
 FIT_MEMBERS, FIT_CONFIGURATIONS = 64, 2
-# Training is tried on so many examples; those are divided among so many shards where layouts differ.
-CALIBRATION_EXAMPLES, CALIBRATION_SHARDS = 6400, 4
+# Training is tried on so many examples; those are divided among so many shards where layouts differ, of each so many
+# members. So many shards are looked at to see how large networks are.
+CALIBRATION_EXAMPLES, CALIBRATION_SHARDS, CALIBRATION_MEMBERS, SAMPLED_SHARDS = 6400, 4, 256, 64
 
 
 def worth_ray(remaining_s: float, cpus: int, start_s: float) -> bool:
@@ -48,20 +51,25 @@ def worth_ray(remaining_s: float, cpus: int, start_s: float) -> bool:
     return start_s + remaining_s / cpus < remaining_s
 
 
-def duration(rounds: Sequence[int], each_s: float, workers: int | None) -> tuple[bool, int, float]:
+def duration(rounds: Sequence[int], each_s: float, workers: int | None, store: Store) -> tuple[bool, int, float]:
     """Where and how long rounds of so many tasks run, each of which takes ``each_s`` on one core.
 
     Args:
         rounds: How many tasks there are in each; the next one begins when all of them are done.
         each_s: What one takes.
         workers: How many processes were asked for.
+        store: Where results go.
 
     Returns:
         Whether on Ray, else in this process; how many processes; seconds.
+
+    Raises:
+        ClusterError: There cannot be so many processes, or they cannot reach the store.
     """
     ray, processes, seconds = False, 1, 0.0
+    at_once = workers_at_once(store, workers) if any(rounds) else 1
     for count in filter(None, rounds):
-        cpus = min(workers or os.cpu_count() or 1, count)
+        cpus = min(at_once, count)
         if ray_is_asked_for(workers) or worth_ray(count * each_s, cpus, ray_start_s()):
             ray, processes = True, max(processes, cpus)
             seconds += ray_start_s() + each_s * math.ceil(count / cpus)
@@ -120,23 +128,29 @@ def count_members(shards: Sequence[range]) -> int:
     return sum(map(len, shards))
 
 
+def some_shards(plan: GenerationPlan, count: int = SAMPLED_SHARDS) -> Sequence[range]:
+    """Some of the missing shards, evenly apart; where none is missing, of all."""
+    shards = plan.missing or plan.shards
+    return shards[:: math.ceil(len(shards) / count)]
+
+
+def some_architectures(plan: GenerationPlan) -> list[Architecture]:
+    """Those of some shards."""
+    return [plan.recipe.member_architecture(shard.start, plan.data) for shard in some_shards(plan)]
+
+
 def generation_bytes(plan: GenerationPlan) -> int:
     """About how large the missing shards of a zoo will be."""
-    size = 0.0
-    for shard in plan.missing:
-        parameters = plan.recipe.member_architecture(shard.start, plan.data).parameters
-        rows = len(shard) * len(plan.recipe.snapshot_epochs)
-        size += rows * (parameters * 4 * WEIGHTS_SHARE + ROW_BYTES)
-    return int(size)
+    pairs = list(zip(some_shards(plan), some_architectures(plan), strict=True))
+    parameters = sum(len(shard) * each.parameters for shard, each in pairs) / sum(len(shard) for shard, _ in pairs)
+    return round(plan.missing_members * len(plan.recipe.snapshot_epochs) * (parameters * 4 * WEIGHTS_SHARE + ROW_BYTES))
 
 
 def member_s(plan: GenerationPlan) -> float:
     """What training and measuring a missing member takes on one core, from an epoch on a few examples here and now."""
-    recipe, data = plan.recipe, plan.data
-    layouts = {recipe.member_architecture(shard.start, data).layout for shard in plan.missing}
-    tried = min(CALIBRATION_SHARDS, len(layouts))
-    some = plan.missing[:: math.ceil(len(plan.missing) / tried)]
-    return EVALUATION_SHARE * recipe.epochs * _epoch_s(recipe, data, some)
+    layouts = {architecture.layout for architecture in some_architectures(plan)}
+    some = [shard[:CALIBRATION_MEMBERS] for shard in some_shards(plan, min(CALIBRATION_SHARDS, len(layouts)))]
+    return EVALUATION_SHARE * plan.recipe.epochs * _epoch_s(plan.recipe, plan.data, some)
 
 
 def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[range]) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cluster.display import human_bytes
 
 if TYPE_CHECKING:
     from zoo.storage.store import Store
@@ -109,3 +112,25 @@ def with_studies(zoo: Entry) -> list[Entry]:
         if facts.get("zoo", {}).get("name") == zoo.name:
             on_it.append(Entry(zoo.store, STUDIES, name))
     return [zoo, *on_it]
+
+
+def lack_of_space(store: Store, folder: str, size: float) -> str:
+    """What is to be said where the disk that a store is on has no room for so many bytes; empty where it has.
+
+    Args:
+        store: Any store; of those elsewhere it is not known.
+        folder: Where something is going to be written.
+        size: About how many bytes.
+    """
+    if not store.is_local:
+        return ""
+    there = Path(store.uri)
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if size <= free:
+        return ""
+    return (
+        f"{store.join(folder)} needs about {human_bytes(size)}, and the disk has {human_bytes(free)} free; make it "
+        "smaller, or name another --store"
+    )

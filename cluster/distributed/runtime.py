@@ -46,6 +46,9 @@ TOLD_VARIABLES = (
     "PYTHONPATH", TRUST_VARIABLE,
 )  # fmt: skip
 
+# What a worker takes at least, with Ray and torch.
+WORKER_BYTES = 300 * 2**20
+
 # Ray's switch for machines without clusters: it takes 127.0.0.1 as its address, and all its servers listen there alone.
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
@@ -136,11 +139,14 @@ def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
 
     Raises:
         ClusterError: The cluster does not answer or refuses the token, it has too few CPUs for ``workers``, or it
-            has several nodes and the store is a local directory.
+            has several nodes and the store is a local directory; or this machine has too little memory for a Ray with
+            so many workers.
     """
     quieten()
     address = running_address()
-    if address is not None:
+    if address is None:
+        _require_memory(workers)
+    else:
         _use_token()
     import ray
 
@@ -176,6 +182,30 @@ def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
             yield _checked(store, workers, local=address is None)
         finally:
             ray.shutdown()
+
+
+def workers_at_once(store: Store, workers: int | None) -> int:
+    """How many processes can work at the same time: as many as were asked for, else one for each CPU.
+
+    A running cluster is asked; no other is started for this.
+
+    Raises:
+        ClusterError: As :func:`runtime` would with the same arguments.
+    """
+    if running_address() is not None:
+        with runtime(store, workers=workers) as cluster:
+            return workers or cluster.cpus
+    _require_memory(workers)
+    return workers or os.cpu_count() or 1
+
+
+def _require_memory(workers: int | None) -> None:
+    """Raises where this machine's memory does not hold so many workers."""
+    most = max(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // WORKER_BYTES, 1)
+    if workers is not None and workers > most:
+        raise ClusterError(
+            f"{workers:,} workers do not fit into this machine's memory, {most:,} do. Ask for fewer --workers"
+        )
 
 
 def _checked(store: Store, workers: int | None, *, local: bool) -> Cluster:

@@ -12,8 +12,9 @@ from cluster import options
 from cluster.display import human_bytes, human_seconds, say
 from cluster.verb import Planned, Result
 from cluster.verbs.analyze import REPORT_BYTES, Analyze, Report
-from cluster.verbs.generate import Generate, GenerationEstimate, ZooFacts
+from cluster.verbs.generate import Generate, Generated, GenerationEstimate
 from cluster.verbs.search import Found, Search, SearchEstimate
+from zoo.words import counted, zooscale
 
 RECIPE, STUDY = "digits-mlp-diverse", "digits-autoencoder"
 TEST_MEMBERS, TEST_SHARE = 300, 0.15
@@ -27,7 +28,7 @@ ANALYSIS, FIRST_NETWORK_S = "analysis of the demo, for each network", 0.25
 class Shown(Result):
     """What the demo has made: zoo, study and report, and where they are."""
 
-    zoo: ZooFacts
+    zoo: Generated
     study: Found
     report: Report
     store: str
@@ -36,7 +37,7 @@ class Shown(Result):
     def text(self) -> str:
         return (
             f"{self.report.text}\nmodels  {self.study.uri}/checkpoints\n\n"
-            f"dashboards: zooscale dashboard --store {self.store} --study {self.study.study_name}"
+            f"dashboards: {zooscale('dashboard', '--store', self.store, '--study', self.study.study_name)}"
         )
 
 
@@ -99,16 +100,15 @@ class Demo(Planned):
     def run(self) -> Shown:
         """Generates, searches, analyzes."""
         from cluster.estimates import remember_s
-        from zoo.storage.zoo import Zoo
 
-        zoo = Zoo.open(self._generate().run().uri)
-        say(f"zoo {zoo.name}: {len(zoo):,} members")
-        found = self._search(zoo.name).run()
-        say(f"study {found.study_name}: {found.trials_completed} trials")
-        report = Analyze(zoo=zoo.name, study=found.study_name, store=self.store, reuse=True).run()
+        made = self._generate().run()
+        say(f"zoo {made.zoo}: {counted(made.members, 'member')}")
+        found = self._search(made.zoo).run()
+        say(f"study {found.study_name}: {counted(found.trials_completed, 'trial')}")
+        report = Analyze(zoo=made.zoo, study=found.study_name, store=self.store, reuse=True).run()
         if report.new:
             remember_s(ANALYSIS, report.seconds / report.summary["test_members"])
-        return Shown(zoo=ZooFacts.of(zoo), study=found, report=report, store=zoo.store.uri)
+        return Shown(zoo=made, study=found, report=report, store=self.store)
 
     def _generate(self) -> Generate:
         return Generate(recipe=RECIPE, store=self.store, members=self.members, workers=self.workers, seed=self.seed)

@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster import options
-from cluster.display import human_bytes, human_seconds
-from cluster.verb import Planned, Result
+from cluster.display import human_bytes, human_seconds, say
+from cluster.stores import lack_of_space
+from cluster.verb import FAILED, Planned, Result
+from zoo.words import counted
 
 if TYPE_CHECKING:
     from zoo.generation.build import GenerationPlan
     from zoo.recipes import Recipe
     from zoo.storage.store import Store
-    from zoo.storage.zoo import Zoo
+
+
+# Of larger zoos a dry run plans the first members alone, and the others are as those are.
+PLANNED_MEMBERS = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZooFacts:
-    """What identifies a zoo; ``parameters`` are those of each layout."""
+class Generated(Result):
+    """A zoo, and what was done for it now; ``parameters`` are those of each layout."""
 
     zoo: str
     uri: str
@@ -31,26 +36,6 @@ class ZooFacts:
     members: int
     snapshots: int
     parameters: tuple[int, ...]
-
-    @classmethod
-    def of(cls, zoo: Zoo) -> ZooFacts:
-        """The facts of a zoo that is there."""
-        members = zoo.recipe.members
-        return cls(
-            zoo=zoo.name,
-            uri=zoo.uri,
-            digest=zoo.digest,
-            content_sha256=zoo.content_sha256,
-            members=members,
-            snapshots=members * len(zoo.recipe.snapshot_epochs),
-            parameters=tuple(zoo.parameter_counts),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Generated(ZooFacts, Result):
-    """A zoo, and what was done for it now."""
-
     trained_members: int
     seconds: float
 
@@ -58,16 +43,17 @@ class Generated(ZooFacts, Result):
     def text(self) -> str:
         low, high = min(self.parameters), max(self.parameters)
         several = f" to {high:,} (in {len(self.parameters)} layouts)" if len(self.parameters) > 1 else ""
-        trained = f"{self.trained_members:,} members trained in {human_seconds(self.seconds)}"
+        trained = f"{counted(self.trained_members, 'member')} trained in {human_seconds(self.seconds)}"
         return (
-            f"zoo {self.zoo}: {self.members:,} members, {self.snapshots:,} snapshots of {low:,}{several} parameters; "
-            f"{trained if self.trained_members else 'nothing was missing'}\n{self.uri}\ncontent {self.content_sha256}"
+            f"zoo {self.zoo}: {counted(self.members, 'member')}, {counted(self.snapshots, 'snapshot')} of {low:,}"
+            f"{several} parameters; {trained if self.trained_members else 'nothing was missing'}\n{self.uri}\n"
+            f"content {self.content_sha256}"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationEstimate(Result):
-    """What ``generate`` would do: ``workers`` is the number of Ray's, or 1 for this process."""
+    """What ``generate`` would do: ``workers`` is the number of Ray's, or 1 for this process; what is in its way."""
 
     zoo: str
     uri: str
@@ -80,21 +66,26 @@ class GenerationEstimate(Result):
     seconds: float
     ray: bool
     workers: int
+    obstacle: str
     recipe: dict[str, Any]
-    shards: tuple[str, ...]
 
     @property
     def text(self) -> str:
         if not self.missing_members:
             return f"zoo {self.zoo} is complete; nothing would be trained"
-        place = f"with {self.workers} workers on Ray" if self.ray else "in this process"
+        place = f"with {counted(self.workers, 'worker')} on Ray" if self.ray else "in this process"
         would = (
-            f"would train {self.missing_members:,} of {self.members:,} members ({self.missing_shards} shards) of "
-            f"{self.zoo} {place}: about {human_bytes(self.bytes)} in {self.uri}, about "
-            f"{human_seconds(self.seconds)}"
+            f"would train {self.missing_members:,} of {counted(self.members, 'member')} "
+            f"({counted(self.missing_shards, 'shard')}) of {self.zoo} {place}: about {human_bytes(self.bytes)} in "
+            f"{self.uri}, about {human_seconds(self.seconds)}"
         )
         description, expected = self.recipe["description"], self.recipe["expected"]
-        return "\n".join(filter(None, (would, description, expected and f"expected: {expected}")))
+        refused = self.obstacle and f"it is refused, though: {self.obstacle}"
+        return "\n".join(filter(None, (would, refused, description, expected and f"expected: {expected}")))
+
+    @property
+    def exit_code(self) -> int:
+        return FAILED if self.obstacle else 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,55 +103,72 @@ class Generate(Planned):
 
     def plan(self) -> GenerationEstimate:
         """Trains a few steps here and now to tell how long it takes."""
-        from cluster.estimates import count_members, duration, generation_bytes, member_s
-        from zoo.storage.manifest import shard_name
+        from cluster.estimates import duration, generation_bytes, member_s, some_architectures
         from zoo.storage.store import Store
 
         store = Store(self.store)
-        plan = self.generation(store)
-        missing = count_members(plan.missing)
-        shard_s = member_s(plan) * missing / len(plan.missing) if missing else 0.0
-        ray, workers, seconds = duration([len(plan.missing)], shard_s, self.workers)
-        of_shard = [plan.recipe.member_architecture(shard.start, plan.data) for shard in plan.missing or plan.shards]
-        counts = {architecture.layout: architecture.parameters for architecture in of_shard}
+        plan = self.checked(store)
+        missing, shards = plan.missing_members, plan.missing_shards
+        shard_s = member_s(plan) * missing / shards if shards else 0.0
+        ray, workers, seconds = duration([shards], shard_s, self.workers, store)
         return GenerationEstimate(
             zoo=plan.name,
             uri=store.join("zoos", plan.name),
             members=plan.recipe.members,
             missing_members=missing,
-            missing_shards=len(plan.missing),
+            missing_shards=shards,
             snapshots=missing * len(plan.recipe.snapshot_epochs),
-            parameters=tuple(counts.values()),
+            parameters=tuple({each.layout: each.parameters for each in some_architectures(plan)}.values()),
             bytes=generation_bytes(plan),
             seconds=round(seconds, 3),
             ray=ray,
             workers=workers,
+            obstacle=lack_of_space(store, f"zoos/{plan.name}", generation_bytes(plan)),
             recipe=plan.recipe.to_json(),
-            shards=tuple(map(shard_name, plan.missing)),
         )
 
     def run(self) -> Generated:
         """Trains what is missing and commits the zoo."""
         from cluster.distributed.generation import generate
-        from cluster.estimates import count_members
+        from cluster.estimates import generation_bytes
+        from zoo.generation.build import plan_generation
         from zoo.storage.store import Store
 
-        store = Store(self.store)
-        plan = self.generation(store)
-        started = time.monotonic()
+        store, started = Store(self.store), time.monotonic()
+        plan = self.checked(store)
+        if obstacle := lack_of_space(store, f"zoos/{plan.name}", generation_bytes(plan)):
+            raise ValueError(obstacle)
+        if plan.unplanned:
+            say(f"generate {plan.name}: planning {counted(plan.recipe.members, 'member')}")
+            plan = plan_generation(plan.recipe, store)
         zoo = generate(plan, store, workers=self.workers)
         return Generated(
-            **vars(ZooFacts.of(zoo)),
-            trained_members=count_members(plan.missing),
+            zoo=zoo.name,
+            uri=zoo.uri,
+            digest=zoo.digest,
+            content_sha256=zoo.content_sha256,
+            members=len(zoo),
+            snapshots=len(zoo) * len(zoo.recipe.snapshot_epochs),
+            parameters=tuple(zoo.parameter_counts),
+            trained_members=plan.missing_members,
             seconds=round(time.monotonic() - started, 2),
         )
 
-    def generation(self, store: Store) -> GenerationPlan:
-        """What there is and what is missing."""
+    def checked(self, store: Store) -> GenerationPlan:
+        """What there is and what is missing; of large zoos, the shards of the first members alone.
+
+        Raises:
+            ValueError: There is no such recipe, or a change to it is not allowed.
+            ZooError: The store cannot be written.
+        """
         from zoo.generation.build import plan_generation
 
         named = {"members": self.members, "dataset": self.dataset, "epochs": self.epochs, "seed": self.seed}
-        return plan_generation(chosen_recipe(self.recipe, named, self.settings), store, self.members)
+        recipe = chosen_recipe(self.recipe, named, self.settings)
+        plan = plan_generation(recipe, store, self.members, at_most=PLANNED_MEMBERS)
+        if plan.missing_members:
+            store.check_writable(f"zoos/{plan.name}")
+        return plan
 
 
 def chosen_recipe(name: str, named: Mapping[str, Any], settings: Sequence[str]) -> Recipe:

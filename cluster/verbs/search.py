@@ -130,7 +130,7 @@ class Search(Planned):
         lacking = max(0, plan.study.wanted_trials - done)
         further = most_further_fits(plan.study.wanted_trials, self.seeds)
         fit_s, fit_bytes = fit_cost(plan) if lacking or further else (0.0, 0)
-        ray, workers, seconds = duration((lacking, further), growth * fit_s, self.workers)
+        ray, workers, seconds = duration((lacking, further), growth * fit_s, self.workers, plan.folder.store)
         return SearchEstimate(
             study_name=plan.folder.name,
             uri=plan.folder.uri,

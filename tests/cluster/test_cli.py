@@ -150,9 +150,10 @@ def test_what_a_store_does_not_have_is_named(arguments, words, capsys, small_zoo
     assert everything(Path(small_zoo.store.uri)) == before
 
 
-def test_store_that_cannot_be_written(capsys, tmp_path):
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_store_that_cannot_be_written(options, capsys, tmp_path):
     (tmp_path / "store").write_text("a file where the folder should be")
-    words = fails(capsys, ["generate", "digits-mlp-diverse", *SMALL, "--store", str(tmp_path / "store")], 2)
+    words = fails(capsys, ["generate", "digits-mlp-diverse", *SMALL, *options, "--store", str(tmp_path / "store")], 2)
     assert "cannot" in words
     assert str(tmp_path / "store") in words
 

@@ -1,19 +1,23 @@
 """Generation by Ray Train workers gives the zoo of its serial twin, whatever happens to the workers."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from object_storage import BUCKET, SECRET, Rclone, credentials, needs_rclone
 from ray_environment import environment
 
 from cluster import estimates
-from cluster.distributed import generation
+from cluster.cli import run
+from cluster.distributed import generation, runtime
 from cluster.distributed.generation import generate
 from cluster.estimates import duration, generation_bytes, member_s, ray_start_s, worth_ray
 from cluster.verbs.generate import Generate, chosen_recipe
@@ -121,7 +125,7 @@ def test_estimate_of_several_layouts_counts_each(tmp_path):
         recipe="digits-mlp-mixed", store=str(tmp_path), members=96, settings=("epochs=2", "snapshot_epochs=1,2")
     )
     told = verb.plan()
-    zoo = generate_zoo(verb.generation(Store(tmp_path)).recipe, tmp_path)
+    zoo = generate_zoo(verb.checked(Store(tmp_path)).recipe, tmp_path)
     assert sorted(told.parameters) == sorted(zoo.parameter_counts)
     assert 0.7 < told.bytes / sum(entry.size_bytes for entry in zoo.manifest.shards) < 1.4
 
@@ -224,10 +228,50 @@ def test_ray_is_worth_its_start_where_it_ends_sooner(remaining_s, cpus, start_s,
 def test_rounds_of_tasks_start_ray_where_it_is_worth_it(no_cluster, monkeypatch):
     monkeypatch.setattr(estimates, "ray_start_s", lambda: 20.0)
     monkeypatch.setattr(estimates.os, "cpu_count", lambda: 2)
-    assert duration((0, 0), 5.0, None) == (False, 1, 0.0)
-    assert duration((4,), 5.0, None) == (False, 1, 20.0)
-    assert duration((16, 4), 5.0, None) == (True, 2, 20.0 + 8 * 5.0 + 4 * 5.0)
-    assert duration((4,), 5.0, 3) == (True, 3, 20.0 + 2 * 5.0)
+    store = Store("memory://store")
+    assert duration((0, 0), 5.0, None, store) == (False, 1, 0.0)
+    assert duration((4,), 5.0, None, store) == (False, 1, 20.0)
+    assert duration((16, 4), 5.0, None, store) == (True, 2, 20.0 + 8 * 5.0 + 4 * 5.0)
+    assert duration((4,), 5.0, 3, store) == (True, 3, 20.0 + 2 * 5.0)
+
+
+def test_a_running_cluster_says_how_many_can_work_at_once(monkeypatch):
+    @contextlib.contextmanager
+    def running(store, *, workers):
+        if workers and workers > 64:
+            raise runtime.ClusterError(f"{workers} workers need as many CPUs")
+        yield runtime.Cluster(local=False, nodes=4, cpus=64)
+
+    monkeypatch.setattr(runtime, "running_address", lambda: "10.0.0.1:6379")
+    monkeypatch.setattr(runtime, "runtime", running)
+    monkeypatch.setattr(estimates, "ray_start_s", lambda: 20.0)
+    store = Store("memory://store")
+    assert duration((640,), 5.0, None, store) == (True, 64, 20.0 + 10 * 5.0)
+    with pytest.raises(runtime.ClusterError, match="65 workers"):
+        duration((640,), 5.0, 65, store)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_more_workers_than_memory_holds_are_refused(no_cluster, tmp_path, dry_run):
+    generate_64 = Generate(recipe="digits-mlp-diverse", members=64, workers=100_000, store=str(tmp_path))
+    with pytest.raises(runtime.ClusterError, match="100,000 workers do not fit into this machine's memory"):
+        generate_64.plan() if dry_run else generate_64.run()
+
+
+def test_fifty_million_members_are_estimated_at_once(capsys, tmp_path, monkeypatch):
+    arguments = ["generate", "digits-mlp-diverse", "--members", "50000000", "--store", str(tmp_path / "store")]
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**50))
+    assert run([*arguments, "--dry-run"]) == 0
+    words = capsys.readouterr().out
+    assert "would train 50,000,000 of 50,000,000 members (781,250 shards)" in words
+    assert re.search(r"about [\d,.]+ (GiB|TiB) in .*about \d+ (days|h)", words)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**30))
+    assert run([*arguments, "--dry-run"]) == 1
+    refused = "GiB, and the disk has 1.0 GiB free; make it smaller, or name another --store"
+    assert refused in capsys.readouterr().out
+    assert run(arguments) == 2, "the run says the same"
+    assert refused in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_start_of_ray_is_remembered(monkeypatch, tmp_path):

@@ -39,14 +39,33 @@ class GenerationPlan(ZooPlan):
     recipe: Recipe
     data: Dataset
 
+    @property
+    def unplanned(self) -> int:
+        """Members that it has no shards of, where it is one of the first ones alone."""
+        return self.recipe.members - sum(map(len, self.shards))
 
-def plan_generation(recipe: Recipe, store: Store, members: int | None = None) -> GenerationPlan:
+    @property
+    def missing_members(self) -> int:
+        """How many members are to be trained, those without shards in the plan among them."""
+        return sum(map(len, self.missing)) + self.unplanned
+
+    @property
+    def missing_shards(self) -> int:
+        """About how many shards these make; exactly, where the plan has them all."""
+        return len(self.missing) + round(self.unplanned * len(self.shards) / sum(map(len, self.shards)))
+
+
+def plan_generation(
+    recipe: Recipe, store: Store, members: int | None = None, *, at_most: int | None = None
+) -> GenerationPlan:
     """Finds out what is there already and what is missing.
 
     Args:
         recipe: What to generate.
         store: Where.
         members: How many; by default what the recipe says, or what the zoo has if that is more.
+        at_most: Of so many further members the plan has the shards, which takes a second for 100 000; of all by
+            default.
 
     Raises:
         ValueError: ``members`` is not positive, or the recipe does not fit the data.
@@ -66,7 +85,8 @@ def plan_generation(recipe: Recipe, store: Store, members: int | None = None) ->
     recipe = replace(recipe, members=total)
     recipe.check_data(data)
     kept = tuple(entry.members for entry in previous.shards) if previous else ()
-    plan = plan_zoo(recipe, data.sha256, store, kept + plan_shards(recipe, done, total))
+    planned = total if at_most is None else min(total, done + at_most)
+    plan = plan_zoo(recipe, data.sha256, store, kept + plan_shards(recipe, done, planned))
     told = {field.name: getattr(plan, field.name) for field in fields(plan)}
     return GenerationPlan(**told | {"recipe": recipe, "data": data})
 

@@ -25,9 +25,9 @@ from zoo.recipes.drawing import MEMBER_FIELDS, SEEDS, Drawing, Shard, with_level
 
 # What is said of a recipe, and how many members it makes by default: not part of what it is.
 NOT_IDENTITY = ("members", "description", "cost", "expected")
-# Whole numbers and the most that each can be: more members or larger windows would take minutes to be counted alone.
+# Whole numbers and the most that each can be; larger windows would take minutes to be drawn.
 COUNTS = {
-    "members": 10_000_000,
+    "members": 10**9,
     "batch_size": 10**9,
     "epochs": 10**9,
     "block_members": 10**9,

@@ -251,3 +251,11 @@ def test_number_of_threads_is_restored_and_does_not_matter(small_recipe, small_z
     finally:
         torch.set_num_threads(threads)
     assert data == shard_files(small_zoo)[0].read_bytes()
+
+
+def test_of_a_large_zoo_the_first_shards_can_stand_for_all(small_recipe, zoo_copy):
+    plan = plan_generation(small_recipe, zoo_copy.store, members=1024, at_most=32)
+    assert (len(plan.missing), plan.unplanned) == (2, 1024 - 64 - 32)
+    assert (plan.missing_members, plan.missing_shards) == (1024 - 64, (1024 - 64) // 16)
+    whole = plan_generation(small_recipe, zoo_copy.store, members=1024)
+    assert (whole.unplanned, whole.missing_members, whole.missing_shards) == (0, 1024 - 64, len(whole.missing))
