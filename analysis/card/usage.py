@@ -6,7 +6,7 @@ from analysis.card.record import Card
 from analysis.pages.commands import zoo_commands
 
 LOCAL_STORE = "./store"
-PYTHON = """from zoo import Zoo
+PYTHON = """from zooscale import Zoo
 
 zoo = Zoo.open({opened})
 table = zoo.members  # a pandas DataFrame, one row for each snapshot, without weights

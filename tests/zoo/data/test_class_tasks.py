@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from zoo import Member, load_dataset
+from zoo.data import load_dataset
 from zoo.data.class_tasks import parse_task, select, task_labels
 from zoo.data.examples import Examples
+from zoo.population import Member
 from zoo.training.grouping import example_count, minibatches, training_examples
 
 

@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from zoo import Zoo, evaluate, generate_zoo, load_dataset, verify
-from zoo.data import Task
+from zoo.data import Task, load_dataset
+from zoo.evaluation import evaluate
 from zoo.exchange.exporting import export_zoo
 from zoo.exchange.importing import open_source, store_source
+from zoo.generation.build import generate_zoo
 from zoo.generation.shard_training import train_shard
 from zoo.recipes import Recipe
 from zoo.recipes.axis import Axis
 from zoo.storage.shards import encode_shard
 from zoo.storage.staging import find_dataset, stage
 from zoo.storage.store import Store
+from zoo.storage.verify import verify
+from zoo.storage.zoo import Zoo
 
 RECIPES = {
     dataset: Recipe(
