@@ -5,8 +5,11 @@ Shape letters: M members, N examples, S fits of one setting that differ in their
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +17,10 @@ from torch import Tensor
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Statistic, Subject
 from analysis.evaluators.inputs import shifted, usual_inputs
+from analysis.groups import independent_groups
 from analysis.intervals import Bootstrap, member_means
 from analysis.results import Measured
+from zoo.config import to_json
 from zoo.data.examples import Dataset
 from zoo.metric import Metric
 from zoo.population import Population
@@ -33,6 +38,7 @@ class Evaluation:
         test: Test examples.
         others: Shifted inputs.
         bootstrap: How intervals are drawn.
+        grouped: Whether members of one minibatch order are one group, resampled together.
         left_out: Evaluators that cannot be run here, and why.
     """
 
@@ -40,6 +46,7 @@ class Evaluation:
     test: EvaluationData
     others: tuple[EvaluationData, ...] = ()
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    grouped: bool = True
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -52,6 +59,7 @@ class Evaluation:
         inputs: Sequence[str] | None = None,
         paired: bool = True,
         bootstrap: Bootstrap | None = None,
+        grouped: bool = True,
         store: Store | None = None,
     ) -> Evaluation:
         """Those of the evaluators that can be run.
@@ -63,6 +71,7 @@ class Evaluation:
             inputs: Names of other inputs (see :func:`analysis.evaluators.inputs.shifted`); by default the usual ones.
             paired: Whether subjects have originals.
             bootstrap: How intervals are drawn.
+            grouped: See the attribute.
             store: Where other data sets may lie.
 
         Raises:
@@ -80,6 +89,7 @@ class Evaluation:
             test,
             tuple(shifted(name, dataset, test.examples, store) for name in others),
             bootstrap or Bootstrap(),
+            grouped,
             {name: reason for name, reason in obstacles.items() if reason is not None},
         )
 
@@ -87,6 +97,26 @@ class Evaluation:
         """The same with those of its evaluators that have these names, on test examples alone."""
         chosen = tuple(evaluator for evaluator in self.evaluators if evaluator.name in names)
         return replace(self, evaluators=chosen, others=())
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What decides what is measured, as JSON values: evaluators, hashes of examples, how intervals are drawn."""
+        return {
+            "evaluators": {e.name: f"{e.run.__module__}:{e.run.__qualname__}" for e in self.evaluators},
+            "dataset": self.test.dataset.sha256,
+            "loss": self.test.dataset.task.loss,
+            "examples": len(self.test),
+            "inputs": {
+                other.inputs: hashlib.sha256(other.examples.values.numpy().tobytes()).hexdigest()
+                for other in self.others
+            },
+            "bootstrap": to_json(self.bootstrap),
+            "grouped": self.grouped,
+        }
+
+    def groups(self, population: Population) -> np.ndarray:
+        """For each member of a population the number of the group that it is resampled with, ``[M]``."""
+        return independent_groups(population, self.grouped)
 
     def measure(
         self, subjects: Sequence[Subject], original: Subject | None = None
@@ -107,7 +137,7 @@ class Evaluation:
         metrics: dict[str, Measured] = {}
         values: dict[str, tuple[float, ...]] = {}
         population = subjects[0].population
-        groups_M = independent_groups(population)
+        groups_M = self.groups(population)
         for data in (self.test, *self.others):
             part = data.part(population)
             part_MN = None if part is None else part.numpy()
@@ -138,17 +168,10 @@ class Evaluation:
             means_SM = member_means(values_SMN, part_MN)
             return Measured(metric=metric, estimate=float(np.quantile(means_SM, PERCENTILES[statistic], axis=1).mean()))
         absolute = statistic == "absolute_mean"
-        found = self.bootstrap.interval(values_SMN, absolute=absolute, groups_M=groups_M, part_MN=part_MN)
+        # Of shares, and of R², more than 1 is not to be had.
+        most = 1.0 if metric.direction == "max" and values_SMN.max() <= 1 else math.inf
+        found = self.bootstrap.interval(values_SMN, absolute=absolute, groups_M=groups_M, part_MN=part_MN, most=most)
         return Measured(metric=metric, estimate=found.estimate, low=found.low, high=found.high)
-
-
-def independent_groups(population: Population) -> np.ndarray:
-    """For each member its group: those of one block share their minibatch order and more, so are not independent."""
-    return (
-        np.array([member.order_seed for member in population.members])
-        if population.members
-        else np.arange(len(population))
-    )
 
 
 def _stacked(

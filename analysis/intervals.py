@@ -1,9 +1,16 @@
-"""Confidence intervals: hierarchical paired bootstrap over seeds, members and images.
+"""Confidence intervals: hierarchical paired bootstrap over fits, groups of members, and images.
 
-Every replicate resamples fits (outer), within each drawn fit the members (inner), and once for all of them the
-images (crossed). Original and reconstruction are resampled together, which makes the comparison paired. A
-resample is a vector of counts, so that a replicate is two products with the table of what happened for each
-member on each image.
+Every replicate resamples fits, groups of members and images, each once: all fits code the same members, and all
+members see the same images. Original and reconstruction are resampled together, which makes the comparison paired. A
+resample is a vector of counts, so that a replicate is a product with the table of what happened for each member on
+each image.
+
+Resampling n things understates their variance by (n - 1) / n, and takes for known what n things tell of it. So the
+bootstrap's interval is widened about its estimate, as Student's t widens the normal distribution's. Its degrees of
+freedom are the harmonic mean of those of fits, groups and images, weighted by how much of the variance is theirs:
+somewhat fewer than Satterthwaite's (1946), which rests on an estimate of these shares that is itself uncertain where
+things are few. With many of each nothing changes; few fits or groups give a wide interval, and one group gives none.
+In simulations 94 % to 97.5 % of these intervals hold the truth, down to two groups (``tests/analysis``).
 
 Shape letters: S fits that differ in their seed, M members, N images, B replicates, G groups of members.
 """
@@ -11,21 +18,32 @@ Shape letters: S fits that differ in their seed, M members, N images, B replicat
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm, t
 
 IMAGE, FIT, MEMBER = 0, 1, 2
+# Of fewer groups readers are told that the interval is wide for that reason.
+FEW_GROUPS = 10
+UNBOUNDED = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its confidence interval, in the unit of the table it was made from."""
+    """An estimate with its confidence interval, in the unit of the table it was made from.
+
+    Attributes:
+        estimate: The estimate.
+        low: Lower end; ``None`` where there is one group of members alone, which tells nothing of others.
+        high: Upper end.
+    """
 
     estimate: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +73,7 @@ class Bootstrap:
         absolute: bool = False,
         groups_M: np.ndarray | None = None,
         part_MN: np.ndarray | None = None,
+        most: float = math.inf,
     ) -> Interval:
         """Interval of the mean over members of the mean over images, or of its absolute value.
 
@@ -65,6 +84,7 @@ class Bootstrap:
             groups_M: For each member, the number of its group; members of one group (that share a minibatch
                 order, say) are resampled together. Each member is its own group where ``None``.
             part_MN: Which images count for each member, where not all do; each member needs one.
+            most: The largest value that a mean can have; the least is 0 where no value is negative.
 
         Returns:
             The estimate and its interval. Replicates are shifted so that their mean is the estimate: resampling
@@ -83,15 +103,28 @@ class Bootstrap:
             if part_MN.shape != values_SMN.shape[1:] or not part_MN.any(1).all():
                 raise ValueError(f"part_MN has shape {part_MN.shape}; expected one image or more for each member")
             values_SMN = values_SMN * part_MN
+        fits, members, images = values_SMN.shape
+        number_M, groups = _numbered(groups_M, members)
         means_SM = member_means(values_SMN, part_MN)
-        replicates_B = self._replicates(values_SMN, absolute, groups_M, part_MN, means_SM)
-        estimate = float((np.abs(means_SM) if absolute else means_SM).mean())
-        tail = (1 - self.level) / 2
-        ends = np.quantile(replicates_B, (tail, 1 - tail)) + (estimate - replicates_B.mean())
-        # A mean lies between the extremes; shifts and rounding must not take it further.
-        extremes = np.abs(values_SMN) if absolute else values_SMN
-        low, high = np.clip(ends, 0 if absolute else extremes.min(), extremes.max())
-        return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+        means_SMB = self._with_other_images(values_SMN, part_MN, means_SM)
+        if absolute:
+            means_SM, means_SMB = np.abs(means_SM), np.abs(means_SMB)
+        estimate = float(means_SM.mean())
+        if groups == 1:
+            return Interval(estimate)
+        drawn_BM = self._counts(MEMBER, groups)[:, number_M].astype(np.float64)
+        drawn_BS = self._counts(FIT, fits).astype(np.float64)
+        means_SB = np.einsum("bm,smb->sb", drawn_BM, means_SMB) / drawn_BM.sum(1)
+        replicates_B = (drawn_BS.T * means_SB).sum(0) / fits
+        away_G = np.bincount(number_M, weights=means_SM.mean(0) - estimate)
+        parts = (
+            (float(means_SM.mean(1).var()) / fits, fits),
+            (float((away_G**2).sum()) / members**2, groups),
+            (float(means_SMB.mean((0, 1), dtype=np.float64).var()), images),
+        )
+        ends = np.quantile(replicates_B, self._tails) - replicates_B.mean()
+        least = -math.inf if not absolute and values_SMN.min() < 0 else 0.0
+        return self._widened(estimate, ends, parts, (least, most))
 
     def of_statistics(
         self,
@@ -100,65 +133,79 @@ class Bootstrap:
         *,
         fits: int = 1,
         groups_M: np.ndarray | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
     ) -> dict[str, Interval]:
-        """Percentile intervals of statistics that are no means, such as a correlation over members.
+        """Intervals of statistics that are no means, such as a correlation over members.
 
         Args:
             statistics: ``(fit, rows of members) -> values by name``.
             members: M.
             fits: How many fits there are; each replicate averages over fits drawn with replacement.
             groups_M: Members that are resampled together, as in :meth:`interval`.
+            bounds: The least and the largest value that some of them can have.
         """
-        groups_M = np.arange(members) if groups_M is None else np.unique(groups_M, return_inverse=True)[1]
+        number_M, groups = _numbered(groups_M, members)
         whole = [statistics(fit, np.arange(members)) for fit in range(fits)]
-        drawn_BS = np.random.default_rng((self.seed, FIT)).integers(fits, size=(self.replicates, fits))
+        estimates = {name: float(np.mean([part[name] for part in whole])) for name in whole[0]}
+        if groups == 1:
+            return {name: Interval(estimate) for name, estimate in estimates.items()}
         replicates: dict[str, list[float]] = {name: [] for name in whole[0]}
-        counts = [self._counts(MEMBER, int(groups_M.max()) + 1, place) for place in range(fits)]
-        for replicate, drawn_S in enumerate(drawn_BS):
-            parts = [
-                statistics(int(fit), np.repeat(np.arange(members), count_BG[replicate][groups_M].astype(np.int64)))
-                for fit, count_BG in zip(drawn_S, counts, strict=True)
-            ]
+        for drawn_G, drawn_S in zip(self._counts(MEMBER, groups), self._counts(FIT, fits), strict=True):
+            rows = np.repeat(np.arange(members), drawn_G[number_M].astype(np.int64))
+            shares = [(drawn_S[fit] / fits, statistics(fit, rows)) for fit in range(fits) if drawn_S[fit]]
             for name, values in replicates.items():
-                values.append(float(np.mean([part[name] for part in parts])))
-        tail = (1 - self.level) / 2
+                values.append(float(sum(share * part[name] for share, part in shares)))
         found = {}
         for name, values in replicates.items():
-            estimate = float(np.mean([part[name] for part in whole]))
-            low, high = np.quantile(values, (tail, 1 - tail))
-            found[name] = Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+            of_fits = float(np.var([part[name] for part in whole])) / fits
+            of_groups = max(float(np.var(values)) - of_fits, 0.0)
+            ends = np.quantile(values, self._tails) - estimates[name]
+            parts = ((of_fits, fits), (of_groups, groups))
+            found[name] = self._widened(estimates[name], ends, parts, (bounds or {}).get(name, UNBOUNDED))
         return found
 
-    def _replicates(
-        self,
-        values_SMN: np.ndarray,
-        absolute: bool,
-        groups_M: np.ndarray | None,
-        part_MN: np.ndarray | None,
-        means_SM: np.ndarray,
-    ) -> np.ndarray:
-        """The statistic of each replicate, ``[B]`` float64."""
-        fits, members, images = values_SMN.shape
-        groups_M = np.arange(members) if groups_M is None else np.unique(groups_M, return_inverse=True)[1]
-        count_NB = self._counts(IMAGE, images).T
-        means_SMB = values_SMN @ (count_NB / np.float32(images))
-        if part_MN is not None:
-            drawn_MB = part_MN.astype(np.float32) @ (count_NB / np.float32(images))
-            # A member of whose images none is drawn keeps its own mean.
-            means_SMB = np.where(drawn_MB > 0, means_SMB / np.maximum(drawn_MB, 1e-30), means_SM[..., None])
-        if absolute:
-            np.abs(means_SMB, out=means_SMB)
-        drawn_BS = np.random.default_rng((self.seed, FIT)).integers(fits, size=(self.replicates, fits))
-        total_B = np.zeros(self.replicates)
-        for place in range(fits):
-            count_BM = self._counts(MEMBER, int(groups_M.max()) + 1, place)[:, groups_M]
-            means_BM = means_SMB[drawn_BS[:, place], :, np.arange(self.replicates)]
-            total_B += (count_BM * means_BM).sum(1, dtype=np.float64) / count_BM.sum(1)
-        return total_B / fits
+    @property
+    def _tails(self) -> tuple[float, float]:
+        return (1 - self.level) / 2, (1 + self.level) / 2
 
-    def _counts(self, purpose: int, size: int, place: int = 0) -> np.ndarray:
+    def _widened(
+        self, estimate: float, ends: np.ndarray, parts: Sequence[tuple[float, int]], bounds: tuple[float, float]
+    ) -> Interval:
+        """The interval for so few fits, groups and images as there are.
+
+        Args:
+            estimate: The estimate.
+            ends: How far the bootstrap's ends are from it: the lower one, negative, and the upper one.
+            parts: What resampling fits, groups and images each contributes to the variance, and how many there are.
+            bounds: The least and the largest value that there can be.
+        """
+        unbiased = [(variance * count / (count - 1), count - 1) for variance, count in parts if variance and count > 1]
+        total = sum(variance for variance, _ in unbiased)
+        if total:
+            freedom = total / sum(variance / each for variance, each in unbiased)
+            wide = float(t.ppf(self._tails[1], freedom)) * math.sqrt(total)
+            normal = float(norm.ppf(self._tails[1])) * math.sqrt(sum(variance for variance, _ in parts))
+            # A mean of few things is not as skewed as resampling makes it, nor its tails as short.
+            ends = np.array([min(ends[0] * wide / normal, -wide), max(ends[1] * wide / normal, wide)])
+        low, high = np.clip(estimate + ends, *bounds)
+        return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+
+    def _with_other_images(
+        self, values_SMN: np.ndarray, part_MN: np.ndarray | None, means_SM: np.ndarray
+    ) -> np.ndarray:
+        """Each member's mean over the images of each replicate, ``[S, M, B]``."""
+        drawn_NB = self._counts(IMAGE, values_SMN.shape[2]).T
+        sums_SMB = values_SMN @ drawn_NB
+        if part_MN is None:
+            means_SMB: np.ndarray = sums_SMB / np.float32(values_SMN.shape[2])
+            return means_SMB
+        drawn_MB = part_MN.astype(np.float32) @ drawn_NB
+        # A member of whose images none is drawn keeps its own mean.
+        return np.where(drawn_MB > 0, sums_SMB / np.maximum(drawn_MB, 1), means_SM[..., None])
+
+    def _counts(self, purpose: int, size: int) -> np.ndarray:
         """How often each of ``size`` things is drawn, ``[B, size]``; rows sum to ``size``."""
-        return _counts(self.seed, purpose, place, self.replicates, size)
+        return _counts(self.seed, purpose, self.replicates, size)
 
 
 def member_means(values: np.ndarray, part_MN: np.ndarray | None = None) -> np.ndarray:
@@ -169,10 +216,16 @@ def member_means(values: np.ndarray, part_MN: np.ndarray | None = None) -> np.nd
     return (values * part_MN).sum(-1, dtype=np.float64) / part_MN.sum(-1)
 
 
+def _numbered(groups_M: np.ndarray | None, members: int) -> tuple[np.ndarray, int]:
+    """For each member its group's number, from 0, and how many groups there are."""
+    number_M = np.arange(members) if groups_M is None else np.unique(groups_M, return_inverse=True)[1]
+    return number_M, int(number_M.max()) + 1
+
+
 @functools.lru_cache(maxsize=8)
-def _counts(seed: int, purpose: int, place: int, replicates: int, size: int) -> np.ndarray:
+def _counts(seed: int, purpose: int, replicates: int, size: int) -> np.ndarray:
     """A pure function of its arguments, kept because every codec is compared on the same draws."""
-    generator = np.random.default_rng((seed, purpose, place))
+    generator = np.random.default_rng((seed, purpose))
     counts_BK = generator.multinomial(size, np.full(size, 1 / size), size=replicates).astype(np.float32)
     counts_BK.flags.writeable = False
     return counts_BK

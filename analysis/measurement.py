@@ -121,6 +121,7 @@ def measure(
         trial=trial,
         fits=len(fits),
         members=len(population),
+        groups=len(np.unique(evaluation.groups(population))),
         parameters=population.parameters,
         examples=len(evaluation.test),
         metrics={

@@ -6,27 +6,30 @@ Shape letters: M members, F features.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
 
-from analysis.evaluation import independent_groups
+from analysis.groups import chosen_members, group_numbers, orders_differ, words
 from analysis.intervals import Bootstrap
-from analysis.record import Analysis, Progress, count_diverged, study_facts, zoo_facts
+from analysis.record import Analysis, count_diverged, study_facts, zoo_facts
 from analysis.results import Measured, Result
+from analysis.rows import Row, fits_content
 from trainables.predictors.boosting import Trees
 from trainables.predictors.config import BoostingConfig
 from trainables.predictors.metrics import PREDICTOR_METRICS
 from trainables.predictors.predictor import CHOSEN, Predictor, decided, known, strata_of, target_of
 from trainables.predictors.scores import have_pairs, is_numeric, scores
 from trainables.study_files import StudyRecord
+from zoo.config import to_json
 from zoo.metric import by_name
 from zoo.population import Population
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
-from zoo.threads import one_thread
 from zoo.views import without_dead_inputs
 
 TRUE, PREDICTED = "true", "predicted"
@@ -57,47 +60,153 @@ class Members:
         return np.concatenate([of_population(population) for population in self.populations])
 
 
-@one_thread()
-def analyze_predictors(
-    zoo: Zoo,
-    study: StudyRecord,
-    *,
-    members: int | None = None,
-    bootstrap: Bootstrap | None = None,
-    progress: Progress | None = None,
-) -> Analysis:
-    """Measures a study's best predictors, of each trainable one at least, on test members and their targets.
+@dataclass(frozen=True, kw_only=True)
+class PredictorPlan:
+    """An analysis of predictors; networks are read when they are first needed.
+
+    Attributes:
+        zoo: The zoo, of any layouts.
+        study: A study of predictors on it.
+        members: Numbers of the test members measured.
+        predictors: Of each trial measured its predictors, which differ in their seed; the best trial first.
+        bootstrap: How intervals are drawn.
+        grouped: Whether members of one minibatch order are one group, resampled together.
+    """
+
+    zoo: Zoo
+    study: StudyRecord
+    members: tuple[int, ...]
+    predictors: dict[int, list[Predictor]]
+    bootstrap: Bootstrap
+    grouped: bool
+
+    @property
+    def trials(self) -> list[int]:
+        """Trials that are measured."""
+        return list(self.predictors)
+
+    @property
+    def targets(self) -> list[str]:
+        """What they predict."""
+        return list(dict.fromkeys(fits[0].target for fits in self.predictors.values()))
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """A row for each trial's predictor, then for each target the two baselines."""
+        rows = [
+            self._row(
+                self.study.trainable(trial).name,
+                predictor_setting(self.study.config(trial)) + (f", {len(fits)} seeds" if len(fits) > 1 else ""),
+                "learned",
+                fits[0].target,
+                partial(self._predicted, fits),
+                fits_content(self.study, trial, fits),
+                trial,
+            )
+            for trial, fits in self.predictors.items()
+        ]
+        for target in self.targets:
+            for name, predict in ((CONSTANT, constant), (HYPERPARAMETERS, from_hyperparameters)):
+                predicted = partial(self._baseline, predict, target)
+                rows.append(self._row(name, target, "control", target, predicted, {"baseline": name}))
+        return rows
+
+    @cached_property
+    def training(self) -> Members:
+        """Training members as fits see them: weights on inputs that never occur are zero."""
+        return Members(populations=tuple(self._prepared(self.zoo.populations("train"))))
+
+    @cached_property
+    def test(self) -> Members:
+        """The test members, likewise."""
+        chosen = self.zoo.populations("test", members=self.members, epochs="one")
+        return Members(populations=tuple(self._prepared(chosen)))
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """For each test member the number of its group, ``[M]``."""
+        return group_numbers(self.test.column("order_seed").tolist(), self.grouped)
+
+    def _row(
+        self,
+        name: str,
+        setting: str,
+        family: str,
+        target: str,
+        predicted: Callable[[], list[np.ndarray]],
+        fitted: Mapping[str, Any],
+        trial: int | None = None,
+    ) -> Row:
+        content = {
+            "zoo": self.zoo.content_sha256,
+            "members": list(self.members),
+            "target": target,
+            "fitted": fitted,
+            "bootstrap": to_json(self.bootstrap),
+            "grouped": self.grouped,
+        }
+
+        def measured() -> Result:
+            return _result(self, name, family, setting, trial, target, predicted())
+
+        return Row(name=name, setting=setting, family=family, trial=trial, content=content, measure=measured)
+
+    def _predicted(self, fits: Sequence[Predictor]) -> list[np.ndarray]:
+        return [self.test.over(predictor.predict) for predictor in fits]
+
+    def _baseline(self, predict: Callable[[str, Members, Members], np.ndarray], target: str) -> list[np.ndarray]:
+        return [predict(target, self.training, self.test)]
+
+    def _prepared(self, populations: Iterable[Population]) -> Iterator[Population]:
+        train = self.zoo.dataset().train
+        for population in populations:
+            yield without_dead_inputs(population, train)
+
+
+def plan_predictors(zoo: Zoo, study: StudyRecord, *, members: int | None, bootstrap: Bootstrap) -> PredictorPlan:
+    """A study's best predictors, of each trainable one at least, on test members and their targets.
 
     Args:
         zoo: The zoo, of any layouts.
         study: A study of predictors on it.
         members: At most so many test members; ``None`` for all.
         bootstrap: How intervals are drawn.
-        progress: Called with rows measured, rows in all, and the name of the next.
 
     Raises:
-        ZooError: No trial can be measured, or a part of the zoo is missing or damaged.
+        ZooError: No trial can be measured, or a split has no members.
     """
-    training = Members(populations=tuple(_prepared(zoo, zoo.populations("train"))))
-    held_out = zoo.populations("test", epochs="one", limit=members)
-    test = Members(populations=tuple(_prepared(zoo, held_out)))
-    trials, bootstrap = best_trials(study), bootstrap or Bootstrap()
-    results = predictor_results(study, trials, training, test, bootstrap, progress)
+    zoo.rows("train")  # the baselines are fitted to them
+    fits = {t: [cast(Predictor, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
+    return PredictorPlan(
+        zoo=zoo,
+        study=study,
+        members=chosen_members(zoo, members),
+        predictors=fits,
+        bootstrap=bootstrap,
+        grouped=orders_differ(zoo),
+    )
+
+
+def predictor_analysis(plan: PredictorPlan, results: list[Result]) -> Analysis:
+    """What was found: the results of a plan's rows, and facts about them."""
+    zoo, study = plan.zoo, plan.study
+    groups, seeds = max(result.groups for result in results), max(result.fits for result in results)
     return Analysis(
         results=results,
         summary={
             **zoo_facts(zoo),
             **study_facts(study),
             "kind": "predictors",
-            "targets": list(dict.fromkeys(study.config(trial).target for trial in trials)),
+            "targets": plan.targets,
             "parameters": list(zoo.parameter_counts),
-            "training_snapshots": len(training),
-            "test_members": len(test),
-            "test_blocks": len(np.unique(test.over(independent_groups))),
+            "training_snapshots": len(zoo.rows("train")),
+            "test_members": len(plan.members),
+            "test_groups": groups,
+            "intervals": words(len(plan.members), groups, seeds, plan.grouped),
             "training_snapshots_diverged": count_diverged(zoo, "train"),
             "test_members_diverged": count_diverged(zoo, "test", "one"),
-            "seeds": max(result.fits for result in results),
-            "seed": bootstrap.seed,
+            "seeds": seeds,
+            "seed": plan.bootstrap.seed,
         },
         headlines=[],
         pareto=[],
@@ -120,59 +229,6 @@ def best_trials(study: StudyRecord) -> list[int]:
     complete = study.trials[study.trials[objective].notna()].sort_values(objective, ascending=direction == "min")
     of_each = complete.groupby("trainable", sort=False)["trial"].first() if "trainable" in complete else []
     return list(dict.fromkeys([*front[:MEASURED_TRIALS], *(int(trial) for trial in of_each)]))
-
-
-def _prepared(zoo: Zoo, populations: Iterable[Population]) -> Iterator[Population]:
-    """Members as fits see them: weights on inputs that never occur are zero."""
-    train = zoo.dataset().train
-    for population in populations:
-        yield without_dead_inputs(population, train)
-
-
-def predictor_results(
-    study: StudyRecord,
-    trials: Sequence[int],
-    training: Members,
-    test: Members,
-    bootstrap: Bootstrap,
-    progress: Progress | None = None,
-) -> list[Result]:
-    """A row for each trial's predictor, then for each target the two baselines.
-
-    Args:
-        study: A study of predictors.
-        trials: Which of its trials.
-        training: Training members, for the baselines.
-        test: Test members.
-        bootstrap: How intervals are drawn: over members by blocks, and over fits.
-        progress: Called with rows measured, rows in all, and the name of the next.
-
-    Raises:
-        ZooError: A trial's artifact is missing or damaged.
-    """
-    fitted = {trial: [cast(Predictor, study.artifact(trial, fit)) for fit in study.fits(trial)] for trial in trials}
-    targets = list(dict.fromkeys(predictors[0].target for predictors in fitted.values()))
-    total = len(trials) + 2 * len(targets)
-    results: list[Result] = []
-
-    def began(name: str) -> None:
-        if progress is not None:
-            progress(len(results), total, name)
-
-    for trial, predictors in fitted.items():
-        began(name := study.trainable(trial).name)
-        predicted = [test.over(predictor.predict) for predictor in predictors]
-        setting = predictor_setting(study.config(trial))
-        results.append(_result(name, "learned", setting, trial, predictors[0].target, predicted, test, bootstrap))
-    for target in targets:
-        for name, predict in ((CONSTANT, constant), (HYPERPARAMETERS, from_hyperparameters)):
-            began(name)
-            results.append(
-                _result(name, "control", target, None, target, [predict(target, training, test)], test, bootstrap)
-            )
-    if progress is not None:
-        progress(total, total, "")
-    return results
 
 
 def predictor_setting(config: Any) -> str:
@@ -224,19 +280,18 @@ def _codes(values_M: np.ndarray, categories: np.ndarray) -> np.ndarray:
 
 
 def _result(
+    plan: PredictorPlan,
     name: str,
     family: str,
     setting: str,
     trial: int | None,
     target: str,
     predicted: Sequence[np.ndarray],
-    test: Members,
-    bootstrap: Bootstrap,
 ) -> Result:
-    true_M = test.over(lambda population: target_of(population, target))
+    true_M = plan.test.over(lambda population: target_of(population, target))
     kept = known(true_M)
-    groups_M, true_M = test.over(independent_groups)[kept], true_M[kept]
-    strata_M = test.over(strata_of)[kept]
+    groups_M, true_M = plan.groups[kept], true_M[kept]
+    strata_M = plan.test.over(strata_of)[kept]
     shared = have_pairs(strata_M)
     predicted_SM = np.stack([values_M[kept] for values_M in predicted])
 
@@ -244,16 +299,18 @@ def _result(
         return scores(true_M[rows_M], predicted_SM[fit][rows_M], strata_M[rows_M] if shared else None)
 
     declared = by_name(PREDICTOR_METRICS)
-    found = bootstrap.of_statistics(measured, len(true_M), fits=len(predicted), groups_M=groups_M)
+    bounds = {each.name: (-math.inf, 1.0) if each.direction == "max" else (0.0, math.inf) for each in PREDICTOR_METRICS}
+    found = plan.bootstrap.of_statistics(measured, len(true_M), fits=len(predicted), groups_M=groups_M, bounds=bounds)
     numeric = is_numeric(true_M)
-    parameters = {population.parameters for population in test.populations}
+    parameters = {population.parameters for population in plan.test.populations}
     return Result(
         name=name,
         family=family,
-        setting=setting + (f", {len(predicted)} seeds" if len(predicted) > 1 else ""),
+        setting=setting,
         trial=trial,
         fits=len(predicted),
         members=len(true_M),
+        groups=len(np.unique(groups_M)),
         parameters=parameters.pop() if len(parameters) == 1 else 0,
         examples=0,
         metrics={

@@ -14,7 +14,6 @@ from analysis.results import Result
 from trainables.study_files import StudyRecord
 from zoo.config import to_json
 from zoo.metric import Metric
-from zoo.storage.errors import ZooError
 from zoo.storage.selection import Epochs
 from zoo.storage.zoo import Zoo
 
@@ -54,15 +53,6 @@ class Analysis:
             "pareto": [{"name": r.name, "setting": r.setting, "trial": r.trial} for r in self.pareto],
             "random_results": [result.to_json() for result in self.random_results],
         }
-
-
-def require_own_zoo(study: StudyRecord, zoo: Zoo) -> None:
-    """Raises a ``ZooError`` where a study was made on another zoo."""
-    if study.zoo_digest != zoo.digest:
-        raise ZooError(
-            f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
-            f"{zoo.digest[:8]}. Analyze the study with its own zoo"
-        )
 
 
 def zoo_facts(zoo: Zoo) -> dict[str, Any]:

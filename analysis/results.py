@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -56,7 +57,8 @@ class Measured:
     Attributes:
         metric: Which.
         estimate: Its value.
-        low: Lower end of the 95 % interval; ``None`` where there is no interval.
+        low: Lower end of the 95 % interval; ``None`` where there is no interval: of percentiles and sizes, and where
+            all members are of one group.
         high: Upper end.
     """
 
@@ -85,6 +87,7 @@ class Result:
         trial: Number of the trial that it comes from.
         fits: Number of fits (seeds) averaged.
         members: Members measured.
+        groups: Groups that they are of, by which intervals are drawn: members of one minibatch order.
         parameters: P; 0 where members differ in it.
         examples: Examples measured on; 0 where networks were not applied.
         metrics: What was measured: sizes, and what the evaluators gave; a metric that makes no sense here is absent.
@@ -97,6 +100,7 @@ class Result:
     trial: int | None
     fits: int
     members: int
+    groups: int
     parameters: int
     examples: int
     metrics: Mapping[str, Measured]
@@ -121,7 +125,7 @@ class Result:
         """A flat row of a table: identity, and each metric with the ends of its interval."""
         row: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("name", "family", "setting", "trial", "fits", "members", "parameters", "examples")
+            for name in ("name", "family", "setting", "trial", "fits", "members", "groups", "parameters", "examples")
         }
         for name, measured in self.metrics.items():
             row[name] = measured.estimate
@@ -132,6 +136,20 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The row with what there is for each member, as plain values."""
         return {**self.row(), "values": {name: list(values) for name, values in self.values.items()}}
+
+    def to_record(self) -> dict[str, Any]:
+        """Everything as JSON values, its metrics' declarations among them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Result:
+        """The inverse of :meth:`to_record`."""
+        metrics = {
+            name: Measured(**{**measured, "metric": Metric(**measured["metric"])})
+            for name, measured in record["metrics"].items()
+        }
+        values = {name: tuple(of_members) for name, of_members in record["values"].items()}
+        return cls(**{**record, "metrics": metrics, "values": values})
 
 
 def sizes(**values: float) -> dict[str, Measured]:

@@ -6,30 +6,28 @@ Shape letters: M members, P parameters.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
+from analysis.codecs import CODECS, CodecFamily, Setting, find_codec, setting_name
 from analysis.controls import ZERO_RATE, fit_mean_latent
-from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
 from analysis.measurement import measure
 from analysis.results import Result
+from analysis.setup import Setup
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
+from trainables.trainable import Artifact
 from zoo.architecture import Architecture
-from zoo.data.examples import Dataset
-from zoo.population import Population
 from zoo.storage.errors import ZooError
-
-CodecT = TypeVar("CodecT", bound=Codec | Sequence[Codec])
 
 LEARNED = "autoencoder"
 # After the name of a codec whose constants a study found.
@@ -39,25 +37,23 @@ LEARNED_TRIALS = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One row of the table to be: how to get its codec, or several fits of it, and what to call it."""
+    """One row of the table to be.
+
+    Attributes:
+        name: Of a codec, control or predictor.
+        setting: What tells it from others of its name.
+        family: "classical", "control" or "learned".
+        trial: Number of the trial that it comes from, where that is known beforehand.
+        content: Everything that decides what is measured, as JSON values.
+        measure: Measures it.
+    """
 
     name: str
     setting: str
     family: str
-    fit: Callable[[], Codec | Sequence[Codec]]
     trial: int | None = None
-
-    def measure(self, original: Subject, evaluation: Evaluation) -> Result:
-        """Fits the codec and measures it."""
-        return measure(
-            self.fit(),
-            original,
-            evaluation,
-            name=self.name,
-            family=self.family,
-            setting=self.setting,
-            trial=self.trial,
-        )
+    content: Mapping[str, Any]
+    measure: Callable[[], Result]
 
 
 def chosen_families(codecs: Sequence[str] | None, architecture: Architecture) -> dict[str, CodecFamily]:
@@ -68,27 +64,66 @@ def chosen_families(codecs: Sequence[str] | None, architecture: Architecture) ->
         architecture: What they are to compress.
 
     Raises:
-        ValueError: None is asked for, or one is unknown.
+        ValueError: None is asked for, or one is unknown or does not know such networks.
     """
     fitting = [name for name, family in CODECS.items() if family.obstacle(architecture) is None]
     names = fitting if codecs is None else list(codecs)
     if not names:
         raise ValueError(f"codecs is empty; name at least one of {', '.join(CODECS)}")
-    return {name: find_codec(name) for name in [*names, *(name for name in ZERO_RATE if name in CODECS)]}
+    families = {name: find_codec(name) for name in [*names, *(name for name in ZERO_RATE if name in CODECS)]}
+    for name, family in families.items():
+        if (obstacle := family.obstacle(architecture)) is not None:
+            raise ValueError(f"codec {name!r} cannot code these networks: {obstacle}; leave it out of codecs")
+    return families
 
 
-def codec_rows(families: dict[str, CodecFamily], training: Population, data: Dataset) -> list[Row]:
-    """A row for each setting of each codec."""
+def codec_rows(families: Mapping[str, CodecFamily], setup: Setup, *, untrained: bool = False) -> list[Row]:
+    """A row for each setting of each codec, on the test members or on those as they were before training."""
     return [
-        Row(
+        _row(
+            setup,
+            partial(_fitted, family, setup, setting),
+            {"codec": name, "setting": setting},
             name=name,
             setting=setting_name(setting),
-            family=family.family,
-            fit=partial(family.codec, training, data, setting),
+            family="control" if untrained else family.family,
+            fitted=True,
+            untrained=untrained,
         )
         for name, family in families.items()
         for setting in family.settings
     ]
+
+
+def _fitted(family: CodecFamily, setup: Setup, setting: Setting) -> list[Codec]:
+    return [family.codec(setup.training, setup.dataset, setting)]
+
+
+def _row(
+    setup: Setup,
+    fit: Callable[[], Sequence[Codec]],
+    codec: Mapping[str, Any],
+    *,
+    fitted: bool,
+    untrained: bool,
+    **called: Any,
+) -> Row:
+    """The row of a codec.
+
+    Args:
+        setup: What it is measured on.
+        fit: Gives the codec, or several fits of it.
+        codec: What decides the codec, beside the training members.
+        fitted: Whether it is fitted to those.
+        untrained: Whether it is measured on untrained networks.
+        called: Name, setting, family and trial.
+    """
+
+    def measured() -> Result:
+        return measure(fit(), setup.untrained if untrained else setup.original, setup.evaluation, **called)
+
+    content = {"codec": codec, **setup.content(fitted=fitted, untrained=untrained)}
+    return Row(**called, content=content, measure=measured)
 
 
 def measured_trials(study: StudyRecord) -> list[int]:
@@ -109,17 +144,49 @@ def measured_trials(study: StudyRecord) -> list[int]:
     return [front[place] for place in np.unique(places)]
 
 
-def learned_rows(study: StudyRecord) -> list[Row]:
-    """Rows for a study's :func:`measured_trials`."""
+def fitted_codecs(study: StudyRecord) -> dict[int, list[Codec]]:
+    """The codecs of a study's :func:`measured_trials`: of each trial a fit for each seed.
+
+    Raises:
+        ZooError: The study has no trial that can be measured, or an artifact is damaged.
+    """
+    return {
+        trial: [cast(Codec, study.artifact(trial, fit)) for fit in study.fits(trial)]
+        for trial in measured_trials(study)
+    }
+
+
+def learned_rows(
+    study: StudyRecord, codecs: Mapping[int, Sequence[Codec]], setup: Setup, *, untrained: bool = False
+) -> list[Row]:
+    """Rows for a study's :func:`fitted_codecs`, and for the mean latent of autoencoders."""
     rows = []
-    for trial in measured_trials(study):
-        codecs = [cast(Codec, study.artifact(trial, fit)) for fit in study.fits(trial)]
+    for trial, fits in codecs.items():
         setting = trial_setting(study.config(trial))
-        if len(codecs) > 1:
-            setting += f", {len(codecs)} seeds"
-        name = LEARNED if study.kind == "autoencoder" else f"{study.trainable(trial).name}{SEARCHED}"
-        rows.append(Row(name=name, setting=setting, family="learned", fit=partial(_same, codecs), trial=trial))
+        if len(fits) > 1:
+            setting += f", {len(fits)} seeds"
+        rows.append(
+            _row(
+                setup,
+                partial(list, fits),
+                fits_content(study, trial, fits),
+                name=LEARNED if study.kind == "autoencoder" else f"{study.trainable(trial).name}{SEARCHED}",
+                setting=setting,
+                family="control" if untrained else "learned",
+                trial=trial,
+                fitted=False,
+                untrained=untrained,
+            )
+        )
+    if not untrained and any(isinstance(codec, LearnedCodec) for fits in codecs.values() for codec in fits):
+        rows.append(_mean_latent_row(study, codecs, setup))
     return rows
+
+
+def fits_content(study: StudyRecord, trial: int, fits: Sequence[Artifact]) -> dict[str, Any]:
+    """What names the fits of a trial: their trainable, and hashes of their files."""
+    files = [{name: hashlib.sha256(data).hexdigest() for name, data in fit.to_files().items()} for fit in fits]
+    return {"trainable": study.trainable(trial).name, "fits": files}
 
 
 def trial_setting(config: Any) -> str:
@@ -129,32 +196,27 @@ def trial_setting(config: Any) -> str:
     return setting_name(dataclasses.asdict(config))
 
 
-def _same(codec: CodecT) -> CodecT:
-    return codec
+def _mean_latent_row(study: StudyRecord, codecs: Mapping[int, Sequence[Codec]], setup: Setup) -> Row:
+    """The zero-rate control of autoencoders: of all their mean latents the one that keeps the most quality."""
 
+    def measured() -> Result:
+        judged = setup.evaluation.only("agreement", "outputs")
+        found = []
+        for trial, fits in codecs.items():
+            for codec in fits:
+                if not isinstance(codec, LearnedCodec):
+                    continue
+                constant = fit_mean_latent(codec, setup.training)
+                weights_MP = torch.from_numpy(constant.weights_P).repeat(len(setup.original), 1)
+                subject = Subject(setup.original.population.with_weights(weights_MP), f"trial {trial}")
+                metrics, _ = judged.measure([subject], setup.original)
+                quality = metrics["agreement" if "agreement" in metrics else "output_r2"].estimate
+                found.append((quality, trial, constant))
+        _, trial, constant = max(found, key=lambda entry: entry[0])
+        return measure(constant, setup.original, setup.evaluation, family="control", trial=trial)
 
-def best_mean_latent(
-    learned: Sequence[Row], training: Population, original: Subject, evaluation: Evaluation
-) -> Row | None:
-    """The zero-rate control of autoencoders: of all their mean latents the one that keeps the most quality.
-
-    Returns:
-        ``None`` where a study found codecs without latents.
-    """
-    judged = evaluation.only("agreement", "outputs")
-    found = []
-    for row in learned:
-        fits = row.fit()
-        for codec in fits if isinstance(fits, Sequence) else [fits]:
-            if not isinstance(codec, LearnedCodec):
-                continue
-            constant = fit_mean_latent(codec, training)
-            weights_MP = torch.from_numpy(constant.weights_P).repeat(len(original), 1)
-            subject = Subject(original.population.with_weights(weights_MP), f"trial {row.trial}")
-            metrics, _ = judged.measure([subject], original)
-            quality = metrics["agreement" if "agreement" in metrics else "output_r2"].estimate
-            found.append((quality, row.trial, constant))
-    if not found:
-        return None
-    _, trial, constant = max(found, key=lambda entry: entry[0])
-    return Row(name=constant.name, setting="", family="control", fit=partial(_same, constant), trial=trial)
+    content = {
+        "mean latents": {str(trial): fits_content(study, trial, fits) for trial, fits in codecs.items()},
+        **setup.content(fitted=True, untrained=False),
+    }
+    return Row(name="mean latent", setting="", family="control", content=content, measure=measured)

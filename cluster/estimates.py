@@ -8,12 +8,14 @@ import math
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from analysis.rows import Row
 from cluster.distributed.runtime import ray_is_asked_for, workers_at_once
 from cluster.studies import StudyPlan
 from trainables.registry import find_trainable
@@ -214,3 +216,21 @@ def _configurations(plan: StudyPlan) -> list[tuple[Trainable, Any]]:
     proposals = [propose(draw.ask()) for _ in range(min(FIT_CONFIGURATIONS, plan.study.wanted_trials))]
     found = [(find_trainable(proposal.trainable), proposal.config) for proposal in proposals]
     return [(trainable, trainable.configuration(config)) for trainable, config in found]
+
+
+def rows_s(rows: Sequence[Row], tried: Sequence[Row]) -> float:
+    """What rows of an analysis take, where of each name the middle one of those ``tried`` is measured here and now.
+
+    Args:
+        rows: Rows of a table.
+        tried: The same rows on fewer networks.
+    """
+    seconds = 0.0
+    with one_thread():  # as in an analysis
+        tried[-1].measure()  # networks are read now, and the kernel is loaded
+        for name, count in Counter(row.name for row in rows).items():
+            alike = [row for row in tried if row.name == name]
+            started = time.perf_counter()
+            alike[len(alike) // 2].measure()
+            seconds += count * (time.perf_counter() - started)
+    return seconds

@@ -35,9 +35,7 @@ LIMITS = (
     " a rate below a codec's cheapest setting is not guessed at. Autoencoders are not: between two trials there is no"
     " third, so their rate, shared bytes and N* are those of the cheapest measured trial that reaches the target. Only"
     " the BD-rate, an average along a front, goes between trials.",
-    "Intervals cover the choice of networks, by groups of members that share a minibatch order, and of examples, and of"
-    " seeds only where a codec was fitted several times:"
-    " autoencoders of which the setting says so. Which trials are the best was decided on one fit of each.",
+    "Which trials are the best was decided on one fit of each, which intervals do not cover.",
     "Seconds were measured in one process on the machine that made this report; they are not a benchmark.",
 )
 
@@ -68,7 +66,7 @@ def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
         "what weights tell": predictors.what_weights_tell(analysis),
         "search": sections.search(analysis, analysis.study_metrics, predictors.trials_note(analysis)),
     }
-    limits = (*predictors.LIMITS, *_diverged(summary), *_missing(found))
+    limits = (summary["intervals"], *predictors.LIMITS, *_diverged(summary), *_missing(found))
     terms = glossary(declared(analysis.results).values(), own={"95 % interval": INTERVAL_OF_PREDICTORS})
     return render_page(
         title=f"What the weights of {summary['zoo'].rpartition('-')[0]} tell",
@@ -142,7 +140,14 @@ def _sections(view: View) -> list[Section]:
         "all results": sections.all_results(view),
     }
     summary = analysis.summary
-    limits = (*_inputs(summary), *LIMITS, *_canonicalization(summary), *_left_out(summary), *_diverged(summary))
+    limits = (
+        *_inputs(summary),
+        summary["intervals"],
+        *LIMITS,
+        *_canonicalization(summary),
+        *_left_out(summary),
+        *_diverged(summary),
+    )
     return [
         *(section for section in candidates.values() if isinstance(section, Section)),
         Section(anchor="glossary", heading="Glossary", blocks=(glossary(view.metrics.values(), own=DERIVED),)),

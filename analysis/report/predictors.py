@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from analysis.intervals import FEW_GROUPS
 from analysis.pages.numbers import count, shown, with_unit
 from analysis.pages.page import Heading, Section, Text, filled
 from analysis.prediction import CONSTANT, HYPERPARAMETERS, PREDICTED, TRUE
@@ -16,14 +17,12 @@ from analysis.report.tables import predictors_table, trial_anchors
 from analysis.results import Measured, Result
 
 PAIR = (TRUE, PREDICTED)
-FEW_BLOCKS = 10
 LIMITS = (
     "Held-out networks come from the same recipe as those the predictors were fitted to. Nothing is said about other"
     " architectures, recipes or data sets.",
     "Predictors were chosen on validation networks and are measured here on test networks, one snapshot each; the"
     " targets are what the zoo has on record.",
-    "Intervals cover the choice of networks, by groups of members that share a minibatch order, and of seeds only where"
-    " the setting names several. They do not cover which trials were the best.",
+    "Intervals do not cover which trials were the best.",
     "Statistics of a tensor do not see in which order its units stand, nor how layers fit together.",
 )
 BASELINES = {
@@ -41,11 +40,8 @@ def findings(analysis: Analysis) -> Section:
     """How much is predicted, and how much of it the hyper-parameters tell without weights."""
     results = analysis.results
     said = [text for target in analysis.summary["targets"] for text in _said(results, target)]
-    if (blocks := analysis.summary["test_blocks"]) < FEW_BLOCKS:
-        said.append(
-            f"The {count(analysis.summary['test_members'])} test networks are of {blocks} groups that share a minibatch"
-            " order: intervals are wide, for so few groups tell little of others. A larger zoo has more."
-        )
+    if analysis.summary["test_groups"] < FEW_GROUPS:
+        said.append(analysis.summary["intervals"])
     linked = frozenset() if analysis.trials is None else trial_anchors(analysis.trials)
     return Section(
         anchor="findings",

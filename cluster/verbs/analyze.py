@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,15 +19,14 @@ from cluster.verb import Planned, Result
 from zoo.config import digest, from_json, to_json
 
 if TYPE_CHECKING:
+    from analysis.plan import Plan
     from trainables.study_files import StudyRecord
     from zoo.storage.store import Store
     from zoo.storage.zoo import Zoo
 
 FACTS_FILE = "report.json"
-# Learned codecs refine symbols as well: a row of them takes as long as so many others.
-LEARNED_ROWS = 6
-# What a row takes for each network, until there was an analysis on this machine, and about how large a report is.
-ROW, FIRST_ROW_S, REPORT_BYTES = "row of an analysis, for each network", 0.002, 6_000_000
+# About how large a report is; and on so many networks a dry run tries what a run does on all.
+REPORT_BYTES, FEW_MEMBERS = 6_000_000, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +74,12 @@ class Report(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisEstimate(Result):
-    """What ``analyze`` would measure: ``settings`` of codecs and controls, and the ``trials`` of the study."""
+    """What ``analyze`` would measure: ``rows``, of which ``kept`` are there from before, among them the ``trials``."""
 
     zoo: str
     study: str | None
     rows: int
-    settings: int
+    kept: int
     codecs: tuple[str, ...]
     trials: tuple[int, ...]
     test_members: int
@@ -89,9 +89,10 @@ class AnalysisEstimate(Result):
 
     @property
     def text(self) -> str:
+        known = f", of which {self.kept} are known from before" if self.kept else ""
         return (
-            f"would measure {self.rows} rows, {self.settings} settings of {len(self.codecs)} codecs and controls and "
-            f"{len(self.trials)} trials among them, on {self.test_members} held-out networks: about "
+            f"would measure {self.rows} rows{known}: settings of {len(self.codecs)} codecs and controls, and "
+            f"{len(self.trials)} trials, on {self.test_members} held-out networks: about "
             f"{human_seconds(self.seconds)}; a report of about {human_bytes(self.bytes)} in {self.report}"
         )
 
@@ -105,6 +106,9 @@ class Analyze(Planned):
     store: options.Store = "./store"
     members: Annotated[
         int | None, typer.Option(min=1, help="How many test networks. (default: 300; all for predictors)")
+    ] = None
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="How many test examples they are applied to. (default: all)")
     ] = None
     codecs: Annotated[str | None, typer.Option(help="Names of codecs, with commas. (default: all)")] = None
     evaluators: Annotated[
@@ -124,30 +128,33 @@ class Analyze(Planned):
     ] = False
 
     def plan(self) -> AnalysisEstimate:
-        """Counts what would be measured; how long that takes is known from analyses before."""
-        zoo, study, store, chosen = self._open()
-        return estimate(zoo, study, store, **chosen)
+        """Counts what would be measured, and tries some of it on a few networks."""
+        zoo, study, store, asked = self._open()
+        return estimate(zoo, study, store, asked)
 
     def run(self) -> Report:
         """Measures and writes the report."""
-        zoo, study, store, chosen = self._open()
+        zoo, study, store, asked = self._open()
         store.check_writable(REPORTS)
-        return write_report(zoo, study, store, reuse=self.reuse, **chosen)
+        return write_report(zoo, study, store, asked, reuse=self.reuse)
 
     def _open(self) -> tuple[Zoo, StudyRecord | None, Store, dict[str, Any]]:
-        """What is analyzed, and what was chosen for it, checked before anything starts."""
-        from analysis.analyze import planned_rows
-        from analysis.evaluators.registry import chosen_evaluators
+        """Zoo, study and store, and which options were given."""
         from trainables.study_files import StudyRecord
         from zoo.storage.store import Store
 
         zoo, store = open_zoo(self.zoo, self.store), Store(self.store)
         study = None if self.study is None else StudyRecord.open(store, self.study, zoo.digest)
-        codecs, evaluators, inputs = map(split_names, (self.codecs, self.evaluators, self.inputs))
-        planned_rows(zoo, study, codecs=codecs, layout=self.layout)
-        chosen_evaluators(evaluators)
-        named = {"members": self.members, "layout": self.layout, "seed": self.seed}
-        return zoo, study, store, {"codecs": codecs, "evaluators": evaluators, "inputs": inputs, **named}
+        asked = {
+            "members": self.members,
+            "examples": self.examples,
+            "codecs": split_names(self.codecs),
+            "evaluators": split_names(self.evaluators),
+            "inputs": split_names(self.inputs),
+            "layout": self.layout,
+            "seed": self.seed,
+        }
+        return zoo, study, store, {name: value for name, value in asked.items() if value is not None}
 
 
 def split_names(text: str | None) -> list[str] | None:
@@ -155,23 +162,37 @@ def split_names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bool = False, **chosen: Any) -> Report:
+def plan_of(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> Plan:
+    """The plan of an analysis, checked.
+
+    Args:
+        zoo: The zoo.
+        study: A study on it.
+        asked: Options of :func:`analysis.plan.plan_analysis` by their names there, and ``seed`` of the bootstrap.
+    """
+    from analysis.intervals import Bootstrap
+    from analysis.plan import plan_analysis
+
+    options = {name: value for name, value in asked.items() if name != "seed"}
+    return plan_analysis(zoo, study, bootstrap=Bootstrap(seed=asked.get("seed", 0)), **options)
+
+
+def write_report(
+    zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[str, Any], *, reuse: bool = False
+) -> Report:
     """Analyzes a zoo and writes tables and report into the store.
 
     Args:
         zoo: The zoo.
         study: A study on it.
-        store: Where tables and report go.
+        store: Where tables and report go, and where rows are kept as they are measured.
+        asked: See :func:`plan_of`.
         reuse: Whether a report on the same zoo, study and options will do.
-        **chosen: Options of :func:`analysis.analyze.analyze` by their names there, and ``seed`` of the bootstrap.
     """
-    from analysis.analyze import analyze
-    from analysis.intervals import Bootstrap
+    from analysis.analyze import carry_out
     from analysis.report.page import render
     from analysis.tables import TABLES, write_tables
-    from cluster.estimates import remember_s
 
-    asked = _asked(study, **chosen)
     name = report_name(zoo, study, asked)
     identity = digest(
         {
@@ -189,26 +210,19 @@ def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bo
         if facts["identity"] == identity:
             return from_json(Report, {**facts, **places, "new": False})
     started = time.monotonic()
+    plan = plan_of(zoo, study, asked)
     say(f"analyze {zoo.name}{f' with study {study.name}' if study else ''}")
-    with live("analyze", 1, "rows") as task:
-        analysis = analyze(
-            zoo,
-            study,
-            **{name: value for name, value in asked.items() if name != "seed"},
-            bootstrap=Bootstrap(seed=asked["seed"]),
-            progress=lambda done, total, row: task.update(done, row, total),
-        )
+    with live("analyze", len(plan.rows), "rows") as task:
+        analysis = carry_out(plan, keep=store, progress=lambda done, total, row: task.update(done, row, total))
     write_tables(analysis, store, name)
     store.put(f"{REPORTS}/{name}/{REPORT_FILE}", render(analysis).encode())
-    seconds = time.monotonic() - started
-    remember_s(_kind_of_row(study), seconds / _amount(zoo, study, asked).weight)
     found = analysis.to_json()
     report = Report(
         identity=identity,
         **places,
         zoo=zoo.name,
         study=None if study is None else study.name,
-        seconds=round(seconds, 2),
+        seconds=round(time.monotonic() - started, 2),
         summary=found["summary"],
         headlines=tuple(found["headlines"]),
         predictors=() if analysis.headlines else tuple(result.row() for result in analysis.results),
@@ -220,78 +234,39 @@ def write_report(zoo: Zoo, study: StudyRecord | None, store: Store, *, reuse: bo
     return report
 
 
-def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, **chosen: Any) -> AnalysisEstimate:
+def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[str, Any]) -> AnalysisEstimate:
     """What :func:`write_report` would do with the same arguments."""
-    from cluster.estimates import remembered_s
+    from analysis.kept_rows import KeptRows
+    from analysis.plan import CodecPlan
+    from cluster.estimates import rows_s
 
-    asked = _asked(study, **chosen)
-    amount = _amount(zoo, study, asked)
+    plan = plan_of(zoo, study, asked)
+    kept = KeptRows(store, zoo.name)
+    missing = [row for row in plan.rows if row not in kept]
+    few = min(FEW_MEMBERS, len(plan.members))
+    tried, growth = plan, 1.0
+    if isinstance(plan, CodecPlan) and missing:
+        growth = len(plan.members) / few
+        snapshots = math.ceil(plan.setup.training_snapshots / growth)
+        tried = plan_of(zoo, study, {**asked, "members": few, "training_snapshots": snapshots})
     return AnalysisEstimate(
         zoo=zoo.name,
         study=None if study is None else study.name,
-        rows=amount.rows,
-        settings=amount.settings,
-        codecs=amount.codecs,
-        trials=amount.trials,
-        test_members=amount.networks,
+        rows=len(plan.rows),
+        kept=len(plan.rows) - len(missing),
+        codecs=tuple(plan.families) if isinstance(plan, CodecPlan) else (),
+        trials=tuple(plan.trials),
+        test_members=len(plan.members),
         report=store.join(REPORTS, report_name(zoo, study, asked), REPORT_FILE),
         bytes=REPORT_BYTES,
-        seconds=round(remembered_s(_kind_of_row(study), FIRST_ROW_S) * amount.weight, 1),
+        seconds=round(growth * rows_s(missing, tried.rows), 1),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Amount:
-    """How much is measured; ``weight`` counts rows times networks, learned ones for several."""
-
-    codecs: tuple[str, ...]
-    settings: int
-    trials: tuple[int, ...]
-    rows: int
-    networks: int
-    weight: float
-
-
-def _amount(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> _Amount:
-    from analysis.analyze import planned_rows
-
-    planned = planned_rows(zoo, study, codecs=asked["codecs"], layout=asked["layout"])
-    networks = len(zoo.rows("test", epochs="one", architecture=planned.architecture))
-    networks = networks if asked["members"] is None else min(asked["members"], networks)
-    return _Amount(
-        codecs=tuple(planned.codecs),
-        settings=planned.settings,
-        trials=tuple(planned.trials),
-        rows=planned.count,
-        networks=networks,
-        weight=networks * (planned.settings + planned.further + LEARNED_ROWS * planned.fits),
-    )
-
-
-def _kind_of_row(study: StudyRecord | None) -> str:
-    """Under what the time of a row is remembered."""
-    return f"{ROW} ({study.kind if study is not None and study.kind == 'predictor' else 'codec'})"
 
 
 def report_name(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> str:
     """Where a report and its tables lie: a folder for each zoo or study, and others for other options."""
     name = zoo.name if study is None else study.name
-    return name if asked == _asked(study) else f"{name}-{digest(asked)[:8]}"
-
-
-def _asked(study: StudyRecord | None, **chosen: Any) -> dict[str, Any]:
-    """What decides, with zoo and study, what a report says; ``None`` stands for the default."""
-    from analysis.analyze import TEST_MEMBERS
-
-    defaults = {
-        "members": None if study is not None and study.kind == "predictor" else TEST_MEMBERS,
-        "codecs": None,
-        "evaluators": None,
-        "inputs": None,
-        "layout": None,
-        "seed": 0,
-    }
-    return defaults | {name: value for name, value in chosen.items() if value is not None}
+    return f"{name}-{digest(asked)[:8]}" if asked else name
 
 
 def _score(about: Mapping[str, Any]) -> str:

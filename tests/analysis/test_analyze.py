@@ -12,6 +12,7 @@ from example_study import METRICS, write_study
 
 from analysis.analyze import Analysis, analyze
 from analysis.controls import ZERO_RATE
+from analysis.groups import chosen_members
 from analysis.headlines import headlines, pareto
 from analysis.intervals import Bootstrap
 from analysis.rates import total_bits_per_weight
@@ -78,7 +79,7 @@ def test_excess_is_over_the_best_zero_rate_control(analysis):
 
 
 def test_originals_are_the_test_members_of_the_zoo(analysis, small_zoo):
-    population = small_zoo.population("test", epochs="one", limit=8)
+    population = small_zoo.population("test", epochs="one", members=chosen_members(small_zoo, 8))
     accuracy_M = classification(population, small_zoo.dataset().test.first(100)).accuracy_M
     assert analysis.results[0].values["accuracy_original"] == pytest.approx(accuracy_M.tolist(), abs=0.011)
     assert analysis.summary["score_mean"] == pytest.approx(float(accuracy_M.mean()), abs=0.005)
@@ -259,6 +260,7 @@ def row(codec, rate, agreement, shift, kl, shared=0.0, family="classical"):
         trial=None,
         fits=1,
         members=1,
+        groups=1,
         parameters=100,
         examples=1,
         metrics=measured(**values, shared_bytes=shared),

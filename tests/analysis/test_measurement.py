@@ -40,7 +40,7 @@ class Noisy:
 
 def population_of(members):
     architectures = (mlp((1, 8, 8), (4,), 10, activation="relu"), mlp((1, 8, 8), (4,), 10, activation="tanh"))
-    specs = tuple(Member(id=i, seed=i, init_scale=2.0) for i in range(members))
+    specs = tuple(Member(id=i, seed=i, order_seed=i // 5, init_scale=2.0) for i in range(members))
     return Population(
         weights_MP=initial_weights(architectures[0], specs),
         architectures=architectures,
@@ -113,7 +113,8 @@ def test_equals_a_loop_over_modules(original, evaluation, images):
     assert result.value("relative_l2") == pytest.approx(relative.mean(), rel=1e-5)
     assert result.values["accuracy_original"] == pytest.approx(tuple(table["original"]), abs=1e-6)
     assert result.values["agreement"] == pytest.approx(tuple(table["agreement"]), abs=1e-6)
-    assert (result.name, result.setting, result.members, result.examples) == ("noisy", "noise=0.1", 70, 60)
+    assert (result.name, result.setting) == ("noisy", "noise=0.1")
+    assert (result.members, result.groups, result.examples, result.fits) == (70, 14, 60, 1)
     for metric in ("agreement", "kl", "accuracy_drop_pp", "accuracy_shift_pp"):
         found = result.metrics[metric]
         assert found.low < found.estimate < found.high

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 
-from analysis.analyze import analyze, planned_rows
+from analysis.analyze import analyze
 from analysis.intervals import Bootstrap
+from analysis.plan import plan_analysis
 from analysis.prediction import CONSTANT, HYPERPARAMETERS, Members, from_hyperparameters
 from analysis.report.page import render
 from analysis.tables import write_tables
@@ -82,7 +83,7 @@ def test_each_predictor_and_both_baselines_are_measured_on_test_members(analysis
             found = result.metrics[name]
             assert found.low <= found.estimate <= found.high
     assert {result.fits for result in analysis.results} == {1, 2}
-    assert planned_rows(small_zoo, study).count == len(analysis.results)
+    assert len(plan_analysis(small_zoo, study).rows) == len(analysis.results)
 
 
 def test_the_constant_explains_nothing(analysis):

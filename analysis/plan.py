@@ -1,0 +1,172 @@
+"""What an analysis is going to measure, checked before anything starts: a dry run shows it, a run carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.codecs import CodecFamily
+from analysis.evaluation import Evaluation
+from analysis.evaluators.registry import chosen_evaluators
+from analysis.groups import chosen_members, orders_differ
+from analysis.intervals import Bootstrap
+from analysis.prediction import PredictorPlan, plan_predictors
+from analysis.rows import LEARNED, Row, chosen_families, codec_rows, fitted_codecs, learned_rows
+from analysis.setup import Setup
+from trainables.codecs.codec import Codec
+from trainables.study_files import StudyRecord
+from zoo.architecture import Architecture
+from zoo.storage.errors import ZooError
+from zoo.storage.zoo import Zoo
+
+TEST_MEMBERS = 300
+TRAINING_SNAPSHOTS = 8000
+# What is run on untrained networks: a codec that knows nothing of training, and those fitted to trained ones.
+ON_RANDOM = ("uniform", "function-metric", LEARNED)
+LISTED_LAYOUTS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecPlan:
+    """An analysis of codecs.
+
+    Attributes:
+        setup: What is measured.
+        rows: The rows of the table to be.
+        families: The codecs and controls, by name.
+        study: The study whose trials are measured too.
+        codecs: Of each of those trials its codecs, which differ in their seed.
+        added_evaluators: Names of the evaluators asked for beside the usual ones.
+        chosen_codecs: Names of the codecs asked for; ``None`` where those that suit were taken.
+    """
+
+    setup: Setup
+    rows: list[Row]
+    families: dict[str, CodecFamily]
+    study: StudyRecord | None
+    codecs: dict[int, list[Codec]]
+    added_evaluators: tuple[str, ...]
+    chosen_codecs: list[str] | None
+
+    @property
+    def zoo(self) -> Zoo:
+        """The zoo that is analyzed."""
+        return self.setup.zoo
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Numbers of the test members that are measured."""
+        return self.setup.members
+
+    @property
+    def trials(self) -> list[int]:
+        """Trials of the study that are measured."""
+        return list(self.codecs)
+
+    def on_untrained(self) -> list[Row]:
+        """Rows of the codecs of ``ON_RANDOM`` on the members as they were before training, at all settings."""
+        families = {name: family for name, family in self.families.items() if name in ON_RANDOM}
+        rows = codec_rows(families, self.setup, untrained=True)
+        if self.study is not None and self.study.kind == "autoencoder":
+            rows += learned_rows(self.study, self.codecs, self.setup, untrained=True)
+        return rows
+
+
+Plan = CodecPlan | PredictorPlan
+
+
+def plan_analysis(
+    zoo: Zoo,
+    study: StudyRecord | None = None,
+    *,
+    codecs: Sequence[str] | None = None,
+    evaluators: Sequence[str] | None = None,
+    inputs: Sequence[str] | None = None,
+    layout: int | None = None,
+    members: int | None = None,
+    training_snapshots: int = TRAINING_SNAPSHOTS,
+    examples: int | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> Plan:
+    """Finds and checks all that an analysis needs; reads no weights.
+
+    Args:
+        zoo: The zoo.
+        study: A study on this zoo.
+        codecs: Names in ``analysis.codecs.CODECS`` or ``module:attribute``; by default all that know the zoo's
+            architecture. The zero-rate controls are always measured.
+        evaluators: Names in ``analysis.evaluators.registry.EVALUATORS`` or ``module:attribute``, beside the default
+            ones.
+        inputs: Other inputs: "translation-1", "noise-0.1", names of data sets; by default the first for images, else
+            the second.
+        layout: Number of the parameter layout whose networks are analyzed, where the zoo has several.
+        members: At most so many test members; by default 300, and of predictors all.
+        training_snapshots: At most so many snapshots of training members for fitting.
+        examples: At most so many test examples; all by default.
+        bootstrap: How intervals are drawn.
+
+    Raises:
+        ZooError: The study is of another zoo, or has nothing to measure; or a split has no members.
+        ValueError: A codec, an evaluator or inputs are unknown, or the zoo has several layouts and none is chosen.
+    """
+    bootstrap = bootstrap or Bootstrap()
+    if study is not None and study.zoo_digest != zoo.digest:
+        raise ZooError(
+            f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
+            f"{zoo.digest[:8]}. Analyze the study with its own zoo"
+        )
+    if study is not None and study.kind == "predictor":
+        return plan_predictors(zoo, study, members=members, bootstrap=bootstrap)
+    architecture = chosen_architecture(zoo, layout)
+    families = chosen_families(codecs, architecture)
+    evaluation = Evaluation.of(
+        chosen_evaluators(evaluators),
+        zoo.dataset(),
+        examples=examples,
+        inputs=inputs,
+        bootstrap=bootstrap,
+        grouped=orders_differ(zoo),
+        store=zoo.store,
+    )
+    setup = Setup(
+        zoo=zoo,
+        architecture=architecture,
+        members=chosen_members(zoo, TEST_MEMBERS if members is None else members, architecture),
+        training_snapshots=min(training_snapshots, len(zoo.rows("train", architecture=architecture))),
+        evaluation=evaluation,
+    )
+    found = {} if study is None else fitted_codecs(study)
+    rows = codec_rows(families, setup)
+    if study is not None:
+        rows += learned_rows(study, found, setup)
+    return CodecPlan(
+        setup=setup,
+        rows=rows,
+        families=families,
+        study=study,
+        codecs=found,
+        added_evaluators=tuple(evaluators or ()),
+        chosen_codecs=None if codecs is None else list(codecs),
+    )
+
+
+def chosen_architecture(zoo: Zoo, layout: int | None) -> Architecture:
+    """An architecture of the layout to analyze.
+
+    Raises:
+        ValueError: There are several and none is chosen, or there is no such layout.
+    """
+    listed = "; ".join(
+        f"{number}: {' '.join('x'.join(map(str, spec.shape)) for spec in found if len(spec.shape) > 1)}"
+        for number, found in enumerate(zoo.layouts[:LISTED_LAYOUTS])
+    )
+    listed += " …" if len(zoo.layouts) > LISTED_LAYOUTS else ""
+    if layout is None and len(zoo.layouts) > 1:
+        raise ValueError(
+            f"zoo {zoo.name} has {len(zoo.layouts)} parameter layouts, and codecs know networks of one; choose with "
+            f"--layout ({listed}), or name a study of predictors, which take any"
+        )
+    if not 0 <= (layout or 0) < len(zoo.layouts):
+        raise ValueError(f"layout is {layout}; allowed: 0 to {len(zoo.layouts) - 1} ({listed})")
+    wanted = zoo.layouts[layout or 0]
+    return next(architecture for architecture in zoo.architectures if architecture.layout == wanted)
