@@ -106,11 +106,13 @@ def _confirmed(planned: Removal) -> bool:
 
 def _remove(entry: Entry) -> None:
     """Deletes a folder of a store, first what makes it look whole."""
+    from analysis.kept_rows import ROWS
     from trainables.study_files import STUDY_FILE
     from zoo.storage.removal import remove_folder, remove_zoo
 
     if entry.kind == ZOOS:
         remove_zoo(entry.store, entry.name)
+        remove_folder(entry.store, f"{ROWS}/{entry.name}")
         return
     record = f"{entry.path}/{STUDY_FILE}"
     remove_folder(entry.store, entry.path, first=[record] if entry.store.exists(record) else [])
