@@ -20,7 +20,8 @@ from zoo.storage.zoo import Zoo
 def store(zoo_copy):
     """A store with a zoo, a study on it, and a report of both."""
     add_study(zoo_copy.store, "search-12345678", zoo_copy.name)
-    for path in ("reports/small-search/report.html", "tables/small-search/results.csv"):
+    row = f"rows/{zoo_copy.name}/0123.json"
+    for path in ("reports/small-search/report.html", "tables/small-search/results.csv", row):
         zoo_copy.store.put(path, b"page")
     return zoo_copy.store
 
@@ -72,7 +73,7 @@ def test_a_zoo_goes_with_its_studies_but_not_with_those_of_others(capsys, store,
     monkeypatch.setattr(Store, "delete", lambda self, path: deleted.append(path) or delete(self, path))
     result = told(capsys, "rm", "small", "--with-studies", "--yes", "--store", store.uri)
     assert result["removes"] == [f"zoos/{zoo_copy.name}", "studies/search-12345678"]
-    assert store.folders("zoos") == []
+    assert store.folders("zoos") == store.folders("rows") == []
     assert store.folders("studies") == ["other-12345678"]
     assert deleted[0] == "studies/search-12345678/study.json", "what makes a study look whole goes first"
     assert deleted[4] == f"zoos/{zoo_copy.name}/manifest-0001.json", "and a zoo's manifest"
