@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from trainables.study_files import StudyFolder
 
@@ -53,7 +54,7 @@ class LiveFolder(StudyFolder):
 
 
 class TrialLogs:
-    """Writes what fits say of their epochs under ``fit/``, and what validation gives under ``validated/``.
+    """Writes what fits say of their epochs under ``fit/``, what validation gives under ``validated/``, and HParams.
 
     Args:
         folder: TensorBoard's folder of the study.
@@ -65,13 +66,35 @@ class TrialLogs:
 
     def add(self, trial: int, epoch: int, group: str, values: Mapping[str, Any]) -> None:
         """Notes the numbers among some values."""
-        if trial not in self._writers:
-            self._writers[trial] = SummaryWriter(str(self._folder / f"trial-{trial:04d}"))
         for name, value in values.items():
             if isinstance(value, int | float):
-                self._writers[trial].add_scalar(f"{group}/{name}", value, epoch)
+                self._writer(trial).add_scalar(f"{group}/{name}", value, epoch)
+
+    def end(self, trial: int, state: str, parameters: Mapping[str, Any]) -> None:
+        """Ends the logs of a trial with its row in the table of hyper-parameters.
+
+        Its metrics there are the last scalars. What is tried may differ from trial to trial, so no list of columns is
+        written: TensorBoard takes all that it finds.
+
+        Args:
+            trial: Its number.
+            state: How it has ended, a column too.
+            parameters: Fields of its configuration.
+        """
+        plain = {
+            name: value if isinstance(value, bool | int | float) else str(value) for name, value in parameters.items()
+        }
+        _, begin, end = hparams({"state": state, **plain}, {})
+        for summary in (begin, end):
+            self._writer(trial)._get_file_writer().add_summary(summary)
+        self.close(trial)
 
     def close(self, trial: int) -> None:
-        """Ends the logs of a trial."""
+        """Closes the file of a trial, if there is one open."""
         if (writer := self._writers.pop(trial, None)) is not None:
             writer.close()
+
+    def _writer(self, trial: int) -> SummaryWriter:
+        if trial not in self._writers:
+            self._writers[trial] = SummaryWriter(str(self._folder / f"trial-{trial:04d}"))
+        return self._writers[trial]

@@ -1,10 +1,7 @@
-"""Runs a search: in this process for as long as that is sooner than starting Ray, else on Ray Tune; exports it."""
+"""Runs a search and makes further fits of its best trials; exports what everybody else reads."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,24 +10,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from analysis.rows import measured_trials
 from cluster.display import live, say
-from cluster.distributed.runtime import quieten, ray_is_asked_for, runtime
-from cluster.distributed.serial import run_serially
-from cluster.distributed.study import SearchFolder, TrialEnd, finished, load_study, reap, trial_row
-from cluster.estimates import ray_start_s, worth_ray
+from cluster.distributed.fits import FurtherFits
+from cluster.distributed.journal import SearchFolder
+from cluster.distributed.making import make_fits
+from cluster.distributed.study import Trials, finished, load_study, reap, trial_row
 from cluster.studies import StudyPlan
-from search_spaces.studies import Study
 from trainables.study_files import StudyRecord
-from trainables.trainable import FitData
-from trainables.trials import Refit, can_differ, refit
+from trainables.trials import TrialFit, can_differ
 from zoo.config import to_json
-from zoo.threads import one_thread
 
 # Importances of fewer trials are noise.
 IMPORTANCE_TRIALS = 8
-# The journal is copied to the store after every 8 trials, in a long search after every sixteenth of them.
-SNAPSHOT_TRIALS, MAX_SNAPSHOTS = 8, 16
-# A sampler that is seeded like the last one would propose the same trials again.
-SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +56,13 @@ def search(plan: StudyPlan, *, seeds: int = 1, workers: int | None = None) -> Do
     study, folder = plan.study, search_folder(plan)
     with folder.open_journal() as storage:
         record = load_study(storage, folder.name, study)
-        if reaped := reap(record):
-            say(f"search {folder.name}: {reaped} interrupted trials will be replaced")
+        if interrupted := reap(record):
+            say(f"search {folder.name}: {interrupted} interrupted trials are run again")
         lacking = max(0, study.wanted_trials - len(finished(record)))
         try:
             if lacking:
-                _Run(plan, folder, storage, lacking).run(workers)
+                folder.store.check_writable(folder.path())  # found out now rather than after the work
+                _run(plan, folder, record, lacking, workers)
         finally:
             # Also after Ctrl-C: what is finished is in the store, and another machine can go on from it.
             folder.save_journal()
@@ -80,10 +71,9 @@ def search(plan: StudyPlan, *, seeds: int = 1, workers: int | None = None) -> Do
                 export(plan, record)
         facts = folder.facts() or {}
         if not facts.get("trials_completed"):
-            raise RuntimeError(
-                f"all {facts.get('trials_failed')} trials of {folder.name} failed; {facts.get('failure')}"
-            )
-        fits = _fit_again(plan, seeds, workers) if seeds > 1 else 0
+            what = f"all {facts.get('trials_failed')} trials" if study.spaces else f"the fit of {study.trainables[0]}"
+            raise RuntimeError(f"{what} failed: {facts.get('failure')}")
+        fits = _fit_again(plan, folder, seeds, workers) if seeds > 1 else 0
     return Done(lacking, fits)
 
 
@@ -101,135 +91,36 @@ def _exported_trials(folder: SearchFolder) -> int:
         return 0
 
 
-class _Run:
-    """The lacking trials of a study with a live display."""
-
-    def __init__(
-        self, plan: StudyPlan, folder: SearchFolder, storage: optuna.storages.BaseStorage, lacking: int
-    ) -> None:
-        self.plan, self.folder, self.storage, self.lacking = plan, folder, storage, lacking
-        self.study: Study = plan.study
-        self.data: FitData = plan.data()
-        self.before = self.study.wanted_trials - lacking
-        self.counts: Counter[str] = Counter()
-        self.best: dict[str, float] = {}
-
-    def run(self, workers: int | None) -> None:
-        """Runs them, here or on Ray."""
-        snapshots = sum(len(population) for population in self.data.training)
-        say(
-            f"search {self.folder.name}: {self.lacking} of {self.study.wanted_trials} trials to run on "
-            f"{snapshots:,} snapshots of {self.plan.zoo.name}"
-        )
-        with live("search", self.study.wanted_trials, "trials", self.before) as self.task:
-            ended = 0 if ray_is_asked_for(workers) else self._here()
-            if ended < self.lacking:
-                self._on_ray(self.lacking - ended, workers)
-
-    def _here(self) -> int:
-        """Runs trials in this process; returns how many have ended when those left are worth Ray."""
-        start_s, started = ray_start_s(), time.perf_counter()
-
-        def leave(done: int, share: float) -> bool:
-            if not done + share:
-                return False
-            trial_s = (time.perf_counter() - started) / (done + share)
-            cpus = min(os.cpu_count() or 1, self.lacking - done)
-            # What has been done of the trial that is running would be done again.
-            return worth_ray((self.lacking - done - share) * trial_s, cpus, start_s + share * trial_s / cpus)
-
-        return run_serially(
-            self.study,
-            self.data,
-            self.plan.architectures,
-            self.folder,
-            self.storage,
-            trials=self.lacking,
-            seed=self._sampler_seed(),
-            on_epoch=self._on_epoch,
-            on_end=self._on_end,
-            leave=leave,
-        )
-
-    def _on_ray(self, trials: int, workers: int | None) -> None:
-        """Runs trials on Ray Tune."""
-        quieten()
-        from cluster.distributed.trainable import TrialData
-        from cluster.distributed.tuning import run_trials
-
-        with runtime(self.folder.store, workers=workers) as cluster:
-            run_trials(
-                self.study,
-                TrialData(self.plan.folder, self.data),
-                self.plan.architectures,
-                self.folder,
-                self.storage,
-                trials=trials,
-                workers=min(workers or max(cluster.cpus, 1), trials),
-                seed=self._sampler_seed(),
-                checkpoints=cluster.nodes == 1,
-                on_epoch=self._on_epoch,
-                on_end=self._on_end,
-            )
-
-    def _sampler_seed(self) -> int:
-        existing = len(load_study(self.storage, self.folder.name, self.study).get_trials(deepcopy=False))
-        return (self.plan.seed + SEED_STRIDE * existing) % 2**32
-
-    def _on_epoch(self) -> None:
-        self.counts["epochs"] += 1
-        self.task.update(self.before + self.counts["ended"], self._note())
-
-    def _on_end(self, end: TrialEnd) -> None:
-        self.counts["ended"] += 1
-        if end.failure:
-            self.counts["failed"] += 1
-            say(f"trial {end.number} failed: {end.failure}")
-        else:
-            for name, direction in zip(self.study.objectives, self.study.directions, strict=True):
-                pick = min if direction == "min" else max
-                self.best[name] = pick(end.metrics[name], self.best.get(name, end.metrics[name]))
-        self.task.update(self.before + self.counts["ended"], self._note())
-        if self.counts["ended"] % max(SNAPSHOT_TRIALS, self.lacking // MAX_SNAPSHOTS) == 0:
-            self.folder.save_journal()
-
-    def _note(self) -> str:
-        shown = [f"epoch {self.counts['epochs']}", *(f"best {name} {value:.3g}" for name, value in self.best.items())]
-        return " · ".join([*shown, *([f"{self.counts['failed']} failed"] if self.counts["failed"] else [])])
+def _run(plan: StudyPlan, folder: SearchFolder, record: optuna.Study, lacking: int, workers: int | None) -> None:
+    """Runs the trials that a study lacks."""
+    data, wanted = plan.data(), plan.study.wanted_trials
+    snapshots = sum(len(population) for population in data.training)
+    say(f"search {folder.name}: {lacking} of {wanted} trials to run on {snapshots:,} snapshots of {plan.zoo.name}")
+    with live("search", wanted, "trials", wanted - lacking) as task:
+        trials = Trials(plan, folder, record, lacking, task)
+        make_fits(trials, lacking, data, plan.folder, folder.states, workers=workers)
 
 
-def _fit_again(plan: StudyPlan, seeds: int, workers: int | None) -> int:
+def _fit_again(plan: StudyPlan, folder: SearchFolder, seeds: int, workers: int | None) -> int:
     """Fits the trials that an analysis measures with further seeds, as far as that is not done; returns how many."""
-    record = StudyRecord.open(plan.folder.store, plan.folder.name)
+    record = StudyRecord.open(folder.store, folder.name)
     seconds = dict(zip(record.trials["trial"], record.trials["seconds"], strict=True))
-    chosen = [trial for trial in measured_trials(record) if can_differ(record.config(trial))]
-    refits = [
-        Refit(trial, fit, record.trainable(trial).name, record.config(trial))
+    best = measured_trials(record) if record.pareto_trials() else []
+    chosen = [trial for trial in best if can_differ(record.config(trial))]
+    lacking = [
+        TrialFit(trial=trial, trainable=record.trainable(trial).name, config=to_json(record.config(trial)), fit=fit)
         for trial in chosen
         for fit in range(1, seeds)
         if fit not in record.fits(trial)
     ]
-    if not refits:
+    if not lacking:
         return 0
-    say(f"search {plan.folder.name}: {len(refits)} fits, to {seeds} seeds for each of its {len(chosen)} best trials")
-    data, cpus = plan.data(), min(os.cpu_count() or 1, len(refits))
-    remaining_s = sum(float(seconds[one.trial]) for one in refits)
-    with live("fit again", len(refits), "fits") as task:
-        if ray_is_asked_for(workers) or worth_ray(remaining_s, cpus, ray_start_s()):
-            quieten()
-            from cluster.distributed.refits import refit_on_ray
-
-            failures = refit_on_ray(refits, plan.folder, data, task.update, workers=workers)
-        else:
-            failures = []
-            with one_thread():
-                for done, one in enumerate(refits, 1):
-                    failures.append((one, refit(one, data, plan.folder)))
-                    task.update(done)
-    for one, failure in failures:
-        if failure is not None:
-            say(f"trial {one.trial}, fit {one.fit} failed: {failure}")
-    return sum(failure is None for _, failure in failures)
+    say(f"search {folder.name}: {len(lacking)} fits, to {seeds} seeds for each of its {len(chosen)} best trials")
+    each_s = sum(float(seconds[one.trial]) for one in lacking) / len(lacking)
+    with live("fit again", len(lacking), "fits") as task:
+        fits = FurtherFits(lacking, task)
+        make_fits(fits, len(lacking), plan.data(), plan.folder, folder.states, workers=workers, each_s=each_s)
+    return fits.ended - fits.failed
 
 
 def export(plan: StudyPlan, record: optuna.Study) -> None:

@@ -1,118 +1,94 @@
-"""A search's journal on the driver's disk, and the trials that the journal knows."""
+"""The trials of a search: proposed by Optuna, watched, and written into the journal, whoever runs them."""
 
 from __future__ import annotations
 
-import fcntl
 import math
-import re
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from cluster.distributed.logs import LiveFolder
-from search_spaces.studies import Proposal, Study
+from cluster.display import Task, say
+from cluster.distributed.journal import SearchFolder
+from cluster.distributed.logs import TrialLogs
+from cluster.studies import StudyPlan
+from search_spaces.studies import Study
 from trainables.registry import find_trainable
-from zoo.storage.errors import ZooError
+from trainables.trials import Epoch, Outcome, TrialFit
 
-SNAPSHOT = re.compile(r"journal-(\d{4})\.log")
 # User attributes of a trial in the journal.
 TRAINABLE, CONFIG, METRICS, SECONDS, FAILURE = "trainable", "config", "metrics", "seconds", "failure"
 INTERRUPTED = "interrupted"
+# The journal is copied to the store after every 8 trials, in a long search after every sixteenth of them.
+SNAPSHOT_TRIALS, MAX_SNAPSHOTS = 8, 16
+# A sampler that is seeded like the last one would propose the same trials again.
+SEED_STRIDE = 1_000_003
 
 
-@dataclass(frozen=True, slots=True)
-class TrialEnd:
-    """What a display is told at the end of a trial.
+class Trials:
+    """The trials that a study lacks; see :class:`cluster.distributed.fits.Fits`.
 
-    Attributes:
-        number: Number of the trial.
-        metrics: What validation gave; empty where it failed.
-        failure: Why it failed; ``None`` where it did not.
+    Args:
+        plan: The study with its zoo.
+        folder: Where it lies.
+        record: The study in its opened journal.
+        lacking: How many trials are to be run.
+        task: Where progress is shown.
     """
 
-    number: int
-    metrics: Mapping[str, float]
-    failure: str | None
+    def __init__(self, plan: StudyPlan, folder: SearchFolder, record: optuna.Study, lacking: int, task: Task) -> None:
+        self._study, self._folder, self._record, self._task = plan.study, folder, record, task
+        self._record.sampler = new_sampler(plan.study, plan.seed + SEED_STRIDE * len(record.get_trials(deepcopy=False)))
+        self._space = plan.study.bound_space(plan.architectures)
+        self._logs = TrialLogs(folder.tensorboard)
+        self._running: dict[int, Trial] = {}
+        self._best: dict[str, float] = {}
+        self._counts: Counter[str] = Counter()
+        self._before = plan.study.wanted_trials - lacking
+        self._snapshot = max(SNAPSHOT_TRIALS, lacking // MAX_SNAPSHOTS)
 
+    def next(self) -> TrialFit:
+        """Proposes a trial."""
+        trial = self._record.ask()
+        proposal = self._space(trial)
+        trial.set_user_attr(TRAINABLE, proposal.trainable)
+        trial.set_user_attr(CONFIG, dict(proposal.config))
+        self._running[trial.number] = trial
+        return TrialFit(trial=trial.number, trainable=proposal.trainable, config=proposal.config)
 
-class SearchFolder(LiveFolder):
-    """A study's folder with the journal of its search."""
+    def see(self, one: TrialFit, epoch: Epoch) -> None:
+        """Notes and shows what an epoch says and, after the last one, how the trial has ended."""
+        self._counts["epochs"] += 1
+        self._logs.add(one.trial, epoch.epoch, "fit", epoch.said)
+        if epoch.outcome is not None:
+            self._end(one, epoch, epoch.outcome)
+        shown = [f"epoch {self._counts['epochs']}", *(f"best {name} {value:.3g}" for name, value in self._best.items())]
+        shown += [f"{self._counts['failed']} failed"] if self._counts["failed"] else []
+        self._task.update(self._before + self._counts["ended"], " · ".join(shown))
 
-    @property
-    def journal(self) -> Path:
-        """The study journal."""
-        return self.live / "journal.log"
+    def put_back(self, one: TrialFit) -> None:
+        """Has a trial's parameters proposed again."""
+        self._logs.close(one.trial)
+        put_back(self._record, self._running.pop(one.trial))
 
-    def snapshots(self) -> list[str]:
-        """Paths of the copies of the journal in the store, oldest first."""
-        return [self.path(file) for file in self.store.files(self.path()) if SNAPSHOT.fullmatch(file)]
-
-    def save_journal(self) -> None:
-        """Copies the journal to the store under the next free number, if it has anything new.
-
-        Raises:
-            ZooError: Another machine has gone on with the study meanwhile.
-        """
-        content, stored = self.journal.read_bytes(), self._newest_snapshot()
-        if stored.startswith(content):
-            return
-        self._longer(content, stored)
-        number = len(self.snapshots()) + 1
-        while not self.store.put_new(self.path(f"journal-{number:04d}.log"), content):
-            number += 1
-
-    def _newest_snapshot(self) -> bytes:
-        taken = self.snapshots()
-        return self.store.read(taken[-1]) if taken else b""
-
-    def _longer(self, here: bytes, stored: bytes) -> bytes:
-        """The one of two journals that the other is the beginning of.
-
-        Raises:
-            ZooError: They tell different stories, as after a search on two machines.
-        """
-        longer, shorter = (here, stored) if len(here) >= len(stored) else (stored, here)
-        if not longer.startswith(shorter):
-            raise ZooError(
-                f"study {self.name} has gone on differently on this machine ({self.journal}) and in {self.store.uri}; "
-                f"delete {self.journal} to continue what is in the store, and search on one machine at a time"
-            )
-        return longer
-
-    @contextmanager
-    def open_journal(self) -> Iterator[JournalStorage]:
-        """Opens the journal for writing: that on this disk, or the newest one in the store if that goes further.
-
-        Raises:
-            BlockingIOError: Another process is at it.
-            ZooError: Neither of the two is a continuation of the other.
-        """
-        self.live.mkdir(parents=True, exist_ok=True)
-        with (self.live / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise BlockingIOError(
-                    f"another search of study {self.name} is running; wait for it or end it"
-                ) from error
-            here = self.journal.read_bytes() if self.journal.exists() else b""
-            newest = self._longer(_whole_lines(here), _whole_lines(self._newest_snapshot()))
-            if newest != here:
-                self.journal.write_bytes(newest)
-            yield JournalStorage(JournalFileBackend(str(self.journal)))
-
-
-def _whole_lines(journal: bytes) -> bytes:
-    """A journal without what a killed process left of its last entry: the next one would be appended to it."""
-    return journal[: journal.rfind(b"\n") + 1]
+    def _end(self, one: TrialFit, epoch: Epoch, outcome: Outcome) -> None:
+        trial = self._running.pop(one.trial)
+        failure = end(self._record, trial, self._study, outcome)
+        self._logs.add(one.trial, epoch.epoch, "validated", outcome.metrics)
+        self._logs.end(one.trial, "failed" if failure else standing(trial), {TRAINABLE: one.trainable, **one.config})
+        self._counts["ended"] += 1
+        if failure is None:
+            for name, direction in zip(self._study.objectives, self._study.directions, strict=True):
+                pick = min if direction == "min" else max
+                self._best[name] = pick(outcome.metrics[name], self._best.get(name, outcome.metrics[name]))
+        else:
+            self._counts["failed"] += 1
+            say(f"trial {one.trial} failed: {failure}")
+        if self._counts["ended"] % self._snapshot == 0:
+            self._folder.save_journal()
 
 
 def load_study(storage: BaseStorage, name: str, study: Study) -> optuna.Study:
@@ -133,44 +109,50 @@ def load_study(storage: BaseStorage, name: str, study: Study) -> optuna.Study:
 
 def new_sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
     """Tree-structured Parzen estimator; parameters that belong to one of several trainables are modeled apart."""
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=len(study.trainables) > 1)
+    return optuna.samplers.TPESampler(seed=seed % 2**32, multivariate=True, group=len(study.trainables) > 1)
 
 
-def note_proposal(trial: Trial, proposal: Proposal) -> None:
-    """Puts into the journal what a trial is to fit."""
-    trial.set_user_attr(TRAINABLE, proposal.trainable)
-    trial.set_user_attr(CONFIG, dict(proposal.config))
-
-
-def note_end(
-    trial: Trial, study: Study, metrics: Mapping[str, float], seconds: float | None, failure: str | None
-) -> str | None:
-    """Puts into the journal how a trial ended, before it is told; limits that only the fit could tell among it.
+def end(record: optuna.Study, trial: Trial, study: Study, outcome: Outcome) -> str | None:
+    """Puts into the journal how a trial ended; limits that only the fit could tell among it.
 
     Returns:
         Why it failed: for want of finite objectives too, which Optuna refuses. ``None`` where it did not.
     """
-    objectives = {name: metrics.get(name) for name in study.objectives}
-    if failure is None and not all(value is not None and math.isfinite(value) for value in objectives.values()):
+    failure, objectives = outcome.failure, {name: outcome.metrics.get(name, math.nan) for name in study.objectives}
+    if failure is None and not all(math.isfinite(value) for value in objectives.values()):
         failure = f"objectives are not finite: {objectives}"
-    trial.set_user_attr(METRICS, {name: value for name, value in metrics.items() if math.isfinite(value)})
-    trial.set_user_attr(SECONDS, seconds)
+    trial.set_user_attr(METRICS, {name: value for name, value in outcome.metrics.items() if math.isfinite(value)})
+    trial.set_user_attr(SECONDS, outcome.seconds)
     if failure is not None:
         trial.set_user_attr(FAILURE, failure)
-    elif study.limits:
-        trainable = find_trainable(trial.user_attrs.get(TRAINABLE, study.trainables[0]))
-        for name, excess in study.excesses(trainable, metrics).items():
-            if name not in trial.constraints:
-                trial.set_constraint(name, excess)
-    return failure
+        record.tell(trial, state=TrialState.FAIL)
+        return failure
+    trainable = find_trainable(trial.user_attrs.get(TRAINABLE, study.trainables[0]))
+    for name, excess in study.excesses(trainable, outcome.metrics).items():
+        if name not in trial.constraints:
+            trial.set_constraint(name, excess)
+    record.tell(trial, list(objectives.values()))
+    return None
 
 
-def reap(study: optuna.Study) -> int:
-    """Marks trials that a killed search left running as failed; returns how many."""
-    left = study.get_trials(deepcopy=False, states=[TrialState.RUNNING, TrialState.WAITING])
+def standing(trial: Trial | FrozenTrial) -> str:
+    """What a finished trial that did not fail is: "complete", or "infeasible" where it leaves a limit."""
+    return "infeasible" if any(excess > 0 for excess in trial.constraints.values()) else "complete"
+
+
+def put_back(record: optuna.Study, trial: Trial) -> None:
+    """Ends a trial as interrupted and has its parameters proposed again."""
+    trial.set_user_attr(FAILURE, INTERRUPTED)
+    record.tell(trial, state=TrialState.FAIL)
+    if trial.params:
+        record.enqueue_trial(trial.params)
+
+
+def reap(record: optuna.Study) -> int:
+    """Puts trials back that a stopped search left running; returns how many."""
+    left = record.get_trials(deepcopy=False, states=[TrialState.RUNNING])
     for trial in left:
-        Trial(study, trial._trial_id).set_user_attr(FAILURE, INTERRUPTED)
-        study.tell(trial.number, state=TrialState.FAIL)
+        put_back(record, Trial(record, trial._trial_id))
     return len(left)
 
 

@@ -1,6 +1,6 @@
-"""Trials on Ray Tune, proposed by Optuna; the study journal is the only state that is ever read back.
+"""Fits on Ray Tune, each an epoch at a time in an actor; all that is kept of it is what the fits' owner writes.
 
-Imported when there are trials to run, after :func:`cluster.distributed.runtime.quieten`.
+Imported when there are fits to make, after :func:`cluster.distributed.runtime.quieten`.
 """
 
 from __future__ import annotations
@@ -8,67 +8,111 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
+import torch
 from ray import tune
+from ray.exceptions import OutOfMemoryError
 from ray.tune.callback import Callback
 from ray.tune.experiment import Trial
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search import Searcher
 
-from cluster.distributed.logs import TrialLogs
-from cluster.distributed.study import SearchFolder, TrialEnd, new_sampler, note_end, note_proposal
-from cluster.distributed.trainable import CONFIG, FAILURE, FIT, NUMBER, TRAINABLE, VALIDATED, FitTrial, TrialData
-from search_spaces.studies import Study
-from zoo.architecture import Architecture
+from cluster.display import say
+from cluster.distributed.fits import Fits
+from trainables.study_files import StudyFolder
+from trainables.trainable import FitData
+from trainables.trials import Epoch, Outcome, TrialFit, epochs
 
-# So often a trial whose process died is run again.
+# So often a fit whose process died is continued.
 MAX_FAILURES = 2
-CHECKPOINT_EPOCHS = 5
+# Key of a result.
+EPOCH = "epoch_done"
+NO_MEMORY = "it needs more memory than there is, even with no other fit at the same time"
 
 
-class StudySearch(OptunaSearch):
-    """OptunaSearch that records what a trial measured, and fails trials without a finite objective.
+@dataclass(frozen=True)
+class Shared:
+    """What all fits of a study share; it lies once a node in Ray's object store.
 
-    Optuna refuses NaN, and such a trial would otherwise stay in the journal as running for ever.
+    Attributes:
+        data: What they see.
+        folder: Where artifacts go.
+        states: For states of unfinished fits, on a disk that all workers see; ``None`` where there is none.
     """
 
-    study: Study
+    data: FitData
+    folder: StudyFolder
+    states: Path | None
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Called by Tune at the end of a trial; writes to the journal.
+
+class FitActor(tune.Trainable):
+    """Makes fits: a step is an epoch; the actor is used for one after the other."""
+
+    def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
+        """Begins a fit.
 
         Args:
-            trial_id: Tune's name of the trial.
-            result: The last result, nested keys joined by slashes.
-            error: Whether the trial's process failed.
+            config: The fields of a :class:`trainables.trials.TrialFit`.
+            shared: Given by ``tune.with_parameters``.
         """
-        result = result or {}
-        prefix = VALIDATED + "/"
-        metrics = {key.removeprefix(prefix): value for key, value in result.items() if key.startswith(prefix)}
-        metrics = metrics or dict(result.get(VALIDATED) or {})
-        failure = result.get(FAILURE) or ("its process failed" if error else None)
-        failure = note_end(self._ot_trials[trial_id], self.study, metrics, result.get("time_total_s"), failure)
-        super().on_trial_complete(trial_id, None if failure else metrics, error=failure is not None)
+        if shared is None:
+            raise ValueError("a FitActor needs what fits share: wrap it by tune.with_parameters(…, shared=…)")
+        torch.set_num_threads(1)  # fits are made side by side, one CPU each
+        self._shared = shared
+        self.reset_config(config)
 
-    def save(self, checkpoint_path: str) -> None:
-        """Saves nothing: the journal has it all, and pickles are never read."""
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begins the next fit in the same actor."""
+        shared = self._shared
+        self._epochs: Iterator[Epoch] = epochs(TrialFit(**new_config), shared.data, shared.folder, shared.states)
+        return True
 
-    def restore(self, checkpoint_path: str) -> None:
-        """Never called: a study goes on with a new Tuner on its journal."""
-        raise NotImplementedError("a study is continued from its journal")
+    def step(self) -> dict[str, Any]:
+        """One epoch."""
+        epoch = next(self._epochs)
+        return {EPOCH: epoch, "done": epoch.outcome is not None}
 
 
-class Watch(Callback):
-    """Writes TensorBoard's logs on the driver and tells the display of every epoch and every trial's end."""
+class _Proposals(Searcher):
+    """Gives Tune the fits to be made, and keeps which are under way."""
 
-    def __init__(self, logs: Path, on_epoch: Callable[[], None], on_end: Callable[[TrialEnd], None]) -> None:
-        self._logs, self._on_epoch, self._on_end = TrialLogs(logs), on_epoch, on_end
+    def __init__(self, fits: Fits) -> None:
+        super().__init__()
+        self._fits = fits
+        self.running: dict[str, TrialFit] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks, and nobody reads that."""
+        """Nothing: Tune pickles its searcher and its callbacks, and nobody reads that."""
+        return {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """The next fit."""
+        self.running[trial_id] = self._fits.next()
+        return asdict(self.running[trial_id])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: the callback has told of its end."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Saves nothing: what is to be kept is in the study's folder, and pickles are never read."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never called."""
+        raise NotImplementedError("a search is continued from its journal")
+
+
+class _Watch(Callback):
+    """Tells the fits' owner of every epoch and every end."""
+
+    def __init__(self, fits: Fits, running: dict[str, TrialFit]) -> None:
+        self._fits, self._running = fits, running
+        self.ended = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as above."""
         return {}
 
     def on_trial_result(
@@ -79,95 +123,87 @@ class Watch(Callback):
         result: dict[str, Any],
         **info: Any,  # noqa: ARG002
     ) -> None:
-        """One epoch of a trial."""
-        epoch = int(result.get("epoch", result["training_iteration"]))
-        for group in (FIT, VALIDATED):
-            self._logs.add(trial.config[NUMBER], epoch, group, result.get(group) or {})
-        self._on_epoch()
+        """One epoch of a fit."""
+        self._see(trial.trial_id, result[EPOCH])
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
-        """A trial has ended well, or diverged."""
-        self._end(trial, (trial.last_result or {}).get(FAILURE))
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
+        """A fit's process died; another one goes on."""
+        one = self._running[trial.trial_id]
+        say(f"the process of trial {one.trial} died; another one goes on from its last state")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
-        """A trial's process failed for good."""
-        self._end(trial, "its process failed")
+        """A fit's process died again and again, or failed."""
+        if trial.trial_id in self._running:
+            self._see(trial.trial_id, Epoch(epoch=0, epochs=1, outcome=Outcome(failure="its process failed")))
 
-    def _end(self, trial: Trial, failure: str | None) -> None:
-        self._logs.close(trial.config[NUMBER])
-        metrics = (trial.last_result or {}).get(VALIDATED) or {}
-        self._on_end(TrialEnd(trial.config[NUMBER], metrics, failure))
+    def _see(self, trial_id: str, epoch: Epoch) -> None:
+        one = self._running[trial_id]
+        if epoch.outcome is not None:
+            del self._running[trial_id]
+            self.ended += 1
+        self._fits.see(one, epoch)
 
 
-def run_trials(
-    study: Study,
-    data: TrialData,
-    architectures: Sequence[Architecture],
-    folder: SearchFolder,
-    storage: optuna.storages.BaseStorage,
-    *,
-    trials: int,
-    workers: int,
-    seed: int,
-    checkpoints: bool,
-    on_epoch: Callable[[], None],
-    on_end: Callable[[TrialEnd], None],
-) -> None:
-    """Runs new trials of a study on a running Ray cluster.
+def make_on_ray(fits: Fits, count: int, shared: Shared, *, workers: int) -> None:
+    """Makes fits on a running Ray cluster.
+
+    Where Ray ends workers because a node runs out of memory, Tune gives up. The fits that were under way go on from
+    their last states, half as many at the same time; one that needs more memory than there is, even alone, fails.
 
     Args:
-        study: What to try.
-        data: What all trials share.
-        architectures: Those of the zoo's networks.
-        folder: Where the study lies.
-        storage: Its opened journal.
-        trials: How many to run.
+        fits: Where they come from.
+        count: How many.
+        shared: What they share.
         workers: How many at the same time.
-        seed: Of the sampler.
-        checkpoints: Whether a trial whose process died goes on from its last checkpoint; only on one node, as
-            the workers of others do not see the driver's disk. Else it is begun anew.
-        on_epoch: Called after every epoch of any trial.
-        on_end: Called at the end of every trial.
     """
     if not os.environ.get("ZOOSCALE_DEBUG"):
         # Tune prints the tracebacks of trials that fail; the display says that they have failed, and why.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    space = study.bound_space(architectures)
+    actor = tune.with_resources(tune.with_parameters(FitActor, shared=shared), {"cpu": 1})
+    ended_alone = 0
+    while count:
+        proposals = _Proposals(fits)
+        watch = _Watch(fits, proposals.running)
+        try:
+            _tune(actor, proposals, watch, count, workers)
+        except RuntimeError as error:
+            if not _is_of_memory(error):
+                raise
+            count -= watch.ended
+            ended_alone = ended_alone + 1 if workers == 1 else 0
+            workers = max(1, min(workers, len(proposals.running)) // 2)
+            for one in proposals.running.values():
+                if ended_alone > MAX_FAILURES:
+                    fits.see(one, Epoch(epoch=0, epochs=1, outcome=Outcome(failure=NO_MEMORY)))
+                    count -= 1
+                else:
+                    fits.put_back(one)
+            say(f"memory ran out, and Ray has ended a fit; they go on from their last states, {workers} at a time")
+        else:
+            return
 
-    def propose(trial: optuna.Trial) -> dict[str, Any]:
-        proposal = space(trial)
-        note_proposal(trial, proposal)
-        return {NUMBER: trial.number, TRAINABLE: proposal.trainable, CONFIG: dict(proposal.config)}
 
-    search = StudySearch(
-        space=propose,
-        metric=list(study.objectives),
-        mode=list(study.directions),
-        sampler=new_sampler(study, seed),
-        storage=storage,
-        study_name=folder.name,
-    )
-    search.study = study
+def _tune(actor: Any, proposals: _Proposals, watch: _Watch, count: int, workers: int) -> None:
+    """Runs Tune to its end."""
     with tempfile.TemporaryDirectory(prefix="zooscale-search-") as scratch:
-        tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(FitTrial, data=data), {"cpu": 1}),
+        tune.Tuner(
+            actor,
             tune_config=tune.TuneConfig(
-                search_alg=search,
-                num_samples=trials,
-                max_concurrent_trials=workers,
-                reuse_actors=True,
+                search_alg=proposals, num_samples=count, max_concurrent_trials=workers, reuse_actors=True
             ),
             run_config=tune.RunConfig(
-                name="search",
+                name="fits",
                 storage_path=scratch,
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                checkpoint_config=tune.CheckpointConfig(
-                    num_to_keep=1,
-                    checkpoint_frequency=CHECKPOINT_EPOCHS if checkpoints else 0,
-                    checkpoint_at_end=False,
-                ),
-                callbacks=[Watch(folder.tensorboard, on_epoch, on_end)],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[watch],
                 verbose=0,
             ),
-        )
-        tuner.fit()
+        ).fit()
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    """Whether an error comes from Ray's having ended a worker for want of memory, which Tune does not expect."""
+    while error is not None and not isinstance(error, OutOfMemoryError):
+        error = error.__cause__
+    return error is not None

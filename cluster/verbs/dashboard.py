@@ -20,7 +20,7 @@ from cluster.stores import existing_store
 from cluster.verb import Verb
 
 if TYPE_CHECKING:
-    from cluster.distributed.study import SearchFolder
+    from cluster.distributed.journal import SearchFolder
     from zoo.storage.store import Store
 
 POLL_S = 0.5
@@ -96,7 +96,7 @@ def find_folder(store: Store, study: str | None) -> SearchFolder:
     Raises:
         ValueError: There is none, or several begin so; the message lists those there are.
     """
-    from cluster.distributed.study import SearchFolder
+    from cluster.distributed.journal import SearchFolder
     from trainables.study_files import STUDIES
 
     folders = [SearchFolder(store, name) for name in store.folders(STUDIES)]

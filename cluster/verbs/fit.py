@@ -123,10 +123,9 @@ class Fit(Planned):
         plan, trainable, config = self.chosen()
         started, new = time.monotonic(), not _is_fitted(plan)
         if new:
-            from cluster.distributed.single_fit import fit_alone
+            from cluster.distributed.search import search
 
-            plan.folder.store.check_writable(plan.folder.path())
-            fit_alone(plan, trainable, config, workers=self.workers)
+            search(plan, workers=self.workers)
         from trainables.study_files import StudyRecord
 
         record = StudyRecord.open(plan.folder.store, plan.folder.name)

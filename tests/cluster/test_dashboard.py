@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.distributed.study import SearchFolder, load_study
+from cluster.distributed.journal import SearchFolder
+from cluster.distributed.study import load_study
 from cluster.verbs.dashboard import Dashboard, copy_journal, find_folder
 from search_spaces.studies import DIGITS_AUTOENCODER
 from zoo.storage.store import Store

@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 import optuna
@@ -16,36 +16,27 @@ from optuna.trial import TrialState
 from ray_environment import environment
 
 from analysis.rows import LEARNED_TRIALS
+from cluster.distributed.journal import SearchFolder
 from cluster.distributed.runtime import quieten
 from cluster.distributed.search import export, importances, search, search_folder
-from cluster.distributed.study import (
-    FAILURE,
-    INTERRUPTED,
-    METRICS,
-    SearchFolder,
-    TrialEnd,
-    finished,
-    load_study,
-    reap,
-    trial_row,
-)
+from cluster.distributed.study import FAILURE, INTERRUPTED, METRICS, end, finished, load_study, reap, trial_row
 from cluster.studies import plan_study
 from cluster.verbs.search import Search
 from search_spaces.studies import DIGITS_AUTOENCODER
+from trainables import trials as trials_of_studies
 from trainables.autoencoders.fit import AutoencoderFit
 from trainables.fit_data import fit_data
 from trainables.registry import find_trainable
 from trainables.study_files import StudyFolder, StudyRecord
 from trainables.trainable import run
-from trainables.trials import Refit, refit
+from trainables.trials import Epoch, Outcome, TrialFit, epochs, make
 from zoo.config import to_json
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 quieten()
 
-from cluster.distributed.trainable import CONFIG, NUMBER, TRAINABLE, VALIDATED, FitTrial, TrialData  # noqa: E402
-from cluster.distributed.tuning import StudySearch  # noqa: E402
+from cluster.distributed.tuning import EPOCH, FitActor, Shared  # noqa: E402
 
 NEURON = "neuron-autoencoder"
 PATIENCE_S = 180
@@ -161,38 +152,33 @@ def test_live_files_of_a_remote_store_are_in_the_cache(monkeypatch, tmp_path):
     assert folder.checkpoint(7) == "studies/study-12345678/checkpoints/trial-0007"
 
 
-def test_interrupted_trials_are_failed_and_do_not_count(folder):
+def test_interrupted_trials_are_failed_and_proposed_again(folder):
     with folder.open_journal() as storage:
         study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
         study.tell(study.ask(), [0.5, 0.9])
         diverged = study.ask()
         diverged.set_user_attr(FAILURE, "the loss is nan")
         study.tell(diverged, state=TrialState.FAIL)
-        study.ask()
+        latent = study.ask().suggest_int("latent", 1, 1000)
         assert reap(study) == 1
         assert reap(study) == 0
         assert [trial.number for trial in finished(study)] == [0, 1]
         assert study.trials[2].user_attrs[FAILURE] == INTERRUPTED
+        assert study.ask().suggest_int("latent", 1, 1000) == latent
 
 
-def searcher(folder, storage):
-    searcher = StudySearch(
-        space=lambda trial: {"latent": trial.suggest_int("latent", 1, 9)},
-        metric=list(DIGITS_AUTOENCODER.objectives), mode=list(DIGITS_AUTOENCODER.directions),
-        sampler=optuna.samplers.RandomSampler(seed=0),
-        storage=storage, study_name=folder.name,
-    )  # fmt: skip
-    searcher.study = DIGITS_AUTOENCODER
-    return searcher
+def ended(folder, outcome):
+    """The trial of a new study that ends so."""
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
+        end(study, study.ask(), DIGITS_AUTOENCODER, outcome)
+        assert len(finished(study)) == 1
+        return study.trials[0]
 
 
 def test_measurements_of_a_trial_are_recorded(folder):
-    with folder.open_journal() as storage:
-        search_algorithm = searcher(folder, storage)
-        assert search_algorithm.suggest("a")["latent"] in range(1, 10)
-        validated = {"code_bits_per_weight": 0.5, "agreement": 0.9, "kl": math.inf}
-        search_algorithm.on_trial_complete("a", {VALIDATED: validated, "time_total_s": 3.0})
-        (trial,) = load_study(storage, folder.name, DIGITS_AUTOENCODER).trials
+    metrics = {"code_bits_per_weight": 0.5, "agreement": 0.9, "kl": math.inf}
+    trial = ended(folder, Outcome(metrics=metrics, seconds=3.0))
     assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.5, 0.9])
     assert trial.user_attrs[METRICS] == {"code_bits_per_weight": 0.5, "agreement": 0.9}
     row = trial_row(trial)
@@ -200,23 +186,17 @@ def test_measurements_of_a_trial_are_recorded(folder):
 
 
 @pytest.mark.parametrize(
-    ("result", "error", "words"),
+    ("outcome", "words"),
     [
-        ({VALIDATED: {"code_bits_per_weight": math.nan, "agreement": 0.9}}, False, "not finite"),
-        ({"failure": "the loss is nan"}, False, "the loss is nan"),
-        ({"loss": 1.0}, False, "not finite"),
-        (None, True, "process failed"),
+        (Outcome(metrics={"code_bits_per_weight": math.nan, "agreement": 0.9}), "not finite"),
+        (Outcome(failure="the loss is nan"), "the loss is nan"),
+        (Outcome(), "not finite"),
     ],
 )
-def test_trial_without_objectives_fails(folder, result, error, words):
-    with folder.open_journal() as storage:
-        search_algorithm = searcher(folder, storage)
-        search_algorithm.suggest("a")
-        search_algorithm.on_trial_complete("a", result, error)
-        study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
-        assert [trial.state for trial in study.trials] == [TrialState.FAIL]
-        assert words in study.trials[0].user_attrs[FAILURE]
-        assert len(finished(study)) == 1
+def test_trial_without_objectives_fails(folder, outcome, words):
+    trial = ended(folder, outcome)
+    assert trial.state == TrialState.FAIL
+    assert words in trial.user_attrs[FAILURE]
 
 
 def test_importances_add_up(folder):
@@ -259,8 +239,8 @@ def test_study_is_named_by_what_it_is_not_by_its_length(small_zoo):
 
 
 @pytest.fixture
-def trial_data(small_zoo, tmp_path):
-    return TrialData(StudyFolder(Store(tmp_path), "s"), fit_data(small_zoo))
+def shared(small_zoo, tmp_path):
+    return Shared(fit_data(small_zoo), StudyFolder(Store(tmp_path), "s"), tmp_path / "states")
 
 
 def test_networks_are_searched_with_the_inputs_that_the_analysis_gives_them(small_zoo):
@@ -277,94 +257,98 @@ def test_networks_are_searched_with_the_inputs_that_the_analysis_gives_them(smal
         assert (weight_MHD[:, :, ~dead_D] == raw_MHD[:, :, ~dead_D]).all()
 
 
-def trial_dict(number=0, trainable=NEURON, **changes):
+def trial_fit(number=0, trainable=NEURON, fit=0, **changes):
     small = {"latent": 16, "epochs": 2, "encoder_width": 32, "decoder_width": 32} if trainable == NEURON else {}
     config = find_trainable(trainable).configuration({**small, **changes})
-    return {NUMBER: number, TRAINABLE: trainable, CONFIG: to_json(config)}
+    return TrialFit(trial=number, trainable=trainable, config=to_json(config), fit=fit)
 
 
-def begun(trial, data):
-    instance = FitTrial.__new__(FitTrial)
-    instance.setup(trial, data=data)
-    return instance
+def begun(one, shared):
+    actor = FitActor.__new__(FitActor)
+    actor.setup(asdict(one), shared=shared)
+    return actor
 
 
-def stored(data, number=3):
-    return data.folder.store.list(data.folder.checkpoint(number))
+def stored(shared, number=3, fit=0):
+    return {
+        path.rpartition("/")[2]: shared.folder.store.read(path)
+        for path in shared.folder.store.list(shared.folder.checkpoint(number, fit))
+    }
 
 
-def test_trial_is_validated_and_stored_at_its_end(trial_data):
-    trial = begun(trial_dict(3), trial_data)
-    first, last = trial.step(), trial.step()
-    assert "done" not in first
+def test_fit_is_validated_and_stored_at_its_end(shared):
+    actor = begun(trial_fit(3), shared)
+    first, last = actor.step(), actor.step()
+    assert (first["done"], first[EPOCH].epoch, first[EPOCH].epochs) == (False, 1, 2)
     assert last["done"]
-    assert 0 < last[VALIDATED]["code_bits_per_weight"] < 32
-    assert 0 <= last[VALIDATED]["agreement"] <= 1
-    assert [path.rpartition("/")[2] for path in stored(trial_data)] == [
-        "artifact.json",
-        "config.json",
-        "model.safetensors",
-    ]
+    assert 0 < last[EPOCH].outcome.metrics["code_bits_per_weight"] < 32
+    assert 0 <= last[EPOCH].outcome.metrics["agreement"] <= 1
+    assert list(stored(shared)) == ["artifact.json", "config.json", "model.safetensors"]
 
 
-def test_any_trainable_is_a_trial(trial_data):
-    last = begun(trial_dict(3, "uniform", step=0.5), trial_data).step()
+def test_any_trainable_is_fitted(shared):
+    last = begun(trial_fit(3, "uniform", step=0.5), shared).step()
     assert last["done"]
-    assert last[VALIDATED]["agreement"] > 0.8
-    assert len(stored(trial_data)) == 3
+    assert last[EPOCH].outcome.metrics["agreement"] > 0.8
+    assert len(stored(shared)) == 3
 
 
-def test_artifact_that_the_journal_does_not_know_is_replaced(trial_data):
-    model = f"{trial_data.folder.checkpoint(3)}/model.safetensors"
-    trial_data.folder.store.put(model, b"of another study that was given up")
-    trial = begun(trial_dict(3), trial_data)
-    while not trial.step().get("done"):
-        pass
-    assert trial_data.folder.store.read(model) == trial.fit.artifact().to_files()["model.safetensors"]
+def test_artifact_that_the_journal_does_not_know_is_replaced(shared):
+    model = f"{shared.folder.checkpoint(3)}/model.safetensors"
+    shared.folder.store.put(model, b"of another study that was given up")
+    make(trial_fit(3), shared.data, shared.folder)
+    expected = run(find_trainable(NEURON).fit(find_trainable(NEURON).configuration(trial_fit(3).config), shared.data))
+    assert stored(shared)["model.safetensors"] == expected.artifact().to_files()["model.safetensors"]
 
 
-def test_trial_goes_on_from_its_checkpoint(trial_data, tmp_path):
-    whole = begun(trial_dict(0), trial_data)
-    whole.step()
-    (tmp_path / "checkpoint").mkdir()
-    whole.save_checkpoint(str(tmp_path / "checkpoint"))
-    expected = whole.step()
-    resumed = begun(trial_dict(1), trial_data)
-    resumed.load_checkpoint(str(tmp_path / "checkpoint"))
-    assert resumed.step()[VALIDATED] == expected[VALIDATED]
+def test_stopped_fit_goes_on_from_its_last_state(shared, monkeypatch):
+    monkeypatch.setattr(trials_of_studies, "STATE_S", 0.0)
+    whole = make(trial_fit(0, epochs=4), shared.data, shared.folder)
+    stopped = epochs(trial_fit(1, epochs=4), shared.data, shared.folder, shared.states)
+    assert [next(stopped).epoch for _ in range(2)] == [1, 2]
+    stopped.close()
+    # As another trial: the parameters of one that was interrupted are proposed again under a new number.
+    *others, last = epochs(trial_fit(2, epochs=4), shared.data, shared.folder, shared.states)
+    assert [epoch.epoch for epoch in (*others, last)] == [3, 4]
+    assert last.outcome.metrics == whole.metrics
+    assert stored(shared, 2) == stored(shared, 0)
+    assert list(shared.states.iterdir()) == [], "what has ended needs no state"
 
 
-def test_actor_is_reused_for_the_next_trial(trial_data):
-    reused = begun(trial_dict(0, seed=1), trial_data)
+def test_fit_that_is_stopped_while_it_is_validated_is_not_trained_again(shared, monkeypatch):
+    def killed(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trials_of_studies, "STATE_S", 0.0)
+    with monkeypatch.context() as context:
+        context.setattr(AutoencoderFit, "validate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(epochs(trial_fit(), shared.data, shared.folder, shared.states))
+    (last,) = epochs(trial_fit(), shared.data, shared.folder, shared.states)
+    assert last.outcome.metrics["agreement"] > 0
+
+
+def test_actor_is_reused_for_the_next_fit(shared):
+    reused = begun(trial_fit(0, seed=1), shared)
     reused.step()
-    assert reused.reset_config(trial_dict(1, seed=2))
-    fresh = begun(trial_dict(1, seed=2), trial_data)
+    assert reused.reset_config(asdict(trial_fit(1, seed=2)))
+    fresh = begun(trial_fit(1, seed=2), shared)
     assert reused.step() == fresh.step()
-    assert reused.reset_config(trial_dict(1, "uniform"))
+    assert reused.reset_config(asdict(trial_fit(1, "uniform")))
     assert reused.step()["done"]
 
 
-def test_a_further_fit_is_that_of_another_seed(trial_data):
-    family = find_trainable(NEURON)
-    config = family.configuration(trial_dict(0, seed=5)[CONFIG])
-    assert refit(Refit(0, 2, NEURON, config), trial_data.data, trial_data.folder) is None
-    expected = run(family.fit(replace(config, seed=7), trial_data.data)).artifact()
-    for name, content in expected.to_files().items():
-        assert trial_data.folder.store.read(f"{trial_data.folder.checkpoint(0, 2)}/{name}") == content
+def test_a_further_fit_is_that_of_another_seed(shared):
+    assert make(trial_fit(0, fit=2, seed=5), shared.data, shared.folder).failure is None
+    make(trial_fit(3, seed=7), shared.data, shared.folder)
+    assert stored(shared, 0, 2) == stored(shared, 3)
 
 
-def test_a_further_fit_that_diverges_says_so_and_leaves_nothing(trial_data):
-    config = find_trainable(NEURON).configuration(trial_dict(0, learning_rate=1e30)[CONFIG])
-    assert "learning_rate" in refit(Refit(0, 1, NEURON, config), trial_data.data, trial_data.folder)
-    assert stored(trial_data, 0) == []
-
-
-def test_diverged_trial_says_so(trial_data):
-    trial = begun(trial_dict(0, learning_rate=1e30), trial_data)
-    results = [trial.step(), trial.step()]
-    assert results[-1]["done"]
-    assert "learning_rate" in results[-1]["failure"]
-    assert stored(trial_data, 0) == []
+def test_fit_that_diverges_says_so_and_leaves_nothing(shared):
+    for fit in (0, 1):
+        outcome = make(trial_fit(0, fit=fit, learning_rate=1e30), shared.data, shared.folder)
+        assert "learning_rate" in outcome.failure
+        assert stored(shared, 0, fit) == {}
 
 
 def command(zoo, trials, seeds=1, workers=2):
@@ -461,7 +445,7 @@ def test_estimate_knows_of_the_validation(small_zoo, monkeypatch):
     assert (result.ray, result.workers) == (True, 2)
     further = Search(**options, seeds=3).plan()
     assert further.further_fits == 2 * LEARNED_TRIALS
-    assert further.seconds > result.seconds + 5 + LEARNED_TRIALS * 0.5
+    assert further.seconds > 2 * 5 + (20 + LEARNED_TRIALS) * 0.5
     assert "and up to 24 fits of the best ones with further seeds" in further.text
     assert 40 * 5_000 < result.bytes < 40 * 1_000_000
 
@@ -471,18 +455,14 @@ def fake_trials(monkeypatch):
     """Trials end at once, until the given number have, and then comes Ctrl-C."""
 
     def until(stop):
-        def run(study, data, architectures, folder, storage, *, trials, on_end, **_):
-            record = load_study(storage, folder.name, study)
-            for done in range(trials):
+        def make_fits(fits, count, data, folder, states, *, workers=None):
+            for done in range(count):
                 if done == stop:
                     raise KeyboardInterrupt
-                trial = record.ask()
-                trial.set_user_attr(METRICS, dict(zip(study.objectives, (0.5, 0.9), strict=True)))
-                record.tell(trial, [0.5, 0.9])
-                on_end(TrialEnd(trial.number, trial.user_attrs[METRICS], None))
-            return trials
+                outcome = Outcome(metrics={"code_bits_per_weight": 0.5, "agreement": 0.9})
+                fits.see(fits.next(), Epoch(epoch=1, epochs=1, outcome=outcome))
 
-        monkeypatch.setattr("cluster.distributed.search.run_serially", run)
+        monkeypatch.setattr("cluster.distributed.search.make_fits", make_fits)
 
     return until
 
@@ -532,5 +512,5 @@ def test_export_without_a_finished_trial_names_the_failure(small_zoo, zoo_copy, 
         trial.set_user_attr(FAILURE, "the loss is nan")
         study.tell(trial, state=TrialState.FAIL)
         export(study_plan, study)
-    with pytest.raises(RuntimeError, match=r"all 1 trials .* failed; the loss is nan"):
+    with pytest.raises(RuntimeError, match="all 1 trials failed: the loss is nan"):
         search(study_plan)

@@ -7,14 +7,17 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from cluster.display import live
+from cluster.distributed import making
 from cluster.distributed import search as searching
+from cluster.distributed.making import make_serially
 from cluster.distributed.search import search, search_folder
-from cluster.distributed.serial import run_serially
-from cluster.distributed.study import FAILURE, INTERRUPTED, finished, load_study
+from cluster.distributed.study import FAILURE, INTERRUPTED, Trials, finished, load_study
 from cluster.studies import plan_study
 from search_spaces.studies import DIGITS_AUTOENCODER, FUNCTION_METRIC_CONSTANTS, Study
 from trainables.study_files import StudyRecord
-from trainables.trials import run_trial
+from trainables.trials import TrialFit, make
+from zoo.config import to_json
 
 SMALL = ["latent=16", "encoder_width=8", "decoder_width=8", "refine_steps=2"]
 
@@ -22,12 +25,12 @@ SMALL = ["latent=16", "encoder_width=8", "decoder_width=8", "refine_steps=2"]
 @pytest.fixture(autouse=True)
 def no_ray(monkeypatch):
     """Ray is never started: it would be an error here."""
-    monkeypatch.setattr(searching, "runtime", None)
+    monkeypatch.setattr(making, "runtime", None)
 
 
 @pytest.fixture(autouse=True)
 def slow_start(monkeypatch):
-    monkeypatch.setattr(searching, "ray_start_s", lambda: 1e6)
+    monkeypatch.setattr(making, "ray_start_s", lambda: 1e6)
 
 
 def plan(zoo, study=DIGITS_AUTOENCODER, settings=SMALL, **named):
@@ -75,7 +78,8 @@ def test_a_trial_is_what_its_configuration_gives(zoo_copy, tmp_path):
     first = plan(zoo_copy, trials=1)
     search(first)
     record = StudyRecord.open(zoo_copy.store, first.folder.name)
-    again = run_trial(record.trainable(0), record.config(0), first.data(), first.folder, 7)
+    one = TrialFit(trial=7, trainable=record.trainable(0).name, config=to_json(record.config(0)))
+    again = make(one, first.data(), first.folder)
     row = trials(first).loc[0]
     assert {name: row[name] for name in again.metrics} == again.metrics
     assert record.artifact(7).to_files() == record.artifact(0).to_files()
@@ -100,55 +104,48 @@ def test_trials_over_a_limit_are_marked_and_off_the_front(zoo_copy):
 
 def test_a_diverged_trial_fails_and_the_others_go_on(zoo_copy):
     study = dataclasses.replace(DIGITS_AUTOENCODER, settings={"learning_rate": 1e30})
-    with pytest.raises(RuntimeError, match=r"all 2 trials of .* failed; .*learning_rate"):
+    with pytest.raises(RuntimeError, match=r"all 2 trials failed: .*learning_rate"):
         search(plan(zoo_copy, study, trials=2))
 
 
-def run(plan, storage, leave, ended):
-    return run_serially(
-        plan.study,
-        plan.data(),
-        plan.architectures,
-        search_folder(plan),
-        storage,
-        trials=3,
-        seed=0,
-        on_epoch=lambda: None,
-        on_end=ended.append,
-        leave=leave,
-    )
+def run(plan, record, count, leave):
+    with live("search", count, "trials") as task:
+        trials = Trials(plan, search_folder(plan), record, count, task)
+        return make_serially(trials, count, plan.data(), plan.folder, search_folder(plan).states, leave)
 
 
 def test_what_is_worth_more_processes_is_handed_over_in_the_middle_of_a_trial(zoo_copy):
-    first, ended = plan(zoo_copy), []
+    first = plan(zoo_copy)
     with search_folder(first).open_journal() as storage:
-        assert run(first, storage, lambda done, share: done == 1 and share > 0, ended) == 1
-        assert [end.number for end in ended] == [0]
         record = load_study(storage, first.folder.name, first.study)
+        assert run(first, record, 3, lambda done: done > 1) == 1
         assert [trial.state for trial in record.trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING]
         assert record.trials[1].user_attrs[FAILURE] == INTERRUPTED
         assert len(finished(record)) == 1
         # What was given back is proposed first to whoever goes on.
         given_back = record.trials[1].params
-        assert run(first, storage, lambda done, share: False, ended) == 3
-        record = load_study(storage, first.folder.name, first.study)
+        assert run(first, record, 2, lambda done: False) == 2
         assert record.trials[2].params == given_back
         assert record.trials[2].state == TrialState.COMPLETE
 
 
-def test_search_leaves_for_ray_by_what_the_first_trials_took(zoo_copy, monkeypatch):
+@pytest.fixture
+def ray(monkeypatch):
+    """What is handed to Ray: how many fits, with how many workers."""
     handed = []
-    monkeypatch.setattr(searching, "ray_start_s", lambda: 0.0)
-    monkeypatch.setattr(searching.os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(searching._Run, "_on_ray", lambda self, trials, workers: handed.append(trials))
+    monkeypatch.setattr(making, "_make_on_ray", lambda fits, count, *rest: handed.append((count, rest[-1])))
+    return handed
+
+
+def test_search_leaves_for_ray_by_what_the_first_trials_took(zoo_copy, monkeypatch, ray):
+    monkeypatch.setattr(making, "ray_start_s", lambda: 0.0)
+    monkeypatch.setattr(making.os, "cpu_count", lambda: 8)
     with pytest.raises(RuntimeError, match="failed"):
         search(plan(zoo_copy))
-    assert handed == [3]
+    assert ray == [(3, None)]
 
 
-def test_a_number_of_workers_means_ray(zoo_copy, monkeypatch):
-    handed = []
-    monkeypatch.setattr(searching._Run, "_on_ray", lambda self, trials, workers: handed.append((trials, workers)))
+def test_a_number_of_workers_means_ray(zoo_copy, ray):
     with pytest.raises(RuntimeError, match="failed"):
         search(plan(zoo_copy), workers=1)
-    assert handed == [(3, 1)]
+    assert ray == [(3, 1)]

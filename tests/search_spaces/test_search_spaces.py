@@ -78,6 +78,14 @@ def test_named_studies_propose_trials_within_their_limits(study):
     feasible = [all(excess <= 0 for excess in trial.constraints.values()) for trial in search.trials]
     assert sum(feasible) >= 3
     assert study.name == next(name for name, other in STUDIES.items() if other is study)
+    assert study.description.endswith(".")
+    assert study.kind == find_trainable(study.trainables[0]).kind
+
+
+def test_what_is_said_of_a_study_does_not_make_it_another():
+    said = dataclasses.replace(DIGITS_AUTOENCODER, description="Another sentence.", cost="a week", trials=99)
+    assert said.identity == DIGITS_AUTOENCODER.identity
+    assert dataclasses.replace(DIGITS_AUTOENCODER, epochs=99).identity != DIGITS_AUTOENCODER.identity
 
 
 def test_limits_that_are_known_before_are_told_to_optuna():
