@@ -30,7 +30,9 @@ from trainables.trials import Epoch, Outcome, TrialFit, epochs
 MAX_FAILURES = 2
 # Key of a result.
 EPOCH = "epoch_done"
-NO_MEMORY = "it needs more memory than there is, even with no other fit at the same time"
+# How Ray begins to say that it has ended a worker.
+LITTLE_MEMORY = "killed due to the node running low on memory"
+NO_MEMORY = "it needs more memory than there is, even with no other fit at the same time; try a smaller one"
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,17 @@ class _Proposals(Searcher):
 
 
 class _Watch(Callback):
-    """Tells the fits' owner of every epoch and every end."""
+    """Tells the fits' owner of every epoch and every end.
+
+    Attributes:
+        ended: How many fits have ended.
+        cause: What a callback raised; Tune makes text of it.
+    """
 
     def __init__(self, fits: Fits, running: dict[str, TrialFit]) -> None:
         self._fits, self._running = fits, running
         self.ended = 0
+        self.cause: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as above."""
@@ -127,21 +135,29 @@ class _Watch(Callback):
         self._see(trial.trial_id, result[EPOCH])
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
-        """A fit's process died; another one goes on."""
+        """A fit's process died; another one goes on, unless that is for want of memory."""
+        if _last_words(trial, LITTLE_MEMORY):
+            self.cause = OutOfMemoryError(LITTLE_MEMORY)
+            raise self.cause
         one = self._running[trial.trial_id]
         say(f"the process of trial {one.trial} died; another one goes on from its last state")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
-        """A fit's process died again and again, or failed."""
+        """A fit's process died again and again, or its code raised what no fit should."""
         if trial.trial_id in self._running:
-            self._see(trial.trial_id, Epoch(epoch=0, epochs=1, outcome=Outcome(failure="its process failed")))
+            failure = f"its process failed: {_last_words(trial) or 'without a word'}"
+            self._see(trial.trial_id, Epoch(epoch=0, epochs=1, outcome=Outcome(failure=failure)))
 
     def _see(self, trial_id: str, epoch: Epoch) -> None:
         one = self._running[trial_id]
         if epoch.outcome is not None:
             del self._running[trial_id]
             self.ended += 1
-        self._fits.see(one, epoch)
+        try:
+            self._fits.see(one, epoch)
+        except Exception as error:
+            self.cause = error
+            raise
 
 
 def make_on_ray(fits: Fits, count: int, shared: Shared, *, workers: int) -> None:
@@ -166,21 +182,23 @@ def make_on_ray(fits: Fits, count: int, shared: Shared, *, workers: int) -> None
         watch = _Watch(fits, proposals.running)
         try:
             _tune(actor, proposals, watch, count, workers)
-        except RuntimeError as error:
-            if not _is_of_memory(error):
-                raise
-            count -= watch.ended
-            ended_alone = ended_alone + 1 if workers == 1 else 0
-            workers = max(1, min(workers, len(proposals.running)) // 2)
-            for one in proposals.running.values():
-                if ended_alone > MAX_FAILURES:
-                    fits.see(one, Epoch(epoch=0, epochs=1, outcome=Outcome(failure=NO_MEMORY)))
-                    count -= 1
-                else:
-                    fits.put_back(one)
-            say(f"memory ran out, and Ray has ended a fit; they go on from their last states, {workers} at a time")
+        except Exception as error:
+            cause = watch.cause or error
+            if not _is_of_memory(cause):
+                raise cause from None
         else:
             return
+        count -= watch.ended
+        ended_alone = ended_alone + 1 if workers == 1 else 0
+        workers = max(1, min(workers, len(proposals.running)) // 2)
+        if ended_alone > MAX_FAILURES:
+            for one in proposals.running.values():
+                fits.see(one, Epoch(epoch=0, epochs=1, outcome=Outcome(failure=NO_MEMORY)))
+            count, ended_alone = count - len(proposals.running), 0
+        else:
+            say(f"memory ran out and Ray ended a fit: going on from the last states, {workers} at a time")
+            for one in proposals.running.values():
+                fits.put_back(one)
 
 
 def _tune(actor: Any, proposals: _Proposals, watch: _Watch, count: int, workers: int) -> None:
@@ -203,7 +221,16 @@ def _tune(actor: Any, proposals: _Proposals, watch: _Watch, count: int, workers:
 
 
 def _is_of_memory(error: BaseException | None) -> bool:
-    """Whether an error comes from Ray's having ended a worker for want of memory, which Tune does not expect."""
+    """Whether an error comes from Ray's having ended a worker for want of memory.
+
+    Where that happens in the middle of an epoch, Tune gives up; where an actor is being started, it tries again.
+    """
     while error is not None and not isinstance(error, OutOfMemoryError):
         error = error.__cause__
     return error is not None
+
+
+def _last_words(trial: Trial, words: str = "") -> str:
+    """The last line with some words of what Tune wrote of a trial's failures."""
+    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip() and words in line), "")
