@@ -54,6 +54,7 @@ def search(plan: StudyPlan, *, seeds: int = 1, workers: int | None = None) -> Do
         RuntimeError: Every trial failed.
     """
     study, folder = plan.study, search_folder(plan)
+    folder.store.check_writable(folder.path())  # found out now rather than after the work
     with folder.open_journal() as storage:
         record = load_study(storage, folder.name, study)
         if interrupted := reap(record):
@@ -61,7 +62,6 @@ def search(plan: StudyPlan, *, seeds: int = 1, workers: int | None = None) -> Do
         lacking = max(0, study.wanted_trials - len(finished(record)))
         try:
             if lacking:
-                folder.store.check_writable(folder.path())  # found out now rather than after the work
                 _run(plan, folder, record, lacking, workers)
         finally:
             # Also after Ctrl-C: what is finished is in the store, and another machine can go on from it.

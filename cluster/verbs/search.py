@@ -150,7 +150,6 @@ class Search(Planned):
         from cluster.distributed.search import search, search_folder
 
         plan, started = self.chosen(), time.monotonic()
-        plan.folder.store.check_writable(plan.folder.path())
         done = search(plan, seeds=self.seeds, workers=self.workers)
         facts = plan.folder.facts() or {}
         return Found(

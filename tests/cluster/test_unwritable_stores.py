@@ -26,8 +26,8 @@ def unwritable(monkeypatch):
 
 WORK = {
     "generate": ("cluster.distributed.generation.train_shard", ["digits-mlp-diverse", "--members", "16"]),
-    "search": ("cluster.distributed.search.search", ["digits-predictor", "--zoo", "small"]),
-    "fit": ("cluster.distributed.single_fit.fit_alone", ["uniform", "--zoo", "small"]),
+    "search": ("cluster.distributed.search.make_fits", ["digits-predictor", "--zoo", "small"]),
+    "fit": ("cluster.distributed.search.make_fits", ["uniform", "--zoo", "small"]),
     "analyze": ("cluster.verbs.analyze.write_report", ["--zoo", "small"]),
     "card": ("analysis.card.facts.make_card", ["small"]),
     "import": ("zoo.exchange.copying.copy_zoo", ["FOLDER"]),
