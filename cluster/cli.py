@@ -123,8 +123,9 @@ def _explain(error: Exception) -> int:
     """Says in a line what went wrong; returns the exit code."""
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
-        advice = f" See: {context.command_path} --help" if context else ""
-        return _fail(error.format_message() + advice, error.exit_code)
+        message = error.format_message().rstrip(".")
+        advice = f"{'' if message.endswith('?') else '.'} See: {context.command_path} --help" if context else ""
+        return _fail(message + advice, error.exit_code)
     if os.environ.get("ZOOSCALE_DEBUG"):
         raise error
     message = _words(error) + own_line(error)

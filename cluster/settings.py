@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from zoo.recipes import Axis, Recipe
+from zoo.words import nearest
 
 ConfigT = TypeVar("ConfigT")
 
@@ -48,61 +50,61 @@ def parse_value(text: str, kind: Any) -> Any:
     raise ValueError(f"fields of type {kind} cannot be set from the command line")
 
 
-def parse_assignments(assignments: Sequence[str], *classes: type) -> list[dict[str, Any]]:
-    """Turns ``["batch_size=32", "hidden=16,16"]`` into values of the fields of configuration classes.
+def parse_fields(
+    assignments: Sequence[str], known: Mapping[str, Mapping[str, Callable[[str], Any]]]
+) -> list[dict[str, Any]]:
+    """Turns ``["batch_size=32", "hidden=16,16"]`` into values of fields.
 
     Args:
         assignments: What the user set.
-        classes: Where the fields may belong; to the first one that has a field of that name.
+        known: For each group of fields, under what the message calls it, how the text of each is read. A field
+            belongs to the first group that has one of its name.
 
     Returns:
-        For each class, the values of its fields.
+        For each group, the values of its fields.
 
     Raises:
-        ValueError: An entry is not ``field=value``, no class has such a field (the message lists those they have),
-            or the value does not fit the field's type.
+        ValueError: An entry is not ``field=value``, there is no such field (the message lists those there are), or
+            the value does not fit the field.
     """
-    known = {cls: [field.name for field in dataclasses.fields(cls) if field.init] for cls in classes}
-    values: dict[type, dict[str, Any]] = {cls: {} for cls in classes}
+    values: dict[str, dict[str, Any]] = {group: {} for group in known}
     for assignment in assignments:
         name, separator, text = assignment.partition("=")
         if not separator:
             raise ValueError(f"--set {assignment!r} is not of the form field=value")
-        owner = next((cls for cls in classes if name in known[cls]), None)
-        if owner is None:
-            listing = "; ".join(f"those of {cls.__name__} are {', '.join(known[cls])}" for cls in classes)
-            raise ValueError(f"there is no field {name!r}; {listing}")
+        group = next((group for group, fields in known.items() if name in fields), None)
+        if group is None:
+            listing = "; ".join(f"those of {group} are {', '.join(fields)}" for group, fields in known.items())
+            suggestion = nearest(name, [name for fields in known.values() for name in fields])
+            raise ValueError(f"there is no field {name!r}; {suggestion}{listing}")
         try:
-            values[owner][name] = parse_value(text, typing.get_type_hints(owner)[name])
+            values[group][name] = known[group][name](text)
         except ValueError as error:
             raise ValueError(f"--set {name}={text!r}: {error}") from error
     return list(values.values())
+
+
+def readers(cls: type) -> dict[str, Callable[[str], Any]]:
+    """For each field of a configuration class, how its text is read."""
+    kinds = typing.get_type_hints(cls)
+    return {field.name: partial(parse_value, kind=kinds[field.name]) for field in dataclasses.fields(cls) if field.init}
+
+
+def parse_assignments(assignments: Sequence[str], *classes: type) -> list[dict[str, Any]]:
+    """For each configuration class, the values of its fields; as :func:`parse_fields`."""
+    return parse_fields(assignments, {cls.__name__: readers(cls) for cls in classes})
 
 
 def parse_recipe_settings(assignments: Sequence[str], recipe: Recipe) -> dict[str, Any]:
     """Turns ``["epochs=5", "optimizer=adam,sgd"]`` into values of a recipe's fields, with new axes among the others.
 
     Raises:
-        ValueError: As of :func:`parse_assignments` and :func:`parse_axis`.
+        ValueError: As of :func:`parse_fields` and :func:`parse_axis`.
     """
-    common = [field.name for field in dataclasses.fields(recipe) if field.name != "axes"]
-    of_axes = [each for each in assignments if "=" in each and each.partition("=")[0] not in common]
-    (values,) = parse_assignments([each for each in assignments if each not in of_axes], Recipe)
-    if not of_axes:
-        return values
-    axes, kinds = dict(recipe.axes), {name: kind for name, kind in recipe.kinds.items() if name not in common}
-    for assignment in of_axes:
-        name, _, text = assignment.partition("=")
-        if name not in kinds:
-            raise ValueError(
-                f"there is no field {name!r}; those of all members are {', '.join(common)}; those that members can "
-                f"differ in are {', '.join(kinds)}"
-            )
-        try:
-            axes[name] = parse_axis(text, kinds[name], axes.get(name))
-        except ValueError as error:
-            raise ValueError(f"--set {name}={text!r}: {error}") from error
-    return {**values, "axes": axes}
+    common = {name: read for name, read in readers(Recipe).items() if name != "axes"}
+    axes = {name: partial(parse_axis, kind=kind, before=recipe.axes.get(name)) for name, kind in recipe.kinds.items()}
+    values, drawn = parse_fields(assignments, {"all members": common, "what members can differ in": axes})
+    return {**values, "axes": {**recipe.axes, **drawn}} if drawn else values
 
 
 def parse_axis(text: str, kind: Any, before: Axis | None) -> Axis:
