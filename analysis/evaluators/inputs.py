@@ -15,6 +15,7 @@ from analysis.evaluators.evaluator import EvaluationData
 from zoo.data import Dataset, Examples, load_dataset
 from zoo.storage.staging import find_dataset
 from zoo.storage.store import Store
+from zoo.words import counted
 
 TRANSLATION, NOISE = re.compile(r"translation-(\d+)"), re.compile(r"noise-(\d+(?:\.\d+)?)")
 SEED = 0
@@ -32,7 +33,7 @@ def usual_inputs(dataset: Dataset) -> tuple[str, ...]:
 def in_words(inputs: str) -> tuple[str, str]:
     """What other inputs are, for headings and at length."""
     if match := TRANSLATION.fullmatch(inputs):
-        pixels = f"{match[1]} pixel{'s' * (match[1] != '1')}"
+        pixels = counted(int(match[1]), "pixel")
         told = f"the test images moved to the right by {pixels}, their left edge repeated"
         return f"images moved by {pixels}", told
     if match := NOISE.fullmatch(inputs):

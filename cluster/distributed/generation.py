@@ -18,6 +18,7 @@ from zoo.generation.writer import ShardWriter
 from zoo.storage.manifest import ShardEntry
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
+from zoo.words import counted
 
 
 def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) -> Zoo:
@@ -41,7 +42,7 @@ def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) 
         store.check_writable(f"zoos/{plan.name}")
         total = plan.recipe.members
         present = total - count_members(plan.missing)
-        say(f"generate {plan.name}: {total - present:,} of {total:,} members to train")
+        say(f"generate {plan.name}: {total - present:,} of {counted(total, 'member')} to train")
         with live("generate", total, "members", present) as task:
             left = plan.missing
             if not ray_is_asked_for(workers):

@@ -18,6 +18,7 @@ from cluster.studies import StudyPlan
 from trainables.study_files import StudyRecord
 from trainables.trials import TrialFit, can_differ
 from zoo.config import to_json
+from zoo.words import counted
 
 # Importances of fewer trials are noise.
 IMPORTANCE_TRIALS = 8
@@ -58,7 +59,7 @@ def search(plan: StudyPlan, *, seeds: int = 1, workers: int | None = None) -> Do
     with folder.open_journal() as storage:
         record = load_study(storage, folder.name, study)
         if interrupted := reap(record):
-            say(f"search {folder.name}: {interrupted} interrupted trials are run again")
+            say(f"search {folder.name}: {counted(interrupted, 'interrupted trial')} to run again")
         lacking = max(0, study.wanted_trials - len(finished(record)))
         try:
             if lacking:
@@ -95,7 +96,8 @@ def _run(plan: StudyPlan, folder: SearchFolder, record: optuna.Study, lacking: i
     """Runs the trials that a study lacks."""
     data, wanted = plan.data(), plan.study.wanted_trials
     snapshots = sum(len(population) for population in data.training)
-    say(f"search {folder.name}: {lacking} of {wanted} trials to run on {snapshots:,} snapshots of {plan.zoo.name}")
+    to_run = f"{lacking} of {counted(wanted, 'trial')} to run"
+    say(f"search {folder.name}: {to_run} on {counted(snapshots, 'snapshot')} of {plan.zoo.name}")
     with live("search", wanted, "trials", wanted - lacking) as task:
         trials = Trials(plan, folder, record, lacking, task)
         make_fits(trials, lacking, data, plan.folder, folder.states, workers=workers)
@@ -115,7 +117,7 @@ def _fit_again(plan: StudyPlan, folder: SearchFolder, seeds: int, workers: int |
     ]
     if not lacking:
         return 0
-    say(f"search {folder.name}: {len(lacking)} fits, to {seeds} seeds for each of its {len(chosen)} best trials")
+    say(f"search {folder.name}: {counted(len(lacking), 'fit')}, to {seeds} seeds for each of its best trials")
     each_s = sum(float(seconds[one.trial]) for one in lacking) / len(lacking)
     with live("fit again", len(lacking), "fits") as task:
         fits = FurtherFits(lacking, task)

@@ -17,6 +17,7 @@ from cluster.display import human_bytes, human_seconds, live, say
 from cluster.stores import REPORT_FILE, REPORTS, open_zoo
 from cluster.verb import Planned, Result
 from zoo.config import digest, from_json, to_json
+from zoo.words import counted
 
 if TYPE_CHECKING:
     from analysis.plan import Plan
@@ -91,8 +92,8 @@ class AnalysisEstimate(Result):
     def text(self) -> str:
         known = f", of which {self.kept} are known from before" if self.kept else ""
         return (
-            f"would measure {self.rows} rows{known}: settings of {len(self.codecs)} codecs and controls, and "
-            f"{len(self.trials)} trials, on {self.test_members} held-out networks: about "
+            f"would measure {counted(self.rows, 'row')}{known}: settings of {len(self.codecs)} codecs and controls, "
+            f"and {counted(len(self.trials), 'trial')}, on {counted(self.test_members, 'held-out network')}: about "
             f"{human_seconds(self.seconds)}; a report of about {human_bytes(self.bytes)} in {self.report}"
         )
 
@@ -102,7 +103,12 @@ class Analyze(Planned):
     """Measure codecs, or a study's autoencoders or predictors, on held-out networks and examples; write report.html."""
 
     zoo: options.ZooOption
-    study: Annotated[str | None, typer.Option(help="A study of the store whose best trials are measured too.")] = None
+    study: Annotated[
+        str | None,
+        typer.Option(
+            help="A study of the store whose best trials are measured too.", autocompletion=options.names_in("studies")
+        ),
+    ] = None
     store: options.Store = "./store"
     members: Annotated[
         int | None, typer.Option(min=1, help="How many test networks. (default: 300; all for predictors)")

@@ -33,7 +33,10 @@ class Dashboard(Verb):
 
     answers: ClassVar[bool] = False
     store: options.Store = "./store"
-    study: Annotated[str | None, typer.Option(help="A study of the store. (default: the newest)")] = None
+    study: Annotated[
+        str | None,
+        typer.Option(help="A study of the store. (default: the newest)", autocompletion=options.names_in("studies")),
+    ] = None
     host: Annotated[str, typer.Option(help="Address to listen on; the dashboards ask for no password.")] = "127.0.0.1"
     port: Annotated[int, typer.Option(min=1, max=65534, help="Port of optuna-dashboard; TensorBoard has the next.")] = (
         8080

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cluster import options
-from cluster.display import human_bytes, human_seconds
+from cluster.display import columns, human_bytes, human_seconds
 from cluster.verb import Planned, Result
+from zoo.words import zooscale
 
 if TYPE_CHECKING:
     from cluster.studies import StudyPlan
@@ -17,18 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted(Result):
-    """A fit that is stored.
-
-    Attributes:
-        study_name: Name of the study of one trial that holds it.
-        uri: Where it lies.
-        zoo: What it was fitted to.
-        trainable: What was fitted.
-        config: Its configuration.
-        metrics: On validation members and validation examples.
-        new: Whether it was fitted now.
-        seconds: How long that took.
-    """
+    """A fit, in a study of one trial, with its metrics on validation members and examples; ``new`` if made now."""
 
     study_name: str
     uri: str
@@ -42,31 +32,18 @@ class Fitted(Result):
     @property
     def text(self) -> str:
         did = f"fitted in {human_seconds(self.seconds)}" if self.new else "was fitted before"
-        lines = [f"  {name:24} {value:.4g}" for name, value in self.metrics.items()]
-        return "\n".join(
-            [
-                f"{self.trainable} {did}; on validation members and examples:",
-                *lines,
-                self.uri,
-                f"on test members: zooscale analyze --zoo {self.zoo} --study {self.study_name}",
-            ]
+        metrics = columns([(f"  {name}", f"{value:.4g}") for name, value in self.metrics.items()])
+        store = self.uri.removesuffix(f"/studies/{self.study_name}")
+        command = zooscale("analyze", "--zoo", self.zoo, "--study", self.study_name, "--store", store)
+        return (
+            f"{self.trainable} {did}; on validation members and examples:\n{metrics}\n{self.uri}\n"
+            f"on test members: {command}"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitEstimate(Result):
-    """What ``fit`` would do.
-
-    Attributes:
-        study_name: Name of the study of one trial that would hold it.
-        uri: Where it would lie.
-        trainable: What would be fitted.
-        config: Its configuration.
-        known_before: What can be told of it now.
-        missing: Whether it is not there yet.
-        bytes: About how large it is.
-        seconds: About how long it takes.
-    """
+    """What ``fit`` would do unless it is there already, and what can be told of it before."""
 
     study_name: str
     uri: str

@@ -11,6 +11,7 @@ import typer
 from cluster import options
 from cluster.display import live, say
 from cluster.verb import Planned, Result
+from zoo.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ class Imported(Result):
     def text(self) -> str:
         parameters = ", ".join(f"{count:,}" for count in self.parameters)
         found = (
-            f"{self.format}: {self.members:,} networks of {parameters} parameters at epochs "
+            f"{self.format}: {counted(self.members, 'network')} of {parameters} parameters at epochs "
             f"{', '.join(map(str, self.epochs))}"
         )
         if self.zoo is None:

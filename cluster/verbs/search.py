@@ -10,6 +10,7 @@ from cluster import options
 from cluster.display import human_bytes, human_seconds
 from cluster.verb import Planned, Result
 from zoo.config import to_json
+from zoo.words import counted
 
 if TYPE_CHECKING:
     from cluster.studies import StudyPlan
@@ -17,21 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Found(Result):
-    """A study, and what was done for it.
-
-    Attributes:
-        study_name: Its name.
-        uri: Where it lies.
-        kind: Kind of what it fits.
-        new_trials: Trials run now.
-        new_fits: Fits with further seeds made now.
-        seconds: How long it took.
-        trials_completed: Trials with results.
-        trials_failed: Trials without.
-        pareto: Numbers of the trials that no other beats.
-        zoo: The zoo that it searched on.
-        tensorboard: Where TensorBoard's logs are.
-    """
+    """A study, what was done for it now, and the numbers of the trials that no other beats."""
 
     study_name: str
     uri: str
@@ -47,36 +34,22 @@ class Found(Result):
 
     @property
     def text(self) -> str:
-        did = f"{self.new_trials} trials run in {human_seconds(self.seconds)}"
+        did = f"{counted(self.new_trials, 'trial')} run in {human_seconds(self.seconds)}"
         did = did if self.new_trials else "no trial was lacking"
-        did += f", {self.new_fits} fits with further seeds" if self.new_fits else ""
+        did += f", {counted(self.new_fits, 'fit')} with further seeds" if self.new_fits else ""
         failed = f", {self.trials_failed} failed" if self.trials_failed else ""
         front = (
             f"{len(self.pareto)} on the Pareto front" if self.pareto else "none of which keeps to the study's limits"
         )
         return (
-            f"study {self.study_name}: {self.trials_completed} trials{failed}, {front}; "
+            f"study {self.study_name}: {counted(self.trials_completed, 'trial')}{failed}, {front}; "
             f"{did}\n{self.uri}\nTensorBoard logs in {self.tensorboard}"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchEstimate(Result):
-    """What ``search`` would do.
-
-    Attributes:
-        study_name: Name of the study.
-        uri: Where it lies, or will.
-        zoo: Name of the zoo.
-        trials: How many trials it is to have.
-        missing_trials: How many would be run.
-        further_fits: At most so many fits with further seeds.
-        ray: Whether on Ray; else in this process.
-        workers: How many processes.
-        bytes: About how much would be written.
-        seconds: About how long it takes.
-        study: What was chosen.
-    """
+    """What ``search`` would do, with at most so many further fits; ``workers`` is 1 for this process alone."""
 
     study_name: str
     uri: str
@@ -94,10 +67,11 @@ class SearchEstimate(Result):
     def text(self) -> str:
         if not self.missing_trials and not self.further_fits:
             return f"study {self.study_name} is complete; nothing would run"
-        again = f", and up to {self.further_fits} fits of the best ones with further seeds" if self.further_fits else ""
-        place = f"with {self.workers} workers on Ray" if self.ray else "in this process"
+        fits = counted(self.further_fits, "fit")
+        again = f", and up to {fits} of the best ones with further seeds" if self.further_fits else ""
+        place = f"with {counted(self.workers, 'worker')} on Ray" if self.ray else "in this process"
         return (
-            f"would run {self.missing_trials} of {self.trials} trials on {self.zoo}{again}, {place}: about "
+            f"would run {self.missing_trials} of {counted(self.trials, 'trial')} on {self.zoo}{again}, {place}: about "
             f"{human_seconds(self.seconds)}, {human_bytes(self.bytes)} in {self.uri}"
         )
 

@@ -124,7 +124,7 @@ def test_names_that_are_of_nothing_or_of_several(capsys, store, zoo_copy):
 def test_an_unfinished_zoo_is_removed(capsys, zoo_copy):
     Path(zoo_copy.uri, "manifest-0001.json").unlink()
     assert run(["verify", "small", "--store", zoo_copy.store.uri]) == 2
-    assert f"`zooscale rm {zoo_copy.name}` deletes it" in capsys.readouterr().err
+    assert f"`zooscale rm {zoo_copy.name} --store {zoo_copy.store.uri}` deletes it" in capsys.readouterr().err
     assert told(capsys, "rm", "small", "--yes", "--store", zoo_copy.store.uri)["files"] == 4
     assert not Path(zoo_copy.uri).exists()
 

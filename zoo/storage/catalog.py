@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import ZOOS, Manifest, manifest_paths, read_manifest, shard_path
 from zoo.storage.store import DEFAULT_STORE, Store
-from zoo.words import counted
+from zoo.words import counted, zooscale
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def require_manifest(store: Store, name: str) -> Manifest:
             f"zoo {name} in {store.uri} is unfinished: {counted(shards, 'shard')} but no manifest. "
             f"`zooscale generate {recipe}`, or the `zooscale import` that it comes from, continues where it stopped if "
             "given the same options; "
-            f"`zooscale rm {name}` deletes it"
+            f"`{zooscale('rm', name, '--store', store.uri)}` deletes it"
         )
     return manifest
 

@@ -28,7 +28,7 @@ def test_removal_keeps_what_any_manifest_lists(small_recipe, tmp_path):
 
 def test_what_is_unfinished_as_a_whole_is_not_removed_in_part(zoo_copy):
     Path(zoo_copy.uri, "manifest-0001.json").unlink()
-    with pytest.raises(ZooError, match=f"`zooscale rm {zoo_copy.name}` deletes it"):
+    with pytest.raises(ZooError, match=f"`zooscale rm {zoo_copy.name} --store {zoo_copy.store.uri}` deletes it"):
         remove_unfinished(zoo_copy.store, zoo_copy.name)
     assert len(zoo_copy.store.list()) == 4
 
