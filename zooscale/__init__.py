@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from zoo.storage.verify import verify as verify
     from zoo.storage.zoo import Zoo as Zoo
     from zoo.training.train import train_population as train_population
-    from zoo.views import VIEWS as VIEWS
+    from zoo.views import NeuronTokens as NeuronTokens
+    from zoo.views import Standardized as Standardized
 
 _HOMES = {
     "analysis.analyze": ("analyze",),
@@ -98,7 +99,7 @@ _HOMES = {
     "zoo.storage.verify": ("verify",),
     "zoo.storage.zoo": ("Zoo",),
     "zoo.training.train": ("train_population",),
-    "zoo.views": ("VIEWS",),
+    "zoo.views": ("NeuronTokens", "Standardized"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

@@ -25,7 +25,7 @@ from zoo.views.canonical import canonicalize
 from zoo.views.standardize import Standardized
 from zoo.views.tokens import Flat
 
-# Those of ``zoo.views.VIEWS`` that are affine maps of one vector, and the metric made so.
+# Views whose inverse is an affine map of one vector, which a decoder can take in.
 AFFINE_VIEWS: dict[str, type[View]] = {"flat": Flat, "standardized": Standardized, "input_metric": InputMetric}
 GAIN_STEPS_PER_OCTAVE = 4
 SMALLEST_GAIN = 1e-12

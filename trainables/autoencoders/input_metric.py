@@ -1,8 +1,7 @@
 """An affine view in the metric of the function: a layer's rows, times a root of its inputs' second moment.
 
-What the logits make of a layer is measured once for all networks, not for each as in ``zoo.views.metric``: so the
-inverse is affine and a decoder can take it in. It computes in float32 and returns weights to its precision, not bit
-for bit as the views of ``zoo.views`` do.
+What the logits make of a layer is measured once for all networks: so the inverse is affine and a decoder can take it
+in. It computes in float32 and returns weights to its precision, not bit for bit as the views of ``zoo.views`` do.
 
 Shape letters: M members, P parameters, H outputs of a layer, D inputs of an output with the bias.
 """

@@ -11,15 +11,12 @@ from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.views.align import Alignment, align
 from zoo.views.canonical import canonicalize, inverted, permute, without_dead_inputs, zero_dead_inputs
-from zoo.views.metric import FunctionMetric
 from zoo.views.standardize import Standardized
 from zoo.views.tokens import Flat, NeuronTokens
 
 __all__ = [
-    "VIEWS",
     "Alignment",
     "Flat",
-    "FunctionMetric",
     "NeuronTokens",
     "Standardized",
     "View",
@@ -64,11 +61,3 @@ class View(Protocol):
     def inverse(self, coordinates: Tensor) -> Tensor:
         """``weights_MP`` in float64."""
         ...
-
-
-VIEWS: dict[str, type[View]] = {
-    "flat": Flat,
-    "tokens": NeuronTokens,
-    "standardized": Standardized,
-    "metric": FunctionMetric,
-}

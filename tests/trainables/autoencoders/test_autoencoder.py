@@ -14,7 +14,7 @@ from trainables.autoencoders.principal import principal_components
 from trainables.autoencoders.receiver import known_before
 from zoo.population import Population
 from zoo.storage.zoo import Zoo
-from zoo.views import FunctionMetric, permute
+from zoo.views import Flat, permute
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +124,18 @@ def test_the_folded_decoder_gives_the_same_weights(family, training, images):
     assert torch.allclose(folded_MP, expected_MP, atol=1e-3 * float(expected_MP.abs().max()))
 
 
+class Curved(Flat):
+    """Cube roots of the weights."""
+
+    def forward(self, weights_MP: torch.Tensor) -> torch.Tensor:
+        return weights_MP.double().sign() * weights_MP.double().abs() ** (1 / 3)
+
+    def inverse(self, coordinates: torch.Tensor) -> torch.Tensor:
+        return coordinates.double() ** 3
+
+
 def test_a_view_that_cannot_be_folded_is_refused(training, images, monkeypatch):
-    monkeypatch.setitem(AFFINE_VIEWS, "curved", FunctionMetric)
+    monkeypatch.setitem(AFFINE_VIEWS, "curved", Curved)
     model, _ = build(NetworkAutoencoder, AutoencoderConfig(view="curved", latent=8), training, images)
     with pytest.raises(ValueError, match="'curved' cannot be taken into a decoder"):
         model.folded_decoder()

@@ -9,11 +9,12 @@ from zoo.data.examples import Examples
 from zoo.population import Member, Population, single_architecture
 from zoo.recipes import DIGITS_MLP_DIVERSE
 from zoo.training.train import train_population
-from zoo.views import VIEWS, FunctionMetric, NeuronTokens, permute, without_dead_inputs, zero_dead_inputs
-from zoo.views.metric import class_rotation
+from zoo.views import Flat, NeuronTokens, Standardized, permute, without_dead_inputs, zero_dead_inputs
+from zoo.views.metric import Root, class_rotation
 from zoo.views.moments import input_moments
 from zoo.views.tokens import from_neuron_rows, neuron_rows
 
+VIEWS = {"flat": Flat, "tokens": NeuronTokens, "standardized": Standardized}
 SHAPES = [((), True), ((6,), True), ((6,), False), ((7, 5), True), ((7, 5, 4), False)]
 
 
@@ -76,7 +77,7 @@ def test_trained_networks_come_back_to_the_stated_precision(data, diverse, name)
     assert float((restored_MP - weights_MP).abs().max()) <= (0 if name in ("flat", "tokens") else 1e-11)
 
 
-@pytest.mark.parametrize("name", ["flat", "tokens", "metric"])
+@pytest.mark.parametrize("name", ["flat", "tokens"])
 def test_decayed_weights_of_dead_inputs_are_exact_however_small(data, name):
     population = trained(data)
     view = VIEWS[name].fit(population, data.train)
@@ -136,47 +137,16 @@ def test_class_rotation_is_orthonormal_and_begins_with_the_mean():
     torch.testing.assert_close(rotation_CC[0], torch.full((10,), 10**-0.5).double())
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_distance_in_one_layer_is_the_logit_error(data, bias):
-    """For a linear classifier the metric is exact: mean squared logit error over the images."""
-    population = trained(data, (), bias)
-    view = FunctionMetric.fit(population, data.train)
-    other_MP = population.weights_MP.flip(0)
-    distance_M = (view.forward(population.weights_MP) - view.forward(other_MP)).square().sum(dim=1)
-    inputs = data.train.inputs
-    error_MNC = population.logits(inputs) - population.logits(inputs, weights_MP=other_MP)
-    expected_M = error_MNC.square().sum(dim=2).mean(dim=1).double()
-    # The floor for directions that hardly occur adds a little.
-    torch.testing.assert_close(distance_M, expected_M, rtol=0.1, atol=0)
-    assert bool((distance_M > 0.999 * expected_M).all())
-
-
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_distance_orders_perturbations_by_their_effect(data, activation):
-    population = trained(data, (8, 6), activation=activation, members=8)
-    view = FunctionMetric.fit(population, data.train)
-    generator = torch.Generator().manual_seed(0)
-    coordinates_MP = view.forward(population.weights_MP)
-    size_M = torch.logspace(-2, 0, len(population)).double()
-    noise_MP = torch.randn(coordinates_MP.shape, generator=generator, dtype=torch.float64)
-    distorted_MP = view.inverse(coordinates_MP + size_M.unsqueeze(1) * 0.05 * noise_MP).float()
-    inputs = data.train.first(300).inputs
-    error_M = (population.logits(inputs) - population.logits(inputs, weights_MP=distorted_MP)).square()
-    error_M = error_M.sum(dim=2).mean(dim=1).sqrt().double()
-    ratio_M = error_M / (size_M * 0.05 * noise_MP.square().sum(dim=1).sqrt())
-    assert 0.1 < float(ratio_M.min()) < float(ratio_M.max()) < 3
-
-
-def test_metric_ignores_the_class_mean_and_the_order_of_units(data):
-    population = trained(data, (8,))
-    architecture, view = population.architecture, FunctionMetric.fit(population, data.train)
-    tensors = dict(architecture.tensors(population.weights_MP.clone()))
-    tensors["3.weight"] = tensors["3.weight"] + torch.arange(8) / 10
-    shifted_MP = architecture.flatten(tensors)
-    difference_MP = view.forward(shifted_MP) - view.forward(population.weights_MP)
-    last_MCD = difference_MP[:, -90:].unflatten(1, (10, 9))
-    assert float(difference_MP[:, :-90].abs().max()) < 1e-5
-    assert float(last_MCD[:, 1:].abs().max()) < 1e-5 < float(last_MCD[:, 0].abs().max())
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_root_times_itself_is_the_moment_and_inputs_that_never_occur_lose_nothing(symmetric):
+    rows = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moment_DD = torch.block_diag(rows.T @ rows / 50, torch.zeros(2, 2, dtype=torch.float64))
+    root = Root.of(moment_DD, symmetric=symmetric)
+    torch.testing.assert_close(root.matrix @ root.matrix.T, moment_DD, rtol=1e-3, atol=1e-3)
+    vectors = torch.randn(5, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    torch.testing.assert_close(root.undo(root.apply(vectors)), vectors)
+    blank = Root.of(torch.zeros(3, 3, dtype=torch.float64), symmetric=symmetric)
+    torch.testing.assert_close(blank.undo(blank.apply(vectors[:, :3])), vectors[:, :3])
 
 
 def test_diverged_members_do_not_spoil_the_fit(data):
@@ -190,7 +160,7 @@ def test_diverged_members_do_not_spoil_the_fit(data):
     for moment_DD in input_moments(broken, data.train):
         assert float(torch.linalg.eigvalsh(moment_DD).min()) > -1e-6 * float(moment_DD.diagonal().max())
     with pytest.raises(ValueError, match="none of"):
-        VIEWS["metric"].fit(population.with_weights(population.weights_MP * float("nan")), data.train)
+        input_moments(population.with_weights(population.weights_MP * float("nan")), data.train)
 
 
 def test_dead_inputs_can_be_zeroed_without_a_change_of_function(data):
@@ -214,7 +184,7 @@ def convolutional(name, members=6) -> Population:
     )
 
 
-@pytest.mark.parametrize("view", ["flat", "tokens", "standardized"])
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_convolutional_networks_come_back_bit_for_bit(data, name, view):
     population = convolutional(name)
@@ -250,12 +220,6 @@ def test_tokens_move_with_their_channels():
     before, after = view.forward(population.weights_MP), view.forward(moved_MP)
     assert torch.equal(after[:, 32:48], before[:, 32:48].gather(1, permutations["4"][..., None].expand(-1, -1, 145)))
     assert torch.equal(after[:, :32], before[:, :32])
-
-
-def test_the_view_of_the_metric_refuses_convolutional_networks(data):
-    kinds = "but the architecture has also conv, global_average_pool"
-    with pytest.raises(ValueError, match=f"view 'metric' is for multilayer perceptrons only, {kinds}; use 'flat'"):
-        FunctionMetric.fit(convolutional("cnn-4970"), data.train)
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
@@ -313,9 +277,3 @@ def test_nothing_is_dead_behind_what_changes_pixels(data):
             1.0,
         )
         assert torch.equal(without_dead_inputs(population, blank).weights_MP, population.weights_MP)
-
-
-def test_images_are_any(data):
-    blank = Examples(torch.zeros_like(data.train.values), data.train.targets, data.train.scale)
-    view = FunctionMetric.fit(trained(data, bias=False), blank)
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in view.state().values())
