@@ -18,6 +18,7 @@ from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
 from analysis.results import BLOCK, Result, sizes
 from trainables.codecs.codec import Codec
+from trainables.codecs.payloads import compress, decompress
 from zoo.population import Population
 
 # Members coded one by one; codecs that start afresh for each payload would take minutes on all of them.
@@ -53,9 +54,9 @@ def code(codec: Codec, population: Population) -> Coded:
     for start in range(0, members, BLOCK):
         block = population.select(range(start, min(start + BLOCK, members)))
         begin = time.perf_counter()
-        payload = codec.compress(block)
+        payload = compress(codec, block)
         middle = time.perf_counter()
-        weights_MP = codec.decompress(payload)
+        weights_MP, _ = decompress(codec, payload, len(block.architectures))
         decode_s += time.perf_counter() - middle
         encode_s += middle - begin
         if weights_MP.shape != block.weights_MP.shape or not torch.isfinite(weights_MP).all():
@@ -67,8 +68,8 @@ def code(codec: Codec, population: Population) -> Coded:
         payload_bytes += len(payload)
         parts.append(weights_MP)
     sample = np.unique(np.linspace(0, members - 1, min(SINGLES, members)).round().astype(int)).tolist()
-    single_bytes = sum(len(codec.compress(population.select([row]))) for row in sample)
-    all_bytes = payload_bytes if members <= BLOCK else len(codec.compress(population))
+    single_bytes = sum(len(compress(codec, population.select([row]))) for row in sample)
+    all_bytes = payload_bytes if members <= BLOCK else len(compress(codec, population))
     return Coded(
         weights_MP=torch.cat(parts),
         payload_bytes=payload_bytes,

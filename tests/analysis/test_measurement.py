@@ -124,11 +124,15 @@ def test_bits_are_counted_from_payloads(original, evaluation):
     parameters = original.population.parameters
     result = measured(Noisy(), original, evaluation)
     header = 1 + 2  # number of members and checksum
-    expected = 70 * (2 * parameters + 3) + 2 * header
+    # Which of two architectures each has: the number of members, and a bit each.
+    which = {64: 1 + 8, 6: 1 + 1, 1: 1 + 1, 70: 1 + 9}
+    body = 2 * parameters + 3
+    expected = 70 * body + 2 * header + which[64] + which[6]
     assert result.value("payload_bytes") == expected
     assert result.value("code_bits_per_weight") == pytest.approx(8 * expected / (70 * parameters))
-    assert result.value("code_bits_per_weight_single") == pytest.approx(8 * (2 * parameters + 3 + header) / parameters)
-    assert result.value("code_bits_per_weight_all") == pytest.approx(8 * (expected - header) / (70 * parameters))
+    assert result.value("code_bits_per_weight_single") == pytest.approx(8 * (body + header + which[1]) / parameters)
+    of_all = 70 * body + header + which[70]
+    assert result.value("code_bits_per_weight_all") == pytest.approx(8 * of_all / (70 * parameters))
     assert result.shared_bytes == 77
 
 

@@ -47,22 +47,12 @@ class Codec(Protocol):
 
 
 def with_header(members: int, body: bytes) -> bytes:
-    """Puts a header in front of a payload's body: the number of members and a checksum.
+    """Puts a header in front of a payload's body: the number of members and a checksum (CRC-16) of both.
 
-    The number takes 7 bits a byte, least significant first; the checksum (CRC-16, two bytes) covers both.
     Without it most corrupted payloads would decode to some other networks.
-
-    Raises:
-        ValueError: ``members`` is negative.
     """
-    if members < 0:
-        raise ValueError(f"members is {members}; allowed: 0 or more")
-    header = bytearray()
-    while members >= 0x80:
-        header.append(0x80 | (members & 0x7F))
-        members >>= 7
-    header.append(members)
-    return bytes(header) + _checksum(bytes(header), body) + body
+    header = number_to_bytes(members)
+    return header + _checksum(header, body) + body
 
 
 def read_header(payload: bytes) -> tuple[int, bytes]:
@@ -71,20 +61,46 @@ def read_header(payload: bytes) -> tuple[int, bytes]:
     Raises:
         ValueError: The payload ends inside its header, or its checksum does not match.
     """
-    members = 0
+    members, end = read_number(payload)
+    checksum, body = payload[end : end + CHECKSUM_BYTES], payload[end + CHECKSUM_BYTES :]
+    if len(checksum) < CHECKSUM_BYTES:
+        raise ValueError(_cut(payload))
+    if checksum != _checksum(payload[:end], body):
+        raise ValueError(f"a payload of {len(payload)} bytes does not match its checksum; it is corrupted or truncated")
+    return members, body
+
+
+def number_to_bytes(number: int) -> bytes:
+    """A whole number in 7 bits a byte, least significant first.
+
+    Raises:
+        ValueError: It is negative.
+    """
+    if number < 0:
+        raise ValueError(f"members is {number}; allowed: 0 or more")
+    found = bytearray()
+    while number >= 0x80:
+        found.append(0x80 | (number & 0x7F))
+        number >>= 7
+    return bytes([*found, number])
+
+
+def read_number(payload: bytes) -> tuple[int, int]:
+    """The inverse of :func:`number_to_bytes`: (number, where it ends).
+
+    Raises:
+        ValueError: It does not end.
+    """
+    number = 0
     for position, byte in enumerate(payload):
-        members |= (byte & 0x7F) << (7 * position)
+        number |= (byte & 0x7F) << (7 * position)
         if byte < 0x80:
-            if len(payload) < position + 1 + CHECKSUM_BYTES:
-                break
-            header, rest = payload[: position + 1], payload[position + 1 :]
-            checksum, body = rest[:CHECKSUM_BYTES], rest[CHECKSUM_BYTES:]
-            if checksum != _checksum(header, body):
-                raise ValueError(
-                    f"a payload of {len(payload)} bytes does not match its checksum; it is corrupted or truncated"
-                )
-            return members, body
-    raise ValueError(f"a payload of {len(payload)} bytes ends inside its header; it is truncated or not a payload")
+            return number, position + 1
+    raise ValueError(_cut(payload))
+
+
+def _cut(payload: bytes) -> str:
+    return f"a payload of {len(payload)} bytes ends inside its header; it is truncated or not a payload"
 
 
 def _checksum(header: bytes, body: bytes) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 
 from trainables.codecs.codec import Codec
+from trainables.codecs.payloads import compress, decompress
 from trainables.fidelity import measure, summary
 from trainables.trainable import DivergedError, FitData
 from zoo.population import Population
@@ -36,9 +37,9 @@ def validate_codec(
     for population in data.validation:
         parts = []
         for rows in torch.arange(len(population)).split(BLOCK_MEMBERS):
-            payload = codec.compress(population.select(rows))
+            payload = compress(codec, population.select(rows))
             payload_bytes += len(payload)
-            parts.append(codec.decompress(payload))
+            parts.append(decompress(codec, payload, len(population.architectures))[0])
         decoded_MP = torch.cat(parts)
         if not torch.isfinite(decoded_MP).all():
             raise DivergedError("reconstructed weights are not finite; lower learning_rate, or set gain to true")
