@@ -25,15 +25,17 @@ class Behavior:
     Args:
         population: The networks.
         examples: What they are applied to.
+        outputs_MNC: What they give there.
         softmax: Whether outputs are logits of classes.
         logit_spread: Scale each network's logits so that, their class mean apart, they have this standard deviation:
             a network that is hardly decided counts as much as one that is. 0 compares them as they are.
     """
 
-    def __init__(self, population: Population, examples: Examples, *, softmax: bool, logit_spread: float) -> None:
+    def __init__(
+        self, population: Population, examples: Examples, outputs_MNC: Tensor, *, softmax: bool, logit_spread: float
+    ) -> None:
         self._softmax = softmax
         with torch.no_grad():
-            outputs_MNC = population.logits(examples.inputs)
             self._counts_MN = relevance(population, examples)
             self._scale_M11 = self._scale(outputs_MNC, logit_spread)
             scaled_MNC = outputs_MNC * self._scale_M11

@@ -131,7 +131,8 @@ class AutoencoderFit:
         if config.behavior_loss:
             chosen = torch.randint(len(self.examples), (self.drawn_examples,), generator=generator)
             batch, drawn = self.training.select(rows), self.examples.select(chosen)
-            behavior = Behavior(batch, drawn, softmax=self.softmax, logit_spread=config.logit_spread)
+            wanted_BNC = batch.logits(drawn.inputs)
+            behavior = Behavior(batch, drawn, wanted_BNC, softmax=self.softmax, logit_spread=config.logit_spread)
             weights_BP = model.coordinates.inverse(decoded_BP, self.gain_M[rows])
             kl = behavior.distance(batch.logits(drawn.inputs, weights_BP)).mean()
         bits = bits_B.mean() / self.training.parameters

@@ -69,7 +69,7 @@ class LearnedCodec:
             autoencoder: Fitted.
             coordinates_MP: Coordinates of the training members.
             gain_M: Their gains, in quarter octaves.
-            examples: Training examples; the sender keeps the first 512 to refine symbols on.
+            examples: Training examples; the sender keeps the first 4,096 to refine symbols on.
             task: The data set's.
             name: Name in tables.
         """

@@ -25,9 +25,12 @@ from trainables.autoencoders.receiver import Receiver, Symbols
 from trainables.behavior import Behavior
 from zoo.data.examples import Examples
 from zoo.data.task import Task
+from zoo.evaluation import outputs
 from zoo.population import Population
 
-PROBE_EXAMPLES = 512
+# With 512 images of MNIST symbols were fitted to these, and agreement on others fell from 94.8 to 94.7 %; with 4,096 it
+# rose to 95.2 %.
+PROBE_EXAMPLES = 4096
 STEP_EXAMPLES = 128
 # In symbols: Adam moves a latent by about this much at first.
 LEARNING_RATE = 0.15
@@ -98,10 +101,12 @@ class _Refinement:
         self.gain_M = gain_M
         self.location_Z = torch.from_numpy(symbols.prior.location)
         self.scale_Z = torch.from_numpy(symbols.prior.scale * symbols.laplace_factor)
+        self.examples = refiner.examples
         self.x = refiner.examples.inputs
         self.behavior = Behavior(
             population,
             refiner.examples,
+            outputs(population, refiner.examples),
             softmax=refiner.task.has_classes,
             logit_spread=self.config.logit_spread,
         )
@@ -121,15 +126,20 @@ class _Refinement:
             symbols_MZ.grad = gradient
             optimizer.step()
         with torch.no_grad():
-            everything = torch.arange(len(self.x))
-            better_M = self._cost(symbols_MZ, everything) < self._cost(start_MZ, everything)
+            better_M = self._cost(symbols_MZ) < self._cost(start_MZ)
             return torch.where(better_M[:, None], symbols_MZ, start_MZ) * self.symbols.step_Z
 
-    def _cost(self, symbols_MZ: Tensor, chosen: Tensor) -> Tensor:
-        """Behavioral error and rate ``[M]``, weighted as in the fit; symbols rounded, straight through."""
+    def _cost(self, symbols_MZ: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Behavioral error and rate ``[M]``, weighted as in the fit; symbols rounded, straight through.
+
+        On the chosen examples; without a choice on all, and then without gradients.
+        """
         rounded_MZ = symbols_MZ + (torch.round(symbols_MZ) - symbols_MZ).detach()
         weights_MP = self.receiver.weights(rounded_MZ * self.symbols.step_Z, self.gain_M)
-        error_M = self.behavior.distance(self.population.logits(self.x[chosen], weights_MP), chosen)
+        if chosen is None:
+            error_M = self.behavior.distance(outputs(self.population, self.examples, weights_MP))
+        else:
+            error_M = self.behavior.distance(self.population.logits(self.x[chosen], weights_MP), chosen)
         bits_MZ = laplace_bits((symbols_MZ - self.location_Z).abs(), torch.full((), 0.5), self.scale_Z)
         rate_M = bits_MZ.sum(1) / self.population.parameters
         return self.config.behavior_loss * error_M + self.config.rate_loss * rate_M

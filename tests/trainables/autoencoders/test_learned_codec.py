@@ -188,6 +188,8 @@ def test_refinement_helps_held_out_networks_and_never_hurts_its_own_objective(sm
     for steps in (0, 40):
         fit = fitted(small_zoo, epochs=0, latent=16, bottleneck=bottleneck, refine_steps=steps, rate_loss=0.3)
         config, codec = fit.config, fit.artifact()
+        # On 512 examples symbols would be fitted to these.
+        assert len(codec.refiner.examples) == len(small_zoo.dataset().train) > 512
         restored_MP = codec.decompress(codec.compress(population))
         before, after = population.logits(images.inputs), population.logits(images.inputs, restored_MP)
         factor = sharpness(before, config.logit_spread)
