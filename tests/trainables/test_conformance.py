@@ -29,6 +29,7 @@ KINDS = {
     "bias-free": [mlp((1, 4, 4), (5,), 3, activation="tanh", bias=False)],
     "mixed activations": [mlp((1, 4, 4), (6,), 3, activation=name) for name in ("relu", "tanh", "gelu")],
     "regression": [mlp((1, 4, 4), (6,), 2, activation="tanh")],
+    "several labels": [mlp((1, 4, 4), (6,), 2)],
     "class tasks": [mlp((1, 4, 4), (6,), 2)],
 }
 CODECS = [name for name, trainable in TRAINABLES.items() if trainable.kind in ("codec", "autoencoder")]
@@ -45,6 +46,9 @@ def examples(kind: str) -> Dataset:
     if kind == "regression":
         task = Task(loss="squared", outputs=architecture.classes)
         targets = torch.randn(60, task.outputs, generator=generator)
+    if kind == "several labels":
+        task = Task(loss="sigmoid", outputs=architecture.classes)
+        targets = torch.randint(2, (60, task.outputs), generator=generator).float()
     parts = (Examples(values[part::3], targets[part::3], 1 / 255) for part in range(3))
     return Dataset(kind, task, *parts)
 

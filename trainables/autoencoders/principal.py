@@ -27,8 +27,13 @@ def principal_components(centered_MD: Tensor, count: int, seed: int) -> tuple[Te
         (orthonormal ``directions_DZ``, ``deviation_Z`` in falling order).
 
     Raises:
-        ValueError: There are fewer rows or coordinates than components.
+        ValueError: There are fewer rows or coordinates than components, or a coordinate is not finite.
     """
+    if not torch.isfinite(centered_MD).all():
+        raise ValueError(
+            "coordinates of the training networks are not finite: some weights are too large to be squared; train with "
+            "lower learning rates"
+        )
     rows, width = centered_MD.shape
     if count > min(rows, width):
         raise ValueError(

@@ -151,6 +151,8 @@ def test_principal_components_match_a_full_decomposition():
     assert torch.allclose((directions.T @ vectors.flip(1)[:, :5]).abs(), torch.eye(5), atol=1e-2)
     with pytest.raises(ValueError, match="31 principal components need"):
         principal_components(rows, 31, seed=0)
+    with pytest.raises(ValueError, match="are not finite: some weights are too large"):
+        principal_components(rows / 0, 5, seed=0)
 
 
 def test_initial_steps_give_normal_latents_the_asked_bits():

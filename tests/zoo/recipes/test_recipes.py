@@ -385,12 +385,6 @@ def test_lookup_of_an_unknown_name_lists_the_registry():
         lookup({"fig": 1, "apple": 2}, "pear", "fruit")
 
 
-@pytest.mark.parametrize("name", ["os:abort", "importlib.util:find_spec", "builtins:exit"])
-def test_lookup_takes_nothing_of_the_standard_library(name):
-    with pytest.raises(ValueError, match="is of Python's standard library; name a module of your own"):
-        lookup({}, name, "data set")
-
-
 def test_words_of_source_are_found():
     assert attribute_words(Member)["learning_rate"] == "Step size."
     assert set(attribute_words(Recipe)) == set(Recipe.__dataclass_fields__)
