@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.distributed.runtime import Cluster, ClusterError
 from cluster.distributed.shard_queue import Progress, ShardQueue
+from zoo.config import own_line
 from zoo.data.examples import Dataset
 from zoo.generation.build import GenerationPlan
 from zoo.generation.shard_training import train_shard
@@ -73,7 +74,7 @@ def work(settings: dict[str, Any]) -> None:
     except ray.exceptions.RayError:
         raise
     except Exception as error:
-        words = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
+        words = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}{own_line(error)}"
         ray.get(queue.fail.remote(words))
 
 

@@ -202,6 +202,26 @@ def test_names_of_a_script_are_its_own(tmp_path):
     assert done.stdout.strip() == "500", done.stderr
 
 
+UNSUITED = """
+from trainables.predictors.config import RidgeConfig
+from trainables.predictors.entries import predictor
+
+class Unsuited:
+    @classmethod
+    def fit(cls, config, data):
+        raise ValueError("it does not suit me")
+    from_files = fit
+
+UNSUITED = predictor("unsuited", Unsuited, RidgeConfig, description="It never fits.")
+"""
+
+
+def test_the_line_of_a_fit_that_is_refused_is_named(own_folder, small_zoo, capsys):
+    (own_folder / "mine_own.py").write_text(UNSUITED)
+    assert run(["fit", "mine_own:UNSUITED", "--zoo", small_zoo.uri, "--store", "store"]) == 1
+    assert "failed: it does not suit me (mine_own.py, line 8)" in capsys.readouterr().err
+
+
 def test_a_zoo_of_ones_own_works_in_its_folder(own_folder, capsys):
     zoo = generate_zoo(RECIPE, own_folder / "store")
     assert zoo.dataset().sha256 == load_dataset("digits").sha256
