@@ -13,7 +13,7 @@ from typing import Any
 from trainables.registry import find_trainable
 from trainables.study_files import StudyFolder
 from trainables.trainable import DivergedError, Fit, FitData
-from zoo.config import digest
+from zoo.config import digest, own_line
 
 SEEDS = 2**32
 # The state of a fit is kept every so often: writing it takes some milliseconds.
@@ -101,7 +101,7 @@ def epochs(one: TrialFit, data: FitData, folder: StudyFolder, states: Path | Non
         metrics = {} if one.fit else fit.validate()
         folder.write_artifact(trainable, config, fit.artifact(), one.trial, one.fit)
     except (DivergedError, ValueError) as error:  # diverged, or a configuration that does not suit the zoo
-        failure = str(error)
+        failure = f"{error}{own_line(error)}"
     if kept is not None:
         shutil.rmtree(kept, ignore_errors=True)
     outcome = Outcome(metrics=metrics, seconds=time.perf_counter() - started, failure=failure)

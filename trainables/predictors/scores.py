@@ -19,6 +19,8 @@ from trainables.predictors.metrics import (
 
 # Pairs of members of equal hyper-parameters from which their order is measured.
 FEWEST_PAIRS = 100
+# For so many values, comparing each two takes a fraction of the time of SciPy's way of sorting them.
+FEW = 64
 
 
 def is_numeric(target: np.ndarray) -> bool:
@@ -58,8 +60,12 @@ def r2(true_M: np.ndarray, predicted_M: np.ndarray) -> float:
 
 def kendall_tau(true_M: np.ndarray, predicted_M: np.ndarray) -> float:
     """Kendall's τ_b; 0 where all predictions or all targets are equal."""
-    tau = float(kendalltau(true_M, predicted_M).statistic) if len(true_M) > 1 else 0.0
-    return 0.0 if np.isnan(tau) else tau
+    if len(true_M) > FEW:
+        tau = float(kendalltau(true_M, predicted_M).statistic)
+        return 0.0 if np.isnan(tau) else tau
+    true_MM, predicted_MM = (np.sign(values_M[:, None] - values_M) for values_M in (true_M, predicted_M))
+    untied = float(np.square(true_MM).sum() * np.square(predicted_MM).sum())
+    return float((true_MM * predicted_MM).sum()) / untied**0.5 if untied else 0.0
 
 
 def largest_tau(true_M: np.ndarray) -> float:

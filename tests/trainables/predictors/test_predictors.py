@@ -15,7 +15,7 @@ from trainables.predictors.entries import PREDICTORS
 from trainables.predictors.metrics import OF_NUMBERS
 from trainables.predictors.predictor import decided, strata_of, target_of, validate
 from trainables.predictors.ridge import PENALTIES, Ridge
-from trainables.predictors.scores import have_pairs, kendall_tau, largest_tau, r2, scores, tau_within
+from trainables.predictors.scores import FEW, have_pairs, kendall_tau, largest_tau, r2, scores, tau_within
 from trainables.predictors.statistics import NAMES, places_of, weight_statistics
 from trainables.predictors.statistics_predictor import StatisticsPredictor
 from trainables.trainable import FitData
@@ -189,7 +189,9 @@ def test_trees_equal_scikit_learn(classes):
 def test_scores_by_hand():
     true_M, predicted_M = np.array([1.0, 1.0, 2.0, 3.0]), np.array([0.9, 1.2, 2.0, 1.9])
     assert r2(true_M, predicted_M) == pytest.approx(1 - (0.01 + 0.04 + 1.21) / 2.75)
-    assert kendall_tau(true_M, predicted_M) == pytest.approx(kendalltau(true_M, predicted_M).statistic)
+    for members in (2, 4, FEW, FEW + 1, 200):
+        many_M, others_M = np.random.default_rng(members).integers(members // 2 + 1, size=(2, members)).astype(float)
+        assert kendall_tau(many_M, others_M) == pytest.approx(np.nan_to_num(kendalltau(many_M, others_M).statistic))
     assert largest_tau(true_M) == pytest.approx(np.sqrt(5 / 6)), "one of six pairs is tied"
     perfect = scores(true_M, np.array([0.9, 1.0, 2.0, 3.0]))
     assert perfect["kendall_tau"] == pytest.approx(largest_tau(true_M))
