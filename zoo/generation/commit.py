@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import pyarrow as pa
+
 from zoo.config import to_json
 from zoo.recipes import RecipeLike
 from zoo.storage.environment import environment
@@ -20,8 +22,8 @@ from zoo.storage.manifest import (
     shard_path,
     write_manifest,
 )
-from zoo.storage.rows import sum_hashes
-from zoo.storage.shards import describe_shard, read_shard
+from zoo.storage.rows import content_hash, schema_fault, sum_hashes
+from zoo.storage.shards import ShardHeader, describe_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -159,4 +161,27 @@ def checked_entry(plan: ZooPlan, store: Store, members: range) -> ShardEntry:
     rows = len(members) * len(plan.recipe.snapshot_epochs)
     if len(table) != rows:
         raise ZooError(f"{where} has {len(table)} rows, expected {rows}; delete it, and {REMAKE}")
-    return describe_shard(data, where)
+    entry = describe_shard(data, where)
+    if fault := _fault(table, header, entry):
+        raise ZooError(f"{where} is damaged: {fault}; delete it, and {REMAKE}")
+    return entry
+
+
+def _fault(table: pa.Table, header: ShardHeader, entry: ShardEntry) -> str:
+    """What a shard shows of a damage that no checksum in it covers; empty where nothing.
+
+    Args:
+        table: Its rows.
+        header: What it says about itself beside the rows.
+        entry: What it says in its footer, where Arrow keeps the same once more.
+    """
+    if wrong := schema_fault(table.schema, header.architecture.parameters):
+        return wrong
+    try:
+        content = content_hash(table, header.architecture)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    if not content == header.content_sha256 == entry.content_sha256:
+        return "its rows are not those of the content hash that it states"
+    same = (entry.members, entry.architecture) == (header.members, header.architecture.to_json())
+    return "" if same else "it states two architectures, or members"

@@ -102,6 +102,19 @@ def shard_schema(parameters: int, metrics: Iterable[str] = METRIC_COLUMNS) -> pa
     return pa.schema([pa.field(name, kind, nullable=name in NULLABLE) for name, kind in columns.items()])
 
 
+def schema_fault(schema: pa.Schema, parameters: int) -> str:
+    """What is wrong with the columns of a shard of networks with so many parameters; empty where nothing is."""
+    measured = [name.removeprefix("test_") for name in schema.names if name.startswith("test_")]
+    expected = shard_schema(parameters, [f"{split}_{metric}" for split in SPLITS for metric in measured])
+    if schema.equals(expected, check_metadata=False):
+        return ""
+    odd, lacking = (
+        ", ".join(f"{field.name} ({field.type})" for field in one if field not in list(other)) or "none"
+        for one, other in ((schema, expected), (expected, schema))
+    )
+    return f"its columns are not those of a shard; lacking: {lacking}; too many: {odd}"
+
+
 def weights_type(parameters: int) -> pa.DataType:
     """The type of the weights column. Its elements are never null, which spares Arrow a level for each of them."""
     return pa.list_(pa.field("element", pa.float32(), nullable=False), parameters)

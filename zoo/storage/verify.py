@@ -16,12 +16,11 @@ from zoo.recipes import Recipe
 from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.manifest import ShardEntry, listed_shards, shard_path
 from zoo.storage.rows import (
-    SPLITS,
     content_hash,
     finite_rows,
     members_of,
     metrics_among,
-    shard_schema,
+    schema_fault,
     split_of,
     sum_hashes,
     weights_of,
@@ -110,11 +109,8 @@ def _shard_faults(zoo: Zoo, entry: ShardEntry, path: str) -> Iterator[tuple[str,
     architecture = Architecture.from_json(entry.architecture)
     if header.architecture != architecture:
         yield "wrong architecture", f"it says {header.architecture.to_json()}"
-    measured = dict.fromkeys(name.partition("_")[2] for name in metrics_among(table.column_names))
-    metrics = [f"{split}_{metric}" for split in SPLITS for metric in measured]
-    expected = shard_schema(architecture.parameters, metrics)
-    if not table.schema.equals(expected, check_metadata=False):
-        yield "wrong schema", f"its columns are {_columns(table.schema)}; expected {_columns(expected)}"
+    if fault := schema_fault(table.schema, architecture.parameters):
+        yield "wrong schema", fault
         return
     try:
         yield from _row_faults(zoo, entry, table)
@@ -165,7 +161,3 @@ def _row_faults(zoo: Zoo, entry: ShardEntry, table: pa.Table) -> Iterator[tuple[
         yield "unmarked divergence", f"not finite but not marked as diverged: (member, epoch) {found}"
     if (finite & marked).any():
         yield "wrong divergence mark", f"{int((finite & marked).sum())} finite snapshots are marked as diverged"
-
-
-def _columns(schema: pa.Schema) -> list[str]:
-    return [f"{field.name}: {field.type}" for field in schema]
