@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.architecture import Architecture
+from zoo.architecture import Architecture, Shape
 from zoo.exchange.foreign.architectures import GivenArchitecture, read_architecture
 from zoo.exchange.foreign.published_fields import with_activation
 from zoo.exchange.foreign.reader import ImportOptions
@@ -108,20 +108,23 @@ def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
     if unlisted:
         left_out.append(f"{len(unlisted)} files that {TABLE} does not list: {', '.join(unlisted[:8])}")
     reader = StateReader(given.names if given else None)
-    assumed = []
-    if given is None and options.activation is None and not all(_activation(files[origin], lines) for origin in kept):
-        assumed.append(f"activation {ASSUMED_ACTIVATION}, which weights do not tell; --activation gives another")
+    networks = []
+    assumed = False
+    for origin in kept:
+        file = files[origin][epochs[0]]
+        line = lines.get(file, {})
+        activation = line.get("activation") or options.activation
+        architecture = _architecture(file, activation, given, reader, options.input_shape)
+        networks.append(_network(origin, file, line, architecture))
+        assumed |= given is None and activation is None and architecture.activation != ""
     return StateDicts(
         name=options.name,
-        networks=[
-            _network(
-                origin, files[origin][epochs[0]], lines, _architecture(files[origin], lines, given, reader, options)
-            )
-            for origin in kept
-        ],
+        networks=networks,
         epochs=epochs,
         left_out=left_out,
-        assumed=assumed,
+        assumed=[f"activation {ASSUMED_ACTIVATION}, which weights do not tell; --activation gives another"]
+        if assumed
+        else [],
         reader=reader,
         files=files,
         lines=lines,
@@ -129,26 +132,15 @@ def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
 
 
 def _architecture(
-    snapshots: Mapping[int, Path],
-    lines: Mapping[Path, Mapping[str, str]],
-    given: GivenArchitecture | None,
-    reader: StateReader,
-    options: ImportOptions,
+    file: Path, activation: str | None, given: GivenArchitecture | None, reader: StateReader, input_shape: Shape | None
 ) -> Architecture:
     """The architecture of a network: what is given, or the MLP that it is, with the activation that is said."""
-    file = next(iter(snapshots.values()))
-    activation = _activation(snapshots, lines) or options.activation
     try:
         if given is None:
-            return reader.mlp(file, activation or ASSUMED_ACTIVATION, options.input_shape)
+            return reader.mlp(file, activation or ASSUMED_ACTIVATION, input_shape)
         return given.architecture if activation is None else with_activation(given.architecture, activation)
     except ValueError as error:
         raise error if str(file) in str(error) else ValueError(f"{file}: {error}") from error
-
-
-def _activation(snapshots: Mapping[int, Path], lines: Mapping[Path, Mapping[str, str]]) -> str | None:
-    """The activation of a network that the table says."""
-    return lines.get(next(iter(snapshots.values())), {}).get("activation") or None
 
 
 def _read_table(path: Path, present: Sequence[Path]) -> dict[Path, Mapping[str, str]]:
@@ -177,10 +169,7 @@ def _epoch(file: Path, line: Mapping[str, str], wanted: tuple[int, ...] | None) 
     )
 
 
-def _network(
-    origin: str, file: Path, lines: Mapping[Path, Mapping[str, str]], architecture: Architecture
-) -> ForeignNetwork:
-    line = lines.get(file, {})
+def _network(origin: str, file: Path, line: Mapping[str, str], architecture: Architecture) -> ForeignNetwork:
     told = {name: _value(text, MEMBER_TYPES[name]) for name, text in line.items() if name in MEMBER_TYPES and text}
     known = known_fields(told)
     if refused := sorted(set(told) - set(known)):
