@@ -82,7 +82,7 @@ def count(number: float) -> str:
 
 def counted(number: int, what: str) -> str:
     """A number of things: ``1 seed``, ``2 seeds``."""
-    return f"{count(number)} {what}{'s' * (number != 1)}"
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:

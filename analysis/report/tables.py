@@ -109,8 +109,8 @@ def trial_anchors(trials: pd.DataFrame) -> frozenset[str]:
 
 def breaks_limits(trials: pd.DataFrame) -> pd.Series:
     """Which trials have ended but break a limit of their study."""
-    feasible = trials.get("feasible", pd.Series(data=True, index=trials.index))
-    return (trials["state"].str.lower() == COMPLETE) & ~feasible.fillna(value=False).astype(bool)
+    state, feasible = trials["state"].str.lower(), trials.get("feasible", pd.Series(data=True, index=trials.index))
+    return (state == INFEASIBLE) | ((state == COMPLETE) & ~feasible.fillna(value=False).astype(bool))
 
 
 def trials_table(trials: pd.DataFrame, metrics: Mapping[str, Metric]) -> tuple[Table, tuple[tuple[str, str], ...]]:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser_pages import browser, resize, until
+from browser_pages import CRAMPED, FAINT, browser, resize, until
 from card_checks import CHARTS
 
 from analysis.card.facts import make_card
@@ -83,11 +83,13 @@ def test_is_legible_on_light_and_dark_ground_and_on_paper(shown):
     paper, ink = grounds(shown)
     assert paper == 255
     assert ink < 60
+    assert shown.evaluate(FAINT) == []
     shown.emulate_media(color_scheme="dark")
     until(shown, written_in(LIGHT_INK))
     paper, ink = grounds(shown)
     assert paper < 40
     assert ink > 200
+    assert shown.evaluate(FAINT) == []
     # Paper is white whatever the desktop is.
     shown.evaluate("() => { window.dispatchEvent(new Event('beforeprint')); }")
     until(shown, written_in(DARK_INK))
@@ -97,7 +99,8 @@ def test_is_legible_on_light_and_dark_ground_and_on_paper(shown):
 
 
 def test_fits_a_narrow_window(shown):
-    resize(shown, 420)
-    assert shown.evaluate("document.documentElement.scrollWidth") <= 420
+    resize(shown, 390)
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    until(shown, f"() => ({CRAMPED})().length === 0")
     resize(shown, 1280)
     assert shown.evaluate("document.documentElement.scrollWidth") <= 1280

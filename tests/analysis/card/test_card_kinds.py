@@ -13,6 +13,8 @@ from published_layouts import tune_config, write_checkpoint_tree
 from analysis.card.facts import make_card
 from analysis.card.page import render
 from analysis.card.usage import snippets
+from analysis.card.verdicts import uses
+from analysis.pages.numbers import counted
 from zoo.data.class_tasks import select
 from zoo.exchange.importing import open_source, store_source
 from zoo.generation.build import generate_zoo
@@ -74,6 +76,30 @@ def test_a_zoo_of_seeds_alone_is_not_for_compression(tmp_path):
     page = render(card)
     assert "Scores over epochs: there are snapshots of one epoch only." in page
     assert "Test scores by value: nothing varies but seeds, or no test scores are on record." in page
+
+
+def use_of(card, purpose):
+    """The verdict on a purpose and its reason."""
+    return uses(card).set_index("purpose").loc[purpose]
+
+
+def test_six_members_are_for_nothing_that_is_measured_on_held_out_ones(tmp_path):
+    recipe = replace(DIGITS_MLP_DIVERSE, name="tiny", members=6, epochs=4, snapshot_epochs=(0, 1, 2, 4))
+    card = make_card(generate_zoo(replace(recipe, block_members=1, shard_members=6), Store(tmp_path)), examples=50)
+    assert "suited" not in card.uses["verdict"].tolist()
+    held_out = card.groups("test_accuracy", "split").set_index("value")["members"]["test"]
+    for purpose in ("Claims about weight compression", "Predicting scores from weights"):
+        assert use_of(card, purpose)["verdict"] == "not suited"
+        assert f"{counted(held_out, 'member')} held out for testing" in use_of(card, purpose)["reason"]
+
+
+def test_generation_counts_training_members_of_one_layout(tmp_path):
+    recipe = replace(find_recipe("digits-mlp-mixed"), epochs=1, snapshot_epochs=(1,), block_members=1, shard_members=4)
+    card = make_card(generate_zoo(recipe, Store(tmp_path), members=24), members=8, examples=20)
+    assert (card.layouts["training"] <= card.layouts["members"]).all()
+    assert card.layouts["training"].sum() == card.groups("test_accuracy", "split").iloc[0]["members"]
+    said = f"{counted(card.layouts['training'].max(), 'training member')} of one layout"
+    assert said in use_of(card, "Learning to generate networks")["reason"]
 
 
 def test_diverged_snapshots_are_counted_and_left_out(tmp_path):
@@ -171,6 +197,11 @@ def test_tasks_are_compared_within_themselves(tmp_path):
     assert len(set(guesses.values())) > 1
     assert card.about["chance_score"] == pytest.approx(max(guesses.values()))
     assert card.about["chance_share"] == pytest.approx((last["test_accuracy"] <= last["task"].map(guesses)).mean())
+    # What is learned across tasks shows on tasks that nothing was fitted to.
+    held_out = (card.tasks["split"] == "test").sum()
+    assert f"{held_out} of them for testing alone" in use_of(card, "Learning across tasks")["reason"]
+    nothing_held_out = replace(card, tasks=card.tasks.assign(split="train"))
+    assert use_of(nothing_held_out, "Learning across tasks")["verdict"] == "not suited"
     page = render(card)
     assert 'data-figure="scores-by-task"' in page
     assert "Matrix of members: members have different tasks." in page
@@ -227,7 +258,21 @@ def test_imported_zoos_say_what_their_source_says(tmp_path):
     again = snippets(card)["Regenerate"].splitlines()
     assert again[2] == "zooscale import SOURCE --format checkpoints --name tune_zoo_mnist --epochs 0,5"
     assert "imported with zooscale" in snippets(card)["Cite"]
-    assert "Where it was imported from" in render(card)
+    page = render(card)
+    assert "Where it was imported from" in page
+    assert ">Imported with<" in page
+    assert "rained with<" not in page.replace("Imported with<", "")
+
+
+def test_names_of_files_are_no_hyper_parameters(tmp_path):
+    root = tmp_path / "nets"
+    configs = [tune_config(number, folder=f"/runs/net-{number}.pt", batch=number % 2) for number in range(8)]
+    write_checkpoint_tree(root, configs, [5])
+    card = make_card(store_source(open_source(root), Store(tmp_path / "store")), examples=10)
+    kinds = card.axes.set_index("name")["kind"]
+    assert (kinds["imported folder"], kinds["imported batch"]) == ("name", "choice")
+    assert "folder" not in use_of(card, "Predicting hyper-parameters from weights")["reason"]
+    assert "8 names" in render(card)
     json.dumps(card.to_json(), allow_nan=False)
 
 

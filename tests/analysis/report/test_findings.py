@@ -2,14 +2,14 @@ import math
 from dataclasses import replace
 
 import pytest
-from example_analysis import METRICS, make_analysis, make_result
+from example_analysis import METRICS, PARAMETERS, make_analysis, make_result
 from markupsafe import escape
 
 from analysis.headlines import headlines
-from analysis.pages.numbers import significant
+from analysis.pages.numbers import counted, significant
 from analysis.report.findings import cards, sentences
 from analysis.report.page import render
-from analysis.report.tables import trials_table
+from analysis.report.tables import amortization_table, break_even_cell, headline_table, trials_table
 from analysis.results import declared
 
 
@@ -103,6 +103,40 @@ def test_says_who_does_not_reach_the_target():
     row = next(r for r in cards(results, headlines(results))[0].rows if r.name == "Best autoencoder")
     assert row.value == "not reached"
     assert not row.best
+
+
+@pytest.mark.parametrize("told", [{"feasible": [True] * 14 + [False, False]}, {"state": ["infeasible"] * 16}])
+def test_trials_that_break_a_limit_are_marked(told):
+    analysis = make_analysis()
+    trials = analysis.trials.assign(**told)
+    broken = [14] if "feasible" in told else list(range(16))  # trial 15 failed, and had no figures to break a limit
+    table, _ = trials_table(trials, declared(analysis.results))
+    assert [place for place, row in enumerate(table.rows) if row.faint] == broken
+    assert [row.cells[1].text for row in table.rows if row.faint] == ["infeasible"] * len(broken)
+    assert "feasible" not in [column.title for column in table.columns]
+    analysis.summary["search"]["limits"] = {"shared_bytes": 30_000.0, "agreement": 0.9}
+    page = render(replace(analysis, trials=trials))
+    assert f"{counted(len(broken), 'trial')} of 16 break" in page
+    assert "(shared bytes at most 30\u202f000 bytes, agreement at least 90.0 %)" in page
+
+
+def test_break_even_is_a_whole_number_at_the_target_that_it_is_for():
+    results = [
+        make_result("uniform", "classical", "step=1", 3.0, 0.98, accuracy_shift_pp=0.5),
+        make_result("pca", "classical", "components=9", 2.0, 0.9, shared=100_000, accuracy_shift_pp=0.4),
+    ]
+    headline = headlines(results)[1]
+    exact = 8 * 100_000 / PARAMETERS  # a bit per weight saved
+    assert headline.break_even_models == pytest.approx(exact)
+    written = "662"
+    assert math.ceil(exact) == int(written)
+    assert break_even_cell(headline).text == written
+    compared = headline_table([headline], "kl").rows[0].cells[-1]
+    assert (compared.text, compared.interval) == (written, "at 1 pp mean |Δaccuracy|")
+    # Where 97 % agreement is not reached, nothing is said of how many networks it takes.
+    *rates, break_even = amortization_table([headline], "97 % agreement", PARAMETERS).rows[0].cells[1:]
+    assert {cell.text for cell in (*rates, break_even)} == {"not reached"}
+    assert "from N* = 662 networks" not in render(make_analysis(results, study=False))
 
 
 def test_values_of_trials_are_written_for_people():

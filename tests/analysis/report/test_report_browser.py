@@ -1,8 +1,9 @@
+import itertools
 import math
 
 import pytest
+from browser_pages import CRAMPED, FAINT, resize, until
 from browser_pages import browser as open_browser
-from browser_pages import resize
 from example_analysis import PARAMETERS, TRIALS, make_analysis, make_result
 
 from analysis.rates import total_bits_per_weight
@@ -39,7 +40,7 @@ class Watched:
     def must_be_silent(self):
         assert self.messages == []
         assert self.requests
-        assert [url for url in self.requests if not url.startswith(("file:", "data:"))] == []
+        assert [url for url in self.requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 @pytest.fixture
@@ -202,10 +203,42 @@ def test_tables_sort_by_number_with_absent_values_last(page):
     assert table.locator("thead th").nth(1).get_attribute("aria-sort") == "descending"
 
 
-def test_pareto_table_leads_to_the_trial(page):
-    page.locator("#pareto a", has_text="trial 12").click()
-    assert page.evaluate("location.hash") == "#trial-12"
-    assert page.locator("tr:target th").inner_text() == "12"
+@pytest.mark.parametrize("width", [390, 1280])
+def test_links_to_trials_show_their_row(page, width):
+    resize(page, width)
+    for trial in (12, 3):
+        page.locator("#pareto a", has_text=f"trial {trial}").click()
+        assert page.evaluate("location.hash") == f"#trial-{trial}"
+        assert page.locator("tr:target th").inner_text() == str(trial)
+        # Neither the line of contents nor the table's heading lies over it.
+        until(
+            page,
+            """() => {
+                const row = document.querySelector("tr:target").getBoundingClientRect();
+                const bars = ["nav", "#search thead"].map((bar) => document.querySelector(bar).getBoundingClientRect());
+                return bars.every((bar) => row.top >= bar.bottom - 1) && row.bottom <= innerHeight;
+            }""",
+        )
+    resize(page, 1280)
+
+
+def test_is_legible_on_light_and_dark_ground(page):
+    assert page.evaluate(FAINT) == []
+    page.emulate_media(color_scheme="dark")
+    until(page, "() => document.querySelector('.legendtext').style.fill === 'rgb(207, 215, 224)'")
+    assert page.evaluate(FAINT) == []
+    page.emulate_media(color_scheme="light")
+    until(page, "() => document.querySelector('.legendtext').style.fill === 'rgb(27, 36, 48)'")
+
+
+def test_what_a_chart_is_saved_as_is_called_as_the_chart_is(page):
+    for ending in ("svg", "png"):
+        page.locator("#agreement").hover()
+        with page.expect_download() as download:
+            page.locator("#agreement .modebar-btn", has=page.locator("svg")).and_(
+                page.locator(f"[data-title='Save as {ending.upper()}']")
+            ).click()
+        assert download.value.suggested_filename == f"agreement.{ending}"
 
 
 def test_a_single_codec_without_a_study_is_drawn(show):
@@ -224,6 +257,24 @@ def test_text_is_shown_and_never_run(show):
     )
     assert page.locator("#results tbody th").inner_text().splitlines() == [evil, evil]
     assert page.locator("img").count() == 0
+
+
+def test_a_phone_shows_charts_above_their_legends_and_tables_in_boxes(page):
+    resize(page, 390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    until(page, f"() => ({CRAMPED})().length === 0")
+    labels = page.locator(".ticks span").evaluate_all(
+        "(all) => all.map((tick) => tick.getBoundingClientRect().toJSON())"
+    )
+    assert all(one["right"] < other["left"] for one, other in itertools.pairwise(labels))
+    # A table's first figure is in sight.
+    for table in ("pareto", "results"):
+        box = page.locator(f"#{table} tbody tr:first-child td").first.bounding_box()
+        assert box["x"] + box["width"] <= 390
+    resize(page, 1280)
+    until(page, "() => !document.querySelector('#agreement').narrow")
+    legend, plot = (page.locator(f"#agreement {part}").bounding_box() for part in (".legend", ".nsewdrag"))
+    assert legend["x"] >= plot["x"] + plot["width"]
 
 
 def test_stays_within_a_narrow_window_and_on_paper(page, tmp_path):
