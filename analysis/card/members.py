@@ -32,7 +32,8 @@ MOST_LEVELS, RANGES = 16, 8
 MEMBERS_A_LEVEL = 4
 # What names a random stream or a piece of the data: that it differs says something, its size nothing.
 SEEDS = re.compile(r".*(seed|_index)")
-# A text that has more values than this share of the members names them, as files do; there is nothing to learn of it.
+# A text or whole number of which there are more values than this share of the members names them, as files do: there is
+# nothing to learn of it.
 MOST_NAMES = 0.5
 # Columns that members may share, and that would leak from one split into another.
 SHARED = {
@@ -201,9 +202,11 @@ def _kind(name: str, column: pd.Series) -> str:
         return "constant"
     if SEEDS.fullmatch(name):
         return "seed"
-    if _numeric(column):
-        return "number" if distinct > MOST_LEVELS else "choice"
-    return "name" if name.startswith(IMPORTED) and distinct > MOST_NAMES * column.count() else "choice"
+    numeric = _numeric(column)
+    if name.startswith(IMPORTED) and distinct > MOST_NAMES * column.count():
+        whole = numeric and (column.dropna().astype(float) % 1 == 0).all()
+        return "name" if whole or not numeric else "number"
+    return "number" if numeric and distinct > MOST_LEVELS else "choice"
 
 
 def _numeric(column: pd.Series) -> bool:

@@ -186,9 +186,9 @@ def limits(card: Card) -> Iterator[str]:
         )
     for orders in card.shared.query("what == 'minibatch order' and largest > 1").itertuples():
         yield (
-            f"Members share minibatch orders: {count(orders.groups)} orders for {count(about['members'])} members,"
-            f" {count(orders.held_out)} of them held out. Members of one order are not independent: intervals are by"
-            " groups of members that share a minibatch order."
+            f"Members share minibatch orders: {counted(orders.groups, 'order')} for"
+            f" {counted(about['members'], 'member')}, {count(orders.held_out)} of the orders held out. Members of one"
+            " order are not independent: intervals are by groups of members that share a minibatch order."
         )
     few = card.groups(card.test, "split").query(f"members < {FEW_HELD_OUT}")
     if len(few):

@@ -9,9 +9,10 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from zoo import words
 from zoo.metric import Metric
 
-NOT_MEASURED = "–"
+NOT_MEASURED, THIN_SPACE = "–", "\u202f"
 BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -72,7 +73,7 @@ def _shown(metric: Metric) -> _Shown:
 
 def grouped(text: str) -> str:
     """Uses thin spaces between thousands and a real minus sign."""
-    return text.replace(",", "\u202f").replace("-", "\u2212")
+    return text.replace(",", THIN_SPACE).replace("-", "\u2212")
 
 
 def count(number: float) -> str:
@@ -82,7 +83,7 @@ def count(number: float) -> str:
 
 def counted(number: int, what: str) -> str:
     """A number of things: ``1 seed``, ``2 seeds``."""
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+    return words.counted(number, what).replace(",", THIN_SPACE)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
