@@ -28,7 +28,6 @@ from trainables.study_files import StudyRecord
 from zoo.config import to_json
 from zoo.metric import by_name
 from zoo.population import Population
-from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 from zoo.views import without_dead_inputs
 
@@ -222,9 +221,7 @@ def best_trials(study: StudyRecord) -> list[int]:
     Raises:
         ZooError: No trial can be measured.
     """
-    front = study.pareto_trials()
-    if not front:
-        raise ZooError(f"study {study.name} has no completed trial to measure; search again")
+    front = study.best_trials()
     objective, direction = study.facts["study"]["objectives"][0], study.facts["directions"][0]
     complete = study.trials[study.trials[objective].notna()].sort_values(objective, ascending=direction == "min")
     of_each = complete.groupby("trainable", sort=False)["trial"].first() if "trainable" in complete else []

@@ -27,7 +27,6 @@ from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
 from trainables.trainable import Artifact
 from zoo.architecture import Architecture
-from zoo.storage.errors import ZooError
 
 LEARNED = "autoencoder"
 # After the name of a codec whose constants a study found.
@@ -132,14 +131,7 @@ def measured_trials(study: StudyRecord) -> list[int]:
     Raises:
         ZooError: The study has no trial that can be measured.
     """
-    front = study.pareto_trials()
-    if not front:
-        limits = ", ".join(f"{name} {limit:g}" for name, limit in study.facts["study"]["limits"].items())
-        raise ZooError(
-            f"study {study.name} has no completed trial to measure: none of its {len(study.trials)} has results, "
-            f"an artifact{f' and keeps to its limits ({limits})' if limits else ''}. "
-            "Search again, or analyze the zoo without a study"
-        )
+    front = study.best_trials()
     places = np.linspace(0, len(front) - 1, min(LEARNED_TRIALS, len(front))).round().astype(int)
     return [front[place] for place in np.unique(places)]
 

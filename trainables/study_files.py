@@ -109,6 +109,7 @@ class StudyFolder:
             },
             "trials_completed": int(complete.sum()),
             "trials_failed": int((~complete).sum()),
+            "trials_infeasible": int((complete & ~trials["feasible"]).sum()),
             "failure": failures[0] if failures else None,
             "pareto": sorted(front),
             "fit_seconds": round(sum(row.get("seconds") or 0.0 for row in rows), 2),
@@ -219,6 +220,43 @@ class StudyRecord:
         trials = trials[_within(trials, self.facts["study"]["limits"], self.metrics)]
         trials = trials[[self._artifact_facts(number) is not None for number in trials["trial"]]]
         return _front(trials, objectives, self.facts["directions"])
+
+    def best_trials(self) -> list[int]:
+        """As :meth:`pareto_trials`, of which there has to be one.
+
+        Raises:
+            ZooError: There is none; the message says why, and what to change.
+        """
+        if front := self.pareto_trials():
+            return front
+        missed = self.missed_limits()
+        if missed:
+            raise ZooError(f"study {self.name} has no trial to measure: {missed}")
+        failure = f" (the first failure: {self.facts['failure']})" if self.facts.get("failure") else ""
+        raise ZooError(
+            f"study {self.name} has no completed trial to measure: none of its {len(self.trials)} has results and an "
+            f"artifact{failure}. Search again, or analyze the zoo without a study"
+        )
+
+    def missed_limits(self) -> str:
+        """What to change where trials are complete and none keeps to the study's limits; else empty."""
+        complete = self.trials[self.trials["state"].str.lower() == COMPLETE]
+        limits: Mapping[str, float] = self.facts["study"]["limits"]
+        if not len(complete) or _within(complete, limits, self.metrics).any():
+            return ""
+        missed = {
+            name: float(complete[name].min() if self.metrics[name].direction == "min" else complete[name].max())
+            for name, limit in limits.items()
+            if name in complete and not _within(complete, {name: limit}, self.metrics).all()
+        }
+        best = ", ".join(
+            f"{name} is {value:.6g} at best and its limit {limits[name]:.6g}" for name, value in missed.items()
+        )
+        wider = " ".join(f"--set limits.{name}=…" for name in missed)
+        return (
+            f"none of its {len(complete)} trials keeps to its limits: {best}. Search with wider ones ({wider}), with "
+            "more --trials, or with other settings"
+        )
 
     def fits(self, trial: int) -> list[int]:
         """Fits of a trial that have an artifact: 0, its own, and those of other seeds."""

@@ -113,17 +113,39 @@ def find_folder(store: Store, study: str | None) -> SearchFolder:
 
 
 def copy_journal(folder: SearchFolder, target: Path) -> None:
-    """Copies a study's journal: that on this disk, else the newest one in the store.
+    """Copies a study's journal as optuna-dashboard reads it: that on this disk, else the newest one in the store.
+
+    optuna-dashboard takes the best of all complete trials, whatever their constraints. Trials that leave a limit are
+    therefore pruned in the copy; and of constraints it reads the list that Optuna wrote until release 4.
 
     Raises:
-        ValueError: There is neither.
+        ValueError: There is no journal.
     """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    original = target.with_suffix(".original")
     if folder.journal.exists():
-        shutil.copyfile(folder.journal, target)
+        shutil.copyfile(folder.journal, original)
     elif taken := folder.snapshots():
-        target.write_bytes(folder.store.read(taken[-1]))
+        original.write_bytes(folder.store.read(taken[-1]))
     else:
         raise ValueError(f"study {folder.name} has no journal here or in {folder.store.uri}; run its search first")
+    stored, storage = (JournalStorage(JournalFileBackend(str(path))) for path in (original, target))
+    study = optuna.load_study(study_name=folder.name, storage=stored)
+    copy = optuna.create_study(study_name=folder.name, storage=storage, directions=study.directions)
+    for name, value in stored.get_study_system_attrs(study._study_id).items():  # what the objectives are called
+        storage.set_study_system_attr(copy._study_id, name, value)
+    trials = study.get_trials()
+    for trial in trials:
+        excesses = list(trial.constraints.values())
+        if trial.state == TrialState.COMPLETE and any(excess > 0 for excess in excesses):
+            trial.state = TrialState.PRUNED
+        trial.system_attrs = {**trial.system_attrs, "constraints": excesses}
+    copy.add_trials(trials)
 
 
 def _changed(folder: SearchFolder) -> float:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Found(Result):
-    """A study, what was done for it now, and the numbers of the trials that no other beats."""
+    """A study, what was done for it now, and the numbers of the trials that no other beats.
+
+    ``missed_limits`` says what to change where no trial keeps to the study's limits.
+    """
 
     study_name: str
     uri: str
@@ -28,7 +31,9 @@ class Found(Result):
     seconds: float
     trials_completed: int
     trials_failed: int
+    trials_infeasible: int
     pareto: tuple[int, ...]
+    missed_limits: str
     zoo: dict[str, Any]
     tensorboard: str
 
@@ -37,14 +42,16 @@ class Found(Result):
         did = f"{counted(self.new_trials, 'trial')} run in {human_seconds(self.seconds)}"
         did = did if self.new_trials else "no trial was lacking"
         did += f", {counted(self.new_fits, 'fit')} with further seeds" if self.new_fits else ""
-        failed = f", {self.trials_failed} failed" if self.trials_failed else ""
-        front = (
-            f"{len(self.pareto)} on the Pareto front" if self.pareto else "none of which keeps to the study's limits"
-        )
-        return (
-            f"study {self.study_name}: {counted(self.trials_completed, 'trial')}{failed}, {front}; "
-            f"{did}\n{self.uri}\nTensorBoard logs in {self.tensorboard}"
-        )
+        trials = counted(self.trials_completed, "trial")
+        trials += f", {self.trials_failed} failed" if self.trials_failed else ""
+        trials += f", {self.trials_infeasible} beyond a limit" if self.trials_infeasible else ""
+        lines = [
+            f"study {self.study_name}: {trials}, {len(self.pareto)} on the Pareto front; {did}",
+            *filter(None, [self.missed_limits]),
+            self.uri,
+            f"TensorBoard logs in {self.tensorboard}",
+        ]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +129,12 @@ class Search(Planned):
     def run(self) -> Found:
         """Runs the trials that the study lacks."""
         from cluster.distributed.search import search, search_folder
+        from trainables.study_files import StudyRecord
 
         plan, started = self.chosen(), time.monotonic()
         done = search(plan, seeds=self.seeds, workers=self.workers)
-        facts = plan.folder.facts() or {}
+        record = StudyRecord.open(plan.folder.store, plan.folder.name)
+        facts = record.facts
         return Found(
             study_name=plan.folder.name,
             uri=plan.folder.uri,
@@ -135,7 +144,9 @@ class Search(Planned):
             seconds=round(time.monotonic() - started, 2),
             trials_completed=facts["trials_completed"],
             trials_failed=facts["trials_failed"],
+            trials_infeasible=facts["trials_infeasible"],
             pareto=tuple(facts["pareto"]),
+            missed_limits=record.missed_limits(),
             zoo=facts["zoo"],
             tensorboard=str(search_folder(plan).tensorboard),
         )

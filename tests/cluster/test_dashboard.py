@@ -1,6 +1,7 @@
 """The dashboards show a copy of a study, on loopback, and end with Ctrl-C or SIGTERM."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,12 +12,16 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import optuna_dashboard
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from cluster.distributed.journal import SearchFolder
-from cluster.distributed.study import load_study
+from cluster.distributed.study import end, load_study
 from cluster.verbs.dashboard import Dashboard, copy_journal, find_folder
 from search_spaces.studies import DIGITS_AUTOENCODER
+from trainables.trials import Outcome
 from zoo.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,12 +49,47 @@ def test_newest_study_is_shown_unless_one_is_named(store):
         find_folder(store, "x")
 
 
+def shown(folder, tmp_path):
+    """What optuna-dashboard answers about the copy of a study."""
+
+    def get(path):
+        request = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "wsgi.errors": sys.stderr}
+        return json.loads(b"".join(app(request, lambda *_: None)))
+
+    copy_journal(folder, tmp_path / "copy.log")
+    app = optuna_dashboard.wsgi(JournalStorage(JournalFileBackend(str(tmp_path / "copy.log"))))
+    (study,) = get("/api/studies")["study_summaries"]
+    return get(f"/api/studies/{study['study_id']}")
+
+
 def test_journal_comes_from_the_store_where_it_is_not_here(store, tmp_path):
     folder = SearchFolder(store, "older-11111111")
-    content = folder.journal.read_bytes()
     folder.journal.unlink()
-    copy_journal(folder, tmp_path / "copy.log")
-    assert (tmp_path / "copy.log").read_bytes() == content
+    study = shown(folder, tmp_path)
+    assert study["name"] == "older-11111111"
+    assert study["objective_names"] == ["code_bits_per_weight", "agreement"]
+    assert [trial["values"] for trial in study["trials"]] == [[0.5, 0.9]]
+
+
+def test_trials_beyond_a_limit_are_not_shown_as_the_best(store, tmp_path):
+    folder = SearchFolder(store, "older-11111111")
+    with folder.open_journal() as storage:
+        study = load_study(storage, folder.name, DIGITS_AUTOENCODER)
+        for bytes_, values in ((60_000, [0.1, 0.99]), (40_000, [0.4, 0.95])):
+            trial = study.ask()
+            trial.set_user_attr("trainable", "neuron-autoencoder")
+            end(study, trial, DIGITS_AUTOENCODER, Outcome(metrics={**named(values), "shared_bytes": bytes_}))
+        study.ask()
+    before = folder.journal.read_bytes()
+    study = shown(folder, tmp_path)
+    assert [trial["number"] for trial in study["best_trials"]] == [2]
+    assert [trial["constraints"] for trial in study["trials"]] == [[], [10_000.0], [-10_000.0], []]
+    assert [trial["state"] for trial in study["trials"]] == ["Complete", "Pruned", "Complete", "Running"]
+    assert folder.journal.read_bytes() == before
+
+
+def named(values):
+    return dict(zip(DIGITS_AUTOENCODER.objectives, values, strict=True))
 
 
 def test_another_machine_has_studies_and_logs_from_the_object_store(tmp_path, monkeypatch):

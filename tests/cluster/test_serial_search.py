@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 
 import pandas as pd
 import pytest
@@ -14,10 +15,13 @@ from cluster.distributed.making import make_serially
 from cluster.distributed.search import search, search_folder
 from cluster.distributed.study import FAILURE, INTERRUPTED, Trials, finished, load_study
 from cluster.studies import plan_study
+from cluster.verbs.analyze import Analyze
+from cluster.verbs.search import Search
 from search_spaces.studies import DIGITS_AUTOENCODER, FUNCTION_METRIC_CONSTANTS, Study
 from trainables.study_files import StudyRecord
 from trainables.trials import TrialFit, make
 from zoo.config import to_json
+from zoo.storage.errors import ZooError
 
 SMALL = ["latent=16", "encoder_width=8", "decoder_width=8", "refine_steps=2"]
 
@@ -100,6 +104,20 @@ def test_trials_over_a_limit_are_marked_and_off_the_front(zoo_copy):
     with search_folder(limited).open_journal() as storage:
         found = load_study(storage, limited.folder.name, limited.study).trials
     assert all(trial.constraints["agreement"] > 0 for trial in found)
+
+
+def test_search_and_analysis_of_a_study_beyond_its_limits_say_what_to_change(zoo_copy, monkeypatch):
+    options = {"study": "function-metric-constants", "zoo": zoo_copy.uri, "store": zoo_copy.store.uri, "trials": 2}
+    found = Search(**options, settings=("limits.agreement=1.5",), seeds=2).run()
+    assert (found.trials_completed, found.trials_infeasible, found.pareto) == (2, 2, ())
+    advice = (
+        r"none of its 2 trials keeps to its limits: agreement is 0\.\d+ at best and its limit 1\.5\. "
+        r"Search with wider ones \(--set limits\.agreement=…\)"
+    )
+    assert re.search(advice, found.text)
+    for do in (Analyze.plan, Analyze.run):
+        with pytest.raises(ZooError, match=rf"{found.study_name} has no trial to measure: {advice}"):
+            do(Analyze(zoo=zoo_copy.uri, study=found.study_name, store=zoo_copy.store.uri))
 
 
 def test_a_diverged_trial_fails_and_the_others_go_on(zoo_copy):
