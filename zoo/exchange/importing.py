@@ -57,7 +57,7 @@ FORMATS: dict[str, Format] = {
         published_dataset.matches, published_dataset.open_published, "dataset*.pt, a file of pickled datasets"
     ),
     "state-dicts": Format(
-        state_dicts.matches, state_dicts.open_state_dicts, "a folder of .safetensors, .pt or .pth files"
+        state_dicts.matches, state_dicts.open_state_dicts, "a folder of .safetensors, .pt, .pth or .ckpt files"
     ),
 }
 # Of a zoo: a part of its path.

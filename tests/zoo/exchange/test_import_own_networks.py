@@ -71,6 +71,24 @@ def test_the_activation_can_be_said_for_all_or_for_each(tmp_path):
         torch.testing.assert_close(zoo.population(members=[member]).logits(X.flatten(1))[0], network(X))
 
 
+def test_files_may_lie_in_folders_and_their_names_in_a_wrapper(tmp_path, monkeypatch):
+    networks = [Tutorial(), Tutorial()]
+    for number, network in enumerate(networks):
+        (tmp_path / f"nets/run-{number}").mkdir(parents=True)
+        wrapped = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+        torch.save({"state_dict": wrapped, "epoch": 3}, tmp_path / f"nets/run-{number}/model.ckpt")
+    monkeypatch.setitem(sys.modules, "made_here", type(sys)("made_here"))
+    sys.modules["made_here"].Tutorial = Tutorial  # type: ignore[attr-defined]
+    source = open_source(tmp_path / "nets", epochs=(1,), dataset="digits", architecture="made_here:Tutorial")
+    zoo = store_source(source, Store(tmp_path / "store"))
+    assert [json.loads(told)["origin"] for told in zoo.members.imported] == ["run-0/model", "run-1/model"]
+    for logits, network in zip(zoo.population().logits(X), networks, strict=True):
+        torch.testing.assert_close(logits.log_softmax(1), network.eval()(X), rtol=1e-4, atol=1e-5)
+    (tmp_path / "nets/networks.csv").write_text("file,epoch\nrun-1/model.ckpt,3\n")
+    source = open_source(tmp_path / "nets", dataset="digits", architecture="made_here:Tutorial")
+    assert (source.members, source.left_out) == (1, ("1 files that networks.csv does not list: run-0/model.ckpt",))
+
+
 def test_an_activation_of_the_table_counts_beside_an_architecture(tmp_path):
     root = folder_of(tmp_path / "nets", mlp(64, 16, 10), mlp(64, 16, 10))
     (root / "architecture.json").write_text(
@@ -152,7 +170,7 @@ class Functions(nn.Module):
 
 
 @pytest.mark.parametrize("make", [Tutorial, normalized, Functions, lambda: mlp(64, 16, 10, activation="tanh")])
-def test_a_module_is_an_architecture(tmp_path, make):
+def test_a_module_is_an_architecture(tmp_path, monkeypatch, make):
     torch.manual_seed(0)
     module = make()
     module.train()
@@ -164,11 +182,10 @@ def test_a_module_is_an_architecture(tmp_path, make):
     assert module.training
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
     root = folder_of(tmp_path / "nets", module)
-    sys.modules["made_here"] = type(sys)("made_here")
+    monkeypatch.setitem(sys.modules, "made_here", type(sys)("made_here"))
     sys.modules["made_here"].network = module  # type: ignore[attr-defined]
     source = open_source(root, epochs=(1,), dataset="digits", architecture="made_here:network")
     population = store_source(source, Store(tmp_path / "store")).population()
-    del sys.modules["made_here"]
     expected, found = module.eval()(X), population.logits(X)[0]
     if make is Tutorial:
         found = found.log_softmax(1)

@@ -229,12 +229,14 @@ def test_no_epoch_is_made_up(folder):
 
 
 def test_what_nothing_knows_is_refused(folder, tmp_path):
-    (tmp_path / "readme.txt").write_text("hello")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "readme.txt").write_text("hello")
     with pytest.raises(ValueError, match=r"of no format.*checkpoints: a folder a network") as caught:
-        open_source(tmp_path)
+        open_source(other)
     assert all(name in str(caught.value) for name in FORMATS)
     with pytest.raises(ValueError, match="unknown format 'zip'") as caught:
-        open_source(tmp_path, format_name="zip")
+        open_source(other, format_name="zip")
     assert all(name in str(caught.value) for name in OWN_FORMATS)
     with pytest.raises(ValueError, match="there is no"):
         open_source(tmp_path / "nowhere")
@@ -243,7 +245,7 @@ def test_what_nothing_knows_is_refused(folder, tmp_path):
             open_source(folder, epochs=(1,), name=name)
     for name in (*FORMATS, *OWN_FORMATS):
         with pytest.raises(ValueError, match=f"not of format {name}: expected"):
-            open_source(tmp_path, format_name=name)
+            open_source(other, format_name=name)
 
 
 def tensors(*pairs: tuple[str, tuple[int, ...]]) -> list[ForeignTensor]:

@@ -131,6 +131,10 @@ def _check_given(
     names: Mapping[str, str], found: Mapping[str, ForeignTensor], wanted: Mapping[str, Shape]
 ) -> dict[str, str]:
     """The names that the user gave, where they are complete."""
+    wrappers = {name.removesuffix(given) for name in found for given in names.values() if name.endswith(f".{given}")}
+    for wrapper in wrappers:  # such as "module." of DataParallel
+        if {f"{wrapper}{given}" for given in names.values()} == set(found):
+            names = {name: f"{wrapper}{given}" for name, given in names.items()}
     if set(names) != set(wanted) or set(names.values()) != set(found):
         odd = sorted(set(names) ^ set(wanted)) or sorted(set(names.values()) ^ set(found))
         raise MismatchError(

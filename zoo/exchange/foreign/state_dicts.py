@@ -1,6 +1,6 @@
 """A plain folder of ``state_dict`` files of one architecture.
 
-    <root>/<anything>.safetensors or .pt, .pth     a network, or a network at one epoch
+    <root>/**/*.safetensors, .pt, .pth, .ckpt      a network, or a network at one epoch; also in folders below
     <root>/architecture.json                       or --architecture; plain MLPs need none
     <root>/networks.csv                            optional, a line a file
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from zoo.exchange.input_files import is_there, read_table
 from zoo.population import Member
 from zoo.storage.rows import METRIC_COLUMNS
 
-SUFFIXES = (".safetensors", ".pt", ".pth")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
 ARCHITECTURE, TABLE = "architecture.json", "networks.csv"
 # Where nothing says another.
 ASSUMED_ACTIVATION = "relu"
@@ -78,7 +78,11 @@ class StateDicts(ForeignZoo):
 
 def matches(path: Path) -> bool:
     """Whether a folder holds files of weights."""
-    return path.is_dir() and any(entry.suffix in SUFFIXES for entry in path.iterdir())
+    return path.is_dir() and any(_files(path))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (entry for entry in folder.rglob("*") if entry.suffix in SUFFIXES and not entry.is_dir())
 
 
 def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
@@ -90,13 +94,13 @@ def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
     given = options.given
     if given is None and is_there(path / ARCHITECTURE):
         given = read_architecture(path / ARCHITECTURE)
-    present = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
+    present = sorted(_files(path))
     lines = _read_table(path / TABLE, present) if is_there(path / TABLE) else {}
     wanted = options.epochs
     files: dict[str, dict[int, Path]] = {}
     for file in lines or present:
         line = lines.get(file, {})
-        origin = line.get("network") or file.stem
+        origin = line.get("network") or file.relative_to(path).with_suffix("").as_posix()
         epoch = _epoch(file, line, wanted)
         if epoch in files.setdefault(origin, {}):
             raise ValueError(
@@ -104,7 +108,7 @@ def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
             )
         files[origin][epoch] = file
     epochs, kept, left_out = common_epochs(files, wanted)
-    unlisted = [file.name for file in present if lines and file not in lines]
+    unlisted = [str(file.relative_to(path)) for file in present if lines and file not in lines]
     if unlisted:
         left_out.append(f"{len(unlisted)} files that {TABLE} does not list: {', '.join(unlisted[:8])}")
     reader = StateReader(given.names if given else None)
