@@ -32,12 +32,12 @@ def trainable_names() -> Iterable[str]:
     return TRAINABLES
 
 
-def names_in(folder: str) -> Callable[[typer.Context], list[str]]:
-    """A function that gives what a folder of the chosen store holds, where that store is on this disk."""
+def names_in(*folders: str) -> Callable[[typer.Context], list[str]]:
+    """A function that gives what folders of the chosen store hold, where that store is on this disk."""
 
     def names(ctx: typer.Context) -> list[str]:
-        path = Path(ctx.params.get("store") or "./store", folder).expanduser()
-        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+        store = Path(ctx.params.get("store") or "./store").expanduser()
+        return sorted(entry.name for folder in folders for entry in store.glob(f"{folder}/*"))
 
     return names
 
@@ -52,6 +52,13 @@ Recipe = Annotated[str, typer.Argument(help=f"A recipe's name, {OWN}", autocompl
 Study = Annotated[str, typer.Argument(help=f"A study's name, {OWN}", autocompletion=study_names)]
 Trainable = Annotated[str, typer.Argument(help=f"A trainable's name, {OWN}", autocompletion=trainable_names)]
 Zoo = Annotated[str, typer.Argument(help=ZOO_HELP, autocompletion=names_in("zoos"))]
+Entry = Annotated[
+    str,
+    typer.Argument(
+        help="A zoo or study (a unique beginning will do), reports/NAME, or the URI of one of them.",
+        autocompletion=names_in("zoos", "studies"),
+    ),
+]
 ZooOption = Annotated[str, typer.Option("--zoo", help=ZOO_HELP, autocompletion=names_in("zoos"))]
 Members = Annotated[int | None, typer.Option(min=1, help="How many networks.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data.")]

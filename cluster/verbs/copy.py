@@ -42,9 +42,7 @@ class Copied(Result):
 class Copy(Planned):
     """Copy a zoo, a study or a report into another store. What is there already stays; an interrupted copy goes on."""
 
-    name: Annotated[
-        str, typer.Argument(help="A zoo or study (a unique beginning will do), reports/NAME, or the URI of either.")
-    ]
+    name: options.Entry
     to: Annotated[str, typer.Option(help="The other store.")]
     store: options.Store = "./store"
     with_studies: Annotated[bool, typer.Option("--with-studies", help="With a zoo, also the studies on it.")] = False

@@ -41,9 +41,7 @@ class Removal(Result):
 class Rm(Planned):
     """Remove a zoo, a study or a report. What it consists of is counted, and asked about, before."""
 
-    name: Annotated[
-        str, typer.Argument(help="A zoo or study (a unique beginning will do), reports/NAME, or the URI of either.")
-    ]
+    name: options.Entry
     store: options.Store = "./store"
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
     with_studies: Annotated[

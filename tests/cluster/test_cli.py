@@ -271,6 +271,11 @@ def test_numbers_of_things_are_words(capsys, zoo_copy):
 def test_commands_to_paste_quote_what_the_shell_would_split(capsys, tmp_path):
     assert run(["data", "digits", "--store", str(tmp_path / "my store")]) == 0
     assert f"`zooscale data digits --stage --store '{tmp_path / 'my store'}'`" in capsys.readouterr().out
+    unfinished = tmp_path / "my store" / "zoos" / "other-12345678"
+    (unfinished / "shards").mkdir(parents=True)
+    (unfinished / "shards" / "shard-0000000-0000016.parquet").write_bytes(b"half")
+    said = fails(capsys, ["card", "other", "--store", str(tmp_path / "my store")], 2)
+    assert f"`zooscale rm other-12345678 --store '{tmp_path / 'my store'}'` deletes it" in said
 
 
 def test_list_shows_finished_and_unfinished_zoos(capsys, zoo_copy):

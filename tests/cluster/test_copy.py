@@ -83,7 +83,7 @@ def test_what_is_there_with_other_content_stays(capsys, store, zoo_copy, tmp_pat
     assert run(["copy", "search", "--to", target.uri, "--store", store.uri]) == 2
     said = capsys.readouterr().err
     assert "trials.parquet is there already with other content" in said
-    assert f"`zooscale rm '{target.uri}/studies/search-12345678'` removes" in said
+    assert f"`zooscale rm studies/search-12345678 --store '{target.uri}'` removes" in said
     assert target.read("studies/search-12345678/trials.parquet") == b"others"
     assert not target.exists(RECORD)
     shard = f"zoos/{zoo_copy.name}/shards/{zoo_copy.manifest.shards[1].name}"

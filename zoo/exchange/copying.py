@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from zoo.storage.errors import ZooError
 from zoo.storage.manifest import MANIFEST_PATTERN, ZOOS, Manifest, ShardEntry, read_manifest, shard_path, write_manifest
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
+from zoo.words import zooscale
 
 
 def copy_zoo(zoo: Zoo, store: Store, progress: Progress | None = None) -> Zoo:
@@ -36,8 +36,9 @@ def copy_zoo(zoo: Zoo, store: Store, progress: Progress | None = None) -> Zoo:
         new = path not in present and store.put_new(path, read_shard_file(zoo, entry))
         if not new and _sha256(store.read(path)) != entry.sha256:
             raise ZooError(
-                f"{store.join(path)} is there already with other content; `zooscale verify {zoo.name} "
-                "--remove-unfinished` deletes it where no manifest lists it"
+                f"{store.join(path)} is there already with other content; "
+                f"`{zooscale('verify', zoo.name, '--remove-unfinished', '--store', store.uri)}` deletes it where no "
+                "manifest lists it"
             )
         if progress is not None:
             progress(done, len(zoo.manifest.shards))
@@ -93,8 +94,8 @@ def copy_objects(source: Store, target: Store, places: Mapping[str, str], progre
         data = source.read(path)
         if not target.put_new(place, data) and target.read(place) != data:
             raise ZooError(
-                f"{target.join(place)} is there already with other content; `zooscale rm "
-                f"{shlex.quote(target.join(*place.split('/')[:2]))}` removes what it belongs to"
+                f"{target.join(place)} is there already with other content; "
+                f"`{zooscale('rm', '/'.join(place.split('/')[:2]), '--store', target.uri)}` removes what it belongs to"
             )
         if progress is not None:
             progress(done, len(places))
@@ -107,12 +108,13 @@ def read_shard_file(zoo: Zoo, entry: ShardEntry) -> bytes:
         ZooError: It is missing or damaged.
     """
     path = shard_path(zoo.name, entry.name)
+    where, more = zoo.store.join(path), zooscale("verify", zoo.name, "--store", zoo.store.uri)
     try:
         data = zoo.store.read(path)
     except FileNotFoundError as error:
-        raise ZooError(f"{zoo.store.join(path)} is missing; `zooscale verify {zoo.name}` lists all damage") from error
+        raise ZooError(f"{where} is missing; `{more}` lists all damage") from error
     if _sha256(data) != entry.sha256:
-        raise ZooError(f"{zoo.store.join(path)} is damaged; `zooscale verify {zoo.name}` lists all damage")
+        raise ZooError(f"{where} is damaged; `{more}` lists all damage")
     return data
 
 

@@ -26,6 +26,7 @@ from zoo.storage.rows import MEMBER_COLUMNS, members_of, metrics_among
 from zoo.storage.shards import ShardContents, encode_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
+from zoo.words import zooscale
 
 # Columns that are neither of a member nor metrics.
 REST = ("epoch", "step", "subset", "imported")
@@ -76,8 +77,9 @@ def check_exported(
         if checked_entry(plan, store, members).content_sha256 != wanted[members].content_sha256:
             path = shard_path(plan.name, shard_name(members))
             raise ZooError(
-                f"{store.join(path)} is there already with other content; `zooscale "
-                f"verify {plan.name} --remove-unfinished` deletes it where no manifest lists it"
+                f"{store.join(path)} is there already with other content; "
+                f"`{zooscale('verify', plan.name, '--remove-unfinished', '--store', store.uri)}` deletes it where no "
+                "manifest lists it"
             )
     return partial(write_zoo, plan, store, lambda members: _contents(exported, wanted[members], rows))
 
