@@ -68,6 +68,10 @@ class DemoEstimate(Result):
             f"altogether about {human_seconds(self.seconds)} and {human_bytes(self.bytes)}"
         )
 
+    @property
+    def exit_code(self) -> int:
+        return self.generate.exit_code
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demo(Planned):

@@ -79,11 +79,12 @@ class Fit(Planned):
 
     def plan(self) -> FitEstimate:
         """Fits to a few members."""
-        from cluster.estimates import fit_cost
+        from cluster.estimates import duration, fit_cost
 
         plan, trainable, config = self.chosen()
         missing = not _is_fitted(plan)
-        seconds, size = fit_cost(plan) if missing else (0.0, 0)
+        fit_s, size = fit_cost(plan) if missing else (0.0, 0)
+        _, _, seconds = duration([int(missing)], fit_s, self.workers, plan.folder.store)
         return FitEstimate(
             study_name=plan.folder.name,
             uri=plan.folder.uri,

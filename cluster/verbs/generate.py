@@ -134,13 +134,14 @@ class Generate(Planned):
         from zoo.generation.build import plan_generation
         from zoo.storage.store import Store
 
-        store, started = Store(self.store), time.monotonic()
+        store = Store(self.store)
         plan = self.checked(store)
         if obstacle := lack_of_space(store, f"zoos/{plan.name}", generation_bytes(plan)):
             raise ValueError(obstacle)
         if plan.unplanned:
             say(f"generate {plan.name}: planning {counted(plan.recipe.members, 'member')}")
             plan = plan_generation(plan.recipe, store)
+        started = time.monotonic()
         zoo = generate(plan, store, workers=self.workers)
         return Generated(
             zoo=zoo.name,

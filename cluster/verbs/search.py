@@ -78,8 +78,8 @@ class SearchEstimate(Result):
         again = f", and up to {fits} of the best ones with further seeds" if self.further_fits else ""
         place = f"with {counted(self.workers, 'worker')} on Ray" if self.ray else "in this process"
         return (
-            f"would run {self.missing_trials} of {counted(self.trials, 'trial')} on {self.zoo}{again}, {place}: about "
-            f"{human_seconds(self.seconds)}, {human_bytes(self.bytes)} in {self.uri}"
+            f"would run {self.missing_trials:,} of {counted(self.trials, 'trial')} on {self.zoo}{again}, {place}: "
+            f"about {human_seconds(self.seconds)}, {human_bytes(self.bytes)} in {self.uri}"
         )
 
 
