@@ -21,7 +21,7 @@ from torch import Tensor
 
 from trainables.autoencoders.bottleneck import laplace_bits
 from trainables.autoencoders.config import AutoencoderConfig
-from trainables.autoencoders.receiver import Receiver, Symbols
+from trainables.autoencoders.receiver import Receiver
 from trainables.behavior import Behavior
 from zoo.data.examples import Examples
 from zoo.data.task import Task
@@ -64,17 +64,15 @@ class Refiner:
             latent_MZ: The encoder's latents.
             gain_M: The networks' gains in quarter octaves.
         """
-        if not self.config.refine_steps or not self.config.behavior_loss or receiver.symbols is None:
+        if not self.config.refine_steps or not self.config.behavior_loss:
             return latent_MZ
         parts = [
-            self._part(receiver, receiver.symbols, population.select(rows), latent_MZ[rows], gain_M[rows])
+            self._part(receiver, population.select(rows), latent_MZ[rows], gain_M[rows])
             for rows in torch.arange(len(population)).split(MEMBERS_AT_ONCE)
         ]
         return torch.cat(parts) if parts else latent_MZ
 
-    def _part(
-        self, receiver: Receiver, symbols: Symbols, population: Population, latent_MZ: Tensor, gain_M: Tensor
-    ) -> Tensor:
+    def _part(self, receiver: Receiver, population: Population, latent_MZ: Tensor, gain_M: Tensor) -> Tensor:
         """Refines some members, or finds what came of exactly these before."""
         # A receiver in `_kept` lives as long as its id is in use there.
         given = hashlib.sha256(repr((id(receiver), population.architectures, latent_MZ.shape)).encode())
@@ -84,19 +82,17 @@ class Refiner:
         if key not in self._kept:
             if len(self._kept) == PARTS_KEPT:
                 del self._kept[next(iter(self._kept))]
-            self._kept[key] = receiver, _Refinement(self, receiver, symbols, population, gain_M).run(latent_MZ)
+            self._kept[key] = receiver, _Refinement(self, receiver, population, gain_M).run(latent_MZ)
         return self._kept[key][1]
 
 
 class _Refinement:
     """One refinement of some members at once; members do not touch each other."""
 
-    def __init__(
-        self, refiner: Refiner, receiver: Receiver, symbols: Symbols, population: Population, gain_M: Tensor
-    ) -> None:
+    def __init__(self, refiner: Refiner, receiver: Receiver, population: Population, gain_M: Tensor) -> None:
         self.config = refiner.config
         self.receiver = receiver
-        self.symbols = symbols
+        self.symbols = symbols = receiver.symbols
         self.population = population
         self.gain_M = gain_M
         self.location_Z = torch.from_numpy(symbols.prior.location)

@@ -143,32 +143,6 @@ class Architecture:
         """Whether there are flattening, linear layers and activations only."""
         return all(isinstance(layer, Flatten | Linear | Activate) for layer in self.layers)
 
-    def require_mlp(self, what: str, instead: str) -> None:
-        """Raises ``ValueError`` unless :attr:`is_mlp`, for ``what`` knows nothing else; says what to do instead."""
-        if not self.is_mlp:
-            others = dict.fromkeys(
-                place.layer.kind for place in self.placed if not isinstance(place.layer, Flatten | Linear | Activate)
-            )
-            raise ValueError(
-                f"{what} is for multilayer perceptrons only, but the architecture has also {', '.join(others)}; "
-                f"{instead}"
-            )
-
-    @cached_property
-    def linear_layers(self) -> tuple[tuple[TensorSpec, TensorSpec | None], ...]:
-        """(weight, bias or None) of each linear layer of a multilayer perceptron, first to last.
-
-        Raises:
-            ValueError: There are layers of other kinds.
-        """
-        self.require_mlp("linear_layers", "use layout, placed or symmetry")
-        by_name = {spec.name: spec for spec in self.layout}
-        return tuple(
-            (by_name[f"{index}.weight"], by_name.get(f"{index}.bias"))
-            for index, layer in enumerate(self.layers)
-            if isinstance(layer, Linear)
-        )
-
     @cached_property
     def symmetry(self) -> Groups:
         """The permutation symmetry: for each set of hidden units, the axes that move together.

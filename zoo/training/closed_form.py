@@ -137,7 +137,10 @@ class ClosedFormMlps:
         self.architecture = architecture
         self.members = members = len(weights_MP)
         self.blocks = members // block
-        self.linear = architecture.linear_layers
+        specs = {spec.name: spec for spec in architecture.layout}
+        linear = [name for name, layer in enumerate(architecture.layers) if isinstance(layer, Linear)]
+        # Weight, and bias or None, of each linear layer.
+        self.linear = [(specs[f"{name}.weight"], specs.get(f"{name}.bias")) for name in linear]
         self.activations = [ACTIVATIONS[layer.function] for layer in architecture.layers if isinstance(layer, Activate)]
         device = weights_MP.device
         shapes = [(members, weight.shape[0], weight.shape[1] + (bias is not None)) for weight, bias in self.linear]

@@ -7,6 +7,7 @@ import torch
 from trainables.autoencoders.config import NeuronAutoencoderConfig
 from trainables.autoencoders.fit import AutoencoderFit
 from trainables.closed_form import PROGRESS_FILE
+from trainables.codecs.payloads import compress, decompress
 from trainables.fidelity import measure, summary
 from trainables.fit_data import fit_data
 from trainables.registry import find_trainable
@@ -26,7 +27,7 @@ def drive(fit: Fit, epochs: int) -> list[dict[str, float]]:
     return [fit.train_epoch() for _ in range(epochs)]
 
 
-@pytest.mark.parametrize("bottleneck", ["identity", "quantized", "gaussian"])
+@pytest.mark.parametrize("bottleneck", ["quantized", "gaussian"])
 @pytest.mark.parametrize("family", ["neuron-autoencoder", "network-autoencoder"])
 def test_fitting_lowers_the_loss(small_zoo, family, bottleneck):
     fit = new_fit(small_zoo, family=family, bottleneck=bottleneck, latent=12, learning_rate=3e-3)
@@ -93,11 +94,13 @@ def test_validation_counts_real_bytes_of_held_out_members(small_zoo):
     population, images = fit.data.validation[0], small_zoo.dataset().validation
     metrics = fit.validate()
     codec = fit.artifact()
-    payloads = [codec.compress(population.select(rows)) for rows in torch.arange(len(population)).split(64)]
+    payloads = [compress(codec, population.select(rows)) for rows in torch.arange(len(population)).split(64)]
     bits = 8 * sum(map(len, payloads)) / (len(population) * population.parameters)
     assert metrics["code_bits_per_weight"] == bits
     assert metrics["shared_bytes"] == codec.shared_bytes
-    restored = population.with_weights(torch.cat([codec.decompress(payload) for payload in payloads]))
+    restored = population.with_weights(
+        torch.cat([decompress(codec, payload, len(population.architectures))[0] for payload in payloads])
+    )
     same = predictions(population, images) == predictions(restored, images)
     assert metrics["agreement"] == pytest.approx(float(same.double().mean()))
     change = 100 * (classification(population, images).accuracy_M - classification(restored, images).accuracy_M)

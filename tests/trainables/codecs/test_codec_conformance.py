@@ -10,10 +10,7 @@ from trainables.codecs.codec import Codec
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, run
 
-LEARNED = {
-    "autoencoder, quantized": {"bottleneck": "quantized"},
-    "autoencoder, float16 latents": {"bottleneck": "identity"},
-}
+LEARNED = {f"autoencoder, {name}": {"bottleneck": name} for name in ("quantized", "gaussian")}
 CASES = [(name, place) for name, family in CODECS.items() for place in {0, len(family.settings) - 1}]
 CASES += [(name, 0) for name in LEARNED]
 
