@@ -214,7 +214,7 @@ def test_another_configurations_state_is_refused():
 
 def test_trainables_of_ones_own_keep_the_name_by_which_they_are_found():
     assert find_trainable("example_trainables:SHIFTED").name == "example_trainables:SHIFTED"
-    with pytest.raises(ValueError, match=r"unknown trainable 'unifrom'; known: .*uniform"):
+    with pytest.raises(ValueError, match=r"unknown trainable 'unifrom'; did you mean 'uniform'\? known: .*uniform"):
         find_trainable("unifrom")
     with pytest.raises(ValueError, match=r"is a function; it must be a trainables\.trainable\.Trainable"):
         find_trainable("zoo.config:digest")

@@ -143,7 +143,7 @@ def test_impossible_settings_are_refused(name, setting, networks):
 
 
 def test_unknown_codecs_are_named():
-    with pytest.raises(ValueError, match=r"unknown codec 'uniforn'; known: .*uniform"):
+    with pytest.raises(ValueError, match=r"unknown codec 'uniforn'; did you mean 'uniform'\? known: .*uniform"):
         find_codec("uniforn")
     with pytest.raises(ValueError, match=r"must be a trainables\.trainable\.Trainable"):
         find_codec("zoo.config:digest")
