@@ -127,6 +127,28 @@ def gather_tensors(
     return weights_P
 
 
+def columns_of(
+    tensors: Mapping[str, np.ndarray], architecture: Architecture, names: Mapping[str, str] | None, where: str
+) -> np.ndarray:
+    """Where in a table of networks, a row each, the entries of the architecture's flat vector are: int64 ``[P]``.
+
+    Args:
+        tensors: By the foreign names, in the order of the layers, the numbers of the columns of their entries.
+        architecture: Whose layout.
+        names: As in :func:`match_tensors`.
+        where: Name of the file, for errors.
+
+    Raises:
+        MismatchError: The tensors are not those of the architecture.
+    """
+    foreign = [ForeignTensor(name, tensor.shape) for name, tensor in tensors.items()]
+    try:
+        matched = match_tensors(foreign, architecture, ordered=True, names=names)
+    except MismatchError as error:
+        raise MismatchError(f"{where}: {error}") from error
+    return gather_tensors(tensors, architecture, matched, where, np.int64)
+
+
 def _check_given(
     names: Mapping[str, str], found: Mapping[str, ForeignTensor], wanted: Mapping[str, Shape]
 ) -> dict[str, str]:

@@ -27,7 +27,7 @@ import numpy as np
 
 from zoo.architecture import Architecture
 from zoo.exchange.foreign.architectures import EXAMPLE, GivenArchitecture
-from zoo.exchange.foreign.names import ForeignTensor, MismatchError, gather_tensors, match_tensors
+from zoo.exchange.foreign.names import MismatchError, columns_of
 from zoo.exchange.foreign.pickled_dataset import REFUSED
 from zoo.exchange.foreign.published_fields import given_architecture, tune_fields
 from zoo.exchange.foreign.reader import ImportOptions
@@ -207,12 +207,7 @@ def _gather(path: Path, signature: Sequence[Sequence[Any]], given: GivenArchitec
         name: np.arange(start, start + size).reshape(shape)
         for (name, shape), start, size in zip(signature, starts, sizes, strict=False)
     }
-    foreign = [ForeignTensor(name, tensor.shape) for name, tensor in tensors.items()]
-    try:
-        matched = match_tensors(foreign, architecture, ordered=True, names=given.names)
-        return gather_tensors(tensors, architecture, matched, str(path), np.int64)
-    except MismatchError as error:
-        raise MismatchError(f"{path}: {error}") from error
+    return columns_of(tensors, architecture, given.names, str(path))
 
 
 def _metrics(properties: Mapping[str, Any]) -> dict[str, float]:

@@ -27,7 +27,7 @@ import pandas as pd
 from zoo.architecture import Architecture, cnn_4970, normalizing
 from zoo.exchange.foreign.architectures import read_architecture
 from zoo.exchange.foreign.keras_tensors import KERNEL_AXES, KerasVariable, flattened_images, from_channels_last
-from zoo.exchange.foreign.names import ForeignTensor, MismatchError, gather_tensors, match_tensors
+from zoo.exchange.foreign.names import MismatchError, columns_of
 from zoo.exchange.foreign.published_fields import keras_fields, with_activation
 from zoo.exchange.foreign.reader import ImportOptions
 from zoo.exchange.foreign.source import (
@@ -222,20 +222,15 @@ def _gather(path: Path, variables: Sequence[KerasVariable], base: Architecture, 
             f"{path / LAYOUT} describes {columns:,} parameters, the architecture has {base.parameters:,}; give the one "
             "that these networks have with --architecture FILE.json"
         )
-    columns_P = np.arange(columns)
-    tensors = {variable.name: variable.from_row(columns_P) for variable in variables}
-    try:
-        matched = match_tensors(
-            [ForeignTensor(name, tensor.shape) for name, tensor in tensors.items()],
-            base,
-            ordered=True,
-            names=options.given.names if options.given else None,
-        )
-        for name, image in flattened_images(base).items():
-            tensors[matched[name]] = from_channels_last(tensors[matched[name]], image)
-        return gather_tensors(tensors, base, matched, str(path / LAYOUT), np.int64)
-    except MismatchError as error:
-        raise MismatchError(f"{path / LAYOUT}: {error}") from error
+    row = np.arange(columns)
+    tensors = {variable.name: variable.from_row(row) for variable in variables}
+    columns_P = columns_of(tensors, base, options.given.names if options.given else None, str(path / LAYOUT))
+    images = flattened_images(base)
+    for spec in base.layout:
+        if spec.name in images:
+            weight = from_channels_last(columns_P[spec.span].reshape(spec.shape), images[spec.name])
+            columns_P[spec.span] = weight.reshape(-1)
+    return columns_P
 
 
 def _plain(name: str, value: Any) -> Any:
