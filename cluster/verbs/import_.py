@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +34,7 @@ class Imported(Result):
     epochs: tuple[int, ...]
     left_out: tuple[str, ...]
     assumed: tuple[str, ...]
-    test_accuracy: float | None = None
+    test_metrics: Mapping[str, float] = field(default_factory=dict)
     zoo: str | None = None
     uri: str | None = None
     content_sha256: str | None = None
@@ -46,8 +48,8 @@ class Imported(Result):
         )
         if self.zoo is None:
             return f"would import {found}"
-        accuracy = "" if self.test_accuracy is None else f", test accuracy {self.test_accuracy:.1%} at the last"
-        return f"{self.zoo}: {found}{accuracy}"
+        metrics = ", ".join(f"{name} {value:.3f}" for name, value in self.test_metrics.items())
+        return f"{self.zoo}: {found}" + (f"; on average {metrics}" if metrics else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +104,7 @@ class Import(Planned):
         with live("import", 1, "members") as task:
             zoo = write(lambda done, count: task.update(done, total=count))
         return replace(
-            found, test_accuracy=_accuracy(zoo), zoo=zoo.name, uri=zoo.uri, content_sha256=zoo.content_sha256
+            found, test_metrics=_test_metrics(zoo), zoo=zoo.name, uri=zoo.uri, content_sha256=zoo.content_sha256
         )
 
     def _check(self, source: Source) -> Callable[[Progress | None], Zoo]:
@@ -146,13 +148,14 @@ class Import(Planned):
         )
 
 
-def _accuracy(zoo: Zoo) -> float | None:
-    """Mean test accuracy at the last epoch, which shows whether data set and activation are the networks'."""
+def _test_metrics(zoo: Zoo) -> dict[str, float]:
+    """Mean test metrics at the last epoch, which show whether data set and activation are the networks'."""
+    from zoo.storage.rows import metrics_among
+
     table = zoo.members
-    if "test_accuracy" not in table:
-        return None
-    known = table.test_accuracy[table.epoch == table.epoch.max()].dropna()
-    return float(known.mean()) if len(known) else None
+    last = table[table.epoch == table.epoch.max()]
+    means = {name: float(last[name].mean()) for name in metrics_among(table.columns) if name.startswith("test_")}
+    return {name: mean for name, mean in means.items() if not math.isnan(mean)}
 
 
 def _epochs(text: str | None) -> tuple[int, ...] | None:

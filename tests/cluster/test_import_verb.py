@@ -27,11 +27,11 @@ def test_a_dry_run_reads_everything_and_writes_nothing(networks, tmp_path, capsy
     assert planned.text == "would import state-dicts: 4 networks of 610 parameters at epochs 5"
     assert not (tmp_path / "store").exists()
     done = verb.run()
-    assert done.test_accuracy is not None
+    assert set(done.test_metrics) == {"test_loss", "test_accuracy"}
     assert done.text.startswith("nets-")
-    assert f"epochs 5, test accuracy {done.test_accuracy:.1%} at the last" in done.text
+    assert done.text.endswith(f", test_accuracy {done.test_metrics['test_accuracy']:.3f}")
     without = Import(path=str(networks), store=str(tmp_path / "store"), epochs="5").run()
-    assert without.test_accuracy is None
+    assert without.test_metrics == {}
     assert without.text.endswith("epochs 5")
 
 
