@@ -53,7 +53,9 @@ def worth_ray(remaining_s: float, cpus: int, start_s: float) -> bool:
     return start_s + remaining_s / cpus < remaining_s
 
 
-def duration(rounds: Sequence[int], each_s: float, workers: int | None, store: Store) -> tuple[bool, int, float]:
+def duration(
+    rounds: Sequence[int], each_s: float, workers: int | None, store: Store, each_bytes: int = 0
+) -> tuple[bool, int, float]:
     """Where and how long rounds of so many tasks run, each of which takes ``each_s`` on one core.
 
     Args:
@@ -61,6 +63,7 @@ def duration(rounds: Sequence[int], each_s: float, workers: int | None, store: S
         each_s: What one takes.
         workers: How many processes were asked for.
         store: Where results go.
+        each_bytes: The memory that one takes, where that bounds how many run at the same time.
 
     Returns:
         Whether on Ray, else in this process; how many processes; seconds.
@@ -69,7 +72,7 @@ def duration(rounds: Sequence[int], each_s: float, workers: int | None, store: S
         ClusterError: There cannot be so many processes, or they cannot reach the store.
     """
     ray, processes, seconds = False, 1, 0.0
-    at_once = workers_at_once(store, workers) if any(rounds) else 1
+    at_once = workers_at_once(store, workers, each_bytes) if any(rounds) else 1
     for count in filter(None, rounds):
         cpus = min(at_once, count)
         if ray_is_asked_for(workers) or worth_ray(count * each_s, cpus, ray_start_s()):

@@ -41,6 +41,16 @@ class StudyPlan:
     architectures: tuple[Architecture, ...]
     seed: int
 
+    @property
+    def weights_bytes(self) -> int:
+        """Size of the weights that fits see: training members with all their snapshots, and validation members."""
+        size = 0
+        for architecture in {each.layout: each for each in self.architectures}.values():
+            seen = len(self.zoo.rows("train", architecture=architecture))
+            validation = len(self.zoo.rows("validation", epochs="one", architecture=architecture))
+            size += 4 * architecture.parameters * (seen + min(validation, self.study.validation_members))
+        return size
+
     def data(self, training_members: int | None = None) -> FitData:
         """What the fits see, of at most so many training members."""
         return fit_data(

@@ -33,6 +33,8 @@ class DivergedError(ArithmeticError):
 class FitData:
     """What a fit sees of a zoo: never test members nor test examples.
 
+    All fits on a machine share it, so none may change it.
+
     Attributes:
         training: Training members, one population for each parameter layout.
         validation: Validation members, likewise.

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cluster.display import human_bytes, say
 from cluster.distributed.fits import Fits
+from cluster.distributed.memory import fit_memory
 from cluster.distributed.runtime import quieten, ray_is_asked_for, runtime
 from cluster.estimates import ray_start_s, worth_ray
 from trainables.study_files import StudyFolder
@@ -53,10 +55,15 @@ def _make_on_ray(fits: Fits, count: int, data: FitData, folder: StudyFolder, sta
     quieten()
     from cluster.distributed.tuning import Shared, make_on_ray
 
-    with runtime(folder.store, workers=workers) as cluster:
+    weights = sum(4 * population.weights_MP.numel() for population in (*data.training, *data.validation))
+    each_bytes = fit_memory(weights)
+    with runtime(folder.store, workers=workers, shared_bytes=weights) as cluster:
+        wanted, places = min(workers or max(cluster.cpus, 1), count), cluster.places(each_bytes)
+        if places < wanted:
+            say(f"memory is for {places} at a time: each fit takes about {human_bytes(each_bytes)}")
         # The disk of the driver is that of all workers where there is one node.
         shared = Shared(data, folder, states if cluster.nodes == 1 else None)
-        make_on_ray(fits, count, shared, workers=min(workers or max(cluster.cpus, 1), count))
+        make_on_ray(fits, count, shared, workers=min(wanted, places), memory=min(each_bytes, max(cluster.memory)))
 
 
 def _make_here(fits: Fits, count: int, data: FitData, folder: StudyFolder, states: Path, each_s: float | None) -> int:

@@ -10,12 +10,14 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import own_packages
+from cluster.distributed.memory import free_memory
 from zoo.config import TRUST_VARIABLE
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ QUIET = {
     # Objectives come with the last epoch of a trial, not with every one.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # What all workers see lies in a node's memory once; nobody changes it.
+    "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",
 }
 
 # What workers of a running cluster are told of an object store, and of where and whose code they may import. Keys are
@@ -46,6 +50,8 @@ TOLD_VARIABLES = (
     "PYTHONPATH", TRUST_VARIABLE,
 )  # fmt: skip
 
+# What Ray keeps for objects that processes share, beside the data of fits.
+OBJECT_STORE_BYTES = 512 * 2**20
 # What a worker takes at least, with Ray and torch.
 WORKER_BYTES = 300 * 2**20
 
@@ -61,11 +67,19 @@ class Cluster:
         local: Whether it was started here, for this verb alone.
         nodes: Number of live nodes.
         cpus: CPUs of all nodes together.
+        memory: Bytes that each node gives to workers; 0 where it does not say.
     """
 
     local: bool
     nodes: int
     cpus: int
+    memory: tuple[int, ...] = ()
+
+    def places(self, each_bytes: int) -> int:
+        """For how many workers that take so much memory there is room at the same time; for one at least."""
+        if not all(self.memory) or not each_bytes:
+            return max(self.cpus, 1)
+        return max(sum(free // each_bytes for free in self.memory), 1)
 
 
 class ClusterError(RuntimeError):
@@ -127,12 +141,13 @@ def _worker_environment() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
+def runtime(store: Store, *, workers: int | None = None, shared_bytes: int = 0) -> Iterator[Cluster]:
     """Connects to Ray, or starts it with a token and on loopback alone, and leaves it again.
 
     Args:
         store: Where results go; several nodes cannot share a local directory.
         workers: Processes that have to run at the same time, if their number was asked for.
+        shared_bytes: How large what all workers see is.
 
     Yields:
         The cluster.
@@ -150,6 +165,8 @@ def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
         _use_token()
     import ray
 
+    # Those who share tensors in this house know that nobody may change them.
+    warnings.filterwarnings("ignore", "Zero-copy tensor serialization", UserWarning)
     environment = _worker_environment()
     cpus = max(os.cpu_count() or 1, workers or 1)
     on_termination = signal.getsignal(signal.SIGTERM)
@@ -161,7 +178,7 @@ def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                object_store_memory=512 * 2**20,
+                object_store_memory=OBJECT_STORE_BYTES + 2 * shared_bytes,
                 runtime_env=environment,
             )
         else:
@@ -184,19 +201,21 @@ def runtime(store: Store, *, workers: int | None = None) -> Iterator[Cluster]:
             ray.shutdown()
 
 
-def workers_at_once(store: Store, workers: int | None) -> int:
-    """How many processes can work at the same time: as many as were asked for, else one for each CPU.
+def workers_at_once(store: Store, workers: int | None, each_bytes: int = 0) -> int:
+    """How many processes work at the same time: as many as were asked for, else one for each CPU.
 
-    A running cluster is asked; no other is started for this.
+    Where each takes so many bytes of memory, no more than there is room for. A running cluster is asked; no other is
+    started for this.
 
     Raises:
         ClusterError: As :func:`runtime` would with the same arguments.
     """
     if running_address() is not None:
         with runtime(store, workers=workers) as cluster:
-            return workers or cluster.cpus
+            return min(workers or cluster.cpus, cluster.places(each_bytes))
     _require_memory(workers)
-    return workers or os.cpu_count() or 1
+    wanted = workers or os.cpu_count() or 1
+    return max(min(wanted, free_memory() // each_bytes), 1) if each_bytes else wanted
 
 
 def _require_memory(workers: int | None) -> None:
@@ -212,11 +231,12 @@ def _checked(store: Store, workers: int | None, *, local: bool) -> Cluster:
     """What the connected cluster is, if it will do; see :func:`runtime`."""
     import ray
 
-    nodes = sum(1 for node in ray.nodes() if node["Alive"])
-    cluster = Cluster(local=local, nodes=nodes, cpus=int(ray.cluster_resources().get("CPU", 0)))
-    if nodes > 1 and store.is_local:
+    memory = tuple(int(node.get("Resources", {}).get("memory", 0)) for node in ray.nodes() if node["Alive"])
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    cluster = Cluster(local=local, nodes=len(memory), cpus=cpus, memory=memory)
+    if cluster.nodes > 1 and store.is_local:
         raise ClusterError(
-            f"store {store.uri} is a local directory, and the cluster has {nodes} nodes that do not share it; "
+            f"store {store.uri} is a local directory, and the cluster has {cluster.nodes} nodes that do not share it; "
             "use object storage, for example --store s3://bucket/path"
         )
     if cluster.cpus < (workers or 1):

@@ -160,7 +160,7 @@ class _Watch(Callback):
             raise
 
 
-def make_on_ray(fits: Fits, count: int, shared: Shared, *, workers: int) -> None:
+def make_on_ray(fits: Fits, count: int, shared: Shared, *, workers: int, memory: int = 0) -> None:
     """Makes fits on a running Ray cluster.
 
     Where Ray ends workers because a node runs out of memory, Tune gives up. The fits that were under way go on from
@@ -171,11 +171,13 @@ def make_on_ray(fits: Fits, count: int, shared: Shared, *, workers: int) -> None
         count: How many.
         shared: What they share.
         workers: How many at the same time.
+        memory: Bytes that each is given; so many may run on a node as these fit into it.
     """
     if not os.environ.get("ZOOSCALE_DEBUG"):
         # Tune prints the tracebacks of trials that fail; the display says that they have failed, and why.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    actor = tune.with_resources(tune.with_parameters(FitActor, shared=shared), {"cpu": 1})
+    resources: dict[str, float] = {"cpu": 1, **({"memory": memory} if memory else {})}
+    actor: Any = tune.with_resources(tune.with_parameters(FitActor, shared=shared), resources)
     ended_alone = 0
     while count:
         proposals = _Proposals(fits)

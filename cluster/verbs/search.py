@@ -66,6 +66,7 @@ class SearchEstimate(Result):
     further_fits: int
     ray: bool
     workers: int
+    memory: int
     bytes: int
     seconds: float
     study: dict[str, Any]
@@ -77,6 +78,7 @@ class SearchEstimate(Result):
         fits = counted(self.further_fits, "fit")
         again = f", and up to {fits} of the best ones with further seeds" if self.further_fits else ""
         place = f"with {counted(self.workers, 'worker')} on Ray" if self.ray else "in this process"
+        place += f" (a fit takes about {human_bytes(self.memory)} of memory)"
         return (
             f"would run {self.missing_trials:,} of {counted(self.trials, 'trial')} on {self.zoo}{again}, {place}: "
             f"about {human_seconds(self.seconds)}, {human_bytes(self.bytes)} in {self.uri}"
@@ -103,6 +105,7 @@ class Search(Planned):
 
     def estimate(self, growth: float = 1.0) -> SearchEstimate:
         """As ``plan``, with ``growth`` times the members of the zoo."""
+        from cluster.distributed.memory import fit_memory
         from cluster.estimates import duration, fit_cost
 
         plan = self.chosen()
@@ -111,7 +114,10 @@ class Search(Planned):
         lacking = max(0, plan.study.wanted_trials - done)
         further = most_further_fits(plan.study.wanted_trials, self.seeds)
         fit_s, fit_bytes = fit_cost(plan) if lacking or further else (0.0, 0)
-        ray, workers, seconds = duration((lacking, further), growth * fit_s, self.workers, plan.folder.store)
+        memory = fit_memory(round(growth * plan.weights_bytes))
+        ray, workers, seconds = duration(
+            (lacking, further), growth * fit_s, self.workers, plan.folder.store, each_bytes=memory
+        )
         return SearchEstimate(
             study_name=plan.folder.name,
             uri=plan.folder.uri,
@@ -121,6 +127,7 @@ class Search(Planned):
             further_fits=further,
             ray=ray,
             workers=workers,
+            memory=memory,
             bytes=(lacking + further) * fit_bytes,
             seconds=round(seconds, 1),
             study=to_json(plan.study),

@@ -100,6 +100,18 @@ CASES = pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in TRAI
 CODEC_CASES = pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in CODECS for kind in KINDS])
 
 
+@CASES
+def test_a_fit_changes_nothing_of_what_it_sees(name, kind):
+    fitted(name, kind).validate()
+    seen, fresh = fit_data(kind), fit_data.__wrapped__(kind)
+    for population, untouched in ((seen.training[0], fresh.training[0]), (seen.validation[0], fresh.validation[0])):
+        assert torch.equal(population.weights_MP, untouched.weights_MP)
+    for split in ("train", "validation"):
+        part, untouched = getattr(seen.dataset, split), getattr(examples.__wrapped__(kind), split)
+        assert torch.equal(part.values, untouched.values)
+        assert torch.equal(part.targets, untouched.targets)
+
+
 @pytest.mark.parametrize("name", TRAINABLES)
 def test_an_entry_is_named_like_its_key_and_its_configuration_is_plain(name):
     trainable = TRAINABLES[name]
