@@ -134,7 +134,7 @@ def test_several_nodes_need_a_shared_store(two_nodes):
     with pytest.raises(runtime.ClusterError, match="is a local directory, and the cluster has 2 nodes"):
         runtime._checked(Store("./store"), None, local=False)
     shared = Store("memory://store")
-    assert runtime._checked(shared, 4, local=False) == runtime.Cluster(local=False, nodes=2, cpus=4)
+    assert runtime._checked(shared, 4, local=False) == runtime.Cluster(local=False, nodes=2, cpus=4, memory=(0, 0))
 
 
 def test_more_workers_than_cpus_are_refused(two_nodes):
