@@ -29,6 +29,7 @@ from zoo.population.initialization import initial_weights
 ZERO_RATE = ("mean weights", "constant member", "mean latent", "random network")
 CANDIDATES, CANDIDATE_IMAGES = 600, 500
 INDEX_IMAGES = 100
+LATENTS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,8 +114,8 @@ def fit_random_network(training: Population, images: Examples | None = None) -> 
 
 @torch.no_grad()
 def fit_mean_latent(codec: LearnedCodec, training: Population) -> Constant:
-    """What a learned codec decodes the mean of the training members' latents to."""
-    latent = codec.autoencoder.encode(training)
+    """What a learned codec decodes the mean of the training members' latents to; of some, evenly spaced."""
+    latent = codec.autoencoder.encode(training.select(_spread(len(training), LATENTS)))
     mean_1Z = latent.values_MZ.mean(0, keepdim=True)
     gain_1 = latent.gain_M.double().mean().round().long().reshape(1)
     return Constant.of(training, codec.receiver.weights(mean_1Z, gain_1)[0], "mean latent")

@@ -18,7 +18,7 @@ from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
 from analysis.results import BLOCK, Result, sizes
 from trainables.codecs.codec import Codec
-from trainables.codecs.payloads import compress, decompress
+from trainables.codecs.payloads import compressor, decompress
 from zoo.population import Population
 
 # Members coded one by one; codecs that start afresh for each payload would take minutes on all of them.
@@ -49,27 +49,29 @@ class Coded:
 def code(codec: Codec, population: Population) -> Coded:
     """Compresses and decompresses a population, in blocks of 64 members in the order given."""
     members, parameters = population.weights_MP.shape
-    encode_s = decode_s = 0.0
+    begin = time.perf_counter()
+    compressed = compressor(codec, population)
+    encode_s, decode_s = time.perf_counter() - begin, 0.0
     payload_bytes, parts = 0, []
     for start in range(0, members, BLOCK):
-        block = population.select(range(start, min(start + BLOCK, members)))
+        rows = list(range(start, min(start + BLOCK, members)))
         begin = time.perf_counter()
-        payload = compress(codec, block)
+        payload = compressed(rows)
         middle = time.perf_counter()
-        weights_MP, _ = decompress(codec, payload, len(block.architectures))
+        weights_MP, _ = decompress(codec, payload, len(population.architectures))
         decode_s += time.perf_counter() - middle
         encode_s += middle - begin
-        if weights_MP.shape != block.weights_MP.shape or not torch.isfinite(weights_MP).all():
+        if weights_MP.shape != (len(rows), parameters) or not torch.isfinite(weights_MP).all():
             raise ValueError(
                 f"codec {codec.name!r} returned weights {tuple(weights_MP.shape)} of which "
                 f"{int((~torch.isfinite(weights_MP)).sum())} are not finite; "
-                f"expected {tuple(block.weights_MP.shape)}, all finite"
+                f"expected {(len(rows), parameters)}, all finite"
             )
         payload_bytes += len(payload)
         parts.append(weights_MP)
     sample = np.unique(np.linspace(0, members - 1, min(SINGLES, members)).round().astype(int)).tolist()
-    single_bytes = sum(len(compress(codec, population.select([row]))) for row in sample)
-    all_bytes = payload_bytes if members <= BLOCK else len(compress(codec, population))
+    single_bytes = sum(len(compressed([row])) for row in sample)
+    all_bytes = payload_bytes if members <= BLOCK else len(compressed(list(range(members))))
     return Coded(
         weights_MP=torch.cat(parts),
         payload_bytes=payload_bytes,

@@ -9,7 +9,7 @@ Shape letters: M members, P parameters, H rows of a block, D coordinates of a ro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -102,6 +102,10 @@ class Latent:
 
     values_MZ: Tensor
     gain_M: Tensor
+
+    def select(self, rows: Sequence[int]) -> Latent:
+        """Those of the given networks."""
+        return Latent(self.values_MZ[rows], self.gain_M[rows])
 
 
 class Autoencoder(nn.Module):

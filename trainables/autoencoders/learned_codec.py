@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from trainables.autoencoders.autoencoder import Autoencoder
+from trainables.autoencoders.autoencoder import Autoencoder, Latent
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.coordinates import Coordinates
 from trainables.autoencoders.receiver import PRIORS, Receiver, Symbols, family_of, with_prefix
@@ -87,7 +87,11 @@ class LearnedCodec:
         return self._shared_bytes
 
     def compress(self, population: Population) -> bytes:
-        """See :class:`trainables.codecs.codec.Codec`.
+        """See :class:`trainables.codecs.codec.Codec`."""
+        return self.payload(self.symbols(population))
+
+    def symbols(self, population: Population) -> Latent:
+        """Latents, refined; see :class:`trainables.codecs.payloads.SymbolCodec`.
 
         Raises:
             ValueError: The population is empty, of another layout, or a weight is not finite.
@@ -101,12 +105,15 @@ class LearnedCodec:
             )
         prepared = self.autoencoder.coordinates.prepare(population)
         latent = self.autoencoder.encode_prepared(prepared)
-        values_MZ = self.refiner(self.receiver, prepared, latent.values_MZ, latent.gain_M)
+        return Latent(self.refiner(self.receiver, prepared, latent.values_MZ, latent.gain_M), latent.gain_M)
+
+    def payload(self, symbols: Latent) -> bytes:
+        """See :class:`trainables.codecs.payloads.SymbolCodec`."""
         stream = Encoder()
         if self.receiver.gain_prior is not None:
-            stream.add(self.receiver.gain_prior, latent.gain_M[:, None].numpy())
-        stream.add(self.receiver.symbols.prior, self.receiver.symbols.of(values_MZ))
-        return with_header(len(population), stream.finish())
+            stream.add(self.receiver.gain_prior, symbols.gain_M[:, None].numpy())
+        stream.add(self.receiver.symbols.prior, self.receiver.symbols.of(symbols.values_MZ))
+        return with_header(len(symbols.values_MZ), stream.finish())
 
     @torch.no_grad()
     def decompress(self, payload: bytes) -> Tensor:

@@ -12,9 +12,8 @@ Shape letters: M members, P parameters, N examples, Z latent width of a network.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -35,8 +34,6 @@ STEP_EXAMPLES = 128
 # In symbols: Adam moves a latent by about this much at first.
 LEARNING_RATE = 0.15
 MEMBERS_AT_ONCE = 64
-# A table codes the same networks in payloads of several sizes; what was refined once is not refined again.
-PARTS_KEPT = 64
 SEED = 0
 
 
@@ -53,7 +50,6 @@ class Refiner:
     config: AutoencoderConfig
     examples: Examples
     task: Task
-    _kept: dict[str, tuple[Receiver, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, receiver: Receiver, population: Population, latent_MZ: Tensor, gain_M: Tensor) -> Tensor:
         """Latents whose symbols cost less, all told, than those of ``latent_MZ``; never more.
@@ -67,23 +63,10 @@ class Refiner:
         if not self.config.refine_steps or not self.config.behavior_loss:
             return latent_MZ
         parts = [
-            self._part(receiver, population.select(rows), latent_MZ[rows], gain_M[rows])
+            _Refinement(self, receiver, population.select(rows), gain_M[rows]).run(latent_MZ[rows])
             for rows in torch.arange(len(population)).split(MEMBERS_AT_ONCE)
         ]
         return torch.cat(parts) if parts else latent_MZ
-
-    def _part(self, receiver: Receiver, population: Population, latent_MZ: Tensor, gain_M: Tensor) -> Tensor:
-        """Refines some members, or finds what came of exactly these before."""
-        # A receiver in `_kept` lives as long as its id is in use there.
-        given = hashlib.sha256(repr((id(receiver), population.architectures, latent_MZ.shape)).encode())
-        for tensor in (population.architecture_M, population.weights_MP, latent_MZ, gain_M):
-            given.update(tensor.contiguous().numpy().tobytes())
-        key = given.hexdigest()
-        if key not in self._kept:
-            if len(self._kept) == PARTS_KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = receiver, _Refinement(self, receiver, population, gain_M).run(latent_MZ)
-        return self._kept[key][1]
 
 
 class _Refinement:

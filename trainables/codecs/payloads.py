@@ -7,6 +7,8 @@ must be told. Rates are counted of these payloads, for all codecs alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,12 +17,38 @@ from trainables.codecs.codec import Codec, number_to_bytes, read_number
 from zoo.population import Population
 
 
+@runtime_checkable
+class SymbolCodec(Protocol):
+    """A codec that decides on each network's symbols, which can take long, before it makes bytes of them."""
+
+    def symbols(self, population: Population) -> Any:
+        """The symbols of all rows; their ``select(rows)`` gives those of some."""
+        ...
+
+    def payload(self, symbols: Any) -> bytes:
+        """What ``compress`` makes of networks with these symbols."""
+        ...
+
+
 def compress(codec: Codec, population: Population) -> bytes:
     """The codec's payload; where the population has several architectures, behind the number of each network's own.
 
     All numbers are one integer to the base of how many architectures there are: 2.6 bits a network for six.
     """
-    payload, base = codec.compress(population), len(population.architectures)
+    return _framed(codec.compress(population), population)
+
+
+def compressor(codec: Codec, population: Population) -> Callable[[Sequence[int]], bytes]:
+    """What makes of some rows of a population the payload that :func:`compress` does; symbols are decided on once."""
+    if not isinstance(codec, SymbolCodec):
+        return lambda rows: compress(codec, population.select(rows))
+    symbols = codec.symbols(population)
+    return lambda rows: _framed(codec.payload(symbols.select(rows)), population.select(rows))
+
+
+def _framed(payload: bytes, population: Population) -> bytes:
+    """The payload behind the architectures' numbers, where there are several."""
+    base = len(population.architectures)
     if base == 1:
         return payload
     value = 0

@@ -7,6 +7,7 @@ import torch
 from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
 from analysis.controls import ZERO_RATE
 from trainables.codecs.codec import Codec
+from trainables.codecs.payloads import compress, compressor, decompress
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, run
 
@@ -70,6 +71,20 @@ def test_a_payload_holds_all_that_is_needed(codec, networks):
     backward = [codec.decompress(payload) for payload in reversed(payloads)][::-1]
     assert [len(weights_MP) for weights_MP in forward] == [1, 3, 1]
     assert all(torch.equal(a, b) for a, b in zip(forward, backward, strict=True))
+
+
+def test_symbols_decided_on_once_give_the_same_payloads(codec, networks):
+    """Up to roundings that may tip over, as networks are encoded in other company."""
+    population = networks[1]
+    compressed = compressor(codec, population)
+    for rows in (list(range(len(population))), [0], [3, 1]):
+        payload, alone = compressed(rows), compress(codec, population.select(rows))
+        assert len(payload) == pytest.approx(len(alone), abs=2 + 0.02 * len(alone))
+        decoded_MP = decompress(codec, payload, len(population.architectures))[0]
+        expected_MP = decompress(codec, alone, len(population.architectures))[0]
+        near_MP = torch.isclose(decoded_MP, expected_MP, rtol=1e-3, atol=1e-3)
+        assert near_MP.float().mean() > 0.9
+    assert compressed(list(range(len(population)))) == compress(codec, population)
 
 
 def test_rows_keep_their_order(codec, networks):

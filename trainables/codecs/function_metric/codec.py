@@ -138,9 +138,13 @@ class MetricCodec:
         """Size of the receiver as one file: bases, prediction and tables."""
         return len(self.receiver.to_bytes())
 
-    @one_thread()
     def compress(self, population: Population) -> bytes:
-        """See :class:`trainables.codecs.codec.Codec`.
+        """See :class:`trainables.codecs.codec.Codec`."""
+        return self.payload(self.symbols(population))
+
+    @one_thread()
+    def symbols(self, population: Population) -> Symbols:
+        """See :class:`trainables.codecs.payloads.SymbolCodec`.
 
         Raises:
             ValueError: The population is empty, of another layout, or holds weights that are not finite.
@@ -161,7 +165,11 @@ class MetricCodec:
             rows.append(rows_M)
             parts.append(self.sender.encode(networks)[0])
         order = torch.argsort(torch.cat(rows)).numpy()
-        return self.receiver.encode(Symbols.joined(parts).select(order))
+        return Symbols.joined(parts).select(order)
+
+    def payload(self, symbols: Symbols) -> bytes:
+        """See :class:`trainables.codecs.payloads.SymbolCodec`."""
+        return self.receiver.encode(symbols)
 
     def decompress(self, payload: bytes) -> Tensor:
         """See :class:`trainables.codecs.codec.Codec`."""
