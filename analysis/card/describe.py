@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 QUANTILES = {"minimum": 0, "p1": 1, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "p99": 99, "maximum": 100}
+# More bins than twice the root of the number of values would show noise; fewer than these hardly a shape.
+FEWEST_BINS = 8
 Row = dict[str, Any]
 # Of what a set of values is: metric, layout and tensor where it is of one, what it is grouped by, and the group.
 KEYS: Row = {"metric": "", "layout": -1, "tensor": "", "by": "", "value": ""}
@@ -73,15 +76,16 @@ def bins(values: Iterable[float], edges: np.ndarray, **keys: Any) -> list[Row]:
 
 
 def even_edges(values: Iterable[float], number: int, *, logarithmic: bool = False) -> np.ndarray:
-    """Edges of so many bins, equally wide (in logarithms, if so wished).
+    """Edges of so many bins, equally wide (in logarithms, if so wished); of fewer where there are few values.
 
     Args:
         values: What they are for.
-        number: How many bins.
+        number: How many bins, at most.
         logarithmic: Whether bins are equally wide in logarithms; the values are above 0 then.
     """
     flat = np.asarray(values, dtype=np.float64).ravel()
     finite = flat[np.isfinite(flat)]
+    number = min(number, max(FEWEST_BINS, round(2 * math.sqrt(len(finite)))))
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
     if high <= low:
         margin = max(abs(low), 1.0) * 1e-3

@@ -21,6 +21,7 @@ from zoo.storage.rows import GAP
 SPLIT_COLORS = {"train": figures.ORANGE, "validation": figures.GREEN, "test": figures.BLUE}
 SNAPSHOTS = {"last": "last snapshots", "one": "one snapshot a member"}
 FEW_MEMBERS, NO_CLASSES = "fewer than two members were measured", "the task has no classes"
+ONE_EPOCH = "there are snapshots of one epoch only"
 Drawn: TypeAlias = "go.Figure | Mapping[str, go.Figure] | str"
 WHISKERS = ("p5", "p95")
 
@@ -67,7 +68,7 @@ def _over_epochs(card: Card, base: str) -> Drawn:
     """A metric on training, validation and test examples."""
     found = {split: card.distribution(f"{split}_{base}", "epoch") for split in SPLIT_COLORS}
     if len(card.epochs) < 2 or not any(map(len, found.values())):
-        return "there are snapshots of one epoch only" if len(card.epochs) < 2 else "none are on record"
+        return ONE_EPOCH if len(card.epochs) < 2 else "none are on record"
     declared = next(card.metrics[name] for split in SPLIT_COLORS if (name := f"{split}_{base}") in card.metrics)
     figure = _epochs_figure(card, replace(declared, label=declared.label.partition(" ")[2]), 340)
     for split, rows in found.items():
@@ -141,6 +142,8 @@ def _entries(card: Card, layout: int) -> Drawn:
 
 
 def _norms(card: Card, layout: int) -> Drawn:
+    if len(card.epochs) < 2:
+        return ONE_EPOCH
     tensors = _tensors(card, layout)
     figure = _epochs_figure(card, card.metrics["norm"], max(320, 110 + 22 * len(tensors)))
     for place, row in enumerate(tensors):

@@ -66,7 +66,7 @@ class Rule:
 HELD_OUT = (
     Rule(fact="held_out", words="{} held out for testing", written="member", least=FEW_HELD_OUT, tolerated=10,
          why="Figures on so few held-out members have wide intervals, or none."),
-    Rule(fact="groups", words="they are of {} that share a minibatch order", written="group", least=10, tolerated=1,
+    Rule(fact="groups", words="they are of {} of one minibatch order each", written="group", least=10, tolerated=2,
          why="Members of one group are not independent: so few groups tell little of others."),
 )  # fmt: skip
 RULES: Mapping[str, tuple[Rule, ...]] = {
@@ -119,7 +119,7 @@ def measures(card: Card) -> dict[str, float]:
     """The facts that rules are about; NaN where one is not known."""
     members = card.groups(card.test, "split").set_index("value")["members"]
     subsets, chance = card.subsets, card.about["chance_share"]
-    orders = card.shared[card.shared["what"] == "minibatch order"]["held_out"]
+    orders = card.shared.query("what == 'minibatch order' and groups > 1")["held_out"]
     return {
         "members": card.about["members"],
         "agreement": mean_of(card.distribution("agreement", "snapshots")),
@@ -189,6 +189,8 @@ def limits(card: Card) -> Iterator[str]:
             f"Members share minibatch orders: {counted(orders.groups, 'order')} for"
             f" {counted(about['members'], 'member')}, {count(orders.held_out)} of the orders held out. Members of one"
             " order are not independent: intervals are by groups of members that share a minibatch order."
+            if orders.groups > 1
+            else "All members have the same minibatch order: nothing is said of networks trained in another."
         )
     few = card.groups(card.test, "split").query(f"members < {FEW_HELD_OUT}")
     if len(few):

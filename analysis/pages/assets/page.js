@@ -78,7 +78,7 @@ const page = (() => {
     if (!narrow) {
       return Plotly.relayout(chart, structuredClone({ legend: { entrywidth: 0, ...legend }, margin, height, ...free }));
     }
-    const columns = { orientation: "h", entrywidth: 0.49, entrywidthmode: "fraction", font: { size: 11 } };
+    const columns = { orientation: "h", entrywidth: 0.45, entrywidthmode: "fraction", font: { size: 11 } };
     const below = { ...legend, ...columns, x: 0, xanchor: "left", y: -80 / height, yanchor: "top" };
     const slim = { ...margin, l: 8, r: 8 };
     await Plotly.relayout(chart, { legend: below, margin: slim });

@@ -92,8 +92,8 @@ def test_final_histograms_count_every_member(card, small_zoo):
     found = card.histogram("test_accuracy")
     assert found["count"].sum() == len(last)
     assert found["share"].sum() == pytest.approx(1)
-    inside = (last["test_accuracy"] >= found["low"].iloc[10]) & (last["test_accuracy"] < found["low"].iloc[40])
-    assert found["count"].iloc[10:40].sum() == inside.sum()
+    inside = (last["test_accuracy"] >= found["low"].iloc[5]) & (last["test_accuracy"] < found["low"].iloc[20])
+    assert found["count"].iloc[5:20].sum() == inside.sum()
     labels = small_zoo.dataset().test.targets
     share = float(torch.bincount(labels).max()) / len(labels)
     chance = card.about["chance_score"]
@@ -268,9 +268,7 @@ def test_verdicts_follow_from_the_facts(card):
     assert f"{100 * agreement:.1f} %" in verdicts["reason"]["Claims about weight compression"]
     for purpose in ("Claims about weight compression", "Predicting scores from weights"):
         assert verdicts["verdict"][purpose] == "with care"
-        said = (
-            "12 members held out for testing (wanted: at least 30); they are of 6 groups that share a minibatch order"
-        )
+        said = "12 members held out for testing (wanted: at least 30); they are of 6 groups of one minibatch order"
         assert said in verdicts["reason"][purpose]
     assert verdicts["verdict"]["Studying how training goes"] == "not suited"
 
