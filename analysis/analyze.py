@@ -147,6 +147,7 @@ def _measured_facts(setup: Setup) -> dict[str, Any]:
         "test_members": len(original),
         "test_groups": len(np.unique(evaluation.groups(original.population))),
         "test_examples": len(data),
+        "chosen_examples": len(data) if len(data) < len(data.dataset.test) else None,
         "inputs": [other.inputs for other in evaluation.others],
         "evaluators_left_out": dict(evaluation.left_out),
         "pairwise_agreement": None,

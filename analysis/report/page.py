@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.evaluators.inputs import in_words
 from analysis.pages.glossary import glossary
-from analysis.pages.numbers import count, percent, significant
+from analysis.pages.numbers import count, counted, percent, significant
 from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
 from analysis.record import Analysis
 from analysis.report import figures, predictors, sections
@@ -222,7 +222,8 @@ def _measured_facts(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         (
             "Measured on",
             f"{count(summary['test_members'])} networks",
-            f"and {count(summary['test_examples'])} examples, all held out",
+            f"of {counted(summary['test_groups'], 'group')} by minibatch order, and {count(summary['test_examples'])}"
+            " examples, all held out",
         ),
     ]
 

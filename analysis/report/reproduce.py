@@ -23,6 +23,7 @@ def commands(summary: Mapping[str, Any]) -> str:
     lines = [*zoo_commands(summary["recipe"], summary["zoo_members"])]
     analyze = f"zooscale analyze --zoo {summary['zoo']} --members {summary['test_members']}"
     options = {
+        "examples": summary.get("chosen_examples"),
         "layout": summary.get("layout"),
         "codecs": ",".join(summary.get("chosen_codecs") or ()),
         "evaluators": ",".join(summary.get("added_evaluators", ())),

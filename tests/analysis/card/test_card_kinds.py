@@ -93,6 +93,15 @@ def test_six_members_are_for_nothing_that_is_measured_on_held_out_ones(tmp_path)
         assert f"{counted(held_out, 'member')} held out for testing" in use_of(card, purpose)["reason"]
 
 
+def test_where_all_have_one_minibatch_order_there_are_no_groups(tmp_path):
+    axes = {**DIGITS_MLP_DIVERSE.axes, "order_seed": 7}
+    recipe = replace(DIGITS_MLP_DIVERSE, name="one-order", axes=axes, epochs=1, snapshot_epochs=(1,), block_members=1)
+    card = make_card(generate_zoo(replace(recipe, shard_members=12), Store(tmp_path), members=12), examples=20)
+    assert any("All members have the same minibatch order" in limit for limit in card.limits)
+    assert not any("by groups" in limit for limit in card.limits)
+    assert "groups" not in use_of(card, "Claims about weight compression")["reason"]
+
+
 def test_generation_counts_training_members_of_one_layout(tmp_path):
     recipe = replace(find_recipe("digits-mlp-mixed"), epochs=1, snapshot_epochs=(1,), block_members=1, shard_members=4)
     card = make_card(generate_zoo(recipe, Store(tmp_path), members=24), members=8, examples=20)

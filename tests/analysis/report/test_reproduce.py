@@ -33,11 +33,12 @@ def test_the_built_in_recipe_needs_no_settings():
 
 def test_options_of_the_analysis_come_back():
     chosen = {"layout": 2, "added_evaluators": ["mine:FISHER"], "inputs": ["noise-0.1", "f-mnist"], "seed": 3}
+    chosen["chosen_examples"] = 200
     chosen["chosen_codecs"] = ["uniform", "my_codec:BYTES"]
     line = commands({**SUMMARY, **chosen, "recipe": to_json(DIGITS_MLP_DIVERSE)}).splitlines()[-1]
     assert line.endswith(
-        "--members 120 --layout 2 --codecs uniform,my_codec:BYTES --evaluators mine:FISHER --inputs noise-0.1,f-mnist"
-        " --seed 3"
+        "--members 120 --examples 200 --layout 2 --codecs uniform,my_codec:BYTES --evaluators mine:FISHER"
+        " --inputs noise-0.1,f-mnist --seed 3"
     )
 
 
