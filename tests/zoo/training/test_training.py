@@ -320,14 +320,6 @@ def test_a_device_that_is_not_there_is_refused():
                               device="cuda"))  # fmt: skip
 
 
-def test_backends_agree():
-    architecture = mlp((1, 8, 8), (16,), 10, activation="tanh")
-    members = [Member(id=i, seed=i, dropout=0.1 * i, order_seed=i // 2) for i in range(4)]
-    one = final_weights(architecture, members, subset(320), 2, "closed-form")
-    assert (one - final_weights(architecture, members, subset(320), 2, "autograd")).abs().max() < 1e-5
-    assert torch.equal(one, final_weights(architecture, members, subset(320), 2, "closed-form"))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -10,9 +10,7 @@ from reference_training import train_one
 from zoo.architecture import (
     Activate,
     Architecture,
-    Conv,
     Flatten,
-    GlobalAveragePool,
     Linear,
     MaxPool,
     cnn_2464,
@@ -124,18 +122,6 @@ def test_running_statistics_are_stored_and_not_optimized():
         module(DIGITS.inputs[:16])  # one batch moves them as far as torch says, whatever the optimizer does
     assert torch.allclose(still[buffers], architecture.from_module(module)[buffers], atol=1e-6)
     assert torch.isfinite(moved).all()
-
-
-def test_a_convolutional_population_learns():
-    architecture = Architecture(
-        (1, 8, 8),
-        (Conv(channels=8, kernel=3), Activate(function="relu"), GlobalAveragePool(), Linear(features=2)),
-    )
-    members = [Member(id=i, seed=i, learning_rate=0.05, task="0-1", order_seed=i) for i in range(3)]
-    weights = steps_of(architecture, members, DIGITS, 15)
-    rows = DIGITS.targets < 2
-    correct = architecture.logits(weights, DIGITS.inputs[rows]).argmax(-1) == DIGITS.targets[rows]
-    assert correct.float().mean(1).min() > 0.9
 
 
 def test_it_is_chosen_where_nothing_faster_can_do_it():
