@@ -266,8 +266,8 @@ class Recipe:
     def _build(self, arguments: tuple[tuple[str, Any], ...], data: Dataset) -> Architecture:
         """The architecture with these arguments for examples of a data set and the classes of the recipe's tasks."""
         outputs = data.task.of_classes(parse_task(self.values_of("task")[0])).outputs
-        defaults = {name: default for name, default in self._arguments.items() if name not in dict(arguments)}
-        given = {"input_shape": data.input_shape, "classes": outputs, **defaults, **dict(arguments)}
+        hidden = {"hidden": ()} if "hidden" in self._arguments else {}
+        given = {"input_shape": data.input_shape, "classes": outputs, **hidden, **dict(arguments)}
         architecture = _built(self._builder, tuple(given.items()), self.normalize)
         size = 4 * self.shard_members * len(self.snapshot_epochs) * architecture.parameters
         if size > MOST_SHARD_BYTES:

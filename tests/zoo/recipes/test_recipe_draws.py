@@ -441,7 +441,12 @@ def test_mixed_zoos_have_shards_of_their_own_sizes():
         ),
         ("mnist-memorise-1", {}, {"subset_size": 55_001}, "allowed: no subset, since the training examples of 'mnist'"),
         ("mnist-tasks", {}, {"task": "3-12"}, r"'task'\] has '3-12'; allowed: classes 0 to 9, as 'mnist' has"),
-        ("mnist-mlp-seeds", {"architecture": "mlp3"}, {}, "unknown architecture 'mlp3'; known: cnn"),
+        (
+            "mnist-mlp-seeds",
+            {"architecture": "mlp3"},
+            {},
+            r"unknown architecture 'mlp3'; did you mean 'mlp'\? known: cnn",
+        ),
         ("hr-mnist-seed", {}, {"hidden": (8,)}, "cnn-2464 has fixed widths"),
         ("mnist-cnn-mixed", {}, {"hidden": (4,) * 5}, "."),
         ("mnist-mlp-seeds", {}, {"optimizer": ["adam", "nowhere:Lion"]}, "module 'nowhere' cannot be imported"),

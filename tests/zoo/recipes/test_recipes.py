@@ -313,9 +313,9 @@ def test_an_axis_over_nothing_says_what_there_is():
         own.check_data(DIGITS)
 
 
-def narrow(input_shape, classes, *, width: int, bias: bool = True):
-    """An architecture of the user's own, with an argument of its own."""
-    return mlp(input_shape, (width,), classes, bias=bias)
+def narrow(input_shape, classes, *, width: int, bias: bool = True, further: list[int] = []):  # noqa: B006
+    """An architecture of the user's own, with arguments of its own."""
+    return mlp(input_shape, (width, *further), classes, bias=bias)
 
 
 def test_axes_reach_an_architecture_of_the_users_own():
