@@ -122,9 +122,15 @@ class Fit(Planned):
     def chosen(self) -> tuple[StudyPlan, Any, dict[str, Any]]:
         """The study of one trial with its zoo, checked; what it fits; the configuration."""
         from cluster.studies import plan_study
-        from search_spaces.studies import Study
+        from search_spaces.studies import STUDIES, Study
         from trainables.registry import find_trainable
 
+        if self.trainable in STUDIES:
+            command = zooscale("search", self.trainable, "--zoo", self.zoo)
+            raise ValueError(
+                f"{self.trainable!r} is a study; `{command}` runs it, and `{zooscale('trainables')}` lists what can be "
+                "fitted"
+            )
         trainable = find_trainable(self.trainable)
         study = Study(
             name=re.sub(r"[^A-Za-z0-9._-]", "-", trainable.name),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.distributed.runtime import ClusterError
 from cluster.studies import plan_study
 from cluster.verbs.fit import Fit
 from search_spaces.studies import CNN_AUTOENCODER, DIGITS_AUTOENCODER
@@ -71,6 +72,19 @@ def test_a_fit_that_fails_says_why_and_leaves_nothing_to_measure(zoo_copy):
             fit(zoo_copy, "neuron-autoencoder", "learning_rate=1e30", "latent=8", epochs=2).run()
     record = StudyRecord.open(zoo_copy.store, "neuron-autoencoder")
     assert (len(record.trials), record.pareto_trials()) == (1, [])
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_more_workers_than_memory_holds_are_refused(zoo_copy, monkeypatch, verb):
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    verb_of = fit(zoo_copy, "float16", workers=100_000)
+    with pytest.raises(ClusterError, match="100,000 workers do not fit into this machine's memory"):
+        getattr(verb_of, verb)()
+
+
+def test_a_study_is_not_fitted_but_searched(zoo_copy):
+    with pytest.raises(ValueError, match=r"is a study; `zooscale search digits-autoencoder --zoo .*` runs it"):
+        fit(zoo_copy, "digits-autoencoder").plan()
 
 
 @pytest.mark.parametrize(
