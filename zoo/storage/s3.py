@@ -13,8 +13,9 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
@@ -171,14 +172,14 @@ class Page:
     """A part of a listing.
 
     Attributes:
-        files: Bytes of each object by its key, which is without the bucket.
+        files: Bytes of each object by its key.
         folders: Beginnings of keys up to the next slash, where only one level was asked for.
-        rest: What to ask for the next part with; ``None`` at the end.
+        following: Asks for the next part; ``None`` at the end.
     """
 
     files: dict[str, int]
     folders: list[str]
-    rest: str | None
+    following: Callable[[], Page] | None
 
 
 def list_page(fs: Any, folder: str, *, deep: bool, rest: str | None = None) -> Page:
@@ -194,10 +195,11 @@ def list_page(fs: Any, folder: str, *, deep: bool, rest: str | None = None) -> P
     options = {} if deep else {"Delimiter": "/"}
     options |= {"ContinuationToken": rest} if rest else {}
     answer = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", **options)
+    following = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
     return Page(
-        files={entry["Key"]: int(entry["Size"]) for entry in answer.get("Contents", ())},
-        folders=[entry["Prefix"] for entry in answer.get("CommonPrefixes", ())],
-        rest=answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
+        files={f"{bucket}/{entry['Key']}": int(entry["Size"]) for entry in answer.get("Contents", ())},
+        folders=[f"{bucket}/{entry['Prefix']}" for entry in answer.get("CommonPrefixes", ())],
+        following=partial(list_page, fs, folder, deep=deep, rest=following) if following else None,
     )
 
 
