@@ -47,7 +47,7 @@ def require_regular(path: Path, most: int | None = None) -> None:
         raise ValueError(f"{path} cannot be read ({error.strerror}); put a file there, or remove it") from error
     if not stat.S_ISREG(found.st_mode):
         kind = next((words for test, words in KINDS if test(found.st_mode)), "a device")
-        raise ValueError(f"{path} is {kind}; only regular files and links to them are imported: remove it")
+        raise ValueError(f"{path} is {kind}; only regular files and links to them are read")
     if most is not None and found.st_size > most:
         raise ValueError(f"{path} has {found.st_size:,} bytes, a file like it has at most {most:,}; remove it")
 

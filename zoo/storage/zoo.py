@@ -228,9 +228,10 @@ class Zoo:
             ZooError: The data set found here has other content, or an imported zoo does not say which it is.
         """
         if isinstance(self.recipe, Imported) and not self.recipe.dataset:
+            told = f" but as {self.recipe.source_dataset!r}" if self.recipe.source_dataset else ""
             raise ZooError(
-                f"zoo {self.name} was imported ({self.recipe.source_format}), and its data set "
-                f"{self.recipe.source_dataset!r} is not known here. Import it again with the name of a data set"
+                f"zoo {self.name} was imported ({self.recipe.source_format}) without its data set, which is not known "
+                f"here{told}; import it again with --dataset NAME"
             )
         data = find_dataset(self.store, self.recipe.dataset, self.manifest.dataset_sha256)
         if data.sha256 != self.manifest.dataset_sha256:

@@ -280,3 +280,6 @@ def test_options_that_say_what_is_known_are_refused(tmp_path):
     root = folder_of(tmp_path / "nets", mlp(64, 16, 10))
     with pytest.raises(ValueError, match="format published-dataset, which says what activation"):
         open_source(root / "0.pt", activation="relu")
+    (root / "architecture.json").write_text(json.dumps({"builder": "mlp", "input_shape": [64], "classes": 10}))
+    with pytest.raises(ValueError, match="--activation is for MLPs without an architecture"):
+        open_source(root, epochs=(1,), activation="relu")

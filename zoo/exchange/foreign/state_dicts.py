@@ -94,6 +94,8 @@ def open_state_dicts(path: Path, options: ImportOptions) -> StateDicts:
     given = options.given
     if given is None and is_there(path / ARCHITECTURE):
         given = read_architecture(path / ARCHITECTURE)
+    if given is not None and options.activation is not None:
+        raise ValueError(f"--activation is for MLPs without an architecture, but {path} has one, which says it")
     present = sorted(_files(path))
     lines = _read_table(path / TABLE, present) if is_there(path / TABLE) else {}
     wanted = options.epochs
