@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from analysis.controls import ZERO_RATE
 from analysis.headlines import DISTORTIONS, Target, targets
+from analysis.intervals import FEW_GROUPS
 from analysis.pages.numbers import count, counted, with_unit
 from analysis.pages.page import Block, Chart, Heading, Section, Text, filled
 from analysis.record import Analysis
@@ -40,12 +41,12 @@ SLIDER_END = SLIDER_DECADES * STEPS_PER_DECADE + 4
 
 CAPTIONS = {
     "agreement": "Share of test examples for which a network predicts the same class after decompression, against the"
-    " bits its payload takes. Upper left is better; the axis spreads out towards 100 %. Bars are 95 % intervals, dashed"
+    " bits its payload takes. Upper left is better; the axis spreads out towards 100 %. Dashed"
     " lines and crosses are controls, the stepped line is the Pareto front, the dotted line marks 97 %.",
     "accuracy_shift_pp": "Mean absolute change in a network's test accuracy against rate. Upper left is better; the"
     " dotted line marks 1 percentage point. A codec that turns bad networks into good ones does not pass.",
     "output_r2": "Share of the variance of a network's outputs that survives decompression, against the bits its"
-    " payload takes. Upper left is better; the axis spreads out towards 1. Bars are 95 % intervals, dashed lines and"
+    " payload takes. Upper left is better; the axis spreads out towards 1. Dashed lines and"
     " crosses are controls, the stepped line is the Pareto front, the dotted line marks 0.99.",
 }
 
@@ -60,6 +61,11 @@ class View:
     def metrics(self) -> dict[str, Metric]:
         """Every metric that was measured, by name."""
         return declared([*self.analysis.results, *self.analysis.random_results])
+
+    @cached_property
+    def intervals(self) -> bool:
+        """Whether there are any: not where all networks measured have one minibatch order."""
+        return any(one.low is not None for result in self.analysis.results for one in result.metrics.values())
 
     @cached_property
     def targets(self) -> list[Target]:
@@ -85,13 +91,16 @@ class View:
 
 def findings(view: View) -> Section:
     """Who wins, by how much, and what a codec that sends nothing would have scored."""
-    results, found = view.analysis.results, view.analysis.headlines
+    results, found, summary = view.analysis.results, view.analysis.headlines, view.analysis.summary
+    said = sentences(results, found)
+    if summary["test_groups"] < FEW_GROUPS:
+        said.append(summary["intervals"])
     distortion = next((name for name in DISTORTIONS if name in view.metrics), DISTORTIONS[0])
     return Section(
         anchor="findings",
         heading="Findings",
         blocks=(
-            filled(ASSETS, "findings.html.j2", findings=sentences(results, found), cards=cards(results, found)),
+            filled(ASSETS, "findings.html.j2", findings=said, cards=cards(results, found)),
             Heading("Codecs compared"),
             headline_table(found, distortion),
         ),
@@ -109,7 +118,7 @@ def quality(view: View) -> Section:
                 name=target.metric,
                 figure=rate_quality(view.analysis.results, target),
                 label=f"Chart of {view.metrics[target.metric].label} against code bits per weight for every codec",
-                caption=CAPTIONS[target.metric],
+                caption=CAPTIONS[target.metric] + " Bars are 95 % intervals." * view.intervals,
             )
             for target in view.targets
         ),
@@ -155,7 +164,9 @@ def pareto(view: View) -> Section:
             Text(
                 "No other result has both fewer code bits per weight and a higher"
                 f" {view.metrics[view.targets[0].metric].label}."
-                " Controls compete too: a codec below them is not on the front. Small figures are 95 % intervals.",
+                " Controls compete too: a codec below them is not on the front."
+                + " Small figures are 95 % intervals."
+                * view.intervals,
                 "note",
             ),
             pareto_table(view.analysis.pareto, view.linked),
@@ -247,8 +258,9 @@ def all_results(view: View) -> Section:
     analysis, first = view.analysis, view.analysis.results[0]
     blocks: list[Block] = [
         Text(
-            f"Measured on {count(first.members)} held-out networks and {count(first.examples)} held-out examples. Small"
-            " figures are 95 % intervals. A click on a heading sorts; the table scrolls sideways.",
+            f"Measured on {count(first.members)} held-out networks and {count(first.examples)} held-out examples."
+            + " Small figures are 95 % intervals." * view.intervals
+            + " A click on a heading sorts; the table scrolls sideways.",
             "note",
         ),
         results_table(analysis.results, view.linked),

@@ -2,6 +2,7 @@ import datetime
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -191,3 +192,17 @@ def test_only_controls_still_give_a_report():
 def test_no_results_are_refused():
     with pytest.raises(ValueError, match="no results"):
         render(make_analysis([], study=False))
+
+
+def test_says_at_once_that_there_are_no_intervals():
+    alone = make_result("uniform", "classical", "step=1", 2.0, 0.97)
+    bare = {name: replace(one, low=None, high=None) for name, one in alone.metrics.items()}
+    told = {"test_groups": 1, "intervals": "There are no intervals: all share one minibatch order."}
+    few = make_analysis([replace(alone, metrics=bare)], study=False)
+    few.summary.update(told)
+    page = opened(few)
+    assert page.text.index(told["intervals"]) < page.text.index("Codecs compared")
+    assert "are 95 % intervals" not in page.text
+    several = opened(make_analysis([alone], study=False))
+    assert "Bars are 95 % intervals." in several.text
+    assert "Small figures are 95 % intervals." in several.text
