@@ -220,7 +220,8 @@ PANELS: dict[str, tuple[Panel, ...]] = {
     ),
     "similarity": (
         Panel("agreement", "Pairs of members", _similarity,
-            "Over all pairs of the same task; the mean agreement of a diverse zoo is at most 85 %, a dotted line."),
+            "Over all pairs of the same task. The mean agreement of a diverse zoo of classifiers is at most 85 %, the"
+            " dotted line there."),
         Panel("matrix", "Matrix of members", _matrix,
             "Each two of some members, from the worst or least alike; one snapshot a member where there are several."),
     ),

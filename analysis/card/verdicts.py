@@ -16,7 +16,7 @@ from analysis.pages.tables import Tone
 
 SUITED, CARE, UNSUITED, UNKNOWN = "suited", "with care", "not suited", "not known"
 # From best to worst, each with its color.
-TONES: dict[str, Tone] = {SUITED: "good", CARE: "care", UNSUITED: "bad", UNKNOWN: "unknown"}
+TONES: dict[str, Tone] = {SUITED: "good", CARE: "care", UNKNOWN: "unknown", UNSUITED: "bad"}
 # Above this agreement another member is nearly as good as the right one, so that hardly anything is left to code.
 DIVERSE_AGREEMENT = 0.85
 FEW_HELD_OUT = 30
@@ -41,8 +41,8 @@ class Rule:
         most: The highest.
         tolerated: A value that is not enough but, up to here, no worse than "with care".
         why: What is said where it is not enough.
-        unknown: What is said where the fact is not known, which makes the verdict unknown; where empty, the rule is
-            passed over.
+        unknown: What is said where the fact is not known, which makes the verdict unknown unless another rule speaks
+            against it; where empty, the rule is passed over.
     """
 
     fact: str
@@ -150,13 +150,13 @@ def uses(card: Card) -> pd.DataFrame:
         for rule in rules:
             value = facts[rule.fact]
             if math.isnan(value):
-                verdict = UNKNOWN if rule.unknown else verdict
+                found = UNKNOWN if rule.unknown else SUITED
                 told.append(rule.unknown)
-                continue
-            clauses.append(_clause(card, rule, value))
-            found = rule.verdict(value)
+            else:
+                found = rule.verdict(value)
+                clauses.append(_clause(card, rule, value))
+                told += [rule.why] * (found != SUITED)
             verdict = max(verdict, found, key=list(TONES).index)
-            told += [rule.why] * (found != SUITED)
         if purpose == AXES and facts["axes"]:
             told.append(_matter(card))
         sentence = "; ".join(clauses) + "." * bool(clauses)
@@ -208,9 +208,10 @@ def limits(card: Card) -> Iterator[str]:
         )
     if card.absent:
         yield f"Nothing was measured on examples: {card.absent}."
+    moved = "the same images moved by a pixel or" if len(about["input_shape"]) == 3 else "the same ones"
     yield (
-        "All scores are on examples of the members' own data set. On others, such as the same images moved by a pixel"
-        " or with noise, scores and agreement are usually lower."
+        f"All scores are on examples of the members' own data set. On others, such as {moved} with noise, scores and"
+        " agreement are usually lower."
     )
 
 

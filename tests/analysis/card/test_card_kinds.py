@@ -153,10 +153,10 @@ def test_where_all_have_diverged_there_is_a_page(tmp_path):
     assert zoo.members["diverged"].all()
     card = make_card(zoo, examples=20)
     assert card.absent == "all members of the sample have diverged"
-    assert card.uses.set_index("purpose")["verdict"]["Predicting scores from weights"] == "not known"
+    assert use_of(card, "Predicting scores from weights")["verdict"] == "not suited"
+    assert "No test scores are on record." in use_of(card, "Predicting scores from weights")["reason"]
     page = render(card)
     assert "Scores of last snapshots: none are on record." in page
-    assert "not known" in page
 
 
 def test_several_layouts_have_a_section_each(tmp_path):
@@ -352,7 +352,8 @@ def test_zoos_without_classes_are_described_by_their_own_metrics(tmp_path, datas
     ]  # fmt: skip
     matches(row_of(card.distribution("concordance", "snapshots"), "last"), pairs, tolerance=1e-5)
     assert card.about["chance_share"] == (pytest.approx((last["test_r2"] <= 0).mean()) if score == "r2" else None)
-    assert card.uses.set_index("purpose")["verdict"]["Claims about weight compression"] == "not known"
+    assert "Agreement between members was not measured." in use_of(card, "Claims about weight compression")["reason"]
+    assert any("moved by a pixel" in limit for limit in card.limits) == (len(test.inputs.shape) == 4)
     page = render(card)
     assert "Accuracy by class: the task has no classes." in page
     assert f"test_<wbr>{score}" in page
