@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from zoo.words import nearest
 class Listing(Result):
     """What there is: what is to say of each, under the same words."""
 
-    entries: tuple[Mapping[str, Any], ...]
+    entries: Sequence[Mapping[str, Any]]
 
     @property
     def text(self) -> str:
@@ -31,6 +31,10 @@ def _words(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else value or "–"
 
 
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipes(Verb):
     """List the recipes of zoos: how many members, minutes of one core, what they are and reach."""
@@ -38,20 +42,17 @@ class Recipes(Verb):
     def run(self) -> Listing:
         from zoo.recipes import RECIPES
 
-        return Listing(
-            entries=tuple(
-                {
-                    "recipe": name,
-                    "dataset": recipe.dataset,
-                    "members": recipe.members,
-                    "core_minutes": recipe.cost and recipe.members * recipe.epochs * recipe.cost / 60,
-                    "description": " ".join(
-                        filter(None, (recipe.description, recipe.expected and f"Expected: {recipe.expected}."))
-                    ),
-                }
-                for name, recipe in RECIPES.items()
-            )
-        )
+        entries = [
+            {
+                "recipe": name,
+                "dataset": recipe.dataset,
+                "members": recipe.members,
+                "core_minutes": recipe.cost and recipe.members * recipe.epochs * recipe.cost / 60,
+                "description": _sentences(recipe.description, recipe.expected and f"Expected: {recipe.expected}."),
+            }
+            for name, recipe in RECIPES.items()
+        ]
+        return Listing(entries=entries)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,18 +62,17 @@ class Studies(Verb):
     def run(self) -> Listing:
         from search_spaces.studies import STUDIES
 
-        return Listing(
-            entries=tuple(
-                {
-                    "study": name,
-                    "kind": study.kind,
-                    "trials": study.trials,
-                    "objectives": ", ".join(study.objectives),
-                    "description": " ".join(filter(None, (study.description, study.cost and f"Cost: {study.cost}."))),
-                }
-                for name, study in STUDIES.items()
-            )
-        )
+        entries = [
+            {
+                "study": name,
+                "kind": study.kind,
+                "trials": study.trials,
+                "objectives": ", ".join(study.objectives),
+                "description": _sentences(study.description, study.cost and f"Cost: {study.cost}."),
+            }
+            for name, study in STUDIES.items()
+        ]
+        return Listing(entries=entries)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,13 +92,12 @@ class Trainables(Verb):
         kinds = list(dict.fromkeys(trainable.kind for trainable in TRAINABLES.values()))
         if self.kind not in (None, *kinds):
             raise ValueError(f"--kind is {self.kind!r}; {nearest(str(self.kind), kinds)}allowed: {', '.join(kinds)}")
-        return Listing(
-            entries=tuple(
-                {"trainable": name, "kind": trainable.kind, "description": trainable.description}
-                for name, trainable in TRAINABLES.items()
-                if self.kind in (None, trainable.kind)
-            )
-        )
+        entries = [
+            {"trainable": name, "kind": trainable.kind, "description": trainable.description}
+            for name, trainable in TRAINABLES.items()
+            if self.kind in (None, trainable.kind)
+        ]
+        return Listing(entries=entries)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,14 +107,13 @@ class Evaluators(Verb):
     def run(self) -> Listing:
         from analysis.evaluators.registry import EVALUATORS
 
-        return Listing(
-            entries=tuple(
-                {
-                    "evaluator": name,
-                    "judges": evaluator.judges,
-                    "description": f"{evaluator.description} Metrics: "
-                    f"{', '.join(measure.metric.name for measure in evaluator.measures)}.",
-                }
-                for name, evaluator in EVALUATORS.items()
-            )
-        )
+        metrics = {name: [each.metric.name for each in one.measures] for name, one in EVALUATORS.items()}
+        entries = [
+            {
+                "evaluator": name,
+                "judges": evaluator.judges,
+                "description": _sentences(evaluator.description, f"Metrics: {', '.join(metrics[name])}."),
+            }
+            for name, evaluator in EVALUATORS.items()
+        ]
+        return Listing(entries=entries)
