@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Sequence
 from functools import cached_property
@@ -91,7 +92,7 @@ class FileSystem:
 
     def explain(self, error: Exception) -> str:
         """What is wrong and what to check."""
-        return f"{error}; make it readable and writable, or choose another store"
+        return f"{getattr(error, 'strerror', None) or error}; make it readable and writable, or choose another store"
 
 
 class LocalDisk(FileSystem):
@@ -181,7 +182,7 @@ def file_system(uri: str) -> FileSystem:
         ) from error
     root, protocols = root.rstrip("/"), (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
     if "s3" not in protocols:
-        return LocalDisk(fs, root) if "file" in protocols else FileSystem(fs, root)
+        return LocalDisk(fs, os.path.abspath(root)) if "file" in protocols else FileSystem(fs, root)
     if not root:
         raise ZooError(f"store {uri!r} names no bucket; a store on S3 is s3://bucket or s3://bucket/path")
     s3.connect(fs)

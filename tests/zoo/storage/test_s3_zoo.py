@@ -212,16 +212,18 @@ def test_card_export_and_import(small_zoo, remote, tmp_path, capsys):
 
     for layout in ("zoo", "parquet"):
         out, there = str(tmp_path / layout), f"{URI}/again/{layout}"
-        path = told("export", small_zoo.name, "--store", URI, "--to", out, "--format", layout)["path"]
-        assert path == (f"{out}/zoos/{small_zoo.name}" if layout == "zoo" else out)
+        if layout == "zoo":
+            assert told("copy", small_zoo.name, "--store", URI, "--to", out)["target"] == out
+        else:
+            assert told("export", small_zoo.name, "--store", URI, "--to", out, "--format", layout)["path"] == out
         assert told("import", out, "--store", there)["uri"] == f"{there}/zoos/{small_zoo.name}"
         again = Zoo.open(small_zoo.name, store=Store(there))
         assert again.content_sha256 == small_zoo.content_sha256
         assert verify(again) == []
         assert told("import", out, "--store", there)["content_sha256"] == small_zoo.content_sha256
 
-    copied = told("export", small_zoo.name, "--store", URI, "--to", f"{URI}/copy")["path"]
-    assert verify(Zoo.open(copied)) == []
+    told("copy", small_zoo.name, "--store", URI, "--to", f"{URI}/copy")
+    assert verify(Zoo.open(small_zoo.name, store=f"{URI}/copy")) == []
 
     file = tmp_path / "seven.safetensors"
     told("export", f"{URI}/zoos/{small_zoo.name}", "--member", "7", "--to", str(file))

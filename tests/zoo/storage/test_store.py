@@ -77,6 +77,15 @@ def test_full_uris_of_the_store_are_taken_and_others_refused(store):
             store.read(outside)
 
 
+def test_a_local_store_has_one_address_however_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in ("../there", "./../there/", f"file://{tmp_path}/there", str(tmp_path / "here" / ".." / "there")):
+        assert Store(name).uri == str(tmp_path / "there")
+    Store("../there").put_new("a/b", b"1")
+    assert Store(tmp_path / "there").list() == Store("../there").list() == ["a/b"]
+
+
 def test_pickled_store_is_the_same_store(store):
     store.put_new("x", b"1")
     assert pickle.loads(pickle.dumps(store)).read("x") == b"1"
