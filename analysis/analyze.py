@@ -18,7 +18,8 @@ from analysis.groups import words
 from analysis.headlines import headlines, pareto, quality_metric, targets
 from analysis.kept_rows import KeptRows, measure_rows
 from analysis.plan import ON_RANDOM, CodecPlan, Plan, plan_analysis
-from analysis.prediction import predictor_analysis
+from analysis.prediction import PredictorPlan
+from analysis.probing import ProbePlan
 from analysis.record import Analysis, Progress, count_diverged, study_facts, zoo_facts
 from analysis.results import Measured, Result
 from analysis.setup import Setup
@@ -68,7 +69,36 @@ def carry_out(plan: Plan, *, keep: Store | None = None, progress: Progress | Non
     results = measure_rows(plan.rows, kept, progress)
     if isinstance(plan, CodecPlan):
         return _codec_analysis(plan, results, kept)
-    return predictor_analysis(plan, results)
+    return _prediction_analysis(plan, results)
+
+
+def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result]) -> Analysis:
+    """What was found: the results of a plan's rows, and facts about them."""
+    zoo, study = plan.zoo, plan.study
+    groups, seeds = max(result.groups for result in results), max(result.fits for result in results)
+    return Analysis(
+        results=results,
+        summary={
+            **zoo_facts(zoo),
+            **study_facts(study),
+            "kind": "predictors" if isinstance(plan, PredictorPlan) else "encoders",
+            "targets": plan.targets,
+            "parameters": list(zoo.parameter_counts),
+            "training_snapshots": len(zoo.rows("train")),
+            "test_members": len(plan.held_out.members),
+            "test_groups": groups,
+            "intervals": words(len(plan.held_out.members), groups, seeds, plan.held_out.grouped),
+            "training_snapshots_diverged": count_diverged(zoo, "train"),
+            "test_members_diverged": count_diverged(zoo, "test", "one"),
+            "seeds": seeds,
+            "seed": plan.held_out.bootstrap.seed,
+        },
+        headlines=[],
+        pareto=[],
+        study_metrics=study.metrics,
+        trials=study.trials,
+        importances=study.importances,
+    )
 
 
 def _codec_analysis(plan: CodecPlan, results: list[Result], kept: KeptRows) -> Analysis:

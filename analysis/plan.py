@@ -11,6 +11,7 @@ from analysis.evaluators.registry import chosen_evaluators
 from analysis.groups import chosen_members, orders_differ
 from analysis.intervals import Bootstrap
 from analysis.prediction import PredictorPlan, plan_predictors
+from analysis.probing import ProbePlan, plan_probes
 from analysis.rows import LEARNED, Row, chosen_families, codec_rows, fitted_codecs, learned_rows
 from analysis.setup import Setup
 from trainables.codecs.codec import Codec
@@ -72,7 +73,7 @@ class CodecPlan:
         return rows
 
 
-Plan = CodecPlan | PredictorPlan
+Plan = CodecPlan | PredictorPlan | ProbePlan
 
 
 def plan_analysis(
@@ -117,6 +118,8 @@ def plan_analysis(
         )
     if study is not None and study.kind == "predictor":
         return plan_predictors(zoo, study, members=members, bootstrap=bootstrap)
+    if study is not None and study.kind == "encoder":
+        return plan_probes(zoo, study, members=members, bootstrap=bootstrap)
     architecture = chosen_architecture(zoo, layout)
     families = chosen_families(codecs, architecture)
     evaluation = Evaluation.of(

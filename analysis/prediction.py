@@ -6,78 +6,52 @@ Shape letters: M members, F features.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
 
-from analysis.groups import chosen_members, group_numbers, orders_differ, words
+from analysis.groups import chosen_members, orders_differ
+from analysis.held_out import HeldOut, Members
 from analysis.intervals import Bootstrap
-from analysis.record import Analysis, count_diverged, study_facts, zoo_facts
-from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
-from trainables.predictors.boosting import Trees
 from trainables.predictors.config import BoostingConfig
-from trainables.predictors.metrics import PREDICTOR_METRICS
-from trainables.predictors.predictor import CHOSEN, Predictor, decided, known, strata_of, target_of
-from trainables.predictors.scores import have_pairs, is_numeric, scores
+from trainables.predictors.predictor import Predictor
+from trainables.readouts.boosting import Trees
+from trainables.readouts.columns import CHOSEN, decided, is_numeric, known, targets_of
 from trainables.study_files import StudyRecord
-from zoo.config import to_json
-from zoo.metric import by_name
-from zoo.population import Population
 from zoo.storage.zoo import Zoo
-from zoo.views import without_dead_inputs
 
-TRUE, PREDICTED = "true", "predicted"
 CONSTANT, HYPERPARAMETERS = "training mean", "hyper-parameters"
 
 MEASURED_TRIALS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Members:
-    """Members of several layouts, one population each, in one order.
-
-    Attributes:
-        populations: One for each layout.
-    """
-
-    populations: tuple[Population, ...]
-
-    def __len__(self) -> int:
-        return sum(len(population) for population in self.populations)
-
-    def column(self, name: str) -> np.ndarray:
-        """What is known of each member under a name."""
-        return self.over(lambda population: population.column(name))
-
-    def over(self, of_population: Callable[[Population], np.ndarray]) -> np.ndarray:
-        """What a function gives for each population, one after the other."""
-        return np.concatenate([of_population(population) for population in self.populations])
-
-
-@dataclass(frozen=True, kw_only=True)
 class PredictorPlan:
-    """An analysis of predictors; networks are read when they are first needed.
+    """An analysis of predictors.
 
     Attributes:
-        zoo: The zoo, of any layouts.
-        study: A study of predictors on it.
-        members: Numbers of the test members measured.
+        study: A study of predictors.
+        held_out: The members on which they are measured.
         predictors: Of each trial measured its predictors, which differ in their seed; the best trial first.
-        bootstrap: How intervals are drawn.
-        grouped: Whether members of one minibatch order are one group, resampled together.
     """
 
-    zoo: Zoo
     study: StudyRecord
-    members: tuple[int, ...]
+    held_out: HeldOut
     predictors: dict[int, list[Predictor]]
-    bootstrap: Bootstrap
-    grouped: bool
+
+    @property
+    def zoo(self) -> Zoo:
+        """The zoo."""
+        return self.held_out.zoo
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Numbers of the test members measured."""
+        return self.held_out.members
 
     @property
     def trials(self) -> list[int]:
@@ -93,9 +67,9 @@ class PredictorPlan:
     def rows(self) -> list[Row]:
         """A row for each trial's predictor, then for each target the two baselines."""
         rows = [
-            self._row(
+            self.held_out.row(
                 self.study.trainable(trial).name,
-                predictor_setting(self.study.config(trial)) + (f", {len(fits)} seeds" if len(fits) > 1 else ""),
+                setting_of(fits[0].target, self.study.config(trial), len(fits)),
                 "learned",
                 fits[0].target,
                 partial(self._predicted, fits),
@@ -104,62 +78,29 @@ class PredictorPlan:
             )
             for trial, fits in self.predictors.items()
         ]
-        for target in self.targets:
-            for name, predict in ((CONSTANT, constant), (HYPERPARAMETERS, from_hyperparameters)):
-                predicted = partial(self._baseline, predict, target)
-                rows.append(self._row(name, target, "control", target, predicted, {"baseline": name}))
-        return rows
-
-    @cached_property
-    def training(self) -> Members:
-        """Training members as fits see them: weights on inputs that never occur are zero."""
-        return Members(populations=tuple(self._prepared(self.zoo.populations("train"))))
-
-    @cached_property
-    def test(self) -> Members:
-        """The test members, likewise."""
-        chosen = self.zoo.populations("test", members=self.members, epochs="one")
-        return Members(populations=tuple(self._prepared(chosen)))
-
-    @cached_property
-    def groups(self) -> np.ndarray:
-        """For each test member the number of its group, ``[M]``."""
-        return group_numbers(self.test.column("order_seed").tolist(), self.grouped)
-
-    def _row(
-        self,
-        name: str,
-        setting: str,
-        family: str,
-        target: str,
-        predicted: Callable[[], list[np.ndarray]],
-        fitted: Mapping[str, Any],
-        trial: int | None = None,
-    ) -> Row:
-        content = {
-            "zoo": self.zoo.content_sha256,
-            "members": list(self.members),
-            "target": target,
-            "fitted": fitted,
-            "bootstrap": to_json(self.bootstrap),
-            "grouped": self.grouped,
-        }
-
-        def measured() -> Result:
-            return _result(self, name, family, setting, trial, target, predicted())
-
-        return Row(name=name, setting=setting, family=family, trial=trial, content=content, measure=measured)
+        return rows + [row for target in self.targets for row in baseline_rows(self.held_out, target)]
 
     def _predicted(self, fits: Sequence[Predictor]) -> list[np.ndarray]:
-        return [self.test.over(predictor.predict) for predictor in fits]
+        return [self.held_out.test.over(predictor.predict) for predictor in fits]
 
-    def _baseline(self, predict: Callable[[str, Members, Members], np.ndarray], target: str) -> list[np.ndarray]:
-        return [predict(target, self.training, self.test)]
 
-    def _prepared(self, populations: Iterable[Population]) -> Iterator[Population]:
-        train = self.zoo.dataset().train
-        for population in populations:
-            yield without_dead_inputs(population, train)
+def baseline_rows(held_out: HeldOut, target: str, *words: str) -> list[Row]:
+    """What is known of a column without looking at weights.
+
+    Args:
+        held_out: The members.
+        target: The column.
+        words: What the setting says beside the target.
+    """
+
+    def predicted(predict: Callable[[str, Members, Members], np.ndarray]) -> list[np.ndarray]:
+        return [predict(target, held_out.training, held_out.test)]
+
+    setting = ", ".join([target, *words])
+    return [
+        held_out.row(name, setting, "control", target, partial(predicted, predict), {"baseline": name})
+        for name, predict in ((CONSTANT, constant), (HYPERPARAMETERS, from_hyperparameters))
+    ]
 
 
 def plan_predictors(zoo: Zoo, study: StudyRecord, *, members: int | None, bootstrap: Bootstrap) -> PredictorPlan:
@@ -176,43 +117,15 @@ def plan_predictors(zoo: Zoo, study: StudyRecord, *, members: int | None, bootst
     """
     zoo.rows("train")  # the baselines are fitted to them
     fits = {t: [cast(Predictor, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
-    return PredictorPlan(
+    held_out = HeldOut(
         zoo=zoo,
-        study=study,
         members=chosen_members(zoo, members),
-        predictors=fits,
+        epochs="one",
+        fitted_epochs=None,
         bootstrap=bootstrap,
         grouped=orders_differ(zoo),
     )
-
-
-def predictor_analysis(plan: PredictorPlan, results: list[Result]) -> Analysis:
-    """What was found: the results of a plan's rows, and facts about them."""
-    zoo, study = plan.zoo, plan.study
-    groups, seeds = max(result.groups for result in results), max(result.fits for result in results)
-    return Analysis(
-        results=results,
-        summary={
-            **zoo_facts(zoo),
-            **study_facts(study),
-            "kind": "predictors",
-            "targets": plan.targets,
-            "parameters": list(zoo.parameter_counts),
-            "training_snapshots": len(zoo.rows("train")),
-            "test_members": len(plan.members),
-            "test_groups": groups,
-            "intervals": words(len(plan.members), groups, seeds, plan.grouped),
-            "training_snapshots_diverged": count_diverged(zoo, "train"),
-            "test_members_diverged": count_diverged(zoo, "test", "one"),
-            "seeds": seeds,
-            "seed": plan.bootstrap.seed,
-        },
-        headlines=[],
-        pareto=[],
-        study_metrics=study.metrics,
-        trials=study.trials,
-        importances=study.importances,
-    )
+    return PredictorPlan(study=study, held_out=held_out, predictors=fits)
 
 
 def best_trials(study: StudyRecord) -> list[int]:
@@ -228,19 +141,19 @@ def best_trials(study: StudyRecord) -> list[int]:
     return list(dict.fromkeys([*front[:MEASURED_TRIALS], *(int(trial) for trial in of_each)]))
 
 
-def predictor_setting(config: Any) -> str:
-    """What a predictor predicts, and where its configuration is not the default."""
+def setting_of(target: str, config: Any, fits: int, *words: str) -> str:
+    """What is predicted, then where a configuration is not the default, and how many fits there are."""
     changed = [
         f"{field.name}={value:.3g}" if isinstance(value, float) else f"{field.name}={value}"
         for field in dataclasses.fields(config)
         if field.name not in ("target", "seed") and (value := getattr(config, field.name)) != field.default
     ]
-    return ", ".join([config.target, *changed])
+    return ", ".join([target, *words, *changed, *([f"{fits} seeds"] if fits > 1 else [])])
 
 
 def constant(target: str, training: Members, test: Members) -> np.ndarray:
     """The mean of the training members' targets, or their most frequent category, for every test member."""
-    true_M = training.over(lambda population: target_of(population, target))
+    true_M = targets_of(training.populations, target)
     true_M = true_M[known(true_M)]
     if is_numeric(true_M):
         return np.full(len(test), true_M.mean())
@@ -261,7 +174,7 @@ def from_hyperparameters(target: str, training: Members, test: Members) -> np.nd
         held_out_MF.append(held_out_M.astype(np.float64))
     for part, columns in ((training, columns_MF), (test, held_out_MF)):
         columns.append(part.over(lambda population: np.full(len(population), float(population.parameters))))
-    true_M = training.over(lambda population: target_of(population, target))
+    true_M = targets_of(training.populations, target)
     kept = known(true_M)
     names_of = () if is_numeric(true_M) else tuple(np.unique(true_M).tolist())
     numbers_M = np.searchsorted(names_of, true_M[kept]) if names_of else true_M[kept]
@@ -274,45 +187,3 @@ def _codes(values_M: np.ndarray, categories: np.ndarray) -> np.ndarray:
     """Numbers of categories; NaN for one that does not occur among the training members."""
     place_M = np.searchsorted(categories, values_M).clip(max=len(categories) - 1)
     return np.where(categories[place_M] == values_M, place_M, np.nan)
-
-
-def _result(
-    plan: PredictorPlan,
-    name: str,
-    family: str,
-    setting: str,
-    trial: int | None,
-    target: str,
-    predicted: Sequence[np.ndarray],
-) -> Result:
-    true_M = plan.test.over(lambda population: target_of(population, target))
-    kept = known(true_M)
-    groups_M, true_M = plan.groups[kept], true_M[kept]
-    strata_M = plan.test.over(strata_of)[kept]
-    shared = have_pairs(strata_M)
-    predicted_SM = np.stack([values_M[kept] for values_M in predicted])
-
-    def measured(fit: int, rows_M: np.ndarray) -> dict[str, float]:
-        return scores(true_M[rows_M], predicted_SM[fit][rows_M], strata_M[rows_M] if shared else None)
-
-    declared = by_name(PREDICTOR_METRICS)
-    bounds = {each.name: (-math.inf, 1.0) if each.direction == "max" else (0.0, math.inf) for each in PREDICTOR_METRICS}
-    found = plan.bootstrap.of_statistics(measured, len(true_M), fits=len(predicted), groups_M=groups_M, bounds=bounds)
-    numeric = is_numeric(true_M)
-    parameters = {population.parameters for population in plan.test.populations}
-    return Result(
-        name=name,
-        family=family,
-        setting=setting,
-        trial=trial,
-        fits=len(predicted),
-        members=len(true_M),
-        groups=len(np.unique(groups_M)),
-        parameters=parameters.pop() if len(parameters) == 1 else 0,
-        examples=0,
-        metrics={
-            metric: Measured(metric=declared[metric], estimate=one.estimate, low=one.low, high=one.high)
-            for metric, one in found.items()
-        },
-        values={TRUE: tuple(true_M.tolist()), PREDICTED: tuple(predicted_SM.mean(0).tolist())} if numeric else {},
-    )

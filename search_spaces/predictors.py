@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainables.predictors.config import STATISTICS
+from trainables.encoders.config import STATISTICS
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.autoencoders import channel_autoencoder, network_autoencoder, neuron_autoencoder
 from search_spaces.codecs import function_metric
+from search_spaces.encoders import hyper_representation, weight_statistics, weights
 from search_spaces.predictors import statistics_boosting, statistics_ridge
 from zoo.config import lookup
 
@@ -27,6 +28,9 @@ SPACES: dict[str, Space] = {
     "function-metric": function_metric,
     "statistics-ridge": statistics_ridge,
     "statistics-boosting": statistics_boosting,
+    "weights": weights,
+    "weight-statistics": weight_statistics,
+    "hyper-representation": hyper_representation,
 }
 
 

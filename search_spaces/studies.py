@@ -265,6 +265,17 @@ CATEGORY_PREDICTOR = Study(
     cost="1 to 10 s a trial on digits-mlp-diverse",
 )
 
+DIGITS_ENCODERS = Study(
+    name="digits-encoders",
+    trainables=("hyper-representation", "weight-statistics", "weights"),
+    spaces=("hyper-representation", "weight-statistics", "weights"),
+    objectives=("probe_score",),
+    trials=16,
+    epochs=10,
+    description="Embeddings of networks that tell how they were trained and how good they are.",
+    cost="1 s to 5 min a trial on digits-mlp-diverse",
+)
+
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
@@ -276,6 +287,7 @@ STUDIES: dict[str, Study] = {
         FUNCTION_METRIC_CONSTANTS,
         DIGITS_PREDICTOR,
         CATEGORY_PREDICTOR,
+        DIGITS_ENCODERS,
     )
 }
 

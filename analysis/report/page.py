@@ -13,7 +13,7 @@ from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count, counted, percent, significant
 from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
 from analysis.record import Analysis
-from analysis.report import figures, predictors, sections
+from analysis.report import encoders, figures, predictors, sections
 from analysis.report.glossary import DERIVED
 from analysis.report.reproduce import commands
 from analysis.report.scatter_panels import scatter_data
@@ -56,7 +56,8 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
     if not analysis.results:
         raise ValueError("the analysis has no results; measure at least one codec before writing a report")
     made_on = made_on or datetime.datetime.now(datetime.UTC).date()
-    return (_of_predictors if analysis.summary["kind"] == "predictors" else _of_codecs)(analysis, made_on)
+    pages = {"codecs": _of_codecs, "predictors": _of_predictors, "encoders": _of_encoders}
+    return pages[analysis.summary["kind"]](analysis, made_on)
 
 
 def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
@@ -86,6 +87,27 @@ def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
         data={"fidelity": scatter_data(drawn, predictors.PAIR)} if drawn else {},
         scripts=("report.js",),
         assets=ASSETS,
+    )
+
+
+def _of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
+    summary = analysis.summary
+    search = sections.search(analysis, analysis.study_metrics, encoders.trials_note(analysis))
+    limits = (summary["intervals"], *encoders.LIMITS, *_diverged(summary), *_missing({"search": search}))
+    terms = glossary(declared(analysis.results).values(), own={"95 % interval": INTERVAL_OF_PREDICTORS})
+    return render_page(
+        title=f"What embeddings of {summary['zoo'].rpartition('-')[0]} tell",
+        lead=f"A population of {count(summary['zoo_members'])} trained networks: what encoders, which see nothing but"
+        f" weights, keep of how each was trained and how good it is. {made_on:%-d %B %Y}.",
+        facts=_facts(summary),
+        sections=[
+            encoders.findings(analysis),
+            encoders.compared_with(),
+            *([search] if isinstance(search, Section) else []),
+            Section(anchor="glossary", heading="Glossary", blocks=(terms,)),
+            Section(anchor="limits", heading="Limits", blocks=(Bullets(limits),)),
+            reproduce(summary),
+        ],
     )
 
 
@@ -181,10 +203,16 @@ def _facts(summary: Mapping[str, Any]) -> list[Fact]:
         ("Networks", count(summary["zoo_members"]), _weights_each(summary)),
         ("Data set", summary["dataset"], ""),
     ]
+    measured_on = f"{count(summary['test_members'])} networks"
     if summary["kind"] == "predictors":
         own = [
             ("Predicted", ", ".join(summary["targets"]), ""),
-            ("Measured on", f"{count(summary['test_members'])} networks", "all held out, one snapshot each"),
+            ("Measured on", measured_on, "all held out, one snapshot each"),
+        ]
+    elif summary["kind"] == "encoders":
+        own = [
+            ("Read from embeddings", f"{count(len(summary['targets']))} columns", "of the zoo"),
+            ("Measured on", measured_on, "all held out; their last snapshots, and all"),
         ]
     else:
         own = _measured_facts(summary)
@@ -196,7 +224,7 @@ def _facts(summary: Mapping[str, Any]) -> list[Fact]:
 
 
 def _weights_each(summary: Mapping[str, Any]) -> str:
-    if summary["kind"] == "predictors":
+    if summary["kind"] != "codecs":
         counts = sorted(summary["parameters"])
         several = f" to {count(counts[-1])} weights, {len(counts)} layouts" if len(counts) > 1 else " weights each"
         return f"{count(counts[0])}{several}"

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from analysis.held_out import PREDICTED, TRUE
 from analysis.intervals import FEW_GROUPS
 from analysis.pages.numbers import count, shown, with_unit
 from analysis.pages.page import Heading, Section, Text, filled
-from analysis.prediction import CONSTANT, HYPERPARAMETERS, PREDICTED, TRUE
+from analysis.prediction import CONSTANT, HYPERPARAMETERS
 from analysis.record import Analysis
 from analysis.report.scatter_panels import option_groups, panels
 from analysis.report.sections import ASSETS

@@ -48,7 +48,8 @@ class Report(Result):
 
     @property
     def text(self) -> str:
-        lines = self._of_predictors() if self.predictors else self._of_codecs()
+        of_kind = {"codecs": self._of_codecs, "predictors": self._of_predictors, "encoders": self._of_encoders}
+        lines = of_kind[self.summary["kind"]]()
         return "\n".join([*lines, "", f"report  {self.report}", f"tables  {self.tables}"])
 
     def _of_codecs(self) -> list[str]:
@@ -70,6 +71,23 @@ class Report(Result):
         for row in self.predictors:
             called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
             lines.append(f"{called:34}{''.join(f'{row[name]:>22.3f}' for name in names)}")
+        return lines
+
+
+    def _of_encoders(self) -> list[str]:
+        """For each choice of snapshots a table: columns of the zoo by what tells them, R² or accuracy."""
+        told: dict[str, dict[str, dict[str, str]]] = {}
+        for row in self.predictors:
+            target, scope = row["setting"].split(", ")[:2]
+            name, metric = ("r2", "R²") if "r2" in row else ("accuracy", "accuracy")
+            called = row["name"] if row["trial"] is None else f"{row['name']} {row['trial']}"
+            told.setdefault(scope, {}).setdefault(f"{target} ({metric})", {})[called] = f"{row[name]:.3f}"
+        lines = [f"{self.summary['test_members']} held-out networks; what a linear readout of each embedding tells"]
+        for scope, rows in told.items():
+            widths = {called: max(len(called) + 2, 8) for called in next(iter(rows.values()))}
+            lines += ["", f"{scope:34}{''.join(f'{called:>{width}}' for called, width in widths.items())}"]
+            for target, values in rows.items():
+                lines.append(f"{target:34}{''.join(f'{values[called]:>{width}}' for called, width in widths.items())}")
         return lines
 
 

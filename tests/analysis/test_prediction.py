@@ -10,15 +10,16 @@ import pytest
 from scipy.stats import pearsonr
 
 from analysis.analyze import analyze
+from analysis.held_out import Members
 from analysis.intervals import Bootstrap
 from analysis.plan import plan_analysis
-from analysis.prediction import CONSTANT, HYPERPARAMETERS, Members, from_hyperparameters
+from analysis.prediction import CONSTANT, HYPERPARAMETERS, from_hyperparameters
 from analysis.report.page import render
 from analysis.tables import write_tables
 from search_spaces.studies import find_study
 from trainables.fit_data import fit_data
-from trainables.predictors.predictor import target_of
-from trainables.predictors.scores import scores
+from trainables.readouts.columns import target_of
+from trainables.readouts.scores import scores
 from trainables.registry import find_trainable
 from trainables.study_files import StudyFolder, StudyRecord
 from trainables.trainable import run

@@ -19,13 +19,21 @@ SPACE_OF = {
     "function-metric": "function-metric",
     "statistics-ridge": "statistics-ridge",
     "statistics-boosting": "statistics-boosting",
+    "weights": "weights",
+    "weight-statistics": "weight-statistics",
+    "hyper-representation": "hyper-representation",
+}
+OBJECTIVES = {
+    "codec": ("code_bits_per_weight", "agreement"),
+    "autoencoder": ("code_bits_per_weight", "agreement"),
+    "predictor": ("r2", "kendall_tau"),
+    "encoder": ("probe_score",),
 }
 
 
 def study_of(name):
     """A study of one space, with the objectives of its kind."""
-    codes = find_trainable(SPACE_OF[name]).kind in ("codec", "autoencoder")
-    objectives = ("code_bits_per_weight", "agreement") if codes else ("r2", "kendall_tau")
+    objectives = OBJECTIVES[find_trainable(SPACE_OF[name]).kind]
     return Study(name="s", trainables=(SPACE_OF[name],), spaces=(name,), objectives=objectives)
 
 
@@ -74,7 +82,7 @@ def test_a_space_can_be_tested_with_a_fixed_trial(name):
 def test_named_studies_propose_trials_within_their_limits(study):
     architectures = (cnn_2464((1, 28, 28), (), 10),) if "cnn" in study.name else DIGITS
     proposals, search = ask(study, architectures, count=12)
-    assert all(proposal.config.get("epochs") == study.epochs for proposal in proposals)
+    assert all(proposal.config.get("epochs", study.epochs) == study.epochs for proposal in proposals)
     feasible = [all(excess <= 0 for excess in trial.constraints.values()) for trial in search.trials]
     assert sum(feasible) >= 3
     assert study.name == next(name for name, other in STUDIES.items() if other is study)

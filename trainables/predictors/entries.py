@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from trainables.predictors.config import BoostingConfig, RidgeConfig
-from trainables.predictors.metrics import PREDICTOR_METRICS
+from trainables.readouts.metrics import PREDICTOR_METRICS
 from trainables.trainable import Reference, Trainable, call
 
 

@@ -1,27 +1,20 @@
-"""The seam of predictors: what one is, how it is fitted and judged on validation members, and what they predict.
+"""The seam of predictors: what one is, and how it is judged on validation members.
 
-Shape letters: M members, K outputs.
+Shape letters: M members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from trainables.closed_form import ClosedFormFit
-from trainables.predictors.scores import is_numeric, scores
+from trainables.readouts.columns import known, targets_of
+from trainables.readouts.scores import scores
 from trainables.trainable import FitData, Reference, resolved
-from zoo.population import Member, Population
-
-# How members are trained, without what only tells them apart.
-CHOSEN = tuple(
-    field.name
-    for field in fields(Member)
-    if field.name not in ("id", "seed", "order_seed", "subset_seed", "subset_index")
-)
+from zoo.population import Population
 
 
 @runtime_checkable
@@ -68,36 +61,7 @@ def load_predictor(predictor: Reference, files: Mapping[str, bytes]) -> Predicto
 
 def validate(predictor: Predictor, data: FitData) -> dict[str, float]:
     """The metrics on validation members."""
-    true_M = np.concatenate([target_of(population, predictor.target) for population in data.validation])
+    true_M = targets_of(data.validation, predictor.target)
     predicted_M = np.concatenate([predictor.predict(population) for population in data.validation])
     kept = known(true_M)
     return scores(true_M[kept], predicted_M[kept])
-
-
-def target_of(population: Population, target: str) -> np.ndarray:
-    """A column of a population as it is predicted: numbers, or categories as text.
-
-    Raises:
-        ValueError: There is no such column; the message lists those there are.
-    """
-    column_M = population.column(target)
-    return column_M.astype(np.float64) if is_numeric(column_M) else column_M.astype(str)
-
-
-def strata_of(population: Population) -> np.ndarray:
-    """A text that members of equal hyper-parameters, epoch and architecture have in common: ``[M]``."""
-    chosen = [population.column(name) for name in (*CHOSEN, "epoch", "activation")]
-    return np.array([repr((population.parameters, *values)) for values in zip(*chosen, strict=True)])
-
-
-def known(target_M: np.ndarray) -> np.ndarray:
-    """Which targets are known and finite, bool ``[M]``."""
-    return np.isfinite(target_M) if is_numeric(target_M) else np.ones(len(target_M), dtype=bool)
-
-
-def decided(outputs_MK: np.ndarray, categories: Sequence[str]) -> np.ndarray:
-    """Numbers, or the names of the categories with the largest output; of two categories one output's sign decides."""
-    if not categories:
-        return outputs_MK[:, 0]
-    number_M = outputs_MK.argmax(1) if outputs_MK.shape[1] > 1 else (outputs_MK[:, 0] > 0).astype(int)
-    return np.array(categories)[number_M]

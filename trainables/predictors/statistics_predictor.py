@@ -1,30 +1,27 @@
-"""A fitted predictor: statistics of weights, then a linear map or trees; and how it is fitted.
+"""Predictors from statistics of weights: of each tensor a few numbers, then a readout.
 
-Shape letters: M members, F features, K outputs.
+Shape letters: M members, F features.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import load, save
 
-from trainables.predictors.boosting import Trees
+from trainables.encoders.baselines import StatisticsEncoder
+from trainables.encoders.config import StatisticsConfig
 from trainables.predictors.config import BoostingConfig, RidgeConfig
-from trainables.predictors.predictor import decided, known, target_of
-from trainables.predictors.ridge import Ridge
-from trainables.predictors.scores import is_numeric
-from trainables.predictors.statistics import places_of, weight_statistics
+from trainables.readouts.columns import targets_of
+from trainables.readouts.readout import Readout, Readouts
 from trainables.trainable import FitData
-from zoo.config import from_json, to_json
+from zoo.config import to_json
 from zoo.population import Population
 
-MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
-KINDS: dict[str, tuple[type[Any], type[Any]]] = {"ridge": (RidgeConfig, Ridge), "boosting": (BoostingConfig, Trees)}
+MODEL_FILE, READOUT_FILE = "model.safetensors", "readout.json"
 
 
 @dataclass(frozen=True)
@@ -32,16 +29,12 @@ class StatisticsPredictor:
     """Predicts a column of a zoo from statistics of weights.
 
     Attributes:
-        config: How it was fitted.
-        places: Whose statistics its features are.
-        categories: The target's categories; empty where it is a number.
-        head: What maps features to outputs.
+        encoder: Whose statistics its features are.
+        readout: What maps features to the target.
     """
 
-    config: RidgeConfig | BoostingConfig
-    places: tuple[str, ...]
-    categories: tuple[str, ...]
-    head: Ridge | Trees
+    encoder: StatisticsEncoder
+    readout: Readout
 
     @classmethod
     def fit(cls, config: RidgeConfig | BoostingConfig, data: FitData) -> StatisticsPredictor:
@@ -50,57 +43,30 @@ class StatisticsPredictor:
         Raises:
             ValueError: There is no such column, or it holds the same or no value for all training networks.
         """
-        places = places_of(data.training)
-
-        def table(populations: Sequence[Population]) -> tuple[np.ndarray, np.ndarray]:
-            features = [weight_statistics(population, places, config.statistics) for population in populations]
-            target_M = np.concatenate([target_of(population, config.target) for population in populations])
-            kept = known(target_M)
-            return np.concatenate(features)[kept], target_M[kept]
-
-        features_MF, target_M = table(data.training)
-        if len(np.unique(target_M)) < 2:
-            raise ValueError(
-                f"target {config.target!r} takes {len(np.unique(target_M))} values among the {len(target_M)} training "
-                "networks; choose a column in which they differ"
-            )
-        categories = () if is_numeric(target_M) else tuple(np.unique(target_M).tolist())
-        numbers_M = np.searchsorted(categories, target_M) if categories else target_M.astype(np.float64)
-        if isinstance(config, BoostingConfig):
-            return cls(config, places, categories, Trees.fit(features_MF, numbers_M, config, classify=bool(categories)))
-        held_out_MF, true_M = table(data.validation)
-
-        def error(outputs: Callable[[np.ndarray], np.ndarray]) -> float:
-            predicted_M = decided(outputs(held_out_MF), categories)
-            if categories:
-                return float((predicted_M != true_M).mean())
-            return float(((predicted_M - true_M) ** 2).mean())
-
-        target_MK = np.eye(len(categories))[numbers_M] if categories else numbers_M[:, None]
-        return cls(config, places, categories, Ridge.fit(features_MF, target_MK, config, error))
+        encoder = StatisticsEncoder.fit(StatisticsConfig(statistics=config.statistics), data)
+        training_M, validation_M = (
+            targets_of(populations, config.target) for populations in (data.training, data.validation)
+        )
+        features = [
+            np.concatenate([encoder.embed(population) for population in populations])
+            for populations in (data.training, data.validation)
+        ]
+        return cls(encoder, Readouts(*features).fit(config.target, training_M, validation_M, config))
 
     @property
     def target(self) -> str:
         """What it predicts."""
-        return self.config.target
+        return self.readout.target
 
     def predict(self, population: Population) -> np.ndarray:
         """For each member a number, float64, or the name of a category: ``[M]``."""
-        features_MF = weight_statistics(population, self.places, self.config.statistics)
-        return decided(self.head.outputs(features_MF), self.categories)
+        return self.readout.predict(self.encoder.embed(population))
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
-        facts = {
-            "head": next(name for name, (_, head) in KINDS.items() if isinstance(self.head, head)),
-            "config": self.config,
-            "places": self.places,
-            "categories": self.categories,
-        }
-        return {
-            MODEL_FILE: save({name: np.ascontiguousarray(array) for name, array in vars(self.head).items()}),
-            CONFIG_FILE: json.dumps(to_json(facts), indent=2).encode(),
-        }
+        tensors = {name: np.ascontiguousarray(array) for name, array in self.readout.tensors().items()}
+        readout = json.dumps(to_json(self.readout.facts()), indent=2).encode()
+        return {MODEL_FILE: save(tensors), READOUT_FILE: readout, **self.encoder.to_files()}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> StatisticsPredictor:
@@ -109,13 +75,7 @@ class StatisticsPredictor:
         Raises:
             ValueError: A file is missing.
         """
-        if missing := [name for name in (MODEL_FILE, CONFIG_FILE) if name not in files]:
-            raise ValueError(f"a predictor is {MODEL_FILE} and {CONFIG_FILE}; {missing[0]} is missing")
-        facts = json.loads(files[CONFIG_FILE])
-        config, head = KINDS[facts["head"]]
-        return cls(
-            from_json(config, facts["config"]),
-            tuple(facts["places"]),
-            tuple(facts["categories"]),
-            head(**load(files[MODEL_FILE])),
-        )
+        if missing := [name for name in (MODEL_FILE, READOUT_FILE) if name not in files]:
+            raise ValueError(f"a predictor is {MODEL_FILE} and {READOUT_FILE}; {missing[0]} is missing")
+        readout = Readout.restored(json.loads(files[READOUT_FILE]), load(files[MODEL_FILE]))
+        return cls(StatisticsEncoder.from_files(files), readout)

@@ -5,12 +5,13 @@ Shape letters: M members, F features, K outputs, T trees, L nodes of all trees.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from trainables.predictors.config import BoostingConfig
+from trainables.readouts.config import BoostingReadout
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Trees:
     baseline_K: np.ndarray
 
     @classmethod
-    def fit(cls, features_MF: np.ndarray, target_M: np.ndarray, config: BoostingConfig, *, classify: bool) -> Trees:
+    def fit(cls, features_MF: np.ndarray, target_M: np.ndarray, config: BoostingReadout, *, classify: bool) -> Trees:
         """Fits by scikit-learn's histogram gradient boosting.
 
         Args:
@@ -111,3 +112,12 @@ class Trees:
                     node_M = next_M
                 outputs_MK[:, output] += self.value_L[node_M]
         return outputs_MK
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Everything as arrays; :meth:`from_tensors` is the inverse."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Trees:
+        """The inverse of :meth:`tensors`."""
+        return cls(**tensors)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import kendalltau
 
-from trainables.predictors.metrics import (
+from trainables.readouts.columns import is_numeric
+from trainables.readouts.metrics import (
     ACCURACY,
     KENDALL_TAU,
     KENDALL_TAU_SHARE,
@@ -21,11 +22,6 @@ from trainables.predictors.metrics import (
 FEWEST_PAIRS = 100
 # For so many values, comparing each two takes a fraction of the time of SciPy's way of sorting them.
 FEW = 64
-
-
-def is_numeric(target: np.ndarray) -> bool:
-    """Whether a column is regressed; else it is classified."""
-    return bool(np.issubdtype(target.dtype, np.number))
 
 
 def scores(true_M: np.ndarray, predicted_M: np.ndarray, strata_M: np.ndarray | None = None) -> dict[str, float]:

@@ -1,0 +1,38 @@
+"""Spaces of encoders of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainables.encoders.config import STATISTICS
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+
+def weights(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """Whether hidden units are matched to a reference."""
+    return {"aligned": trial.suggest_categorical("aligned", [False, True])}
+
+
+def weight_statistics(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """Which statistics."""
+    return {"statistics": trial.suggest_categorical("statistics", list(STATISTICS))}
+
+
+def hyper_representation(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """Widths and depth of the transformer, its latent, what is augmented and how the losses are weighed."""
+    width = trial.suggest_categorical("width", [64, 128, 256])
+    return {
+        "width": width,
+        "feedforward": 2 * width,
+        "blocks": trial.suggest_int("blocks", 1, 4),
+        "latent": trial.suggest_int("latent", 16, 256, log=True),
+        "contrast": trial.suggest_float("contrast", 0.0, 1.0),
+        "temperature": trial.suggest_float("temperature", 0.05, 0.5, log=True),
+        "erase": trial.suggest_categorical("erase", [0.0, 0.5]),
+        "layer_loss": trial.suggest_categorical("layer_loss", [False, True]),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
+        "projection": width,
+    }

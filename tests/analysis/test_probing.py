@@ -1,0 +1,99 @@
+"""What embeddings tell, measured on test members: against readouts fitted by hand."""
+
+import numpy as np
+import pytest
+
+from analysis.analyze import analyze
+from analysis.held_out import PREDICTED, TRUE
+from analysis.intervals import Bootstrap
+from analysis.plan import plan_analysis
+from analysis.report.page import render
+from trainables.fit_data import fit_data
+from trainables.readouts.columns import targets_of
+from trainables.readouts.readout import Readouts
+from trainables.readouts.scores import r2
+from trainables.registry import find_trainable
+from trainables.study_files import StudyFolder, StudyRecord
+from trainables.trainable import run
+from zoo.config import to_json
+from zoo.storage.store import Store
+from zoo.views import without_dead_inputs
+
+NAMES = ("weight-statistics", "weights")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, small_zoo):
+    """A study with a trial of each encoder, the first with a second seed."""
+    store = Store(tmp_path_factory.mktemp("encoders"))
+    folder, data, rows = StudyFolder(store, "encoders-0123abcd"), fit_data(small_zoo), []
+    for trial, name in enumerate(NAMES):
+        entry = find_trainable(name)
+        config = entry.configuration({})
+        fit = run(entry.fit(config, data))
+        for seed in range(2 - trial):
+            folder.write_artifact(entry, config, fit.artifact(), trial, seed)
+        rows.append({"trial": trial, "state": "complete", "trainable": name, **to_json(config), **fit.validate()})
+    facts = {"trainables": list(NAMES), "spaces": list(NAMES), "objectives": ["probe_score"], "limits": {}}
+    folder.export(facts, ("max",), small_zoo, rows)
+    return StudyRecord.open(store, "encoders-0123abcd")
+
+
+@pytest.fixture(scope="module")
+def analysis(small_zoo, study):
+    return analyze(small_zoo, study, bootstrap=Bootstrap(replicates=20))
+
+
+def row_of(analysis, name, setting):
+    found = [r for r in analysis.results if r.name == name and r.setting.startswith(setting)]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.parametrize(("scope", "epochs"), [("last snapshots", "last"), ("all snapshots", None)])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_is_a_readout_of_embeddings_of_test_members(analysis, small_zoo, study, name, scope, epochs):
+    encoder = study.artifact(NAMES.index(name), 0)
+    parts = [small_zoo.population(split, epochs=epochs) for split in ("train", "validation", "test")]
+    train = small_zoo.dataset().train
+
+    parts = [without_dead_inputs(population, train) for population in parts]
+    features = [encoder.embed(population).astype(np.float64) for population in parts]
+    targets = [targets_of([population], "test_accuracy") for population in parts]
+    predicted_M = Readouts(*features[:2]).fit("test_accuracy", *targets[:2]).predict(features[2])
+    row = row_of(analysis, name, f"test_accuracy, {scope}")
+    assert row.values[TRUE] == pytest.approx(targets[2])
+    assert row.values[PREDICTED] == pytest.approx(predicted_M)
+    assert row.value("r2") == pytest.approx(r2(targets[2], predicted_M))
+    assert row.fits == 2 - NAMES.index(name)
+
+
+def test_all_columns_in_which_networks_differ_are_told(analysis, small_zoo):
+    settings = {tuple(result.setting.split(", ")[:2]) for result in analysis.results}
+    told = {scope: {target for target, where in settings if where == scope} for scope in dict(map(reversed, settings))}
+    assert told["all snapshots"] - told["last snapshots"] == {"epoch"}
+    recipe_fields = {"optimizer", "activation", "learning_rate", "test_accuracy", "generalization_gap"}
+    assert recipe_fields <= told["last snapshots"]
+    for target in ("seed", "id", "batch_size"):
+        assert target not in told["all snapshots"], "what only tells members apart, or is the same for all"
+    for scope, targets in told.items():
+        for target in targets:
+            assert row_of(analysis, "hyper-parameters", f"{target}, {scope}").family == "control"
+
+
+def test_snapshots_of_a_member_are_one_group(small_zoo, study):
+    plan = plan_analysis(small_zoo, study)
+    for held_out in plan.scopes.values():
+        of_member: dict[int, set[int]] = {}
+        for member, group in zip(held_out.test.column("id"), held_out.groups, strict=True):
+            of_member.setdefault(int(member), set()).add(int(group))
+        assert all(len(groups) == 1 for groups in of_member.values())
+        assert len(held_out.groups) == len(held_out.test)
+    last, every = plan.scopes.values()
+    assert len(every.test) > len(last.test)
+
+
+def test_the_report_is_rendered(analysis):
+    page = render(analysis)
+    assert "weight-statistics" in page
+    assert "hyper-parameters" in page

@@ -1,0 +1,142 @@
+"""Hyper-representations: augmentations, loss, and what a fit learns."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from trainables.encoders.augmentation import erased, noisy, permuted
+from trainables.encoders.config import HyperRepresentationConfig
+from trainables.encoders.contrast import nt_xent
+from trainables.encoders.hyper_representation import HyperRepresentationEncoder, HyperRepresentationFit
+from trainables.trainable import FitData, run
+from zoo.architecture import cnn, mlp
+from zoo.data import load_dataset
+from zoo.population import Member
+from zoo.population.initialization import initial_weights
+from zoo.population.population import single_architecture
+
+SMALL = HyperRepresentationConfig(
+    width=16, heads=2, feedforward=16, latent=8, projection=8, projection_output=4, projection_layers=1, dropout=0.0,
+    learning_rate=3e-3, batch_size=32, epochs=12,
+)  # fmt: skip
+ARCHITECTURES = {"mlp": mlp((1, 4, 4), (5,), 3, activation="tanh"), "cnn": cnn((1, 8, 8), (3, 4), 3)}
+
+
+def networks(architecture, members, seed=0):
+    """Networks whose size is told by a column."""
+    specs = [Member(id=i, seed=seed + i, init_scale=0.3 + (i * 7 % 10) / 4) for i in range(members)]
+    weights_MP = initial_weights(architecture, specs)
+    population = single_architecture(architecture, weights_MP, specs)
+    return dataclasses.replace(population, columns={"test_accuracy": weights_MP.square().mean(1).sqrt().numpy()})
+
+
+def data_of(architecture):
+    return FitData(
+        training=(networks(architecture, 96),),
+        validation=(networks(architecture, 24, 5000),),
+        dataset=load_dataset("digits"),
+    )
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_permuted_networks_compute_the_same_and_are_not_the_same(name):
+    architecture = ARCHITECTURES[name]
+    weights_MP = networks(architecture, 6).weights_MP
+    moved_MP = permuted(weights_MP, architecture, torch.Generator().manual_seed(0))
+    x = torch.rand(5, *architecture.input_shape, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(architecture.logits(moved_MP, x), architecture.logits(weights_MP, x))
+    assert ((moved_MP != weights_MP).any(dim=1)).all()
+    orders = {tuple(torch.argsort(moved_MP[i]).tolist()) for i in range(6)}
+    assert len(orders) == 6
+
+
+def test_one_block_of_a_network_is_erased_with_the_given_probability():
+    weights_MP = torch.ones(2000, 300)
+    gone_MP = erased(weights_MP, 0.5, torch.Generator().manual_seed(0)) == 0
+    share_M = gone_MP.float().mean(1)
+    assert (share_M > 0).float().mean() == pytest.approx(0.5, abs=0.04)
+    assert share_M[share_M > 0].min() > 0.01
+    assert share_M.max() < 0.34
+    edges_M = (gone_MP[:, 1:] != gone_MP[:, :-1]).sum(1)
+    assert edges_M.max() <= 2, "a block is contiguous"
+    assert torch.equal(erased(weights_MP, 0.0, torch.Generator().manual_seed(0)), weights_MP)
+
+
+def test_noise_is_relative_to_each_network():
+    weights_MP = torch.ones(2, 20_000) * torch.tensor([[1.0], [100.0]])
+    added_M = (noisy(weights_MP, 0.1, torch.Generator().manual_seed(0)) - weights_MP).std(1)
+    torch.testing.assert_close(added_M, torch.tensor([0.1, 10.0]), rtol=0.03, atol=0)
+
+
+def test_the_contrastive_loss_is_that_of_its_formula():
+    generator = torch.Generator().manual_seed(0)
+    one_BE, other_BE = torch.randn(2, 4, 3, generator=generator)
+    views = [*one_BE, *other_BE]
+    total = 0.0
+    for i, view in enumerate(views):
+        similar = {k: torch.exp(F.cosine_similarity(view, views[k], dim=0) / 0.3) for k in range(8) if k != i}
+        total -= float(torch.log(similar[(i + 4) % 8] / sum(similar.values())))
+    assert float(nt_xent(one_BE, other_BE, 0.3)) == pytest.approx(total / 8, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("changes", [{"contrast": 0.0}, {"contrast": 1.0}, {"layer_loss": True}], ids=str)
+def test_a_fit_learns_what_its_loss_asks(name, changes):
+    data = data_of(ARCHITECTURES[name])
+    fit = HyperRepresentationFit(dataclasses.replace(SMALL, **changes), data)
+    first = fit.train_epoch()
+    run(fit)
+    again = HyperRepresentationFit(dataclasses.replace(SMALL, **changes), data)
+    again.load_state(fit.state())
+    generators = (torch.Generator().manual_seed(9) for _ in range(2))
+    last, same = (
+        {k: float(v.detach()) for k, v in f.losses(0, torch.arange(32), g).items()}
+        for f, g in zip((fit, again), generators, strict=True)
+    )
+    assert last == same
+    assert last["loss"] < 0.9 * first["loss"]
+
+
+def test_embeddings_tell_the_size_of_networks_and_come_back_from_files():
+    data = data_of(ARCHITECTURES["mlp"])
+    fit = run(
+        HyperRepresentationFit(
+            dataclasses.replace(SMALL, contrast=0.0, erase=0.0, permute=False, epochs=120, latent=16), data
+        )
+    )
+    found = fit.validate()
+    assert found["probe_r2"] > 0.4
+    encoder = fit.artifact()
+    again = HyperRepresentationEncoder.from_files(encoder.to_files())
+    population = data.validation[0]
+    embedded_ME = encoder.embed(population)
+    assert embedded_ME.shape == (24, 16)
+    assert np.array_equal(again.embed(population), embedded_ME)
+    np.testing.assert_allclose(encoder.embed(population.select([3, 5])), embedded_ME[[3, 5]], rtol=1e-4, atol=1e-6)
+
+
+def test_networks_that_cannot_be_embedded_are_refused():
+    data = data_of(ARCHITECTURES["mlp"])
+    encoder = HyperRepresentationFit(SMALL, data).artifact()
+    with pytest.raises(ValueError, match="fitted to networks of 103 parameters; these have 163 or"):
+        encoder.embed(networks(mlp((1, 4, 4), (8, 2), 3), 2))
+    odd = data.validation[0].weights_MP.clone()
+    odd[2, 4] = float("nan")
+    with pytest.raises(ValueError, match="1 of 24 networks have weights that are NaN or infinite, the first in row 2"):
+        encoder.embed(data.validation[0].with_weights(odd))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"heads": 3}, "heads is 3; allowed: a divisor of width"),
+        ({"contrast": 1.5}, "contrast"),
+        ({"tokens": "x"}, "tokens"),
+    ],
+)
+def test_wrong_configurations_say_what_is_allowed(changes, said):
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(SMALL, **changes)

@@ -1,0 +1,1 @@
+"""Encoders: networks become vectors that tell of them."""

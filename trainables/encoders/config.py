@@ -1,0 +1,107 @@
+"""Configurations of encoders; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo.config import require
+
+STATISTICS = ("all", "moments", "quantiles")
+TOKENS = ("neuron", "weight")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsConfig:
+    """The weights themselves.
+
+    Attributes:
+        aligned: Bring hidden units into the order that matches the first training member best.
+    """
+
+    aligned: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatisticsConfig:
+    """Statistics of each weight and bias tensor.
+
+    Attributes:
+        statistics: "moments" (mean, variance), "quantiles" (1, 25, 50, 75, 99 %) or "all".
+    """
+
+    statistics: str = "all"
+
+    def __post_init__(self) -> None:
+        require(self.statistics in STATISTICS, self, "statistics", ", ".join(STATISTICS))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HyperRepresentationConfig:
+    """A transformer over tokens of one network; the defaults are those published for the MNIST zoos.
+
+    Attributes:
+        tokens: One token a "neuron" (incoming weights and bias), or one a "weight" for tiny networks.
+        compression_token: Read the latent from a token of its own; else from all tokens.
+        width: Of a token in the transformer.
+        blocks: Attention blocks of the encoder, and as many of the decoder.
+        heads: Attention heads of a block; they divide ``width``.
+        feedforward: Hidden width of a block's own network.
+        latent: Width of the embedding.
+        dropout: In the blocks.
+        contrast: γ: share of the contrastive loss; the rest is reconstruction.
+        temperature: Of the contrastive loss.
+        projection: Hidden width of the projection head.
+        projection_output: Its output width.
+        projection_layers: Its hidden layers.
+        permute: Whether each view of a network has its hidden units in a random order.
+        erase: Probability that a block of 2 to 33 % of a view's weights is erased.
+        noise: Deviation of the noise on a view's weights, in root mean squares of the network.
+        layer_loss: Divide the reconstruction error of each layer by the layer's variance over the training
+            networks, so that layers with small weights count too (arXiv 2209.14733, section 3.1); also of what
+            the encoder sees.
+        learning_rate: Adam's step size at the start.
+        weight_decay: Of Adam, decoupled.
+        batch_size: Networks a step.
+        epochs: Passes over the training snapshots.
+        seed: Seed of everything random.
+    """
+
+    tokens: str = "neuron"
+    compression_token: bool = True
+    width: int = 800
+    blocks: int = 2
+    heads: int = 4
+    feedforward: int = 900
+    latent: int = 700
+    dropout: float = 0.1
+    contrast: float = 0.1
+    temperature: float = 0.1
+    projection: int = 400
+    projection_output: int = 50
+    projection_layers: int = 4
+    permute: bool = True
+    erase: float = 0.5
+    noise: float = 0.0
+    layer_loss: bool = False
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-9
+    batch_size: int = 500
+    epochs: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.tokens in TOKENS, self, "tokens", ", ".join(TOKENS))
+        for name in ("width", "heads", "feedforward", "latent", "projection", "projection_output", "epochs"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        for name in ("blocks", "projection_layers"):
+            require(1 <= getattr(self, name) <= 12, self, name, "1 to 12")
+        require(self.width % self.heads == 0, self, "heads", f"a divisor of width, which is {self.width}")
+        require(self.batch_size >= 2, self, "batch_size", "2 or more")
+        for name in ("contrast", "erase"):
+            require(0 <= getattr(self, name) <= 1, self, name, "0 to 1")
+        require(0 <= self.dropout < 1, self, "dropout", "0 to less than 1")
+        require(self.temperature > 0, self, "temperature", "more than 0")
+        for name in ("noise", "weight_decay"):
+            require(getattr(self, name) >= 0, self, name, "0 or more")
+        require(self.learning_rate > 0, self, "learning_rate", "more than 0")
+        require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")

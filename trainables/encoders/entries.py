@@ -1,0 +1,69 @@
+"""The encoders, a line or two each; free of torch."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from trainables.encoders.config import HyperRepresentationConfig, StatisticsConfig, WeightsConfig
+from trainables.encoders.metrics import ENCODER_METRICS, RECONSTRUCTION_R2
+from trainables.trainable import Reference, Trainable, call
+from zoo.metric import Metric
+
+
+def encoder(
+    name: str,
+    implementation: Reference,
+    config: type[Any],
+    *,
+    fit: Reference | None = None,
+    metrics: tuple[Metric, ...] = (),
+    description: str,
+) -> Trainable:
+    """A registry entry for an encoder.
+
+    Args:
+        name: Its name.
+        implementation: Its class, with the methods of ``trainables.encoders.encoder.EncoderType``; or
+            ``module:Class``. Where there is a ``fit``, the class need not have the method of that name.
+        config: Its settings.
+        fit: ``(config, FitData) -> Fit``, where it takes epochs.
+        metrics: What its validation gives beside what probes tell.
+        description: One sentence.
+    """
+    return Trainable(
+        name=name,
+        kind="encoder",
+        config=config,
+        metrics=(*ENCODER_METRICS, *metrics),
+        begin=fit or partial(call, "trainables.encoders.encoder:begin", implementation),
+        load=partial(call, "trainables.encoders.encoder:load_encoder", implementation),
+        description=description,
+    )
+
+
+ENCODERS: dict[str, Trainable] = {
+    entry.name: entry
+    for entry in (
+        encoder(
+            "weights",
+            "trainables.encoders.baselines:WeightsEncoder",
+            WeightsConfig,
+            description="The weights themselves, as they are or with hidden units matched to a reference.",
+        ),
+        encoder(
+            "weight-statistics",
+            "trainables.encoders.baselines:StatisticsEncoder",
+            StatisticsConfig,
+            description="Mean, variance and quantiles of each tensor, for networks of any layout.",
+        ),
+        encoder(
+            "hyper-representation",
+            "trainables.encoders.hyper_representation:HyperRepresentationEncoder",
+            HyperRepresentationConfig,
+            fit="trainables.encoders.hyper_representation:HyperRepresentationFit",
+            metrics=(RECONSTRUCTION_R2,),
+            description="A transformer over neurons that contrasts and reconstructs networks (NeurIPS 2021).",
+        ),
+    )
+}

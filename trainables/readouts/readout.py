@@ -1,0 +1,129 @@
+"""A readout: what maps features of networks to a column of their zoo.
+
+Shape letters: M members, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainables.readouts.boosting import Trees
+from trainables.readouts.columns import categories_of, decided, known
+from trainables.readouts.config import BoostingReadout, LinearReadout
+from trainables.readouts.ridge import Ridge, RidgeBasis
+from trainables.readouts.scores import scores
+from trainables.readouts.softmax import SoftmaxBasis
+
+PENALTIES = tuple(10.0**exponent for exponent in range(3, -6, -1))
+HEADS: dict[str, type[Ridge] | type[Trees]] = {"linear": Ridge, "boosting": Trees}
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Predicts a column of a zoo from features.
+
+    Attributes:
+        target: The column.
+        categories: Its categories; empty where it is a number.
+        head: What maps features to outputs.
+    """
+
+    target: str
+    categories: tuple[str, ...]
+    head: Ridge | Trees
+
+    def predict(self, features_MF: np.ndarray) -> np.ndarray:
+        """For each network a number, float64, or the name of a category: ``[M]``."""
+        return decided(self.head.outputs(features_MF), self.categories)
+
+    def facts(self) -> dict[str, Any]:
+        """What to store beside :meth:`tensors`."""
+        name = next(name for name, head in HEADS.items() if isinstance(self.head, head))
+        return {"target": self.target, "categories": self.categories, "head": name}
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The head as arrays."""
+        return self.head.tensors()
+
+    @classmethod
+    def restored(cls, facts: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Readout:
+        """The inverse of :meth:`facts` and :meth:`tensors`."""
+        return cls(facts["target"], tuple(facts["categories"]), HEADS[facts["head"]].from_tensors(tensors))
+
+
+class Readouts:
+    """Fits readouts of the same features of the same networks to any columns.
+
+    Args:
+        training_MF: Features of training networks; NaN where missing.
+        validation_MF: Features of validation networks, on which penalties are chosen.
+    """
+
+    def __init__(self, training_MF: np.ndarray, validation_MF: np.ndarray) -> None:
+        self.training_MF, self.validation_MF = training_MF, validation_MF
+        self._whole: RidgeBasis | None = None
+
+    def fit(
+        self,
+        target: str,
+        training_M: np.ndarray,
+        validation_M: np.ndarray,
+        settings: LinearReadout | BoostingReadout | None = None,
+    ) -> Readout:
+        """Fits a readout where the target is known.
+
+        Args:
+            target: The column's name.
+            training_M: The column, of training networks.
+            validation_M: The column, of validation networks.
+            settings: Linear with the best penalty where ``None``.
+
+        Raises:
+            ValueError: The column holds the same or no value for all training networks.
+        """
+        settings = settings or LinearReadout()
+        kept, held_out = known(training_M), known(validation_M)
+        target_M, true_M = training_M[kept], validation_M[held_out]
+        if len(np.unique(target_M)) < 2:
+            raise ValueError(
+                f"target {target!r} takes {len(np.unique(target_M))} values among the {len(target_M)} training "
+                "networks; choose a column in which they differ"
+            )
+        categories = categories_of(target_M)
+        numbers_M = np.searchsorted(categories, target_M) if categories else target_M
+        if isinstance(settings, BoostingReadout):
+            trees = Trees.fit(self.training_MF[kept], numbers_M, settings, classify=bool(categories))
+            return Readout(target, categories, trees)
+        basis = self._basis(kept)
+        softmax = SoftmaxBasis(basis) if categories else None
+
+        def solved(penalty: float) -> Readout:
+            if softmax is not None:
+                return Readout(target, categories, softmax.fit(numbers_M, len(categories), penalty))
+            return Readout(target, categories, basis.fit(numbers_M[:, None], penalty))
+
+        def error(readout: Readout) -> float:
+            predicted_M = readout.predict(self.validation_MF[held_out])
+            return float((predicted_M != true_M).mean() if categories else ((predicted_M - true_M) ** 2).mean())
+
+        if settings.penalty or not len(true_M):
+            return solved(settings.penalty or 1.0)
+        return min((solved(penalty) for penalty in PENALTIES), key=error)
+
+    def _basis(self, kept_M: np.ndarray) -> RidgeBasis:
+        """The decomposition of the kept networks' features; that of all of them is made once."""
+        if not kept_M.all():
+            return RidgeBasis(self.training_MF[kept_M])
+        if self._whole is None:
+            self._whole = RidgeBasis(self.training_MF)
+        return self._whole
+
+
+def judged(readout: Readout, features_MF: np.ndarray, target_M: np.ndarray) -> dict[str, float]:
+    """The scores of a readout on networks whose target is known; empty where none is."""
+    kept = known(target_M)
+    return scores(target_M[kept], readout.predict(features_MF)[kept]) if kept.any() else {}
