@@ -73,7 +73,6 @@ class Report(Result):
             lines.append(f"{called:34}{''.join(f'{row[name]:>22.3f}' for name in names)}")
         return lines
 
-
     def _of_encoders(self) -> list[str]:
         """For each choice of snapshots a table: columns of the zoo by what tells them, R² or accuracy."""
         told: dict[str, dict[str, dict[str, str]]] = {}

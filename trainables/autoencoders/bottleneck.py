@@ -17,6 +17,7 @@ from torch import Tensor, nn
 NORMAL_STEP = math.sqrt(2 * math.pi * math.e)
 # A uniform error on (-½, ½) has this standard deviation.
 UNIFORM_STD = 1 / math.sqrt(12)
+FLOAT16_BITS = 16.0
 # With more than this many deviations a step, a dimension is never sent; more would only be noise in training.
 LARGEST_STEP = 8.0
 SMALLEST_PROBABILITY = 1e-9
@@ -51,13 +52,21 @@ class Bottleneck(nn.Module):
         """The latent to be stored: ``[B, Z]``."""
         return encoded
 
-    def coding_step(self, encoded: Tensor) -> Tensor:
-        """The distance of two symbols in each dimension ``[Z]``.
+    def coding_step(self, encoded: Tensor) -> Tensor | None:  # noqa: ARG002
+        """The distance of two symbols in each dimension ``[Z]``, or ``None`` where latents stay float16.
 
         Args:
             encoded: The encoder's output on the training population.
         """
-        raise NotImplementedError
+        return None
+
+
+class Identity(Bottleneck):
+    """Nothing: latents are stored as float16."""
+
+    def forward(self, encoded: Tensor, noise_BZ: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Bottleneck`."""
+        return encoded, encoded.new_full((len(encoded),), FLOAT16_BITS * noise_BZ.shape[1])
 
 
 class Quantized(Bottleneck):
@@ -147,6 +156,7 @@ class Gaussian(Bottleneck):
 
 
 BOTTLENECKS: dict[str, Callable[[int], Bottleneck]] = {
+    "identity": Identity,
     "quantized": Quantized,
     "gaussian": Gaussian,
 }

@@ -39,7 +39,7 @@ class AutoencoderConfig:
         latent: Width of the latent: of a network, of a neuron, or of what else the family encodes.
         bottleneck: A name in ``trainables.autoencoders.bottleneck.BOTTLENECKS`` or ``module:attribute``.
         bits_per_latent: How finely the quantizer starts: the mean bits of a latent that is normally distributed
-            with the principal components' variances.
+            with the principal components' variances. Ignored by the identity.
         weight_loss: Weight of the mean squared error in the view, relative to the view's mean square.
         behavior_loss: Weight of KL(original ‖ reconstruction) in nats an example, on training examples.
         logit_spread: For the behavioral loss, scale each network's logits so that the original's have this standard

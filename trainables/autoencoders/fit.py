@@ -17,7 +17,7 @@ from trainables.autoencoders.autoencoder import Autoencoder
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.coordinates import Coordinates
 from trainables.autoencoders.learned_codec import LearnedCodec
-from trainables.autoencoders.receiver import family_of, with_prefix
+from trainables.autoencoders.receiver import family_of
 from trainables.behavior import Behavior, relevance
 from trainables.closed_form import PROGRESS_FILE, require_same_config
 from trainables.codecs.validation import validate_codec
@@ -178,11 +178,14 @@ class AutoencoderFit:
         progress = json.loads(state[PROGRESS_FILE])
         require_same_config(progress["config"], self.config)
         tensors = load(state[STATE_FILE])
-        self.autoencoder.load_state_dict(with_prefix(tensors, "model."))
+        self.autoencoder.load_state_dict(
+            {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        )
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {}
-        for name, tensor in with_prefix(tensors, "optimizer.").items():
-            index, _, moment = name.partition(".")
-            optimizer["state"].setdefault(int(index), {})[moment] = tensor
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, moment = name.split(".")
+                optimizer["state"].setdefault(int(index), {})[moment] = tensor
         self.optimizer.load_state_dict(optimizer)
         self.epoch = progress["epoch"]

@@ -28,6 +28,7 @@ from zoo.data.task import Task
 from zoo.population import Population
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+FLOAT16_LIMIT = 65504.0
 # Training networks on which steps and distributions are fitted; more change nothing.
 PRIOR_MEMBERS = 2000
 
@@ -75,7 +76,9 @@ class LearnedCodec:
         config = autoencoder.config
         encoded = autoencoder.encoded(coordinates_MP[:: -(-len(coordinates_MP) // PRIOR_MEMBERS)])
         step_Z = autoencoder.bottleneck.coding_step(encoded)
-        symbols = _fit_symbols(autoencoder.bottleneck.latent(encoded), step_Z.half().float())
+        symbols: Symbols | None = None
+        if step_Z is not None:
+            symbols = _fit_symbols(autoencoder.bottleneck.latent(encoded), step_Z.half().float())
         gain_prior = GaussianColumns.fit(gain_M[:, None].numpy()) if config.gain else None
         stored = Receiver.of(autoencoder, symbols, gain_prior).to_bytes()
         receiver = Receiver.from_bytes(stored, type(autoencoder), type(config))
@@ -109,20 +112,35 @@ class LearnedCodec:
 
     def payload(self, symbols: Latent) -> bytes:
         """See :class:`trainables.codecs.payloads.SymbolCodec`."""
-        stream = Encoder()
+        stream, raw = Encoder(), b""
         if self.receiver.gain_prior is not None:
             stream.add(self.receiver.gain_prior, symbols.gain_M[:, None].numpy())
-        stream.add(self.receiver.symbols.prior, self.receiver.symbols.of(symbols.values_MZ))
-        return with_header(len(symbols.values_MZ), stream.finish())
+        if self.receiver.symbols is None:
+            raw = symbols.values_MZ.clamp(-FLOAT16_LIMIT, FLOAT16_LIMIT).numpy().astype("<f2").tobytes()
+        else:
+            stream.add(self.receiver.symbols.prior, self.receiver.symbols.of(symbols.values_MZ))
+        return with_header(len(symbols.values_MZ), raw + stream.finish())
 
     @torch.no_grad()
     def decompress(self, payload: bytes) -> Tensor:
-        """See :class:`trainables.codecs.codec.Codec`."""
+        """See :class:`trainables.codecs.codec.Codec`.
+
+        Raises:
+            ValueError: The payload is too short.
+        """
         members, body = read_header(payload)
-        receiver, stream = self.receiver, Decoder(body)
+        receiver = self.receiver
+        width = self.autoencoder.bottleneck.latent_width
+        raw_length = 0 if receiver.symbols is not None else 2 * members * width
+        if len(body) < raw_length:
+            raise ValueError(f"a payload of {members} networks has {len(body)} bytes after its header; it is truncated")
+        stream = Decoder(body[raw_length:])
         gain_M = torch.full((members,), receiver.common_gain)
         if receiver.gain_prior is not None:
             gain_M = torch.from_numpy(stream.read(receiver.gain_prior, members)[:, 0])
+        if receiver.symbols is None:
+            values = np.frombuffer(body[:raw_length], dtype="<f2").reshape(members, width)
+            return receiver.weights(torch.from_numpy(values.astype(np.float32)), gain_M)
         symbols_MZ = torch.from_numpy(stream.read(receiver.symbols.prior, members))
         return receiver.weights(symbols_MZ * receiver.symbols.step_Z, gain_M)
 

@@ -70,7 +70,7 @@ class Receiver:
         architecture: Gives the layout of the networks.
         decoder: Latents to the P weights of a network of gain 1; or to its coordinates, where there is a ``view``.
         offset_P: Added after multiplication by the gain.
-        symbols: How latents are sent.
+        symbols: How latents are sent; ``None`` where they are sent as float16.
         gain_prior: Distribution of the gain, or ``None`` where all networks have the same.
         common_gain: That same gain, in quarter octaves.
         view: What turns coordinates into weights, where the decoder has not taken it in.
@@ -81,14 +81,19 @@ class Receiver:
     architecture: Architecture
     decoder: Decoder
     offset_P: Tensor
-    symbols: Symbols
+    symbols: Symbols | None
     gain_prior: ParametricColumns | None
     common_gain: int
     view: View | None = None
     mean_P: Tensor | None = None
 
     @classmethod
-    def of(cls, autoencoder: Autoencoder, symbols: Symbols, gain_prior: ParametricColumns | None) -> Receiver:
+    def of(
+        cls,
+        autoencoder: Autoencoder,
+        symbols: Symbols | None,
+        gain_prior: ParametricColumns | None,
+    ) -> Receiver:
         """The receiver of a fitted autoencoder, not rounded yet."""
         coordinates = autoencoder.coordinates
         return cls(
@@ -117,15 +122,17 @@ class Receiver:
             DivergedError: A number leaves float16's range.
         """
         tensors = {f"decoder.{name}": tensor for name, tensor in self.decoder.state_dict().items()}
-        tensors |= {"offset": self.offset_P, "step": self.symbols.step_Z}
+        tensors["offset"] = self.offset_P
         if self.view is not None and self.mean_P is not None:
             tensors |= {f"view.{name}": tensor for name, tensor in self.view.state().items()} | {"mean": self.mean_P}
         facts: dict[str, object] = {
             "config": self.config,
             "architecture": self.architecture,
             "common_gain": self.common_gain,
-            "prior": _store(self.symbols.prior, "prior", tensors),
         }
+        if self.symbols is not None:
+            tensors["step"] = self.symbols.step_Z
+            facts["prior"] = _store(self.symbols.prior, "prior", tensors)
         if self.gain_prior is not None:
             facts["gain_prior"] = _store(self.gain_prior, "gain_prior", tensors)
         halves = {name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}
@@ -165,7 +172,7 @@ class Receiver:
             architecture=architecture,
             decoder=decoder,
             offset_P=tensors["offset"],
-            symbols=Symbols(tensors["step"], priors["prior"]),
+            symbols=Symbols(tensors["step"], priors["prior"]) if "prior" in priors else None,
             gain_prior=priors.get("gain_prior"),
             common_gain=facts["common_gain"],
             view=view,
@@ -201,8 +208,10 @@ def known_before(
             f"the decoder would have {sum(sizes):,} numbers; allowed: up to {MOST_NUMBERS:,}. Lower latent, "
             "decoder_width or decoder_depth"
         )
-    latents = sum(rows * latent for (rows, _), latent in zip(decoder.shapes, decoder.latents, strict=True))
-    sizes += [latents] * LATENT_NUMBERS
+    if config.bottleneck != "identity":
+        sizes += [
+            sum(rows * latent for (rows, _), latent in zip(decoder.shapes, decoder.latents, strict=True))
+        ] * LATENT_NUMBERS
     if not autoencoder.folds:
         view = Coordinates.blank_view(config.view, architecture)
         sizes += [architecture.parameters, *(tensor.numel() for tensor in view.state().values())]

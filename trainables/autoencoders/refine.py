@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trainables.autoencoders.bottleneck import laplace_bits
 from trainables.autoencoders.config import AutoencoderConfig
-from trainables.autoencoders.receiver import Receiver
+from trainables.autoencoders.receiver import Receiver, Symbols
 from trainables.behavior import Behavior
 from zoo.data.examples import Examples
 from zoo.data.task import Task
@@ -60,10 +60,10 @@ class Refiner:
             latent_MZ: The encoder's latents.
             gain_M: The networks' gains in quarter octaves.
         """
-        if not self.config.refine_steps or not self.config.behavior_loss:
+        if not self.config.refine_steps or not self.config.behavior_loss or receiver.symbols is None:
             return latent_MZ
         parts = [
-            _Refinement(self, receiver, population.select(rows), gain_M[rows]).run(latent_MZ[rows])
+            _Refinement(self, receiver, receiver.symbols, population.select(rows), gain_M[rows]).run(latent_MZ[rows])
             for rows in torch.arange(len(population)).split(MEMBERS_AT_ONCE)
         ]
         return torch.cat(parts) if parts else latent_MZ
@@ -72,10 +72,12 @@ class Refiner:
 class _Refinement:
     """One refinement of some members at once; members do not touch each other."""
 
-    def __init__(self, refiner: Refiner, receiver: Receiver, population: Population, gain_M: Tensor) -> None:
+    def __init__(
+        self, refiner: Refiner, receiver: Receiver, symbols: Symbols, population: Population, gain_M: Tensor
+    ) -> None:
         self.config = refiner.config
         self.receiver = receiver
-        self.symbols = symbols = receiver.symbols
+        self.symbols = symbols
         self.population = population
         self.gain_M = gain_M
         self.location_Z = torch.from_numpy(symbols.prior.location)

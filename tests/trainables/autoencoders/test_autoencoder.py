@@ -179,7 +179,7 @@ def test_bottlenecks_pass_gradients_to_latent_and_steps(name):
     ((latent_BZ**2).sum() + bits_B.sum()).backward()
     assert encoded.grad is not None
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in bottleneck.parameters())
-    assert (latent_BZ - bottleneck.latent(encoded)).abs().max() < 1.0
+    assert (latent_BZ - bottleneck.latent(encoded)).abs().max() < (1e-6 if name == "identity" else 1.0)
 
 
 def test_quantized_latents_lie_on_the_grid_and_cost_what_their_prior_says():

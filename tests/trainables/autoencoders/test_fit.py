@@ -27,7 +27,7 @@ def drive(fit: Fit, epochs: int) -> list[dict[str, float]]:
     return [fit.train_epoch() for _ in range(epochs)]
 
 
-@pytest.mark.parametrize("bottleneck", ["quantized", "gaussian"])
+@pytest.mark.parametrize("bottleneck", ["identity", "quantized", "gaussian"])
 @pytest.mark.parametrize("family", ["neuron-autoencoder", "network-autoencoder"])
 def test_fitting_lowers_the_loss(small_zoo, family, bottleneck):
     fit = new_fit(small_zoo, family=family, bottleneck=bottleneck, latent=12, learning_rate=3e-3)
@@ -36,7 +36,7 @@ def test_fitting_lowers_the_loss(small_zoo, family, bottleneck):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-@pytest.mark.parametrize("bottleneck", ["quantized", "gaussian"])
+@pytest.mark.parametrize("bottleneck", ["identity", "quantized", "gaussian"])
 def test_a_resumed_fit_continues_bit_for_bit(small_zoo, bottleneck):
     whole = new_fit(small_zoo, bottleneck=bottleneck)
     expected = drive(whole, 4)

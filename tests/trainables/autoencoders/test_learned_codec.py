@@ -14,7 +14,7 @@ from trainables.autoencoders.network import NetworkAutoencoder
 from trainables.autoencoders.receiver import Receiver, family_of, known_before
 from trainables.autoencoders.refine import MEMBERS_AT_ONCE, _Refinement
 from trainables.behavior import divergence, log_probabilities, sharpness
-from trainables.codecs.codec import Codec
+from trainables.codecs.codec import Codec, with_header
 from trainables.codecs.payloads import compress, compressor, decompress
 from trainables.fit_data import fit_data
 from trainables.registry import find_trainable
@@ -49,7 +49,7 @@ UNFOLDED = autoencoder("unfolded", UnfoldedAutoencoder, NetworkAutoencoderConfig
 SETTINGS = [
     {"family": family, "bottleneck": bottleneck, "gain": gain}
     for family in ("neuron-autoencoder", "network-autoencoder", "test_learned_codec:UNFOLDED")
-    for bottleneck, gain in (("quantized", True), ("quantized", False), ("gaussian", True))
+    for bottleneck, gain in (("identity", True), ("quantized", True), ("quantized", False), ("gaussian", True))
 ]
 
 
@@ -167,6 +167,13 @@ def test_a_truncated_payload_is_refused(codec, small_zoo):
     payload = codec.compress(small_zoo.population("validation"))
     with pytest.raises(ValueError, match="truncated"):
         codec.decompress(payload[: len(payload) // 2])
+
+
+def test_fewer_float16_latents_than_networks_are_refused(small_zoo):
+    codec = fitted(small_zoo, epochs=0, bottleneck="identity").artifact()
+    # Its checksum is right: the mistake is the sender's.
+    with pytest.raises(ValueError, match="payload of 5 networks has 0 bytes after its header; it is truncated"):
+        codec.decompress(with_header(5, b""))
 
 
 def test_numbers_beyond_float16_are_refused(codec):

@@ -11,7 +11,10 @@ from trainables.codecs.payloads import compress, compressor, decompress
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, run
 
-LEARNED = {f"autoencoder, {name}": {"bottleneck": name} for name in ("quantized", "gaussian")}
+LEARNED = {
+    "autoencoder, quantized": {"bottleneck": "quantized"},
+    "autoencoder, float16 latents": {"bottleneck": "identity"},
+}
 CASES = [(name, place) for name, family in CODECS.items() for place in {0, len(family.settings) - 1}]
 CASES += [(name, 0) for name in LEARNED]
 
