@@ -47,7 +47,7 @@ def test_trainables_of_one_kind(capsys):
     kinds = {entry["kind"] for entry in entries(capsys, "trainables", "--kind", "codec")}
     assert kinds == {"codec"}
     assert run(["trainables", "--kind", "codecs"]) == 2
-    assert "did you mean 'codec'? allowed: codec, autoencoder, predictor" in capsys.readouterr().err
+    assert "did you mean 'codec'? allowed: codec, autoencoder, encoder, predictor" in capsys.readouterr().err
 
 
 def test_version_is_that_of_the_distribution(capsys):
