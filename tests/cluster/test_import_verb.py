@@ -1,5 +1,6 @@
 """The ``import`` verb: a dry run finds what the run would refuse; what was assumed is said."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from cluster.verbs.analyze import Analyze
 from cluster.verbs.import_ import Import
+from cluster.verbs.search import Search
 
 
 @pytest.fixture
@@ -74,3 +77,27 @@ def test_a_dry_run_refuses_what_the_run_refuses(networks, tmp_path, damage, word
     with pytest.raises(ValueError, match=words) as run:
         verb.run()
     assert str(planned.value) == str(run.value)
+
+
+@pytest.mark.slow
+def test_cnns_of_ones_own_are_searched_and_analyzed_with_the_defaults(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("cnn_of_mine.py").write_text(
+        "from torch import nn\n"
+        "def network():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(),\n"
+        "        nn.Linear(16, 10))\n"
+    )
+    network = importlib.import_module("cnn_of_mine").network
+    Path("nets").mkdir()
+    for seed in range(40):
+        torch.manual_seed(seed)
+        torch.save(network().state_dict(), f"nets/{seed}.pt")
+    zoo = Import(path="nets", dataset="digits", architecture="cnn_of_mine:network", epochs="1").run().zoo
+    assert zoo is not None
+    found = Search(study="cnn-autoencoder", zoo=zoo, trials=1, epochs=1).run()
+    assert found.trials_completed == 1
+    report = Analyze(zoo=zoo, study="cnn-autoencoder", codecs="uniform").run()
+    assert {entry["codec"] for entry in report.headlines} >= {"uniform", "autoencoder"}
+    assert Path(report.report).exists()
