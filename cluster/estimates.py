@@ -221,17 +221,17 @@ def _configurations(plan: StudyPlan) -> list[tuple[Trainable, Any]]:
     return [(trainable, trainable.configuration(config)) for trainable, config in found]
 
 
-def rows_s(rows: Sequence[Row], tried: Sequence[Row]) -> float:
+def rows_s(names: Sequence[str], tried: Sequence[Row]) -> float:
     """What rows of an analysis take, where of each name the middle one of those ``tried`` is measured here and now.
 
     Args:
-        rows: Rows of a table.
-        tried: The same rows on fewer networks.
+        names: For each row the name of its codec.
+        tried: Rows of all these names, on a few networks.
     """
     seconds = 0.0
     with one_thread():  # as in an analysis
         tried[-1].measure()  # networks are read now, and the kernel is loaded
-        for name, count in Counter(row.name for row in rows).items():
+        for name, count in Counter(names).items():
             alike = [row for row in tried if row.name == name]
             started = time.perf_counter()
             alike[len(alike) // 2].measure()

@@ -260,15 +260,17 @@ def write_report(
 def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[str, Any]) -> AnalysisEstimate:
     """What :func:`write_report` would do with the same arguments."""
     from analysis.kept_rows import KeptRows
-    from analysis.plan import CodecPlan
+    from analysis.plan import ON_RANDOM, CodecPlan
     from cluster.estimates import rows_s
 
     plan = plan_of(zoo, study, asked)
     kept = KeptRows(store, zoo.name)
     missing = [row for row in plan.rows if row not in kept]
+    names = [row.name for row in missing]
     few = min(FEW_MEMBERS, len(plan.members))
     tried, growth = plan, 1.0
     if isinstance(plan, CodecPlan) and missing:
+        names += [name for name in ON_RANDOM if name in names]  # once more, on untrained networks
         growth = len(plan.members) / few
         snapshots = math.ceil(plan.setup.training_snapshots / growth)
         tried = plan_of(zoo, study, {**asked, "members": few, "training_snapshots": snapshots})
@@ -282,7 +284,7 @@ def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[s
         test_members=len(plan.members),
         report=store.join(REPORTS, report_name(zoo, study, asked), REPORT_FILE),
         bytes=REPORT_BYTES,
-        seconds=round(growth * rows_s(missing, tried.rows), 1),
+        seconds=round(growth * rows_s(names, tried.rows), 1) if names else 0.0,
     )
 
 

@@ -14,6 +14,7 @@ from analysis.plan import ON_RANDOM
 from analysis.rows import LEARNED_TRIALS, measured_trials
 from cluster.verbs.analyze import Analyze, write_report
 from trainables.study_files import StudyRecord
+from zoo.generation.build import generate_zoo
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
@@ -56,13 +57,62 @@ def test_a_study_searched_again_is_analyzed_again(small_zoo, store, monkeypatch)
 
 
 def test_an_estimate_counts_what_is_measured(small_zoo, store):
-    verb = Analyze(zoo=small_zoo.uri, study="small-search", store=store.uri, members=4, codecs="float16,uniform")
+    verb = Analyze(
+        zoo=small_zoo.uri, study="small-search", store=store.uri, members=4, codecs="float16,uniform", seed=5
+    )
     planned, done = verb.plan(), verb.run()
-    assert planned.rows == done.rows
+    assert (planned.rows, planned.kept) == (done.rows, 0)
+    assert planned.seconds > 0
     assert planned.report == done.report
     assert planned.trials == (0, 1)
     random = pd.read_parquet(io.BytesIO(Store(done.tables).read("random_networks.parquet")))
     assert len(random) == len([name for name in ON_RANDOM if name != "function-metric"])
+
+
+def test_what_was_measured_for_one_report_is_there_for_another(small_zoo, tmp_path, monkeypatch):
+    def analyze(codecs, **options):
+        return Analyze(zoo=small_zoo.uri, store=str(tmp_path), members=4, examples=50, codecs=codecs, **options)
+
+    class Stopped(KeyboardInterrupt):
+        pass
+
+    def stop(self, done, note="", total=None):
+        if done == 2:
+            raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cluster.display.Task.update", stop)
+        with pytest.raises(Stopped):
+            analyze("uniform").run()
+    planned = analyze("uniform").plan()
+    assert (planned.kept, planned.report in str(list(tmp_path.rglob("*.html")))) == (2, False)
+    done = analyze("uniform").run()
+    assert {headline["codec"] for headline in done.headlines} == {"uniform"}
+    again = analyze("uniform").plan()
+    assert (again.kept, again.seconds) == (again.rows, 0)
+    assert f"would measure {again.rows} rows, of which {again.rows} are known from before" in again.text
+    other = analyze("float16,uniform", reuse=True).plan()
+    assert (other.rows - other.kept, other.report == done.report) == (1, False)
+    assert "--examples 50" in Store(str(tmp_path)).read(done.report).decode()
+
+
+@pytest.mark.parametrize("do", [Analyze.plan, Analyze.run])
+def test_a_dry_run_refuses_what_the_run_refuses(small_zoo, small_recipe, store, tmp_path, do, monkeypatch):
+    few = generate_zoo(dataclasses.replace(small_recipe, name="few", members=2), Store(tmp_path))
+    with pytest.raises(ZooError, match=r"few-.* has no test members: with 2 members in blocks of 2"):
+        do(Analyze(zoo=few.uri, store=str(tmp_path)))
+    study = StudyRecord.open(store, "small-search")
+    other = {**study.facts, "zoo": {**study.facts["zoo"], "digest": "f" * 64}}
+    with monkeypatch.context() as patched:
+        patched.setattr(StudyRecord, "open", lambda *_: dataclasses.replace(study, facts=other))
+        with pytest.raises(ZooError, match="on a zoo with digest ffffffff"):
+            do(Analyze(zoo=small_zoo.uri, study="small-search", store=store.uri))
+    with pytest.raises(ValueError, match="inputs 'blur': allowed are translation-K"):
+        do(Analyze(zoo=small_zoo.uri, store=store.uri, inputs="blur"))
+    family = dataclasses.replace(CODECS["float16"], obstacle=lambda architecture: "it knows no digits")
+    monkeypatch.setitem(CODECS, "float16", family)
+    with pytest.raises(ValueError, match=r"'float16' cannot code .* knows no digits"):
+        do(Analyze(zoo=small_zoo.uri, store=store.uri, codecs="float16"))
 
 
 def test_no_more_trials_than_these_are_measured(store, monkeypatch):
