@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 
+from analysis import prediction
 from analysis.analyze import analyze
 from analysis.held_out import Members
 from analysis.intervals import Bootstrap
@@ -92,6 +93,22 @@ def test_the_constant_explains_nothing(analysis):
     assert constant.value("r2") <= 0
     assert constant.value("kendall_tau") == 0
     assert len(set(constant.values["predicted"])) == 1
+
+
+def test_predictors_and_baselines_are_fitted_to_the_same_snapshots(small_zoo, study, monkeypatch):
+    seen = []
+
+    def baseline(target, training, test):
+        seen.append((training, test))
+        return np.zeros(len(test))
+
+    monkeypatch.setattr(prediction, "from_hyperparameters", baseline)
+    analyze(small_zoo, study, members=None, bootstrap=Bootstrap(replicates=2))
+    ((training, test),) = seen
+    fitted = fit_data(small_zoo).training
+    for name in ("id", "epoch", "test_accuracy"):
+        assert np.array_equal(training.column(name), np.concatenate([part.column(name) for part in fitted]))
+    assert not set(training.column("id")) & set(test.column("id"))
 
 
 def test_hyperparameters_never_see_weights(small_zoo):
