@@ -93,7 +93,7 @@ class Source:
 
 
 def open_source(
-    path: Path,
+    path: str | Path,
     *,
     format_name: str | None = None,
     name: str | None = None,
@@ -103,7 +103,7 @@ def open_source(
     epochs: tuple[int, ...] | None = None,
     store: Store | None = None,
 ) -> Source:
-    """Recognizes what a path holds. Weights are read when it is stored.
+    """Recognizes what a path holds; all of it is read when it is checked, and once more when it is stored.
 
     Args:
         path: A folder, or a file.
@@ -119,6 +119,7 @@ def open_source(
     Raises:
         ValueError: There is nothing, nothing known, or something that does not fit; the message names the file.
     """
+    path = Path(path)
     if exported.is_remote(path):
         raise ValueError(f"{path} is not of this machine; copy it to a local folder, and import that")
     if not path.exists():
@@ -239,7 +240,7 @@ def _parameters(architectures: Sequence[Architecture]) -> tuple[int, ...]:
 
 
 def store_source(
-    source: Source, store: Store, *, include_diverged: bool = False, progress: Progress | None = None
+    source: Source, store: Store | str, *, include_diverged: bool = False, progress: Progress | None = None
 ) -> Zoo:
     """Makes a zoo of a source.
 
@@ -253,6 +254,7 @@ def store_source(
         ValueError: A file cannot be read or does not fit; nothing is stored then.
         ZooError: The store cannot be written, or holds something else under the same name.
     """
+    store = store if isinstance(store, Store) else Store(store)
     store.check_writable(ZOOS)  # before hours of reading
     return source.check(store, include_diverged, None)(progress)
 

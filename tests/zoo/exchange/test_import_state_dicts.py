@@ -50,7 +50,7 @@ def table(root: Path, lines: list[dict[str, object]]) -> None:
 
 
 def test_functions_are_those_of_the_files(folder, tmp_path):
-    zoo = store_source(open_source(folder, epochs=(30,)), Store(tmp_path / "store"))
+    zoo = store_source(open_source(str(folder), epochs=(30,)), str(tmp_path / "store"))
     assert verify(zoo) == []
     x = torch.randn(6, 1, 8, 8)
     population = zoo.population()
