@@ -80,7 +80,7 @@ class GenerationEstimate(Result):
             f"{self.uri}, about {human_seconds(self.seconds)}"
         )
         description, expected = self.recipe["description"], self.recipe["expected"]
-        refused = self.obstacle and f"it is refused, though: {self.obstacle}"
+        refused = self.obstacle and f"but the run would be refused: {self.obstacle}"
         return "\n".join(filter(None, (would, refused, description, expected and f"expected: {expected}")))
 
     @property
