@@ -169,36 +169,55 @@ def runtime(store: Store, *, workers: int | None = None, shared_bytes: int = 0) 
     warnings.filterwarnings("ignore", "Zero-copy tensor serialization", UserWarning)
     environment = _worker_environment()
     cpus = max(os.cpu_count() or 1, workers or 1)
-    on_termination = signal.getsignal(signal.SIGTERM)
-    try:
-        if address is None:
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECT_STORE_BYTES + 2 * shared_bytes,
-                runtime_env=environment,
-            )
-        else:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        where = f"the Ray cluster at {address}" if address else "a local Ray"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ClusterError(
-            f"cannot use {where}: {reason}. For a cluster with token authentication set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN_PATH; to start a cluster of your own set RAY_ADDRESS=local"
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        # Ray has put a handler of its own in its place, which ends this process at once.
-        signal.signal(signal.SIGTERM, on_termination)
+    with _own_handling_of_sigterm():
+        try:
+            if address is None:
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=OBJECT_STORE_BYTES + 2 * shared_bytes,
+                    runtime_env=environment,
+                )
+            else:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            where = f"the Ray cluster at {address}" if address else "a local Ray"
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ClusterError(
+                f"cannot use {where}: {reason}. For a cluster with token authentication set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN_PATH; to start a cluster of your own set RAY_ADDRESS=local"
+            ) from error
     # Ray prints what happens to workers on stdout, which is for results.
     with contextlib.redirect_stdout(sys.stderr):
         try:
             yield _checked(store, workers, local=address is None)
         finally:
-            ray.shutdown()
+            with _own_handling_of_sigterm():
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_handling_of_sigterm() -> Iterator[None]:
+    """Keeps this process's handler of SIGTERM while Ray starts or ends.
+
+    Ray's own exit at once, without a word or with a stack of C++. It sets some in Python, another one below Python when
+    it has connected, and the system's default when it ends.
+    """
+    import ray._private.utils as set_by
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler, replaced = signal.getsignal(signal.SIGTERM), set_by.set_sigterm_handler
+    set_by.set_sigterm_handler = lambda _: None
+    try:
+        yield
+    finally:
+        set_by.set_sigterm_handler = replaced
+        signal.signal(signal.SIGTERM, handler)
 
 
 def workers_at_once(store: Store, workers: int | None, each_bytes: int = 0) -> int:

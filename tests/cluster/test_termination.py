@@ -1,0 +1,72 @@
+"""SIGTERM, which schedulers send, ends a verb as Ctrl-C does: in words, with its code, and no process stays."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ray_environment import environment
+
+PATIENCE_S = 120
+SEARCH = ("search", "digits-autoencoder", "--trials", "40", "--epochs", "40", "--set", "latent=16")
+FIT = ("fit", "neuron-autoencoder", "--epochs", "4000", "--set", "latent=16")
+
+
+def processes(mark):
+    """Process ids and command lines of those that have inherited an environment with this mark in it."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
+            if f"MARK={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found[folder.name] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def wait(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return condition()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("verb", "seen"),
+    [
+        ((*SEARCH, "--workers", "2"), "gcs_server"),
+        ((*SEARCH, "--workers", "2"), "ray::ResourceTrainable"),
+        (FIT, ""),
+        (("analyze",), ""),
+    ],
+    ids=["while Ray starts", "trials on Ray", "a fit here", "an analysis"],
+)
+def test_sigterm_ends_a_verb(verb, seen, zoo_copy, tmp_path):
+    mark, root = str(tmp_path), zoo_copy.store.uri
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "cluster", *verb, "--zoo", zoo_copy.uri, "--store", root],
+        env={**environment(tmp_path), "MARK": mark}, cwd=tmp_path,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+    def begun():
+        assert driver.poll() is None, driver.stderr.read()
+        if seen:
+            return any(seen in line for line in processes(mark).values())
+        return set((tmp_path / "copy").rglob("*")) > before  # the first thing that it writes
+
+    before = set((tmp_path / "copy").rglob("*"))
+    try:
+        assert wait(begun)
+        os.kill(driver.pid, signal.SIGTERM)
+        _, words = driver.communicate(timeout=PATIENCE_S)
+        assert driver.returncode == 143, words
+        assert words.splitlines()[-1] == "zooscale: stopped; the same command continues where it was"
+        assert "Traceback" not in words
+        assert wait(lambda: not processes(mark)), processes(mark)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
