@@ -65,7 +65,12 @@ class CodecPlan:
         return list(self.codecs)
 
     def on_untrained(self) -> list[Row]:
-        """Rows of the codecs of ``ON_RANDOM`` on the members as they were before training, at all settings."""
+        """Rows of the codecs of ``ON_RANDOM`` on the members as they were before training, at all settings.
+
+        None where seeds are not known, as those of imported networks are: how they were initialized nobody can tell.
+        """
+        if self.zoo.snapshots["seed"].null_count:
+            return []
         families = {name: family for name, family in self.families.items() if name in ON_RANDOM}
         rows = codec_rows(families, self.setup, untrained=True)
         if self.study is not None and self.study.kind == "autoencoder":

@@ -16,8 +16,8 @@ from analysis.report.predictors import BASELINES, main_metric
 from analysis.results import Result
 
 LIMITS = (
-    "Held-out networks come from the same recipe as those the encoders were fitted to. Nothing is said about other"
-    " architectures, recipes or data sets.",
+    "Held-out networks come from the same zoo as those the encoders were fitted to. Nothing is said about other"
+    " architectures, zoos or data sets.",
     "Encoders were chosen on validation networks, and so was each readout's penalty; figures are of test networks."
     " Intervals do not cover which trials were the best.",
     "A readout is linear: what an embedding holds in another form is not seen.",

@@ -29,8 +29,8 @@ INTERVAL_OF_PREDICTORS = (
 
 LIMITS = (
     "Rates at infinite N leave out what is shared; total bits per weight for N networks put it back in.",
-    "Held-out networks come from the same recipe as those the codecs were fitted to. Nothing is said about other"
-    " architectures, recipes or data sets.",
+    "Held-out networks come from the same zoo as those the codecs were fitted to. Nothing is said about other"
+    " architectures, zoos or data sets.",
     "Rates between two settings of a classical codec are interpolated (quality linear in the logarithm of the rate);"
     " a rate below a codec's cheapest setting is not guessed at. Autoencoders are not: between two trials there is no"
     " third, so their rate, shared bytes and N* are those of the cheapest measured trial that reaches the target. Only"
@@ -295,4 +295,6 @@ def _left_out(summary: Mapping[str, Any]) -> list[str]:
     names = summary["codecs_left_out"]
     do = "it does" if len(names) == 1 else "they do"
     said = [f"Not measured, for {do} not know such networks: {', '.join(names)}."] if names else []
+    if summary["recipe"].get("kind") == "imported":
+        said.append("Not measured on untrained networks: how imported networks were initialized is not known.")
     return said + [f"Not measured: {name}, which {why}." for name, why in summary["evaluators_left_out"].items()]

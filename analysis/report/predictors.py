@@ -19,8 +19,8 @@ from analysis.results import Measured, Result
 
 PAIR = (TRUE, PREDICTED)
 LIMITS = (
-    "Held-out networks come from the same recipe as those the predictors were fitted to. Nothing is said about other"
-    " architectures, recipes or data sets.",
+    "Held-out networks come from the same zoo as those the predictors were fitted to. Nothing is said about other"
+    " architectures, zoos or data sets.",
     "Predictors were chosen on validation networks and are measured here on test networks, one snapshot each; the"
     " targets are what the zoo has on record.",
     "Intervals do not cover which trials were the best.",

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from example_analysis import measured
 from example_study import METRICS, write_study
@@ -15,6 +16,7 @@ from analysis.controls import ZERO_RATE
 from analysis.groups import chosen_members
 from analysis.headlines import headlines, pareto
 from analysis.intervals import Bootstrap
+from analysis.plan import plan_analysis
 from analysis.rates import total_bits_per_weight
 from analysis.report.findings import sentences
 from analysis.report.page import render
@@ -31,6 +33,7 @@ from zoo.recipes import RECIPES
 from zoo.recipes.tasks import one_vs_one
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
+from zoo.storage.zoo import Zoo
 from zoo.training.train import train_population
 
 
@@ -419,3 +422,12 @@ def test_networks_without_classes_are_judged_by_their_outputs(tmp_path, dataset)
     page = render(analysis)
     assert "agreement, which is about classes, and the data set has none" in page
     assert "R² of outputs on inputs with noise of 0.1 SD" in page
+
+
+def test_networks_of_unknown_seeds_have_no_untrained_counterparts(small_zoo):
+    table = small_zoo.snapshots
+    place = table.schema.get_field_index("seed")
+    unknown = Zoo.open(small_zoo.uri)
+    unknown.__dict__["snapshots"] = table.set_column(place, "seed", pa.nulls(len(table), pa.int64()))
+    assert plan_analysis(small_zoo, codecs=["uniform"]).on_untrained()
+    assert plan_analysis(unknown, codecs=["uniform"]).on_untrained() == []
