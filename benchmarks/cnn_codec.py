@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--steps", type=float, nargs="*", default=(0.02, 0.014, 0.011))
     parser.add_argument("--bit-price", type=float, default=0.03)
+    parser.add_argument("--refine-rounds", type=int, default=2, help="of choosing symbols anew when encoding; 0: none")
     parser.add_argument("--encoder-images", type=int, default=512, help="training images that networks are measured on")
     parser.add_argument("--uniform-steps", type=float, nargs="*", default=(0.8, 0.5, 0.35))
     parser.add_argument("--feedback-steps", type=float, nargs="*", default=(0.7, 0.5, 0.35))
@@ -230,7 +231,11 @@ def main() -> None:
         curves.setdefault("feedback alone", []).append(measured("feedback alone", step, held_out, images, work))
     for step in arguments.steps:
         config = FunctionMetricConfig(
-            step=step, bit_price=arguments.bit_price, images=len(encoder_images), training_members=len(training)
+            step=step,
+            bit_price=arguments.bit_price,
+            refine_rounds=arguments.refine_rounds,
+            images=len(encoder_images),
+            training_members=len(training),
         )
         codec = MetricCodec.fit(config, training, data.train)
         work = lambda codec=codec: coded(codec, held_out)  # noqa: E731

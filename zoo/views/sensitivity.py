@@ -71,26 +71,58 @@ def sensitivities(
         One for each of :func:`zoo.views.weight_layers.weight_layers`.
     """
     layers = weight_layers(architecture)
-    with torch.enable_grad():
-        inputs, outputs, logits_MNC = watched(architecture, weights_MP, x)
-        rotated_MNK = logits_MNC @ directions_KC.to(logits_MNC).T
-        by_direction = [
-            torch.autograd.grad(
-                rotated_MNK[..., direction].sum(),
-                [outputs[layer.name] for layer in layers],
-                retain_graph=direction + 1 < len(directions_KC),
-                materialize_grads=True,
-            )
-            for direction in range(len(directions_KC))
-        ]
+    inputs, by_layer = _by_output(architecture, weights_MP, x, directions_KC)
     found = []
     for index, layer in enumerate(layers):
         patches = layer.patches(inputs[layer.name])
         if coordinates is not None:
             patches = layer.by_unit(patches, coordinates[index])
-        jacobian_KMNSH = torch.stack([at_positions(gradients[index]) for gradients in by_direction])
-        found.append(_of_layer(layer, patches, jacobian_KMNSH))
+        found.append(_of_layer(layer, patches, by_layer[index]))
     return found
+
+
+def derivatives(architecture: Architecture, weights_MP: Tensor, x: Tensor, directions: Tensor) -> list[Tensor]:
+    """The logits' derivatives by all weights and biases, example by example.
+
+    Args:
+        architecture: The members' architecture.
+        weights_MP: Members.
+        x: Examples ``[N, *input_shape]``.
+        directions: Of the logits: ``[K, C]``, or for each example its own ``[N, K, C]``.
+
+    Returns:
+        For each of :func:`zoo.views.weight_layers.weight_layers` ``[M, N, K, H, D]``.
+    """
+    inputs, by_layer = _by_output(architecture, weights_MP, x, directions)
+    return [
+        (_rows(jacobian_KMNSH) @ layer.patches(inputs[layer.name])).unflatten(2, (directions.shape[-2], -1))
+        for layer, jacobian_KMNSH in zip(weight_layers(architecture), by_layer, strict=True)
+    ]
+
+
+def _by_output(
+    architecture: Architecture, weights_MP: Tensor, x: Tensor, directions: Tensor
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """(what each layer reads, the logits' derivatives along the directions by what it gives: ``[K, M, N, S, H]``)."""
+    names = [layer.name for layer in weight_layers(architecture)]
+    with torch.enable_grad():
+        inputs, outputs, logits_MNC = watched(architecture, weights_MP, x)
+        rotated_MNK = (directions.to(logits_MNC) @ logits_MNC.unsqueeze(3)).squeeze(3)
+        by_direction = [
+            torch.autograd.grad(
+                rotated_MNK[..., direction].sum(),
+                [outputs[name] for name in names],
+                retain_graph=direction + 1 < rotated_MNK.shape[2],
+                materialize_grads=True,
+            )
+            for direction in range(rotated_MNK.shape[2])
+        ]
+    return inputs, [torch.stack([at_positions(part) for part in parts]) for parts in zip(*by_direction, strict=True)]
+
+
+def _rows(jacobian_KMNSH: Tensor) -> Tensor:
+    """Directions and outputs side by side: ``[M, N, K * H, S]``."""
+    return jacobian_KMNSH.permute(1, 2, 0, 4, 3).flatten(2, 3)
 
 
 def _of_layer(layer: WeightLayer, patches: Tensor, jacobian_KMNSH: Tensor) -> Sensitivity:
@@ -103,8 +135,7 @@ def _of_layer(layer: WeightLayer, patches: Tensor, jacobian_KMNSH: Tensor) -> Se
         squared_MNH = jacobian_KMNSH.square().sum(dim=0)[:, :, 0]
         square_MHD = squared_MNH.mT @ patches[..., 0, :].square()
     else:
-        by_direction_MNRS = jacobian_KMNSH.permute(1, 2, 0, 4, 3).flatten(2, 3)
-        by_weight_MNRD = by_direction_MNRS @ patches
+        by_weight_MNRD = _rows(jacobian_KMNSH) @ patches
         square_MHD = by_weight_MNRD.square().sum(dim=1).unflatten(1, (directions, -1)).sum(dim=1)
         if layer.named:
             rows = by_weight_MNRD.flatten(1, 2)

@@ -10,7 +10,7 @@ from zoo.population import single_architecture
 from zoo.views import permute
 from zoo.views.folding import Folding
 from zoo.views.moments import input_moments, second_moment
-from zoo.views.sensitivity import sensitivities
+from zoo.views.sensitivity import derivatives, sensitivities
 from zoo.views.weight_layers import at_positions, watched, weight_layers
 
 NORMED = ("resnet", "norms of vectors and of images")
@@ -124,6 +124,23 @@ def _gram(architecture, own, x, layer, directions_KC):
     )
     jacobian = jacobian if jacobian.ndim == 3 else jacobian.unsqueeze(2)
     return torch.einsum("khs,kgs->hg", jacobian, jacobian)
+
+
+@pytest.mark.parametrize("name", ["cnn", "no bias"])
+def test_derivatives_are_those_of_automatic_differentiation(name):
+    architecture = ARCHITECTURES[name]
+    weights_MP, x = random_weights(architecture, 2), random_examples(architecture, 3)
+    directions_NKC = torch.randn(3, 2, architecture.classes, generator=torch.Generator().manual_seed(1))
+    found = derivatives(architecture, weights_MP, x, directions_NKC)
+
+    def along(weights_P):
+        return (directions_NKC @ architecture.logits(weights_P[None], x)[0].unsqueeze(2)).squeeze(2)
+
+    for member in range(2):
+        expected_NKP = torch.autograd.functional.jacobian(along, weights_MP[member])
+        tensors = architecture.tensors(expected_NKP.flatten(0, 1))
+        for layer, jacobian in zip(weight_layers(architecture), found, strict=True):
+            torch.testing.assert_close(jacobian[member].flatten(0, 1), layer.rows(tensors), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FOLDABLE)

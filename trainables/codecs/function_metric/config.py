@@ -23,6 +23,10 @@ class FunctionMetricConfig:
             has a mean square of 1/12.
         prediction_ridge: Ridge of the prediction of the last layer's columns, beside the mean square of the symbols.
         rounds: How often symbols are chosen anew by what they cost: costs come from the symbols chosen before.
+        refine_rounds: How often, at most, symbols are chosen anew by what all of them do together, when networks are
+            encoded; 0 leaves them as they were rounded. For networks of at most 4,096 symbols.
+        refine_price: What a bit is worth there, in mean squared errors of the outputs by one symbol that is off by one.
+        refine_images: Training examples on which that is told.
         images: Training examples on which networks are measured.
         training_members: Training members that the statistics are taken from, at most.
     """
@@ -34,15 +38,21 @@ class FunctionMetricConfig:
     refit_ridge: float = 0.01
     prediction_ridge: float = 1e-3
     rounds: int = 2
+    refine_rounds: int = 0
+    refine_price: float = 0.12
+    refine_images: int = 4096
     images: int = 512
     training_members: int = 1024
 
     def __post_init__(self) -> None:
         require(0 < self.step <= 10, self, "step", "more than 0, at most 10")
-        require(0 <= self.bit_price <= 10, self, "bit_price", "0 to 10")
-        require(0 <= self.kept_deviation <= 10, self, "kept_deviation", "0 to 10")
+        for name in ("bit_price", "refine_price", "kept_deviation"):
+            require(0 <= getattr(self, name) <= 10, self, name, "0 to 10")
         for name in ("damping", "refit_ridge", "prediction_ridge"):
             require(0 < getattr(self, name) <= 1, self, name, "more than 0, at most 1")
-        require(type(self.rounds) is int and self.rounds >= 0, self, "rounds", "a whole number, 0 or more")
-        for name in ("images", "training_members"):
+        for name in ("rounds", "refine_rounds"):
+            require(
+                type(getattr(self, name)) is int and getattr(self, name) >= 0, self, name, "a whole number, 0 or more"
+            )
+        for name in ("images", "refine_images", "training_members"):
             require(type(getattr(self, name)) is int and getattr(self, name) > 0, self, name, "a whole number above 0")

@@ -17,6 +17,7 @@ from torch import Tensor
 from trainables.codecs.entropy import Array
 from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.networks import Networks
+from trainables.codecs.function_metric.refinement import Refinement
 from trainables.codecs.function_metric.rounding import round_with_feedback
 from trainables.codecs.function_metric.transform import EXPONENTS_PER_OCTAVE, LARGEST_EXPONENT, Symbols, Transform
 from zoo.views.moments import second_moment
@@ -32,7 +33,7 @@ class Sender:
         transform: How symbols become weights.
         moments: For each layer whose inputs have names, their second moment ``[D, D]``; for others nothing is known.
         whitening: For each layer what makes its inputs equally large in all directions.
-        x: Training examples ``[N, *input_shape]``.
+        x: Training examples ``[N, *input_shape]``; on the first ``config.images`` networks are measured.
         costs: For each layer, what symbols cost in each of the arrays of :meth:`Transform.parts`; empty where
             nothing is known yet, and symbols are rounded to the nearest.
     """
@@ -52,17 +53,35 @@ class Sender:
             for basis, moment in zip(self.transform.bases, self.moments, strict=True)
         )
 
-    def encode(self, networks: Networks) -> tuple[Symbols, Tensor]:
+    def encode(self, networks: Networks, *, refine: bool = True) -> tuple[Symbols, Tensor]:
         """Symbols of some networks of one architecture.
+
+        Args:
+            networks: As they were measured.
+            refine: Whether they are refined where the configuration says so; it takes most of the time.
 
         Returns:
             The symbols, and the last layer's coefficients ``[M, T, K]`` in steps before prediction and rounding.
         """
         encoding = _Encoding(self, networks, step_exponents(networks, self.transform))
         with torch.no_grad():
-            networks.architecture.apply(encoding.tensors, self.x, around_weights=encoding.layer)
-        integers = tuple(layer.to(torch.int32).numpy() for layer in encoding.symbols)
+            networks.architecture.apply(encoding.tensors, self.x[: self.config.images], around_weights=encoding.layer)
+        layers = encoding.symbols
+        if refine and self.config.refine_rounds:
+            layers = self.refinement(networks, encoding.exponents_ME, layers)
+        integers = tuple(layer.to(torch.int32).numpy() for layer in layers)
         return Symbols(encoding.exponents_ME, integers), encoding.targets_MTK
+
+    @cached_property
+    def refinement(self) -> Refinement:
+        """Improves the symbols of networks."""
+        costs = [
+            cost.expand(self.transform.entries(index), -1)
+            for index in range(len(self.transform.layers))
+            for cost in self.token_costs(index)
+            if cost is not None
+        ]
+        return Refinement(self.transform, self.config, self.x, torch.cat(costs) if costs else None)
 
     def token_costs(self, index: int) -> list[Tensor | None]:
         """The costs of each token of a layer: ``[K, S]``, or ``[1, S]`` where its entries share a table."""

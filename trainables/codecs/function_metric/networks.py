@@ -35,6 +35,7 @@ class Networks:
 
     Attributes:
         architecture: Theirs, without batch norms.
+        weights_MP: The members in their gauge.
         directions_KC: Orthonormal directions of the logits that count.
         rows: For each weight layer ``[M, H, D]``; of the :func:`final_layer` ``[M, K, D]``, along the directions.
         targets: For each layer whose inputs have no names, its outputs ``[M, N * S, H]`` before any activation.
@@ -43,6 +44,7 @@ class Networks:
     """
 
     architecture: Architecture
+    weights_MP: Tensor
     directions_KC: Tensor
     rows: list[Tensor]
     targets: dict[str, Tensor]
@@ -78,8 +80,9 @@ class Networks:
                 rows[index] = rows[index] * outputs_MH.unsqueeze(2) / inputs_MD.unsqueeze(1)
                 measured[index] = measured[index].scaled(outputs_MH, inputs_MD)
         named = [tensor for pair in zip(layers, rows, strict=True) for tensor in pair[0].tensors(pair[1]).items()]
+        gauged_MP = architecture.flatten(dict(named))
         with torch.no_grad():
-            _, outputs, logits_MNC = watched(architecture, architecture.flatten(dict(named)), x)
+            _, outputs, logits_MNC = watched(architecture, gauged_MP, x)
         final = final_layer(architecture)
         targets = {}
         for index, layer in enumerate(layers):
@@ -97,7 +100,7 @@ class Networks:
         spread_M = (variance_M + CONSTANT_SHARE**2 * mean_MK.square().sum(dim=1)).sqrt()
         if not all(bool(torch.isfinite(tensor).all()) for tensor in (spread_M, *(s.square_MHD for s in measured))):
             raise ValueError("logits or their derivatives overflow; leave members out that diverged")
-        return cls(architecture, directions_KC, rows, targets, measured, spread_M)
+        return cls(architecture, gauged_MP, directions_KC, rows, targets, measured, spread_M)
 
 
 def counted_directions(classes: int, *, softmax: bool) -> Tensor:

@@ -31,6 +31,13 @@ def bit_costs(table: TableColumns) -> Tensor:
     return torch.from_numpy(np.array(costs, dtype=np.float32))
 
 
+def bits_of(symbols_MK: Tensor, costs_KS: Tensor) -> Tensor:
+    """What symbols cost, by :func:`bit_costs`: a row for each of K columns, or one for all."""
+    columns = torch.arange(len(costs_KS)).expand(symbols_MK.shape)
+    inside_MK = symbols_MK.clamp(-LARGEST_COSTED, LARGEST_COSTED)
+    return costs_KS[columns, (inside_MK + LARGEST_COSTED).long()] + BITS_BEYOND * (symbols_MK - inside_MK).abs()
+
+
 def rounded(target_MK: Tensor, weight_M: Tensor, costs_KS: Tensor | None, price: float) -> Tensor:
     """Symbols that minimize ``weight · (target - symbol)² + price · bits``; the nearest where there are no costs.
 
@@ -39,12 +46,9 @@ def rounded(target_MK: Tensor, weight_M: Tensor, costs_KS: Tensor | None, price:
     best_MK = target_MK.round().clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL)
     if costs_KS is None or not price:
         return best_MK
-    columns = torch.arange(len(costs_KS)).expand(target_MK.shape)
 
     def loss(symbols_MK: Tensor) -> Tensor:
-        inside = symbols_MK.clamp(-LARGEST_COSTED, LARGEST_COSTED)
-        bits_MK = costs_KS[columns, (inside + LARGEST_COSTED).long()] + BITS_BEYOND * (symbols_MK - inside).abs()
-        return weight_M.unsqueeze(1) * (target_MK - symbols_MK).square() + price * bits_MK
+        return weight_M.unsqueeze(1) * (target_MK - symbols_MK).square() + price * bits_of(symbols_MK, costs_KS)
 
     least_MK = loss(best_MK)
     for candidate_MK in (best_MK - best_MK.sign(), torch.zeros_like(best_MK)):

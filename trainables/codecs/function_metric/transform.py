@@ -226,12 +226,21 @@ class Transform:
             rows_MHD = self.directions.T @ rows_MHD
         return self.layers[index].tensors(rows_MHD)
 
+    def all_rows(self, layers: Sequence[Tensor], exponents_ME: Array) -> list[Tensor]:
+        """The :meth:`rows` of all layers from symbols; differentiable in them."""
+        return [
+            self.rows(index, layer_MTK + self.predicted(index, layers), self.scales(index, exponents_ME))
+            for index, layer_MTK in enumerate(layers)
+        ]
+
+    def all_tensors(self, layers: Sequence[Tensor], exponents_ME: Array) -> dict[str, Tensor]:
+        """Networks without batch norms from symbols; differentiable in them."""
+        tensors: dict[str, Tensor] = {}
+        for index, rows_MHD in enumerate(self.all_rows(layers, exponents_ME)):
+            tensors |= self.tensors(index, rows_MHD)
+        return tensors
+
     def weights(self, symbols: Symbols) -> Tensor:
         """``weights_MP`` float32."""
-        integers = [torch.from_numpy(layer.astype(np.float32)) for layer in symbols.layers]
-        tensors: dict[str, Tensor] = {}
-        for index, integers_MTK in enumerate(integers):
-            scales_MT = self.scales(index, symbols.exponents_ME)
-            rows_MHD = self.rows(index, integers_MTK + self.predicted(index, integers), scales_MT)
-            tensors |= self.tensors(index, rows_MHD)
-        return self.folding.unfold(self.folding.folded.flatten(tensors))
+        layers = [torch.from_numpy(layer.astype(np.float32)) for layer in symbols.layers]
+        return self.folding.unfold(self.folding.folded.flatten(self.all_tensors(layers, symbols.exponents_ME)))
