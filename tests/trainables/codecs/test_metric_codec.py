@@ -93,6 +93,20 @@ def test_any_depth_and_activation_is_kept_at_a_small_step(data, hidden, bias, ac
     assert float(error_MNC.square().mean().sqrt()) < 0.01 * float(wanted_MNC.std())
 
 
+def test_a_network_whose_spread_is_in_a_class_that_it_never_predicts_is_kept_too(data, mixed):
+    """Its steps follow from that spread and lose all else, unless what is lost is found and repaired."""
+    codec = MetricCodec.fit(FunctionMetricConfig(step=0.02), mixed, data.train)
+    architecture, held_out = mixed.architecture, mixed.select(range(30))
+    tensors = {name: tensor.clone() for name, tensor in architecture.tensors(held_out.weights_MP).items()}
+    tensors["3.weight"][4, 9] *= 40
+    tensors["3.bias"][4, 9] = -2000
+    lopsided = held_out.with_weights(architecture.flatten(tensors))
+    payload = codec.compress(lopsided)
+    kept_M = agreement(lopsided, codec.decompress(payload), data.test)
+    assert float(kept_M[4]) > 0.85 * float(kept_M.mean())
+    assert len(payload) < 1.1 * len(codec.compress(held_out))
+
+
 def test_decoding_is_deterministic_and_needs_the_shared_bytes_only(data, mixed):
     codec = MetricCodec.fit(FunctionMetricConfig(step=0.05), mixed, data.train)
     assert isinstance(codec, Codec)

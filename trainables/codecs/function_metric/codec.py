@@ -38,6 +38,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
@@ -64,6 +65,11 @@ RECEIVER_FILE, SENDER_FILE, FACTS_FILE = "receiver.safetensors", "sender.safeten
 TRAINING_ENTRIES = 2**27
 BATCH_ENTRIES = 2**26
 BATCH_MEMBERS = 64
+# A network that disagrees with itself so many times as often as training members do on average, or more, has got steps
+# that do not suit it: its outputs nearly tie, say, or most of their spread is in a class that it never predicts.
+UNSUITED = 4
+# It gets finer ones: by how much its step exponents are reduced, two for an octave, until it does not.
+FINER = (2, 4, 6, 8)
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,14 @@ class MetricCodec:
     Attributes:
         receiver: What must be known to decode.
         sender: What encodes.
+        disagreement: Share of training examples for which training members and their reconstructions predict different
+            classes; infinite where there are no classes.
         name: Name in tables.
     """
 
     receiver: Receiver
     sender: Sender
+    disagreement: float
     name: str = "function-metric"
 
     # The same payload whatever the number of threads; batches of small systems of equations also failed in several.
@@ -133,7 +142,13 @@ class MetricCodec:
             ]
             sender = replace(sender, costs=costs)
             symbols = encoded(sender, batches, refine=not left)
-        return cls(Receiver.fit(transform, symbols), sender)
+        disagreement = math.inf
+        if softmax:
+            sizes = [len(networks.weights_MP) for networks in batches]
+            parts = zip(batches, np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1]), strict=True)
+            lost = [sender.disagreement(networks, symbols.select(rows)) for networks, rows in parts]
+            disagreement = float(torch.cat(lost).mean())
+        return cls(Receiver.fit(transform, symbols), sender, disagreement)
 
     @property
     def shared_bytes(self) -> int:
@@ -168,13 +183,29 @@ class MetricCodec:
             softmax=self.receiver.transform.softmax,
         ):
             rows.append(rows_M)
-            parts.append(self.sender.encode(networks)[0])
+            parts.append(self._symbols(networks))
         order = torch.argsort(torch.cat(rows)).numpy()
         return Symbols.joined(parts).select(order)
 
     def payload(self, symbols: Symbols) -> bytes:
         """See :class:`trainables.codecs.payloads.SymbolCodec`."""
         return self.receiver.encode(symbols)
+
+    def _symbols(self, networks: Networks) -> Symbols:
+        """The symbols of some networks, with finer steps for those that need them."""
+        symbols, _ = self.sender.encode(networks)
+        if math.isinf(self.disagreement):
+            return symbols
+        least_M = self.sender.disagreement(networks, symbols)
+        for finer in FINER:
+            if bool((least_M <= UNSUITED * self.disagreement).all()):
+                break
+            candidate, _ = self.sender.encode(networks, finer=finer)
+            lost_M = self.sender.disagreement(networks, candidate)
+            better_M = (least_M > UNSUITED * self.disagreement) & (lost_M < least_M)
+            symbols = Symbols.where(better_M.numpy(), candidate, symbols)
+            least_M = torch.where(better_M, lost_M, least_M)
+        return symbols
 
     def decompress(self, payload: bytes) -> Tensor:
         """See :class:`trainables.codecs.codec.Codec`."""
@@ -191,7 +222,11 @@ class MetricCodec:
         moments = {f"moment.{index}": moment for index, moment in enumerate(sender.moments) if moment is not None}
         whitening = {f"whitening.{index}": matrix for index, matrix in enumerate(sender.whitening)}
         tensors = {"inputs": sender.x, **costs, **moments, **whitening}
-        facts = {"config": sender.config, "costs": [len(parts) for parts in sender.costs]}
+        facts = {
+            "config": sender.config,
+            "costs": [len(parts) for parts in sender.costs],
+            "disagreement": None if math.isinf(self.disagreement) else self.disagreement,
+        }
         return {
             RECEIVER_FILE: self.receiver.to_bytes(),
             SENDER_FILE: save({name: tensor.contiguous() for name, tensor in tensors.items()}),
@@ -207,7 +242,8 @@ class MetricCodec:
         layers = range(len(receiver.transform.layers))
         moments = [tensors.get(f"moment.{index}") for index in layers]
         whitening = [tensors[f"whitening.{index}"] for index in layers]
-        return cls(receiver, Sender(config, receiver.transform, moments, whitening, tensors["inputs"], costs))
+        sender = Sender(config, receiver.transform, moments, whitening, tensors["inputs"], costs)
+        return cls(receiver, sender, math.inf if facts["disagreement"] is None else facts["disagreement"])
 
 
 def check(config: FunctionMetricConfig, architectures: Sequence[Architecture]) -> dict[str, float]:  # noqa: ARG001

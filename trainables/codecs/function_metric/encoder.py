@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,17 +54,19 @@ class Sender:
             for basis, moment in zip(self.transform.bases, self.moments, strict=True)
         )
 
-    def encode(self, networks: Networks, *, refine: bool = True) -> tuple[Symbols, Tensor]:
+    def encode(self, networks: Networks, *, refine: bool = True, finer: int = 0) -> tuple[Symbols, Tensor]:
         """Symbols of some networks of one architecture.
 
         Args:
             networks: As they were measured.
             refine: Whether they are refined where the configuration says so; it takes most of the time.
+            finer: How much smaller the step exponents are than the outputs' dependence on the weights suggests.
 
         Returns:
             The symbols, and the last layer's coefficients ``[M, T, K]`` in steps before prediction and rounding.
         """
-        encoding = _Encoding(self, networks, step_exponents(networks, self.transform))
+        exponents_ME = np.maximum(step_exponents(networks, self.transform) - finer, -LARGEST_EXPONENT)
+        encoding = _Encoding(self, networks, exponents_ME)
         with torch.no_grad():
             networks.architecture.apply(encoding.tensors, self.x[: self.config.images], around_weights=encoding.layer)
         layers = encoding.symbols
@@ -71,6 +74,15 @@ class Sender:
             layers = self.refinement(networks, encoding.exponents_ME, layers)
         integers = tuple(layer.to(torch.int32).numpy() for layer in layers)
         return Symbols(encoding.exponents_ME, integers), encoding.targets_MTK
+
+    @torch.no_grad()
+    def disagreement(self, networks: Networks, symbols: Symbols) -> Tensor:
+        """Share of the examples for which networks and what symbols decode to predict different classes: ``[M]``."""
+        architecture, x = networks.architecture, self.x[: self.config.images]
+        layers = [torch.from_numpy(layer).float() for layer in symbols.layers]
+        decoded_MNC = architecture.apply(self.transform.all_tensors(layers, symbols.exponents_ME), x)
+        original_MNC = architecture.logits(networks.weights_MP, x)
+        return (decoded_MNC.argmax(dim=2) != original_MNC.argmax(dim=2)).double().mean(dim=1)
 
     @cached_property
     def refinement(self) -> Refinement:

@@ -48,6 +48,15 @@ class Symbols:
         layers = zip(*(part.layers for part in parts), strict=True)
         return cls(np.concatenate([part.exponents_ME for part in parts]), tuple(np.concatenate(p) for p in layers))
 
+    @classmethod
+    def where(cls, chosen_M: Array, some: Symbols, others: Symbols) -> Symbols:
+        """The chosen networks of the one, all others of the other."""
+        layers = zip(some.layers, others.layers, strict=True)
+        return cls(
+            np.where(chosen_M[:, None], some.exponents_ME, others.exponents_ME),
+            tuple(np.where(chosen_M[:, None, None], *pair) for pair in layers),
+        )
+
     def select(self, rows: Array) -> Symbols:
         """The given networks."""
         return Symbols(self.exponents_ME[rows], tuple(layer[rows] for layer in self.layers))
