@@ -28,12 +28,14 @@ class CodecFamily:
         fit: ``fit(training, dataset, **setting) -> Codec``: training members and the data set.
         settings: Keyword arguments of ``fit``, by increasing rate.
         family: "classical" or "control".
+        steps: In how many steps it improves the code of each network when it is encoded, at a setting.
         obstacle: Says why it cannot code networks of an architecture; ``None`` where it can.
     """
 
     fit: Callable[..., Codec]
     settings: tuple[Setting, ...] = ({},)
     family: str = "classical"
+    steps: Callable[[Setting], int] = lambda setting: 0  # noqa: ARG005
     obstacle: Callable[[Architecture], str | None] = lambda architecture: None  # noqa: ARG005
 
     def codec(self, training: Population, dataset: Dataset, setting: Setting) -> Codec:
@@ -56,7 +58,10 @@ def of_trainable(codec: Trainable) -> CodecFamily:
             return str(error)
         return None
 
-    return CodecFamily(fit=fit, settings=codec.curve, obstacle=obstacle)
+    def steps(setting: Setting) -> int:
+        return codec.steps_of(codec.configuration(setting))
+
+    return CodecFamily(fit=fit, settings=codec.curve, steps=steps, obstacle=obstacle)
 
 
 def _control(fit: Callable[..., Codec], training: Population, dataset: Dataset, **setting: Any) -> Codec:

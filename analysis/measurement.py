@@ -91,6 +91,7 @@ def measure(
     setting: str = "",
     name: str | None = None,
     trial: int | None = None,
+    encode_steps: int = 0,
 ) -> Result:
     """Measures one setting of a codec.
 
@@ -103,6 +104,7 @@ def measure(
         setting: What tells this row from the codec's others.
         name: Name in the table; the codec's own where ``None``.
         trial: Number of the trial the codec comes from.
+        encode_steps: In how many steps it improves the code of each network.
 
     Raises:
         ValueError: No codec was given, or one decodes to something that is no network of this layout.
@@ -138,6 +140,7 @@ def measure(
                 code_bits_per_weight_all=_mean(coded, "bits_all"),
                 payload_bytes=payload_bytes,
                 encode_s=_mean(coded, "encode_s"),
+                encode_steps=encode_steps,
                 decode_s=_mean(coded, "decode_s"),
             ),
         },

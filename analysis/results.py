@@ -44,6 +44,13 @@ SIZES = (
         description=f"Time to encode one member, in blocks of {BLOCK}.",
     ),
     Metric(
+        name="encode_steps",
+        label="steps to encode",
+        direction="min",
+        description="Steps in which a network's own code is improved when it is encoded; 0 where it is encoded in one "
+        "pass.",
+    ),
+    Metric(
         name="decode_s", label="time to decode", unit="s", direction="min", description="Time to decode one member."
     ),
 )

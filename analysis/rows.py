@@ -88,6 +88,7 @@ def codec_rows(families: Mapping[str, CodecFamily], setup: Setup, *, untrained: 
             family="control" if untrained else family.family,
             fitted=True,
             untrained=untrained,
+            encode_steps=family.steps(setting),
         )
         for name, family in families.items()
         for setting in family.settings
@@ -105,6 +106,7 @@ def _row(
     *,
     fitted: bool,
     untrained: bool,
+    encode_steps: int,
     **called: Any,
 ) -> Row:
     """The row of a codec.
@@ -115,11 +117,13 @@ def _row(
         codec: What decides the codec, beside the training members.
         fitted: Whether it is fitted to those.
         untrained: Whether it is measured on untrained networks.
+        encode_steps: In how many steps it improves the code of each network.
         called: Name, setting, family and trial.
     """
 
     def measured() -> Result:
-        return measure(fit(), setup.untrained if untrained else setup.original, setup.evaluation, **called)
+        subject = setup.untrained if untrained else setup.original
+        return measure(fit(), subject, setup.evaluation, encode_steps=encode_steps, **called)
 
     content = {"codec": codec, **setup.content(fitted=fitted, untrained=untrained)}
     return Row(**called, content=content, measure=measured)
@@ -168,6 +172,7 @@ def learned_rows(
                 trial=trial,
                 fitted=False,
                 untrained=untrained,
+                encode_steps=study.trainable(trial).steps_of(study.config(trial)),
             )
         )
     if not untrained and any(isinstance(codec, LearnedCodec) for fits in codecs.values() for codec in fits):

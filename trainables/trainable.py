@@ -133,6 +133,8 @@ class Trainable:
             cannot take; the message says what helps. ``None`` where there is nothing to tell.
         curve: Settings, by increasing rate, at which an analysis measures it where no study has chosen any; a setting
             holds fields of ``config``. Empty for what is measured only as a study found it.
+        encode_steps: The field of ``config`` that says in how many steps a code is improved for each network when it is
+            encoded; empty for what encodes in one pass. Codecs with and without such steps stand in the same table.
         description: One sentence for listings.
     """
 
@@ -144,6 +146,7 @@ class Trainable:
     load: Reference
     check: Reference | None = None
     curve: tuple[Mapping[str, Any], ...] = ()
+    encode_steps: str = ""
     description: str
 
     @property
@@ -168,6 +171,10 @@ class Trainable:
         """Loads an artifact that a fit of this trainable has left."""
         artifact: Artifact = resolved(self.load)(files)
         return artifact
+
+    def steps_of(self, config: Any) -> int:
+        """In how many steps a code is improved for each network when it is encoded."""
+        return int(getattr(config, self.encode_steps)) if self.encode_steps else 0
 
     def known_before(self, config: Any, architectures: Sequence[Architecture]) -> Mapping[str, float]:
         """What config and networks tell without a fit; see ``check``."""

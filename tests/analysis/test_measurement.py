@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.codecs import CODECS
 from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
 from analysis.evaluators.registry import chosen_evaluators
 from analysis.intervals import Bootstrap
 from analysis.measurement import code, measure
+from trainables.autoencoders.entries import AUTOENCODERS
 from trainables.codecs.codec import read_header, with_header
 from zoo.architecture import mlp
 from zoo.data import load_dataset
@@ -201,3 +203,12 @@ def test_networks_without_finite_outputs_are_refused(original, evaluation):
             Subject(original.population.with_weights(weights_MP), name).outputs(evaluation.test)
     with pytest.raises(ValueError, match="has no members"):
         Subject(population_of(0))
+
+
+def test_a_table_says_which_codecs_improve_a_code_when_they_encode(original, evaluation):
+    assert measured(Noisy(), original, evaluation).value("encode_steps") == 0
+    assert measured(Noisy(), original, evaluation, encode_steps=40).value("encode_steps") == 40
+    assert [CODECS["function-metric"].steps({"refine_rounds": rounds}) for rounds in (0, 2)] == [0, 2]
+    assert CODECS["uniform"].steps({"step": 0.5}) == CODECS["index"].steps({}) == 0
+    for autoencoder in AUTOENCODERS.values():
+        assert autoencoder.steps_of(autoencoder.configuration({"refine_steps": 7})) == 7

@@ -27,6 +27,7 @@ def autoencoder(name: str, family: Reference, config: type[Any], *, description:
         begin=partial(call, "trainables.autoencoders.fit:begin", family),
         load=partial(call, "trainables.autoencoders.learned_codec:load_codec", family, config),
         check=partial(call, "trainables.autoencoders.receiver:known_before", family),
+        encode_steps="refine_steps",
         description=description,
     )
 

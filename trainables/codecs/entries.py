@@ -26,6 +26,7 @@ def closed_form_codec(
     *,
     curve: Iterable[Mapping[str, Any]] = ({},),
     check: Reference | None = None,
+    encode_steps: str = "",
     description: str,
 ) -> Trainable:
     """A registry entry for a codec that is fitted in closed form.
@@ -36,6 +37,7 @@ def closed_form_codec(
         config: Its settings.
         curve: See ``Trainable``.
         check: See ``Trainable``; for codecs that know some networks only.
+        encode_steps: See ``Trainable``.
         description: One sentence.
     """
     return Trainable(
@@ -47,6 +49,7 @@ def closed_form_codec(
         load=partial(call, "trainables.codecs.fitting:load_codec", codec),
         check=check,
         curve=tuple(curve),
+        encode_steps=encode_steps,
         description=description,
     )
 
@@ -68,6 +71,7 @@ CODECS: dict[str, Trainable] = {
             FunctionMetricConfig,
             curve=_grid("step", 0.1, 0.065, 0.04, 0.025, 0.015, 0.009, 0.004),
             check="trainables.codecs.function_metric.codec:check",
+            encode_steps="refine_rounds",
             description="Transform coding in the metric of the function, with error feedback.",
         ),
         closed_form_codec(
