@@ -58,11 +58,11 @@ def base_layout(height: int) -> dict[str, Any]:
     }
 
 
-def axis_of(metric: Metric, label: str = "") -> dict[str, Any]:
-    """Title and ticks of an axis with values of a metric as they are measured, under another label if given."""
+def axis_of(metric: Metric) -> dict[str, Any]:
+    """Title and ticks of an axis with values of a metric as they are measured."""
     if metric.unit == "share":
-        return {"title_text": label or metric.label, "tickformat": PERCENT}
-    return {"title_text": label or axis_title(metric)}
+        return {"title_text": metric.label, "tickformat": PERCENT}
+    return {"title_text": axis_title(metric)}
 
 
 def whole_numbers(values: Iterable[float]) -> dict[str, int]:
