@@ -84,7 +84,7 @@ def find_entry(given: str, store_uri: str) -> Entry:
 
     root, _, name = given.rstrip("/").rpartition("/")
     root, _, kind = root.rpartition("/")
-    if kind not in ("", *KINDS):
+    if not name or kind not in ("", *KINDS):
         raise ValueError(
             f"{given!r} is nothing that a store has; allowed: NAME, or KIND/NAME with KIND one of {', '.join(KINDS)}, "
             "alone or after the address of a store"

@@ -112,6 +112,7 @@ def test_names_that_are_of_nothing_or_of_several(capsys, store, zoo_copy):
         "small": f"'small' is the beginning of several names in {store.uri}: zoos/{zoo_copy.name}, studies/small-8765",
         "nothing": f"there is no zoo or study 'nothing' in {store.uri}; there are: zoos/{zoo_copy.name}",
         "studies/nothing": "there is no studies 'nothing'",
+        "": "'' is nothing that a store has",
         "data/digits": "'data/digits' is nothing that a store has; allowed: NAME, or KIND/NAME",
     }.items():
         assert run(["rm", name, "--yes", "--store", store.uri]) == 2
