@@ -82,8 +82,8 @@ class Trials:
         self._counts["ended"] += 1
         if failure is None:
             for name, direction in zip(self._study.objectives, self._study.directions, strict=True):
-                pick = min if direction == "min" else max
-                self._best[name] = pick(outcome.metrics[name], self._best.get(name, outcome.metrics[name]))
+                if (value := outcome.metrics.get(name)) is not None:  # a predictor of numbers has no accuracy
+                    self._best[name] = (min if direction == "min" else max)(value, self._best.get(name, value))
         else:
             self._counts["failed"] += 1
             say(f"trial {one.trial} failed: {failure}")
@@ -119,7 +119,9 @@ def end(record: optuna.Study, trial: Trial, study: Study, outcome: Outcome) -> s
         Why it failed: for want of finite objectives too, which Optuna refuses. ``None`` where it did not.
     """
     failure, objectives = outcome.failure, {name: outcome.metrics.get(name, math.nan) for name in study.objectives}
-    if failure is None and not all(math.isfinite(value) for value in objectives.values()):
+    finite = [math.isfinite(value) for value in objectives.values()]
+    # A single fit, which has no rivals, need not have them all: predictors of numbers have no accuracy.
+    if failure is None and not (all(finite) if study.spaces else any(finite)):
         failure = f"objectives are not finite: {objectives}"
     trial.set_user_attr(METRICS, {name: value for name, value in outcome.metrics.items() if math.isfinite(value)})
     trial.set_user_attr(SECONDS, outcome.seconds)
@@ -131,7 +133,10 @@ def end(record: optuna.Study, trial: Trial, study: Study, outcome: Outcome) -> s
     for name, excess in study.excesses(trainable, outcome.metrics).items():
         if name not in trial.constraints:
             trial.set_constraint(name, excess)
-    record.tell(trial, list(objectives.values()))
+    worst = (math.inf if direction == "min" else -math.inf for direction in study.directions)
+    record.tell(
+        trial, [value if math.isfinite(value) else bad for value, bad in zip(objectives.values(), worst, strict=True)]
+    )
     return None
 
 

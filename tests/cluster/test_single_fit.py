@@ -40,6 +40,12 @@ def test_a_codec_is_fitted_and_read_as_a_study(zoo_copy):
     assert codec.decompress(codec.compress(test)).shape == test.weights_MP.shape
 
 
+def test_a_predictor_of_numbers_needs_no_accuracy(zoo_copy):
+    done = fit(zoo_copy, "statistics-ridge").run()
+    assert {"r2", "kendall_tau", "mean_absolute_error"} <= done.metrics.keys()
+    assert StudyRecord.open(zoo_copy.store, "statistics-ridge").pareto_trials() == [0]
+
+
 def test_what_is_fitted_already_is_not_fitted_again(zoo_copy):
     first = fit(zoo_copy, "kmeans").run()
     again = fit(zoo_copy, "kmeans").run()
