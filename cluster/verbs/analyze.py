@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from zoo.storage.zoo import Zoo
 
 FACTS_FILE = "report.json"
-# About how large a report is; and on so many networks a dry run tries what a run does on all.
-REPORT_BYTES, FEW_MEMBERS = 6_000_000, 16
+# About how large a report is.
+REPORT_BYTES = 6_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,10 @@ class Report(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisEstimate(Result):
-    """What ``analyze`` would measure: ``rows``, of which ``kept`` are there from before, among them the ``trials``."""
+    """What ``analyze`` would measure: ``rows``, of which ``kept`` are there from before, among them the ``trials``.
+
+    Its ``seconds`` are a ``guess`` until such networks were analyzed on this machine.
+    """
 
     zoo: str
     study: str | None
@@ -104,14 +107,16 @@ class AnalysisEstimate(Result):
     report: str
     bytes: int
     seconds: float
+    guess: bool
 
     @property
     def text(self) -> str:
+        guess = " (a guess: such networks were not analyzed on this machine yet)" if self.guess else ""
         known = f", of which {self.kept} are known from before" if self.kept else ""
         return (
             f"would measure {counted(self.rows, 'row')}{known}: settings of {len(self.codecs)} codecs and controls, "
             f"and {counted(len(self.trials), 'trial')}, on {counted(self.test_members, 'held-out network')}: about "
-            f"{human_seconds(self.seconds)}; a report of about {human_bytes(self.bytes)} in {self.report}"
+            f"{human_seconds(self.seconds)}{guess}; a report of about {human_bytes(self.bytes)} in {self.report}"
         )
 
 
@@ -151,7 +156,7 @@ class Analyze(Planned):
     ] = False
 
     def plan(self) -> AnalysisEstimate:
-        """Counts what would be measured, and tries some of it on a few networks."""
+        """Counts what would be measured; how long that takes is known from analyses before, else guessed."""
         zoo, study, store, asked = self._open()
         return estimate(zoo, study, store, asked)
 
@@ -213,8 +218,10 @@ def write_report(
         reuse: Whether a report on the same zoo, study and options will do.
     """
     from analysis.analyze import carry_out
+    from analysis.kept_rows import KeptRows
     from analysis.report.page import render
     from analysis.tables import TABLES, write_tables
+    from cluster.estimates import remember_rows
 
     name = report_name(zoo, study, asked)
     identity = digest(
@@ -235,8 +242,21 @@ def write_report(
     started = time.monotonic()
     plan = plan_of(zoo, study, asked)
     say(f"analyze {zoo.name}{f' with study {study.name}' if study else ''}")
+    kept = KeptRows(store, zoo.name)
+    new = [row not in kept for row in plan.rows]
+    ends: list[float] = []
+
+    def told(done: int, total: int, row: str) -> None:
+        ends.append(time.process_time())
+        task.update(done, row, total)
+
     with live("analyze", len(plan.rows), "rows") as task:
-        analysis = carry_out(plan, keep=store, progress=lambda done, total, row: task.update(done, row, total))
+        analysis = carry_out(plan, keep=store, progress=told)
+    took = defaultdict(list)
+    for row, is_new, begin, end in zip(plan.rows, new, ends, ends[1:], strict=False):
+        if is_new:
+            took[row.name].append(end - begin)
+    remember_rows(plan, took)
     write_tables(analysis, store, name)
     store.put(f"{REPORTS}/{name}/{REPORT_FILE}", render(analysis).encode())
     found = analysis.to_json()
@@ -260,20 +280,13 @@ def write_report(
 def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[str, Any]) -> AnalysisEstimate:
     """What :func:`write_report` would do with the same arguments."""
     from analysis.kept_rows import KeptRows
-    from analysis.plan import ON_RANDOM, CodecPlan
-    from cluster.estimates import rows_s
+    from analysis.plan import CodecPlan
+    from cluster.estimates import analysis_s
 
     plan = plan_of(zoo, study, asked)
     kept = KeptRows(store, zoo.name)
     missing = [row for row in plan.rows if row not in kept]
-    names = [row.name for row in missing]
-    few = min(FEW_MEMBERS, len(plan.members))
-    tried, growth = plan, 1.0
-    if isinstance(plan, CodecPlan) and missing:
-        names += [name for name in ON_RANDOM if name in names]  # once more, on untrained networks
-        growth = len(plan.members) / few
-        snapshots = math.ceil(plan.setup.training_snapshots / growth)
-        tried = plan_of(zoo, study, {**asked, "members": few, "training_snapshots": snapshots})
+    seconds, guess = analysis_s(plan, missing)
     return AnalysisEstimate(
         zoo=zoo.name,
         study=None if study is None else study.name,
@@ -284,7 +297,8 @@ def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[s
         test_members=len(plan.members),
         report=store.join(REPORTS, report_name(zoo, study, asked), REPORT_FILE),
         bytes=REPORT_BYTES,
-        seconds=round(growth * rows_s(names, tried.rows), 1) if names else 0.0,
+        seconds=round(seconds, 1),
+        guess=guess,
     )
 
 

@@ -56,13 +56,17 @@ def test_a_study_searched_again_is_analyzed_again(small_zoo, store, monkeypatch)
     assert write_report(small_zoo, other, store, FEW, reuse=True).new
 
 
-def test_an_estimate_counts_what_is_measured(small_zoo, store):
+def test_an_estimate_counts_what_is_measured(small_zoo, store, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # nothing was measured before
     verb = Analyze(
         zoo=small_zoo.uri, study="small-search", store=store.uri, members=4, codecs="float16,uniform", seed=5
     )
     planned, done = verb.plan(), verb.run()
     assert (planned.rows, planned.kept) == (done.rows, 0)
-    assert planned.seconds > 0
+    assert (planned.seconds > 0, planned.guess, "a guess" in planned.text) == (True, True, True)
+    other = dataclasses.replace(verb, seed=6).plan()
+    assert (other.kept, other.guess, "a guess" in other.text) == (0, False, False)
+    assert 0 < other.seconds < 3 * done.seconds
     assert planned.report == done.report
     assert planned.trials == (0, 1)
     random = pd.read_parquet(io.BytesIO(Store(done.tables).read("random_networks.parquet")))
