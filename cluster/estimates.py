@@ -21,7 +21,7 @@ from analysis.rows import Row
 from cluster.distributed.runtime import ray_is_asked_for, workers_at_once
 from cluster.studies import StudyPlan
 from trainables.registry import find_trainable
-from trainables.trainable import FitData, Trainable
+from trainables.trainable import DivergedError, FitData, Trainable
 from zoo.architecture import Architecture
 from zoo.config import digest
 from zoo.data.examples import Dataset
@@ -187,18 +187,30 @@ def _epoch_s(recipe: Recipe, data: Dataset, shards: Sequence[range]) -> float:
 def fit_cost(plan: StudyPlan) -> tuple[float, int]:
     """Seconds on one core and bytes of a fit of a study: means over some configurations that it may propose.
 
-    Beginning and an epoch are measured on a few members; the validation is the real one.
+    Beginning and an epoch are measured on a few members, or on all where a few are too few; the validation is the real
+    one. Configurations that do not suit the zoo are left out, as their trials would fail.
+
+    Raises:
+        ValueError: None of them suits the zoo.
+        DivergedError: None of them can be fitted.
     """
-    data = plan.data(FIT_MEMBERS)
-    growth = len(plan.zoo.rows("train")) / sum(len(population) for population in data.training)
-    configurations = _configurations(plan)
-    seconds, size = 0.0, 0
-    with one_thread():  # as in a trial
-        _fit_seconds(*configurations[0], data, growth)  # the first one of a process takes longer
-        for trainable, config in configurations:
-            spent, files = _fit_seconds(trainable, config, data, growth)
-            seconds, size = seconds + spent, size + files
-    return seconds / len(configurations), size // len(configurations)
+    configurations, found = _configurations(plan), []
+    failure: Exception | None = None
+    for members in (FIT_MEMBERS, None):
+        data = plan.data(members)
+        growth = plan.training_rows / sum(len(population) for population in data.training)
+        with one_thread():  # as in a trial
+            for trainable, config in [configurations[0], *configurations]:  # the first of a process takes longer
+                try:
+                    found.append(_fit_seconds(trainable, config, data, growth))
+                except (DivergedError, ValueError) as error:
+                    failure = error
+        if found:
+            break
+    else:
+        raise failure or ValueError(f"study {plan.study.name} proposes nothing to fit")
+    counted = found[1:] or found
+    return sum(seconds for seconds, _ in counted) / len(counted), sum(size for _, size in counted) // len(counted)
 
 
 def _fit_seconds(trainable: Trainable, config: Any, data: FitData, growth: float) -> tuple[float, int]:

@@ -42,10 +42,20 @@ class StudyPlan:
     seed: int
 
     @property
+    def layouts(self) -> tuple[Architecture, ...]:
+        """Of the architectures, one for each parameter layout."""
+        return tuple({architecture.layout: architecture for architecture in self.architectures}.values())
+
+    @property
+    def training_rows(self) -> int:
+        """How many snapshots of training members fits see."""
+        return sum(len(self.zoo.rows("train", architecture=architecture)) for architecture in self.layouts)
+
+    @property
     def weights_bytes(self) -> int:
         """Size of the weights that fits see: training members with all their snapshots, and validation members."""
         size = 0
-        for architecture in {each.layout: each for each in self.architectures}.values():
+        for architecture in self.layouts:
             seen = len(self.zoo.rows("train", architecture=architecture))
             validation = len(self.zoo.rows("validation", epochs="one", architecture=architecture))
             size += 4 * architecture.parameters * (seen + min(validation, self.study.validation_members))

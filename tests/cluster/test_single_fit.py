@@ -8,7 +8,9 @@ import pytest
 from cluster.distributed.runtime import ClusterError
 from cluster.studies import plan_study
 from cluster.verbs.fit import Fit
+from cluster.verbs.search import Search
 from search_spaces.studies import CNN_AUTOENCODER, DIGITS_AUTOENCODER
+from trainables.registry import find_trainable
 from trainables.study_files import StudyRecord
 from zoo.architecture import cnn_2464
 from zoo.generation.build import generate_zoo
@@ -108,6 +110,32 @@ def test_a_study_is_not_fitted_but_searched(zoo_copy):
 def test_bad_settings_are_refused_before_anything_starts(small_zoo, trainable, settings, message, verb):
     with pytest.raises(ValueError, match=message):
         getattr(fit(small_zoo, trainable, *settings), verb)()
+
+
+def test_dry_run_says_the_same_as_the_run_of_what_needs_many_networks(zoo_copy, monkeypatch):
+    rows = len(zoo_copy.rows("train"))
+    monkeypatch.setattr("cluster.estimates.FIT_MEMBERS", 8)
+    latent = 5 * rows // 6  # more than 8 members have snapshots for, fewer than all
+    wide = fit(zoo_copy, "network-autoencoder", f"latent={latent}", "encoder_width=8", "decoder_width=8", epochs=1)
+    assert wide.plan().seconds > 0
+    assert wide.run().metrics["agreement"] > 0
+    wider = fit(zoo_copy, "network-autoencoder", f"latent={rows + 1}", epochs=1)
+    words = f"{rows + 1} principal components need as many rows and coordinates; there are {rows} rows"
+    with pytest.raises(ValueError, match=words):
+        wider.plan()
+    with pytest.raises(RuntimeError, match=words):
+        wider.run()
+
+
+def test_dry_run_of_a_search_leaves_out_what_will_fail(zoo_copy, monkeypatch):
+    family, rows = find_trainable("network-autoencoder"), len(zoo_copy.rows("train"))
+    tried = [(family, family.configuration({"latent": latent, "epochs": 1})) for latent in (rows + 1, 16)]
+    monkeypatch.setattr("cluster.estimates._configurations", lambda plan: tried)
+    search = Search(study="digits-network-autoencoder", zoo=zoo_copy.uri, store=zoo_copy.store.uri, trials=2)
+    assert search.plan().seconds > 0
+    tried.pop()
+    with pytest.raises(ValueError, match="principal components need as many rows"):
+        search.plan()
 
 
 @pytest.fixture(scope="module")
