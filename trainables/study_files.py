@@ -145,13 +145,13 @@ class StudyRecord:
     trials: pd.DataFrame
 
     @classmethod
-    def open(cls, store: Store, study: str, zoo_digest: str | None = None) -> StudyRecord:
+    def open(cls, store: Store, study: str, zoo: Zoo | None = None) -> StudyRecord:
         """Opens a study by its name, or by the beginning of it if no other's begins so.
 
         Args:
             store: Where it lies.
             study: Its name or the beginning of it.
-            zoo_digest: Of several that begin so, the one on the zoo with this digest is meant.
+            zoo: Of several that begin so, the one on this zoo is meant, as it is now where it has grown.
 
         Raises:
             ZooError: There is no such study, several begin so, or it has no trials yet; the message says which
@@ -162,9 +162,8 @@ class StudyRecord:
         names = study_names(store)
         given = study.rstrip("/").rpartition("/")[2]
         matches = [name for name in names if name == given] or [name for name in names if name.startswith(given)]
-        if len(matches) > 1 and zoo_digest is not None:
-            own = [name for name in matches if _zoo_digest(StudyFolder(store, name)) == zoo_digest]
-            matches = own or matches
+        for fact in ("digest", "content_sha256") if zoo is not None and len(matches) > 1 else ():
+            matches = [name for name in matches if _zoo_fact(store, name, fact) == getattr(zoo, fact)] or matches
         listing = ", ".join(names) if names else "none; run `zooscale search` first"
         if not matches:
             raise ZooError(f"there is no study {given!r} in {store.uri}; studies there: {listing}")
@@ -374,10 +373,10 @@ def _front(trials: pd.DataFrame, objectives: Sequence[str], directions: Sequence
     return [int(trials["trial"].iloc[row]) for row in front]
 
 
-def _zoo_digest(folder: StudyFolder) -> str | None:
-    """Digest of the zoo that a study is on, where its record tells."""
-    zoo: Mapping[str, Any] = (folder.facts() or {}).get("zoo", {})
-    return zoo.get("digest")
+def _zoo_fact(store: Store, study: str, fact: str) -> str | None:
+    """What a study's record tells of the zoo that it is on."""
+    zoo: Mapping[str, Any] = (StudyFolder(store, study).facts() or {}).get("zoo", {})
+    return zoo.get(fact)
 
 
 def _version(library: str) -> str | None:

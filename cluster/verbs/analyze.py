@@ -172,7 +172,7 @@ class Analyze(Planned):
         from zoo.storage.store import Store
 
         zoo, store = open_zoo(self.zoo, self.store), Store(self.store)
-        study = None if self.study is None else StudyRecord.open(store, self.study, zoo.digest)
+        study = None if self.study is None else StudyRecord.open(store, self.study, zoo)
         asked = {
             "members": self.members,
             "examples": self.examples,

@@ -1,0 +1,37 @@
+"""Finding a study: by its name, the beginning of it, and the zoo that it is on."""
+
+import json
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from trainables.study_files import StudyRecord
+from zoo.storage.errors import ZooError
+from zoo.storage.store import Store
+
+TRIALS = pd.DataFrame({"trial": [0], "state": ["COMPLETE"]})
+
+
+@pytest.fixture
+def store():
+    """Studies that begin alike: on a zoo, on the same one after it has grown, and on another."""
+    store = Store("memory://study-files")
+    for name, digest, content in (("s-1", "a", "x"), ("s-2", "a", "y"), ("s-3", "b", "z")):
+        facts = {"zoo": {"digest": digest, "content_sha256": content}}
+        store.put(f"studies/{name}/study.json", json.dumps(facts).encode())
+        store.put(f"studies/{name}/trials.parquet", TRIALS.to_parquet(index=False))
+    return store
+
+
+@pytest.mark.parametrize(("digest", "content", "name"), [("a", "x", "s-1"), ("a", "y", "s-2"), ("b", "w", "s-3")])
+def test_of_studies_that_begin_alike_that_on_the_zoo_is_meant(store, digest, content, name):
+    zoo = SimpleNamespace(digest=digest, content_sha256=content)
+    assert StudyRecord.open(store, "s", zoo).name == name
+
+
+def test_where_the_zoo_does_not_decide_the_name_has_to(store):
+    for zoo in (None, SimpleNamespace(digest="a", content_sha256="w"), SimpleNamespace(digest="c", content_sha256="w")):
+        with pytest.raises(ZooError, match=r"'s' is the beginning of several studies: s-1, s-2.*name one in full"):
+            StudyRecord.open(store, "s", zoo)
+    assert StudyRecord.open(store, "s-3").name == "s-3"
