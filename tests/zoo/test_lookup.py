@@ -152,6 +152,7 @@ def test_packages_installed_here_are_no_data_sets():
 def test_scripts_that_packages_bring_are_not_the_users_own(monkeypatch):
     """``zooscale`` is such a script, and Python puts the folder of a script first."""
     monkeypatch.syspath_prepend(sysconfig.get_path("scripts"))
+    monkeypatch.delitem(sys.modules, "bottle", raising=False)  # another test may have imported the package
     assert importlib.util.find_spec("bottle").origin.startswith(sysconfig.get_path("scripts"))
     with pytest.raises(ValueError, match="set ZOOSCALE_TRUST=bottle if"):
         load_dataset("bottle:run")
