@@ -44,8 +44,7 @@ class GradientFit(ABC):
     """
 
     def __init__(self, config: Any, module: nn.Module, sizes: Sequence[int], weight_decay: float = 0.0) -> None:
-        if not sum(sizes):
-            raise ValueError("the training population is empty; a fit needs networks")
+        require_networks(sizes)
         self.config = config
         self.module = module.eval()
         self.sizes = tuple(sizes)
@@ -82,7 +81,8 @@ class GradientFit(ABC):
         for population, count in enumerate(self.sizes):
             order = torch.randperm(count, generator=generator)
             steps += [(population, rows) for rows in order.split(size) if len(rows) == size or count < size]
-        for step in torch.randperm(len(steps), generator=generator).tolist():
+        mixed = torch.randperm(len(steps), generator=generator).tolist() if len(self.sizes) > 1 else range(len(steps))
+        for step in mixed:
             yield steps[step]
 
     def train_epoch(self) -> dict[str, float]:
@@ -160,3 +160,9 @@ class GradientFit(ABC):
                 optimizer["state"].setdefault(int(index), {})[moment] = tensor
         self.optimizer.load_state_dict(optimizer)
         self.epoch = progress["epoch"]
+
+
+def require_networks(sizes: Sequence[int]) -> None:
+    """Raises a ``ValueError`` where training populations of these sizes hold no network."""
+    if not sum(sizes):
+        raise ValueError("the training population is empty; a fit needs networks")

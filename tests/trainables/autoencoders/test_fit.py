@@ -123,7 +123,7 @@ def test_a_diverged_fit_says_so(small_zoo):
 def test_a_diverged_decoder_is_not_validated(small_zoo):
     fit = new_fit(small_zoo)
     with torch.no_grad():
-        fit.autoencoder.decoder.mean[0] = float("nan")
+        fit.module.decoder.mean[0] = float("nan")
     with pytest.raises(DivergedError, match="not finite"):
         fit.validate()
 
