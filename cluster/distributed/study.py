@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import optuna
@@ -101,15 +103,23 @@ def load_study(storage: BaseStorage, name: str, study: Study) -> optuna.Study:
         directions=["minimize" if direction == "min" else "maximize" for direction in study.directions],
     )
     if record.metric_names != list(study.objectives):
-        with warnings.catch_warnings():  # of an interface that may change
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with _experimental():
             record.set_metric_names(list(study.objectives))  # what dashboards call the objectives
     return record
 
 
 def new_sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
     """Tree-structured Parzen estimator; parameters that belong to one of several trainables are modeled apart."""
-    return optuna.samplers.TPESampler(seed=seed % 2**32, multivariate=True, group=len(study.trainables) > 1)
+    with _experimental():
+        return optuna.samplers.TPESampler(seed=seed % 2**32, multivariate=True, group=len(study.trainables) > 1)
+
+
+@contextlib.contextmanager
+def _experimental() -> Iterator[None]:
+    """Nobody who searches needs to hear that an interface of Optuna may change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 def end(record: optuna.Study, trial: Trial, study: Study, outcome: Outcome) -> str | None:

@@ -13,11 +13,11 @@ from cluster.distributed import making
 from cluster.distributed import search as searching
 from cluster.distributed.making import make_serially
 from cluster.distributed.search import search, search_folder
-from cluster.distributed.study import FAILURE, INTERRUPTED, Trials, finished, load_study
+from cluster.distributed.study import FAILURE, INTERRUPTED, Trials, finished, load_study, new_sampler
 from cluster.studies import plan_study
 from cluster.verbs.analyze import Analyze
 from cluster.verbs.search import Search
-from search_spaces.studies import DIGITS_AUTOENCODER, FUNCTION_METRIC_CONSTANTS, Study
+from search_spaces.studies import DIGITS_AUTOENCODER, FUNCTION_METRIC_CONSTANTS, STUDIES, Study
 from trainables.study_files import StudyRecord
 from trainables.trials import TrialFit, make
 from zoo.config import to_json
@@ -167,3 +167,10 @@ def test_a_number_of_workers_means_ray(zoo_copy, ray):
     with pytest.raises(RuntimeError, match="failed"):
         search(plan(zoo_copy), workers=1)
     assert ray == [(3, 1)]
+
+
+def test_a_sampler_for_several_trainables_warns_of_nothing():
+    """Warnings are errors here; a user would read one of Optuna's about an interface that may change."""
+    study = STUDIES["digits-predictor"]
+    assert len(study.trainables) > 1
+    assert new_sampler(study, seed=0) is not None
