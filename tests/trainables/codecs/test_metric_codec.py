@@ -229,15 +229,19 @@ def test_feedback_lowers_the_error_that_counts():
     assert torch.equal(round_with_feedback(targets_MTK, identity, None, costs, nearest), targets_MTK.round())
 
 
-def test_feedback_between_entries_is_that_of_the_kronecker_product():
+@pytest.mark.parametrize("price", [0.0, 0.1])
+def test_feedback_between_entries_is_that_of_the_kronecker_product(price):
     generator = torch.Generator().manual_seed(0)
     grams = [torch.randn(9, size, size, generator=generator) for size in (5, 4)]
     tokens_MTT, entries_MKK = (gram @ gram.mT + torch.eye(gram.shape[1]) for gram in grams)
     targets_MTK = 3 * torch.randn(9, 5, 4, generator=generator)
-    config = FunctionMetricConfig(bit_price=0, damping=1e-9)
+    config = FunctionMetricConfig(bit_price=price, damping=1e-9)
+    tables = [TableColumns.fit(np.arange(-size, size)[:, None]) for size in range(1, 6)]
+    costs = [bit_costs(table) for table in tables] if price else [None] * 5
     both = torch.einsum("mts,mkl->mtksl", tokens_MTT, entries_MKK).flatten(3, 4).flatten(1, 2)
-    apart = round_with_feedback(targets_MTK.flatten(1)[..., None], both, None, [None] * 20, config)
-    together = round_with_feedback(targets_MTK, tokens_MTT, entries_MKK, [None] * 5, config)
+    each = [cost for cost in costs for _ in range(4)]
+    apart = round_with_feedback(targets_MTK.flatten(1)[..., None], both, None, each, config)
+    together = round_with_feedback(targets_MTK, tokens_MTT, entries_MKK, costs, config)
     assert torch.equal(together.flatten(1), apart[..., 0])
 
 
@@ -309,7 +313,7 @@ def test_rounding_weighs_bits_against_distortion():
     costs_KS = bit_costs(table)
     assert costs_KS[0, 64] < 0.3 < 3 < costs_KS[0, 65]
     assert bool((costs_KS[0, 66:].diff() >= 0).all())
-    target_MK, ones_M = torch.tensor([[0.6], [0.95], [3.0]]), torch.ones(3)
-    assert rounded(target_MK, ones_M, costs_KS, 0.0).flatten().tolist() == [1, 1, 3]
-    assert rounded(target_MK, ones_M, costs_KS, 0.1).flatten().tolist() == [0, 1, 3]
-    assert rounded(target_MK, ones_M, costs_KS, 100.0).flatten().tolist() == [0, 0, 0]
+    target_MK, ones_MK = torch.tensor([[0.6], [0.95], [3.0]]), torch.ones(3, 1)
+    assert rounded(target_MK, ones_MK, costs_KS, 0.0).flatten().tolist() == [1, 1, 3]
+    assert rounded(target_MK, ones_MK, costs_KS, 0.1).flatten().tolist() == [0, 1, 3]
+    assert rounded(target_MK, ones_MK, costs_KS, 100.0).flatten().tolist() == [0, 0, 0]

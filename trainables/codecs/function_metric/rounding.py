@@ -1,6 +1,6 @@
 """Rounding with error feedback and by rate and distortion: the function-metric codec's quantizer.
 
-Shape letters: M members, T tokens rounded one after the other, K entries of a token, S symbols of a table.
+Shape letters: M members, T tokens, K entries of a token, N entries rounded together, S symbols of a table.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def bits_of(symbols_MK: Tensor, costs_KS: Tensor) -> Tensor:
     return costs_KS[columns, (inside_MK + LARGEST_COSTED).long()] + BITS_BEYOND * (symbols_MK - inside_MK).abs()
 
 
-def rounded(target_MK: Tensor, weight_M: Tensor, costs_KS: Tensor | None, price: float) -> Tensor:
+def rounded(target_MK: Tensor, weight_MK: Tensor, costs_KS: Tensor | None, price: float) -> Tensor:
     """Symbols that minimize ``weight · (target - symbol)² + price · bits``; the nearest where there are no costs.
 
     The candidates are the nearest integer, its neighbor towards zero, and zero.
@@ -48,7 +48,7 @@ def rounded(target_MK: Tensor, weight_M: Tensor, costs_KS: Tensor | None, price:
         return best_MK
 
     def loss(symbols_MK: Tensor) -> Tensor:
-        return weight_M.unsqueeze(1) * (target_MK - symbols_MK).square() + price * bits_of(symbols_MK, costs_KS)
+        return weight_MK * (target_MK - symbols_MK).square() + price * bits_of(symbols_MK, costs_KS)
 
     least_MK = loss(best_MK)
     for candidate_MK in (best_MK - best_MK.sign(), torch.zeros_like(best_MK)):
@@ -74,35 +74,50 @@ def round_with_feedback(
         targets_MTK: In units of the step.
         tokens_MTT: A, how errors of two tokens add up.
         entries_MKK: B, how errors of two entries of a token add up; ``None`` where they do not.
-        costs: For each token ``[K, S]`` as from :func:`bit_costs`, ``[1, S]`` where entries cost the same, or ``None``:
-            round to the nearest.
+        costs: For each token ``[K, S]`` as from :func:`bit_costs`, ``[1, S]`` where entries cost the same (with B they
+            must), or ``None``: round to the nearest.
         config: The damping of A and B, and the price of a bit in units of a squared step times their mean diagonals.
 
     Returns:
         Integers ``[M, T, K]``, as floats.
     """
-    tokens, entries = targets_MTK.shape[1:]
     factor_MTT = inverse_factor(tokens_MTT, config.damping).to(targets_MTK.dtype)
-    within_MKK = None if entries_MKK is None else inverse_factor(entries_MKK, config.damping).to(targets_MTK.dtype)
+    if entries_MKK is not None:
+        within_MKK = inverse_factor(entries_MKK, config.damping).to(targets_MTK.dtype)
+        return _round_by_diagonals(targets_MTK, factor_MTT, within_MKK, costs, config.bit_price)
     remaining_MTK = targets_MTK.clone()
     symbols_MTK = torch.zeros_like(targets_MTK)
-    for token in range(tokens):
-        pivot_M, target_MK, cost = factor_MTT[:, token, token], remaining_MTK[:, token], costs[token]
-        if within_MKK is None:
-            symbols_MTK[:, token] = rounded(target_MK, pivot_M**-2, cost, config.bit_price)
-            error_MK = (target_MK - symbols_MTK[:, token]) / pivot_M.unsqueeze(1)
-        else:
-            error_MK = torch.zeros_like(target_MK)
-            for entry in range(entries):
-                own = None if cost is None else cost[entry : entry + 1] if len(cost) > 1 else cost
-                both_M = pivot_M * within_MKK[:, entry, entry]
-                wanted_M1 = target_MK[:, entry : entry + 1]
-                symbols_M1 = rounded(wanted_M1, both_M**-2, own, config.bit_price)
-                symbols_MTK[:, token, entry] = symbols_M1[:, 0]
-                moves_MK = within_MKK[:, entry] * ((wanted_M1 - symbols_M1) / both_M.unsqueeze(1))
-                error_MK += moves_MK
-                target_MK = target_MK - pivot_M.unsqueeze(1) * moves_MK
+    for token, cost in enumerate(costs):
+        pivot_M1, target_MK = factor_MTT[:, token, token, None], remaining_MTK[:, token]
+        symbols_MTK[:, token] = rounded(target_MK, pivot_M1**-2, cost, config.bit_price)
+        error_MK = (target_MK - symbols_MTK[:, token]) / pivot_M1
         remaining_MTK[:, token + 1 :] -= factor_MTT[:, token, token + 1 :, None] * error_MK[:, None]
+    return symbols_MTK
+
+
+def _round_by_diagonals(
+    targets_MTK: Tensor, factor_MTT: Tensor, within_MKK: Tensor, costs: Sequence[Tensor | None], price: float
+) -> Tensor:
+    """Rounding where errors of a token's entries add up too, given the factors of both Gram matrices.
+
+    Entry k of token t takes up the errors of entries up to k of tokens up to t. So those of equal t + k are rounded
+    together: T + K - 1 steps where one after the other would be T · K.
+    """
+    tokens, entries = targets_MTK.shape[1:]
+    known = [cost for cost in costs if cost is not None]
+    costs_TS = torch.cat(known) if known else None
+    pivots_MTK = factor_MTT.diagonal(dim1=1, dim2=2).unsqueeze(2) * within_MKK.diagonal(dim1=1, dim2=2).unsqueeze(1)
+    symbols_MTK, errors_MTK = torch.zeros_like(targets_MTK), torch.zeros_like(targets_MTK)
+    for diagonal in range(tokens + entries - 1):
+        first, end = max(0, diagonal - entries + 1), min(tokens, diagonal + 1)
+        token_N = torch.arange(first, end)
+        entry_N = diagonal - token_N
+        moves_MN = (factor_MTT[:, :end, first:end] * errors_MTK[:, :end, entry_N]).sum(dim=1)
+        target_MN, pivot_MN = targets_MTK[:, token_N, entry_N] - moves_MN, pivots_MTK[:, token_N, entry_N]
+        own_NS = None if costs_TS is None else costs_TS[first:end]
+        symbols_MN = rounded(target_MN, pivot_MN**-2, own_NS, price)
+        symbols_MTK[:, token_N, entry_N] = symbols_MN
+        errors_MTK[:, first:end] += within_MKK[:, entry_N] * ((target_MN - symbols_MN) / pivot_MN).unsqueeze(2)
     return symbols_MTK
 
 
