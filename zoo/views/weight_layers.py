@@ -95,10 +95,11 @@ class WeightLayer:
         if isinstance(layer, Conv):
             images = F.pad(x.flatten(0, len(leading) - 1), (layer.padding,) * 4)
             windows = images.unfold(2, layer.kernel, layer.stride).unfold(3, layer.kernel, layer.stride)
-            patches = windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2).unflatten(0, leading)
-        else:
-            patches = x.unsqueeze(-2)
-        return patches if self.bias is None else F.pad(patches, (0, 1), value=1.0)
+            windows = windows.permute(0, 2, 3, 1, 4, 5)
+            patches = x.new_ones(*windows.shape[:3], self.width)
+            patches[..., : self.units * self.entries].unflatten(3, windows.shape[3:]).copy_(windows)
+            return patches.flatten(1, 2).unflatten(0, leading)
+        return x.unsqueeze(-2) if self.bias is None else F.pad(x.unsqueeze(-2), (0, 1), value=1.0)
 
 
 def at_positions(outputs: Tensor) -> Tensor:
