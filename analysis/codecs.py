@@ -14,8 +14,6 @@ from trainables.registry import find_trainable
 from trainables.trainable import FitData, Trainable, run
 from zoo.architecture import Architecture
 from zoo.config import lookup
-from zoo.data.examples import Dataset
-from zoo.population import Population
 
 Setting = Mapping[str, Any]
 
@@ -25,7 +23,7 @@ class CodecFamily:
     """A codec and the settings at which it is measured.
 
     Attributes:
-        fit: ``fit(training, dataset, **setting) -> Codec``: training members and the data set.
+        fit: ``fit(data, **setting) -> Codec``.
         settings: Keyword arguments of ``fit``, by increasing rate.
         family: "classical" or "control".
         steps: In how many steps it improves the code of each network when it is encoded, at a setting.
@@ -38,16 +36,15 @@ class CodecFamily:
     steps: Callable[[Setting], int] = lambda setting: 0  # noqa: ARG005
     obstacle: Callable[[Architecture], str | None] = lambda architecture: None  # noqa: ARG005
 
-    def codec(self, training: Population, dataset: Dataset, setting: Setting) -> Codec:
-        """Fits the codec at one setting."""
-        return self.fit(training, dataset, **setting)
+    def codec(self, data: FitData, setting: Setting) -> Codec:
+        """Fits the codec to training members of one layout at one setting; settings on the same data may share."""
+        return self.fit(data, **setting)
 
 
 def of_trainable(codec: Trainable) -> CodecFamily:
     """A codec in closed form, measured along its curve."""
 
-    def fit(training: Population, dataset: Dataset, **setting: Any) -> Codec:
-        data = FitData(training=(training,), validation=(), dataset=dataset)
+    def fit(data: FitData, **setting: Any) -> Codec:
         fitted: Codec = run(codec.fit(codec.configuration(setting), data)).artifact()  # type: ignore[assignment]
         return fitted
 
@@ -64,8 +61,8 @@ def of_trainable(codec: Trainable) -> CodecFamily:
     return CodecFamily(fit=fit, settings=codec.curve, steps=steps, obstacle=obstacle)
 
 
-def _control(fit: Callable[..., Codec], training: Population, dataset: Dataset, **setting: Any) -> Codec:
-    return fit(training, dataset.train, **setting)
+def _control(fit: Callable[..., Codec], data: FitData, **setting: Any) -> Codec:
+    return fit(data.training[0], data.dataset.train, **setting)
 
 
 CODECS: dict[str, CodecFamily] = {

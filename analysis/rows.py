@@ -96,7 +96,7 @@ def codec_rows(families: Mapping[str, CodecFamily], setup: Setup, *, untrained: 
 
 
 def _fitted(family: CodecFamily, setup: Setup, setting: Setting) -> list[Codec]:
-    return [family.codec(setup.training, setup.dataset, setting)]
+    return [family.codec(setup.fit_data, setting)]
 
 
 def _row(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
+from trainables.trainable import FitData
 from zoo.architecture import Architecture
 from zoo.config import to_json
 from zoo.data.examples import Dataset
@@ -74,6 +75,11 @@ class Setup:
         every = self.zoo.population("train", architecture=self.architecture)
         places = np.linspace(0, len(every) - 1, self.training_snapshots).round().astype(int)
         return self._canonical(every.select(places.tolist()))
+
+    @cached_property
+    def fit_data(self) -> FitData:
+        """What codecs are fitted to, at all their settings."""
+        return FitData(training=(self.training,), validation=(), dataset=self.dataset)
 
     def content(self, *, fitted: bool, untrained: bool) -> dict[str, Any]:
         """What names a row's networks and evaluation wherever the zoo lies, as JSON values.

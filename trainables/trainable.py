@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from zoo.config import from_json
@@ -33,17 +33,20 @@ class DivergedError(ArithmeticError):
 class FitData:
     """What a fit sees of a zoo: never test members nor test examples.
 
-    All fits on a machine share it, so none may change it.
+    All fits on a machine share it, so none may change it, but for ``shared``.
 
     Attributes:
         training: Training members, one population for each parameter layout.
         validation: Validation members, likewise.
         dataset: The data set; a fit uses its training and validation examples.
+        shared: What fits keep for one another, under keys of their own: measurements of the same networks, say, that do
+            not depend on a configuration. Results must be the same without.
     """
 
     training: tuple[Population, ...]
     validation: tuple[Population, ...]
     dataset: Dataset
+    shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def one_layout(self, what: str) -> tuple[Population, Population]:
         """(training, validation) for what knows networks of one layout only; either may be empty.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from trainables.closed_form import ClosedFormFit
 from trainables.codecs.codec import Codec
@@ -27,6 +27,17 @@ class CodecType(Protocol):
         ...
 
 
+@runtime_checkable
+class SharingCodecType(Protocol):
+    """What such a class may offer beside: fits with several configurations measure the same networks once."""
+
+    def fit_sharing(
+        self, config: Any, training: Population, examples: Examples, shared: MutableMapping[Any, Any]
+    ) -> Codec:
+        """As ``fit``; ``shared`` is :attr:`trainables.trainable.FitData.shared`."""
+        ...
+
+
 def begin(codec: Reference, config: Any, data: FitData) -> ClosedFormFit:
     """Begins a fit of a codec's class; see :class:`CodecType`."""
     return ClosedFormFit(
@@ -45,7 +56,10 @@ def load_codec(codec: Reference, files: Mapping[str, bytes]) -> Codec:
 def _fitted(codec: Reference, config: Any, data: FitData) -> Codec:
     """The codec, or where there are several layouts one for each."""
     codec_type: CodecType = resolved(codec)  # type: ignore[assignment]
-    codecs = [codec_type.fit(config, population, data.dataset.train) for population in data.training]
+    fit = codec_type.fit
+    if isinstance(codec_type, SharingCodecType):
+        fit = partial(codec_type.fit_sharing, shared=data.shared)
+    codecs = [fit(config, population, data.dataset.train) for population in data.training]
     if len(codecs) == 1:
         return codecs[0]
     return PerLayout(tuple(population.architecture for population in data.training), tuple(codecs))

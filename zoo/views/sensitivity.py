@@ -40,6 +40,11 @@ class Sensitivity:
     square_MHD: Tensor
     inputs_MDD: Tensor | None = None
 
+    def select(self, rows_M: Tensor) -> Sensitivity:
+        """That of some of the members."""
+        inputs_MDD = None if self.inputs_MDD is None else self.inputs_MDD[rows_M]
+        return Sensitivity(self.gram_MHH[rows_M], self.square_MHD[rows_M], inputs_MDD)
+
     def scaled(self, outputs_MH: Tensor, inputs_MD: Tensor) -> Sensitivity:
         """The same after the outputs were multiplied by one factor each and the inputs by another."""
         gram_MHH = self.gram_MHH / (outputs_MH.unsqueeze(1) * outputs_MH.unsqueeze(2))

@@ -22,21 +22,20 @@ CASES += [(name, 0) for name in LEARNED]
 @pytest.fixture(scope="module")
 def networks(small_zoo):
     return (
-        small_zoo.population("train", epochs="last"),
+        FitData(training=(small_zoo.population("train", epochs="last"),), validation=(), dataset=small_zoo.dataset()),
         small_zoo.population("test", epochs="one"),
-        small_zoo.dataset(),
     )
 
 
 @pytest.fixture(scope="module", params=CASES, ids=[f"{name}-{place}" for name, place in CASES])
 def codec(request, networks):
     name, place = request.param
-    training, _, dataset = networks
+    data, _ = networks
     if name in CODECS:
-        return CODECS[name].codec(training, dataset, CODECS[name].settings[place])
+        return CODECS[name].codec(data, CODECS[name].settings[place])
     family = find_trainable("neuron-autoencoder")
     config = family.configuration({"latent": 8, "encoder_width": 16, "decoder_width": 16, "epochs": 1, **LEARNED[name]})
-    return run(family.fit(config, FitData(training=(training,), validation=(), dataset=dataset))).artifact()
+    return run(family.fit(config, data)).artifact()
 
 
 def test_is_a_codec(codec):
@@ -134,9 +133,9 @@ def test_an_extreme_network_is_coded(codec, networks):
 
 @pytest.mark.parametrize("name", [name for name, family in CODECS.items() if len(family.settings) > 1])
 def test_settings_are_in_order_of_rate(name, networks):
-    training, test, dataset = networks
+    data, test = networks
     settings = CODECS[name].settings
-    sizes = [len(CODECS[name].codec(training, dataset, setting).compress(test)) for setting in settings[::3]]
+    sizes = [len(CODECS[name].codec(data, setting).compress(test)) for setting in settings[::3]]
     assert sizes == sorted(sizes)
     assert len({setting_name(setting) for setting in settings}) == len(settings)
 
@@ -155,9 +154,9 @@ def test_settings_are_in_order_of_rate(name, networks):
     ],
 )
 def test_impossible_settings_are_refused(name, setting, networks):
-    training, _, dataset = networks
+    data, _ = networks
     with pytest.raises(ValueError, match="allowed"):
-        CODECS[name].codec(training, dataset, setting)
+        CODECS[name].codec(data, setting)
 
 
 def test_unknown_codecs_are_named():
@@ -178,8 +177,8 @@ def test_controls_are_marked():
 
 
 def test_zero_rate_controls_send_nothing(networks):
-    training, test, dataset = networks
+    data, test = networks
     for name in set(ZERO_RATE) & set(CODECS):
-        payload = CODECS[name].codec(training, dataset, {}).compress(test)
+        payload = CODECS[name].codec(data, {}).compress(test)
         assert len(payload) == 3
-        assert np.ptp(CODECS[name].codec(training, dataset, {}).decompress(payload).numpy(), axis=0).max() == 0
+        assert np.ptp(CODECS[name].codec(data, {}).decompress(payload).numpy(), axis=0).max() == 0

@@ -14,6 +14,8 @@ from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.networks import Networks
 from trainables.codecs.function_metric.receiver import Receiver
 from trainables.codecs.function_metric.rounding import bit_costs, round_with_feedback, rounded
+from trainables.registry import find_trainable
+from trainables.trainable import FitData, run
 from zoo.architecture import Architecture, cnn, mlp, resnet
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.data import load_dataset
@@ -120,6 +122,28 @@ def test_decoding_is_deterministic_and_needs_the_shared_bytes_only(data, mixed):
     assert torch.equal(codec.decompress(payload), weights_MP)
     assert torch.equal(receiver.transform.weights(receiver.decode(payload)), weights_MP)
     assert MetricCodec.fit(FunctionMetricConfig(step=0.05), mixed, data.train).receiver.to_bytes() == shared
+
+
+def test_fits_to_the_same_networks_measure_them_once_and_are_as_without(data, mixed, monkeypatch):
+    measured, measure = [], Networks.measure
+
+    def counted(architecture, weights_MP, *arguments, **options):
+        measured.append(len(weights_MP))
+        return measure(architecture, weights_MP, *arguments, **options)
+
+    training, trainable = mixed.select(range(90)), find_trainable("function-metric")
+    fit_data = FitData(training=(training,), validation=(), dataset=data)
+    for step in (0.03, 0.1):
+        config = trainable.configuration({"step": step})
+        alone = MetricCodec.fit(config, training, data.train)
+        with monkeypatch.context() as patch:
+            patch.setattr(Networks, "measure", counted)
+            together = run(trainable.fit(config, fit_data)).artifact()
+        assert together.to_files() == alone.to_files()
+        assert sum(measured) == 90
+    training.weights_MP[:] *= 1.5
+    again = MetricCodec.fit_sharing(config, training, data.train, fit_data.shared)
+    assert again.to_files() == MetricCodec.fit(config, training, data.train).to_files() != alone.to_files()
 
 
 def test_decoding_does_not_need_the_activation(data, mixed):

@@ -5,8 +5,9 @@ import torch
 from architectures import random_examples, random_weights
 
 from trainables.codecs.function_metric import refinement
-from trainables.codecs.function_metric.codec import MetricCodec, measured
+from trainables.codecs.function_metric.codec import MetricCodec
 from trainables.codecs.function_metric.config import FunctionMetricConfig
+from trainables.codecs.function_metric.measuring import measured
 from trainables.codecs.function_metric.refinement import Refinement, _Member
 from zoo.architecture import Architecture, cnn, mlp
 from zoo.data.examples import Examples

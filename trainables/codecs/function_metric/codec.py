@@ -35,8 +35,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +47,7 @@ from torch import Tensor
 from trainables.codecs.entropy import Array, TableColumns
 from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.encoder import Sender, step_exponents
+from trainables.codecs.function_metric.measuring import LayerMetric, MeasuredTraining, measured
 from trainables.codecs.function_metric.networks import Networks
 from trainables.codecs.function_metric.receiver import Receiver
 from trainables.codecs.function_metric.rounding import bit_costs
@@ -56,15 +58,11 @@ from zoo.data.examples import Examples
 from zoo.population import Population
 from zoo.threads import one_thread
 from zoo.views.folding import Folding
-from zoo.views.metric import Root
-from zoo.views.moments import input_moments
-from zoo.views.weight_layers import WeightLayer, weight_layers
+from zoo.views.weight_layers import weight_layers
 
 RECEIVER_FILE, SENDER_FILE, FACTS_FILE = "receiver.safetensors", "sender.safetensors", "codec.json"
-# Numbers that the training members' outputs may take up (512 MB), and what a batch of members reads (256 MB).
+# Numbers that the training members' outputs may take up (512 MB).
 TRAINING_ENTRIES = 2**27
-BATCH_ENTRIES = 2**26
-BATCH_MEMBERS = 64
 # A network that disagrees with itself so many times as often as training members do on average, or more, has got steps
 # that do not suit it: its outputs nearly tie, say, or most of their spread is in a class that it never predicts.
 UNSUITED = 4
@@ -92,10 +90,21 @@ class MetricCodec:
     disagreement: float
     name: str = "function-metric"
 
+    @classmethod
+    def fit(cls, config: FunctionMetricConfig, training: Population, examples: Examples) -> MetricCodec:
+        """See :meth:`fit_sharing`; one fit alone."""
+        return cls.fit_sharing(config, training, examples, {})
+
     # The same payload whatever the number of threads; batches of small systems of equations also failed in several.
     @classmethod
     @one_thread()
-    def fit(cls, config: FunctionMetricConfig, training: Population, examples: Examples) -> MetricCodec:
+    def fit_sharing(
+        cls,
+        config: FunctionMetricConfig,
+        training: Population,
+        examples: Examples,
+        shared: MutableMapping[Any, Any],
+    ) -> MetricCodec:
         """Fits bases, prediction and tables on training members, evenly spaced.
 
         Args:
@@ -103,6 +112,7 @@ class MetricCodec:
             training: Training members; those with weights that are not finite do not count.
             examples: Training examples. Where their targets are class labels, what all logits have in common counts
                 for nothing; where they are numbers it is coded too.
+            shared: Where fits with several configurations keep what they measure of networks, for one another.
 
         Raises:
             ValueError: No training member is finite, or a batch norm cannot be folded.
@@ -115,19 +125,13 @@ class MetricCodec:
         outputs = sum(math.prod(layer.place.output_shape) for layer in weight_layers(folded_architecture(training)))
         most = max(1, min(config.training_members, TRAINING_ENTRIES // (config.images * outputs)))
         chosen = folded(training.select(finite[:: -(-len(finite) // most)]))
-        metrics = [
-            LayerMetric.of(layer, moment_DD)
-            for layer, moment_DD in zip(
-                weight_layers(chosen.architecture), input_moments(chosen, examples), strict=True
-            )
-        ]
-        whitening = [metric.whitening for metric in metrics]
-        batches = [networks for _, networks in measured(chosen, x[: config.images], whitening, softmax=softmax)]
+        found = MeasuredTraining.of(chosen, examples, config.images, shared)
+        metrics, batches = found.metrics, found.batches
         transform = fitted_transform(
             Transform(training.architecture, config.step, softmax, {}), config, batches, metrics
         )
         moments = [metric.moment_DD if metric.layer.named else None for metric in metrics]
-        sender = Sender(config, transform, moments, whitening, x)
+        sender = Sender(config, transform, moments, [metric.whitening for metric in metrics], x)
         if transform.predicts:
             first = [sender.encode(networks, refine=False) for networks in batches]
             known_MTR = torch.cat([torch.from_numpy(symbols.layers[0]) for symbols, _ in first])
@@ -198,13 +202,16 @@ class MetricCodec:
             return symbols
         least_M = self.sender.disagreement(networks, symbols)
         for finer in FINER:
-            if bool((least_M <= UNSUITED * self.disagreement).all()):
+            unsuited_M = least_M > UNSUITED * self.disagreement
+            if not bool(unsuited_M.any()):
                 break
-            candidate, _ = self.sender.encode(networks, finer=finer)
-            lost_M = self.sender.disagreement(networks, candidate)
-            better_M = (least_M > UNSUITED * self.disagreement) & (lost_M < least_M)
-            symbols = Symbols.where(better_M.numpy(), candidate, symbols)
-            least_M = torch.where(better_M, lost_M, least_M)
+            rows_M = torch.nonzero(unsuited_M).flatten()
+            chosen = networks.select(rows_M)
+            candidate, _ = self.sender.encode(chosen, finer=finer)
+            lost_M = self.sender.disagreement(chosen, candidate)
+            better_M = lost_M < least_M[rows_M]
+            symbols = symbols.replaced(rows_M[better_M].numpy(), candidate.select(better_M.numpy()))
+            least_M[rows_M] = torch.minimum(lost_M, least_M[rows_M])
         return symbols
 
     def decompress(self, payload: bytes) -> Tensor:
@@ -270,55 +277,9 @@ def folded(population: Population) -> Population:
     )
 
 
-def measured(
-    population: Population, x: Tensor, whitening: Sequence[Tensor], *, softmax: bool
-) -> Iterator[tuple[Tensor, Networks]]:
-    """Yields a folded population in batches of one architecture: (rows, networks)."""
-    largest = max(
-        layer.positions * (layer.outputs if layer.named else 2 * layer.width)
-        for layer in weight_layers(population.architecture)
-    )
-    size = min(BATCH_MEMBERS, max(1, BATCH_ENTRIES // (len(x) * largest)))
-    for architecture, group in population.groups():
-        for rows_M in group.split(size):
-            yield rows_M, Networks.measure(architecture, population.weights_MP[rows_M], x, whitening, softmax=softmax)
-
-
 def encoded(sender: Sender, batches: Sequence[Networks], *, refine: bool) -> Symbols:
     """The symbols of all batches, one after the other."""
     return Symbols.joined([sender.encode(networks, refine=refine)[0] for networks in batches])
-
-
-@dataclass(frozen=True)
-class LayerMetric:
-    """How the rows of a layer are measured, or what they have for each unit where inputs have no names.
-
-    Attributes:
-        layer: The layer.
-        moment_DD: Second moment of its inputs, or ``[B, B]`` of each unit's, of mean diagonal 1.
-        root: A factor of it.
-    """
-
-    layer: WeightLayer
-    moment_DD: Tensor
-    root: Root
-
-    @classmethod
-    def of(cls, layer: WeightLayer, moment_DD: Tensor) -> LayerMetric:
-        """From the second moment of all of a layer's inputs."""
-        if not layer.named:
-            moment_DD = moment_DD[: layer.entries, : layer.entries]
-            mean = moment_DD.diagonal().mean()
-            moment_DD = moment_DD / mean if mean > 0 else torch.eye(layer.entries, dtype=torch.float64)
-        return cls(layer, moment_DD, Root.of(moment_DD, symmetric=False))
-
-    @property
-    def whitening(self) -> Tensor:
-        """What inputs, as rows, are multiplied by, so that their mean square is 1 in most directions and on average."""
-        identity_DD = torch.eye(len(self.moment_DD), dtype=torch.float64)
-        inverse_DD = self.root.undo(identity_DD)
-        square = (inverse_DD @ self.moment_DD @ inverse_DD.T).diagonal().mean()
-        return (inverse_DD.T / square.sqrt()).float()
 
 
 def fitted_transform(

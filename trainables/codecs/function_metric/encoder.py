@@ -81,8 +81,7 @@ class Sender:
         architecture, x = networks.architecture, self.x[: self.config.images]
         layers = [torch.from_numpy(layer).float() for layer in symbols.layers]
         decoded_MNC = architecture.apply(self.transform.all_tensors(layers, symbols.exponents_ME), x)
-        original_MNC = architecture.logits(networks.weights_MP, x)
-        return (decoded_MNC.argmax(dim=2) != original_MNC.argmax(dim=2)).double().mean(dim=1)
+        return (decoded_MNC.argmax(dim=2) != networks.predicted_MN).double().mean(dim=1)
 
     @cached_property
     def refinement(self) -> Refinement:

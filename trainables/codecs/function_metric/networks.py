@@ -38,9 +38,11 @@ class Networks:
         weights_MP: The members in their gauge.
         directions_KC: Orthonormal directions of the logits that count.
         rows: For each weight layer ``[M, H, D]``; of the :func:`final_layer` ``[M, K, D]``, along the directions.
-        targets: For each layer whose inputs have no names, its outputs ``[M, N * S, H]`` before any activation.
+        targets: For each layer whose inputs have no names, its outputs ``[M, N * S, H]`` before any activation; of the
+            final layer those along the directions.
         sensitivities: For each layer, in the same gauge, along the same directions, of whitened inputs.
         spread_M: Root mean square of the logits, along the directions, about their mean over examples.
+        predicted_MN: The class with the largest logit.
     """
 
     architecture: Architecture
@@ -50,6 +52,7 @@ class Networks:
     targets: dict[str, Tensor]
     sensitivities: list[Sensitivity]
     spread_M: Tensor
+    predicted_MN: Tensor
 
     @classmethod
     def measure(
@@ -84,23 +87,48 @@ class Networks:
         with torch.no_grad():
             _, outputs, logits_MNC = watched(architecture, gauged_MP, x)
         final = final_layer(architecture)
-        targets = {}
         for index, layer in enumerate(layers):
-            at_final = layer.name == final
-            if at_final:
+            if layer.name == final:
                 rows[index] = directions_KC @ rows[index]
                 gram_MKK = directions_KC @ measured[index].gram_MHH @ directions_KC.T
                 measured[index] = replace(measured[index], gram_MHH=gram_MKK)
-            if not layer.named:
-                outputs_MNSH = at_positions(outputs[layer.name])
-                targets[layer.name] = (outputs_MNSH @ directions_KC.T if at_final else outputs_MNSH).flatten(1, 2)
         logits_MNK = logits_MNC @ directions_KC.T
         mean_MK = logits_MNK.mean(dim=1)
         variance_M = (logits_MNK - mean_MK.unsqueeze(1)).square().sum(dim=2).mean(dim=1)
         spread_M = (variance_M + CONSTANT_SHARE**2 * mean_MK.square().sum(dim=1)).sqrt()
         if not all(bool(torch.isfinite(tensor).all()) for tensor in (spread_M, *(s.square_MHD for s in measured))):
             raise ValueError("logits or their derivatives overflow; leave members out that diverged")
-        return cls(architecture, gauged_MP, directions_KC, rows, targets, measured, spread_M)
+        targets, predicted_MN = wanted(architecture, outputs, directions_KC), logits_MNC.argmax(dim=2)
+        return cls(architecture, gauged_MP, directions_KC, rows, targets, measured, spread_M, predicted_MN)
+
+    @torch.no_grad()
+    def with_targets(self, x: Tensor) -> Networks:
+        """The same networks with the targets that they have on the examples on which they were measured."""
+        _, outputs, _ = watched(self.architecture, self.weights_MP, x)
+        return replace(self, targets=wanted(self.architecture, outputs, self.directions_KC))
+
+    def select(self, rows_M: Tensor) -> Networks:
+        """Some of the networks."""
+        return replace(
+            self,
+            weights_MP=self.weights_MP[rows_M],
+            rows=[rows[rows_M] for rows in self.rows],
+            targets={name: target[rows_M] for name, target in self.targets.items()},
+            sensitivities=[measured.select(rows_M) for measured in self.sensitivities],
+            spread_M=self.spread_M[rows_M],
+            predicted_MN=self.predicted_MN[rows_M],
+        )
+
+
+def wanted(architecture: Architecture, outputs: Mapping[str, Tensor], directions_KC: Tensor) -> dict[str, Tensor]:
+    """The targets of networks from what their weight layers give."""
+    final, targets = final_layer(architecture), {}
+    for layer in weight_layers(architecture):
+        if not layer.named:
+            outputs_MNSH = at_positions(outputs[layer.name])
+            along = outputs_MNSH @ directions_KC.T if layer.name == final else outputs_MNSH
+            targets[layer.name] = along.flatten(1, 2)
+    return targets
 
 
 def counted_directions(classes: int, *, softmax: bool) -> Tensor:

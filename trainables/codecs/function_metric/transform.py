@@ -48,14 +48,12 @@ class Symbols:
         layers = zip(*(part.layers for part in parts), strict=True)
         return cls(np.concatenate([part.exponents_ME for part in parts]), tuple(np.concatenate(p) for p in layers))
 
-    @classmethod
-    def where(cls, chosen_M: Array, some: Symbols, others: Symbols) -> Symbols:
-        """The chosen networks of the one, all others of the other."""
-        layers = zip(some.layers, others.layers, strict=True)
-        return cls(
-            np.where(chosen_M[:, None], some.exponents_ME, others.exponents_ME),
-            tuple(np.where(chosen_M[:, None, None], *pair) for pair in layers),
-        )
+    def replaced(self, rows: Array, others: Symbols) -> Symbols:
+        """The same but for the given networks, which are the others."""
+        parts = [part.copy() for part in (self.exponents_ME, *self.layers)]
+        for part, other in zip(parts, (others.exponents_ME, *others.layers), strict=True):
+            part[rows] = other
+        return Symbols(parts[0], tuple(parts[1:]))
 
     def select(self, rows: Array) -> Symbols:
         """The given networks."""
