@@ -19,7 +19,7 @@ demo: .venv/installed
 test: export OMP_NUM_THREADS = 1
 test: check
 	$(BIN)/pytest -m "not slow" -n auto --dist loadfile --durations 10
-	$(BIN)/pytest -m slow --durations 10
+	$(BIN)/pytest -m slow -n auto --dist loadfile --durations 10
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)
