@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from analysis.rows import Row
 from trainables.readouts.columns import is_numeric, known, strata_of, targets_of
 from trainables.readouts.metrics import PREDICTOR_METRICS
 from trainables.readouts.scores import have_pairs, scores
+from trainables.study_files import StudyRecord
 from zoo.config import to_json
 from zoo.metric import by_name
 from zoo.population import Population
@@ -27,6 +28,7 @@ from zoo.storage.zoo import Zoo
 from zoo.views import without_dead_inputs
 
 TRUE, PREDICTED = "true", "predicted"
+ArtifactT = TypeVar("ArtifactT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,3 +184,38 @@ class HeldOut:
             },
             values={TRUE: tuple(true_M.tolist()), PREDICTED: tuple(predicted_SM.mean(0).tolist())} if numeric else {},
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutPlan(Generic[ArtifactT]):
+    """An analysis of what a study's trials tell of held-out members.
+
+    Attributes:
+        study: The study.
+        scopes: The members, for each choice of snapshots; at least one.
+        artifacts: Of each trial measured its artifacts, which differ in their seed; the best trial first.
+    """
+
+    study: StudyRecord
+    scopes: dict[str, HeldOut]
+    artifacts: dict[int, list[ArtifactT]]
+
+    @property
+    def held_out(self) -> HeldOut:
+        """The members of the first scope."""
+        return next(iter(self.scopes.values()))
+
+    @property
+    def zoo(self) -> Zoo:
+        """The zoo."""
+        return self.held_out.zoo
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Numbers of the test members measured."""
+        return self.held_out.members
+
+    @property
+    def trials(self) -> list[int]:
+        """Trials that are measured."""
+        return list(self.artifacts)

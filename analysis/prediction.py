@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
 
 from analysis.groups import chosen_members, orders_differ
-from analysis.held_out import HeldOut, Members
+from analysis.held_out import HeldOut, HeldOutPlan, Members
 from analysis.intervals import Bootstrap
 from analysis.rows import Row, fits_content
 from trainables.predictors.config import BoostingConfig
@@ -29,39 +28,13 @@ CONSTANT, HYPERPARAMETERS = "training mean", "hyper-parameters"
 MEASURED_TRIALS = 12
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictorPlan:
-    """An analysis of predictors.
-
-    Attributes:
-        study: A study of predictors.
-        held_out: The members on which they are measured.
-        predictors: Of each trial measured its predictors, which differ in their seed; the best trial first.
-    """
-
-    study: StudyRecord
-    held_out: HeldOut
-    predictors: dict[int, list[Predictor]]
-
-    @property
-    def zoo(self) -> Zoo:
-        """The zoo."""
-        return self.held_out.zoo
-
-    @property
-    def members(self) -> tuple[int, ...]:
-        """Numbers of the test members measured."""
-        return self.held_out.members
-
-    @property
-    def trials(self) -> list[int]:
-        """Trials that are measured."""
-        return list(self.predictors)
+class PredictorPlan(HeldOutPlan[Predictor]):
+    """An analysis of predictors."""
 
     @property
     def targets(self) -> list[str]:
         """What they predict."""
-        return list(dict.fromkeys(fits[0].target for fits in self.predictors.values()))
+        return list(dict.fromkeys(fits[0].target for fits in self.artifacts.values()))
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -76,7 +49,7 @@ class PredictorPlan:
                 fits_content(self.study, trial, fits),
                 trial,
             )
-            for trial, fits in self.predictors.items()
+            for trial, fits in self.artifacts.items()
         ]
         return rows + [row for target in self.targets for row in baseline_rows(self.held_out, target)]
 
@@ -125,7 +98,7 @@ def plan_predictors(zoo: Zoo, study: StudyRecord, *, members: int | None, bootst
         bootstrap=bootstrap,
         grouped=orders_differ(zoo),
     )
-    return PredictorPlan(study=study, held_out=held_out, predictors=fits)
+    return PredictorPlan(study=study, scopes={"one snapshot": held_out}, artifacts=fits)
 
 
 def best_trials(study: StudyRecord) -> list[int]:

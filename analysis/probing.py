@@ -17,7 +17,7 @@ from typing import Literal, cast
 import numpy as np
 
 from analysis.groups import chosen_members, orders_differ
-from analysis.held_out import HeldOut
+from analysis.held_out import HeldOut, HeldOutPlan
 from analysis.intervals import Bootstrap
 from analysis.prediction import baseline_rows, best_trials, setting_of
 from analysis.rows import Row, fits_content
@@ -64,52 +64,27 @@ class Embedded:
         return self.readouts.fit(target, training_M, validation_M).predict(self.test)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProbePlan:
-    """An analysis of encoders.
-
-    Attributes:
-        study: A study of encoders.
-        scopes: The members on which they are measured, for each choice of snapshots.
-        encoders: Of each trial measured its encoders, which differ in their seed; the best trial first.
-    """
-
-    study: StudyRecord
-    scopes: dict[str, HeldOut]
-    encoders: dict[int, list[Encoder]]
-
-    @property
-    def held_out(self) -> HeldOut:
-        """The members of the first scope."""
-        return next(iter(self.scopes.values()))
-
-    @property
-    def zoo(self) -> Zoo:
-        """The zoo."""
-        return self.held_out.zoo
-
-    @property
-    def members(self) -> tuple[int, ...]:
-        """Numbers of the test members measured."""
-        return self.held_out.members
-
-    @property
-    def trials(self) -> list[int]:
-        """Trials that are measured."""
-        return list(self.encoders)
+class ProbePlan(HeldOutPlan[Encoder]):
+    """An analysis of encoders."""
 
     @cached_property
+    def told(self) -> dict[str, tuple[str, ...]]:
+        """For each choice of snapshots the columns that are predicted: those in which its training networks differ."""
+        return {scope: told(held_out) for scope, held_out in self.scopes.items()}
+
+    @property
     def targets(self) -> list[str]:
-        """Columns that are predicted: all in which training networks of a choice of snapshots differ."""
-        return list(dict.fromkeys(target for held_out in self.scopes.values() for target in told(held_out)))
+        """Columns that are predicted, of whichever snapshots."""
+        return list(dict.fromkeys(target for targets in self.told.values() for target in targets))
 
     @cached_property
     def rows(self) -> list[Row]:
         """For each choice of snapshots, trial and column a row; then for each column the two baselines."""
         rows = []
         for scope, held_out in self.scopes.items():
-            for trial, fits in self.encoders.items():
+            for trial, fits in self.artifacts.items():
                 embedded = [Embedded(encoder, held_out) for encoder in fits]
+                content = fits_content(self.study, trial, fits)
                 rows += [
                     held_out.row(
                         self.study.trainable(trial).name,
@@ -117,12 +92,12 @@ class ProbePlan:
                         "learned",
                         target,
                         partial(_predicted, embedded, target),
-                        fits_content(self.study, trial, fits),
+                        content,
                         trial,
                     )
-                    for target in told(held_out)
+                    for target in self.told[scope]
                 ]
-            rows += [row for target in told(held_out) for row in baseline_rows(held_out, target, scope)]
+            rows += [row for target in self.told[scope] for row in baseline_rows(held_out, target, scope)]
         return rows
 
 
@@ -149,7 +124,7 @@ def plan_probes(zoo: Zoo, study: StudyRecord, *, members: int | None, bootstrap:
         ZooError: No trial can be measured, or a split has no members.
     """
     zoo.rows("validation")  # penalties are chosen on them
-    chosen = chosen_members(zoo, members)
+    chosen, grouped = chosen_members(zoo, members), orders_differ(zoo)
     encoders = {t: [cast(Encoder, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
     scopes = {
         scope: HeldOut(
@@ -158,8 +133,8 @@ def plan_probes(zoo: Zoo, study: StudyRecord, *, members: int | None, bootstrap:
             epochs=epochs,
             fitted_epochs=epochs,
             bootstrap=bootstrap,
-            grouped=orders_differ(zoo),
+            grouped=grouped,
         )
         for scope, epochs in SCOPES.items()
     }
-    return ProbePlan(study=study, scopes=scopes, encoders=encoders)
+    return ProbePlan(study=study, scopes=scopes, artifacts=encoders)

@@ -67,6 +67,7 @@ def test_own_evaluator_of_the_readme_is_measured(tmp_path, monkeypatch, small_zo
         bootstrap=Bootstrap(replicates=10),
     )
     found = analysis.results[0].metrics
+    assert found["confidence"].estimate >= 0.1, "the largest of ten shares"
     assert 0 < found["confidence"].low <= found["confidence"].estimate <= found["confidence_noise_0_1"].high <= 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from trainables.trainable import Artifact, FitData, Reference, resolved
 from zoo.config import canonical_json
@@ -80,6 +80,37 @@ class ClosedFormFit:
         if self._fitted is None:
             raise RuntimeError("nothing is fitted yet; call train_epoch() once")
         return self._fitted
+
+
+class ClosedFormType(Protocol):
+    """What the class of an artifact that is fitted in one go offers beside the artifact itself."""
+
+    def fit(self, config: Any, data: FitData) -> Artifact:
+        """The artifact for a configuration, from training members."""
+        ...
+
+    def from_files(self, files: Mapping[str, bytes]) -> Artifact:
+        """The inverse of the artifact's ``to_files``."""
+        ...
+
+
+def begin(implementation: Reference, measure: Reference, config: Any, data: FitData) -> ClosedFormFit:
+    """Begins a fit of an artifact's class.
+
+    Args:
+        implementation: A :class:`ClosedFormType`.
+        measure: See :class:`ClosedFormFit`.
+        config: What to fit.
+        data: What it sees.
+    """
+    found: ClosedFormType = resolved(implementation)  # type: ignore[assignment]
+    return ClosedFormFit(config, data, fit=found.fit, measure=resolved(measure), load=found.from_files)
+
+
+def load(implementation: Reference, files: Mapping[str, bytes]) -> Artifact:
+    """The artifact that a fit of its class, a :class:`ClosedFormType` or any with ``from_files``, has left."""
+    found: ClosedFormType = resolved(implementation)  # type: ignore[assignment]
+    return found.from_files(files)
 
 
 def require_same_config(stored: Any, config: Any) -> None:

@@ -94,9 +94,10 @@ class GradientFit(ABC):
         """
         if self.epoch >= self.epochs:
             raise RuntimeError(f"all {self.epochs} epochs are done; the learning rate has fallen to zero")
+        seed = self.config.seed * SEED_STRIDE + self.epoch
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed * SEED_STRIDE + self.epoch)  # of dropout
-            return self._train_epoch(torch.Generator().manual_seed(self.config.seed * SEED_STRIDE + self.epoch))
+            torch.manual_seed(seed)  # of dropout
+            return self._train_epoch(torch.Generator().manual_seed(seed))
 
     def _train_epoch(self, generator: torch.Generator) -> dict[str, float]:
         steps = list(self.batches(generator))

@@ -7,10 +7,8 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
-from analysis.pages.numbers import count, counted
 from analysis.pages.page import Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
-from analysis.prediction import CONSTANT, HYPERPARAMETERS
 from analysis.record import Analysis
 from analysis.report.predictors import BASELINES, main_metric
 from analysis.results import Result
@@ -65,21 +63,9 @@ def called(result: Result) -> str:
     return result.name if result.trial is None else f"{result.name} {result.trial}"
 
 
-def trials_note(analysis: Analysis) -> str:
-    """What is said of a search for encoders."""
-    measured = len({result.trial for result in analysis.results if result.trial is not None})
-    trials = 0 if analysis.trials is None else len(analysis.trials)
-    return (
-        f"{counted(trials, 'trial')} on validation networks; figures in"
-        " this table are the search's own. Measured anew, on networks that the search never saw:"
-        f" {count(measured)}, its Pareto front and the best of each encoder."
-    )
-
-
 def compared_with() -> Section:
     """What the baselines are."""
-    said = {name: BASELINES[name] for name in (CONSTANT, HYPERPARAMETERS)}
-    lines = tuple(Text(f"{name}: {text}.") for name, text in said.items())
+    lines = tuple(Text(f"{name}: {text}.") for name, text in BASELINES.items())
     return Section(anchor="baselines", heading="What encoders are compared with", blocks=lines)
 
 

@@ -63,27 +63,16 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
 def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
     summary = analysis.summary
     drawn = [result for result in analysis.results if result.values]
-    found = {
-        "what weights tell": predictors.what_weights_tell(analysis),
-        "search": sections.search(analysis, analysis.study_metrics, predictors.trials_note(analysis)),
-    }
-    limits = (summary["intervals"], *predictors.LIMITS, *_diverged(summary), *_missing(found))
-    terms = glossary(declared(analysis.results).values(), own={"95 % interval": INTERVAL_OF_PREDICTORS})
-    return render_page(
+    scatter = figures.scatter(drawn, predictors.PAIR, shares=_shares(drawn), words=_words(summary)) if drawn else None
+    return _of_columns(
+        analysis,
         title=f"What the weights of {summary['zoo'].rpartition('-')[0]} tell",
-        lead=f"A population of {count(summary['zoo_members'])} trained networks: how well what is known of a network"
-        f" can be predicted from its weights. {made_on:%-d %B %Y}.",
-        facts=_facts(summary),
-        sections=[
-            predictors.findings(analysis),
-            *(section for section in found.values() if isinstance(section, Section)),
-            Section(anchor="glossary", heading="Glossary", blocks=(terms,)),
-            Section(anchor="limits", heading="Limits", blocks=(Bullets(limits),)),
-            reproduce(summary),
-        ],
-        figures={"fidelity": figures.scatter(drawn, predictors.PAIR, shares=_shares(drawn), words=_words(summary))}
-        if drawn
-        else {},
+        lead=f"how well what is known of a network can be predicted from its weights. {made_on:%-d %B %Y}.",
+        findings=[predictors.findings(analysis)],
+        candidates={"what weights tell": predictors.what_weights_tell(analysis)},
+        searched=predictors.trials_note(analysis),
+        limits=predictors.LIMITS,
+        figures={} if scatter is None else {"fidelity": scatter},
         data={"fidelity": scatter_data(drawn, predictors.PAIR)} if drawn else {},
         scripts=("report.js",),
         assets=ASSETS,
@@ -91,23 +80,46 @@ def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
 
 
 def _of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
+    return _of_columns(
+        analysis,
+        title=f"What embeddings of {analysis.summary['zoo'].rpartition('-')[0]} tell",
+        lead="what encoders, which see nothing but weights, keep of how each was trained and how good it is."
+        f" {made_on:%-d %B %Y}.",
+        findings=[encoders.findings(analysis), encoders.compared_with()],
+        candidates={},
+        searched=predictors.trials_note(analysis, "encoder"),
+        limits=encoders.LIMITS,
+    )
+
+
+def _of_columns(
+    analysis: Analysis,
+    *,
+    title: str,
+    lead: str,
+    findings: Sequence[Section],
+    candidates: Mapping[str, Section | str],
+    searched: str,
+    limits: Sequence[str],
+    **drawn: Any,
+) -> str:
+    """A report of what columns of a zoo are told from; ``drawn`` are options of ``render_page``."""
     summary = analysis.summary
-    search = sections.search(analysis, analysis.study_metrics, encoders.trials_note(analysis))
-    limits = (summary["intervals"], *encoders.LIMITS, *_diverged(summary), *_missing({"search": search}))
+    found = {**candidates, "search": sections.search(analysis, analysis.study_metrics, searched)}
+    bullets = (summary["intervals"], *limits, *_diverged(summary), *_missing(found))
     terms = glossary(declared(analysis.results).values(), own={"95 % interval": INTERVAL_OF_PREDICTORS})
     return render_page(
-        title=f"What embeddings of {summary['zoo'].rpartition('-')[0]} tell",
-        lead=f"A population of {count(summary['zoo_members'])} trained networks: what encoders, which see nothing but"
-        f" weights, keep of how each was trained and how good it is. {made_on:%-d %B %Y}.",
+        title=title,
+        lead=f"A population of {count(summary['zoo_members'])} trained networks: {lead}",
         facts=_facts(summary),
         sections=[
-            encoders.findings(analysis),
-            encoders.compared_with(),
-            *([search] if isinstance(search, Section) else []),
+            *findings,
+            *(section for section in found.values() if isinstance(section, Section)),
             Section(anchor="glossary", heading="Glossary", blocks=(terms,)),
-            Section(anchor="limits", heading="Limits", blocks=(Bullets(limits),)),
+            Section(anchor="limits", heading="Limits", blocks=(Bullets(bullets),)),
             reproduce(summary),
         ],
+        **drawn,
     )
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from analysis.held_out import PREDICTED, TRUE
 from analysis.intervals import FEW_GROUPS
-from analysis.pages.numbers import count, shown, with_unit
+from analysis.pages.numbers import count, counted, shown, with_unit
 from analysis.pages.page import Heading, Section, Text, filled
 from analysis.prediction import CONSTANT, HYPERPARAMETERS
 from analysis.record import Analysis
@@ -80,13 +80,14 @@ def what_weights_tell(analysis: Analysis) -> Section | str:
     )
 
 
-def trials_note(analysis: Analysis) -> str:
-    """What is said of a search for predictors."""
+def trials_note(analysis: Analysis, each: str = "kind of predictor") -> str:
+    """What is said of a search for predictors, or for what else a study has the best of each of."""
     measured = len({result.trial for result in analysis.results if result.trial is not None})
+    trials = 0 if analysis.trials is None else len(analysis.trials)
     return (
-        f"{count(0 if analysis.trials is None else len(analysis.trials))} trials on validation networks; figures in"
+        f"{counted(trials, 'trial')} on validation networks; figures in"
         " this table are the search's own. Measured anew, on networks that the search never saw:"
-        f" {count(measured)}, its Pareto front and the best of each kind of predictor."
+        f" {count(measured)}, its Pareto front and the best of each {each}."
     )
 
 

@@ -5,18 +5,17 @@ Shape letters: M members, E width of an embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from trainables.closed_form import ClosedFormFit
 from trainables.encoders.metrics import PROBE_ACCURACY, PROBE_R2, PROBE_SCORE
 from trainables.readouts.columns import CHOSEN, known, targets_of
 from trainables.readouts.metrics import ACCURACY, R2
 from trainables.readouts.readout import Readouts, judged
-from trainables.trainable import FitData, Reference, resolved
+from trainables.trainable import FitData
 from zoo.population import Population
 
 # What every zoo knows of its networks and nobody chose.
@@ -38,30 +37,6 @@ class Encoder(Protocol):
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
         ...
-
-
-class EncoderType(Protocol):
-    """What the class of an encoder without epochs offers beside the encoder itself."""
-
-    def fit(self, config: Any, data: FitData) -> Encoder:
-        """The encoder for a configuration, from training members."""
-        ...
-
-    def from_files(self, files: Mapping[str, bytes]) -> Encoder:
-        """The inverse of the encoder's ``to_files``."""
-        ...
-
-
-def begin(encoder: Reference, config: Any, data: FitData) -> ClosedFormFit:
-    """Begins a fit of an encoder's class, in one go; see :class:`EncoderType`."""
-    encoder_type: EncoderType = resolved(encoder)  # type: ignore[assignment]
-    return ClosedFormFit(config, data, fit=encoder_type.fit, measure=probe, load=encoder_type.from_files)
-
-
-def load_encoder(encoder: Reference, files: Mapping[str, bytes]) -> Encoder:
-    """The encoder that a fit has left."""
-    encoder_type: EncoderType = resolved(encoder)  # type: ignore[assignment]
-    return encoder_type.from_files(files)
 
 
 def differing(column: Callable[[str], np.ndarray]) -> tuple[str, ...]:

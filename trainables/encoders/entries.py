@@ -24,7 +24,7 @@ def encoder(
 
     Args:
         name: Its name.
-        implementation: Its class, with the methods of ``trainables.encoders.encoder.EncoderType``; or
+        implementation: Its class, with the methods of ``trainables.closed_form.ClosedFormType``; or
             ``module:Class``. Where there is a ``fit``, the class need not have the method of that name.
         config: Its settings.
         fit: ``(config, FitData) -> Fit``, where it takes epochs.
@@ -36,8 +36,8 @@ def encoder(
         kind="encoder",
         config=config,
         metrics=(*ENCODER_METRICS, *metrics),
-        begin=fit or partial(call, "trainables.encoders.encoder:begin", implementation),
-        load=partial(call, "trainables.encoders.encoder:load_encoder", implementation),
+        begin=fit or partial(call, "trainables.closed_form:begin", implementation, "trainables.encoders.encoder:probe"),
+        load=partial(call, "trainables.closed_form:load", implementation),
         description=description,
     )
 

@@ -15,7 +15,7 @@ def predictor(name: str, implementation: Reference, config: type[Any], *, descri
 
     Args:
         name: Its name.
-        implementation: Its class, with the methods of ``trainables.predictors.predictor.PredictorType``; or
+        implementation: Its class, with the methods of ``trainables.closed_form.ClosedFormType``; or
             ``module:Class``.
         config: Its settings, a field ``target`` among them.
         description: One sentence.
@@ -25,8 +25,8 @@ def predictor(name: str, implementation: Reference, config: type[Any], *, descri
         kind="predictor",
         config=config,
         metrics=PREDICTOR_METRICS,
-        begin=partial(call, "trainables.predictors.predictor:begin", implementation),
-        load=partial(call, "trainables.predictors.predictor:load_predictor", implementation),
+        begin=partial(call, "trainables.closed_form:begin", implementation, "trainables.predictors.predictor:validate"),
+        load=partial(call, "trainables.closed_form:load", implementation),
         description=description,
     )
 

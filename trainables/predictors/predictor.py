@@ -5,15 +5,13 @@ Shape letters: M members.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from trainables.closed_form import ClosedFormFit
 from trainables.readouts.columns import known, targets_of
 from trainables.readouts.scores import scores
-from trainables.trainable import FitData, Reference, resolved
+from trainables.trainable import FitData
 from zoo.population import Population
 
 
@@ -33,30 +31,6 @@ class Predictor(Protocol):
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
         ...
-
-
-class PredictorType(Protocol):
-    """What a predictor's class offers beside the predictor itself."""
-
-    def fit(self, config: Any, data: FitData) -> Predictor:
-        """The predictor for a configuration, which has a field ``target``, from training members of any layouts."""
-        ...
-
-    def from_files(self, files: Mapping[str, bytes]) -> Predictor:
-        """The inverse of the predictor's ``to_files``."""
-        ...
-
-
-def begin(predictor: Reference, config: Any, data: FitData) -> ClosedFormFit:
-    """Begins a fit of a predictor's class, in closed form; see :class:`PredictorType`."""
-    predictor_type: PredictorType = resolved(predictor)  # type: ignore[assignment]
-    return ClosedFormFit(config, data, fit=predictor_type.fit, measure=validate, load=predictor_type.from_files)
-
-
-def load_predictor(predictor: Reference, files: Mapping[str, bytes]) -> Predictor:
-    """The predictor that a fit has left."""
-    predictor_type: PredictorType = resolved(predictor)  # type: ignore[assignment]
-    return predictor_type.from_files(files)
 
 
 def validate(predictor: Predictor, data: FitData) -> dict[str, float]:
