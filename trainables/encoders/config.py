@@ -105,3 +105,35 @@ class HyperRepresentationConfig:
             require(getattr(self, name) >= 0, self, name, "0 or more")
         require(self.learning_rate > 0, self, "learning_rate", "more than 0")
         require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SupervisedConfig:
+    """What encoders that learn from labels have in common; each adds its sizes.
+
+    Attributes:
+        targets: Columns of the zoo that are learned, with commas; "all" for every one in which training networks
+            differ.
+        latent: Width of the embedding.
+        learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
+        weight_decay: Of Adam, decoupled.
+        batch_size: Networks a step, all of one layout.
+        epochs: Passes over the training snapshots.
+        seed: Seed of everything random.
+    """
+
+    targets: str = "all"
+    latent: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-3
+    batch_size: int = 64
+    epochs: int = 40
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(bool(self.targets), self, "targets", 'names of columns with commas, or "all"')
+        for name in ("latent", "batch_size", "epochs"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(self.learning_rate > 0, self, "learning_rate", "more than 0")
+        require(self.weight_decay >= 0, self, "weight_decay", "0 or more")
+        require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")

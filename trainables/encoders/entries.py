@@ -42,6 +42,26 @@ def encoder(
     )
 
 
+def supervised(name: str, module: Reference, config: type[Any], *, description: str) -> Trainable:
+    """A registry entry for an encoder that learns from labels.
+
+    Args:
+        name: Its name.
+        module: Its class, a ``trainables.encoders.supervised.NetworkModule``; or ``module:Class``.
+        config: Its settings, those of ``SupervisedConfig`` among them.
+        description: One sentence.
+    """
+    return Trainable(
+        name=name,
+        kind="encoder",
+        config=config,
+        metrics=ENCODER_METRICS,
+        begin=partial(call, "trainables.encoders.supervised:SupervisedFit", module),
+        load=partial(call, "trainables.encoders.supervised:SupervisedEncoder.from_files", module),
+        description=description,
+    )
+
+
 ENCODERS: dict[str, Trainable] = {
     entry.name: entry
     for entry in (
