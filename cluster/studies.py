@@ -102,6 +102,7 @@ def plan_study(
     architectures = tuple(architecture for architecture in zoo.architectures if architecture.layout in layouts)
     for trainable in trainables:
         trainable.known_before(trainable.configuration(study.configuration(trainable, {})), architectures)
+        trainable.check_tasks(zoo.snapshots.take(zoo.rows("train"))["task"].unique().to_pylist())
     study = suited(study, trainables, zoo)
     name = f"{study.name}-{digest({'study': study.identity, 'zoo': zoo.content_sha256})[:8]}"
     folder = StudyFolder(Store(store_uri), name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Reference = str | Callable[..., Any]
 """A function, or where it is: ``module:attribute`` or ``module:Class.method``, imported when it is first called."""
+
+
+FEWEST_TASKS = 2
 
 
 class DivergedError(ArithmeticError):
@@ -138,6 +141,7 @@ class Trainable:
             holds fields of ``config``. Empty for what is measured only as a study found it.
         encode_steps: The field of ``config`` that says in how many steps a code is improved for each network when it is
             encoded; empty for what encodes in one pass. Codecs with and without such steps stand in the same table.
+        needs_tasks: Whether it is fitted to the tasks of a zoo's members, of which there must be several.
         description: One sentence for listings.
     """
 
@@ -150,6 +154,7 @@ class Trainable:
     check: Reference | None = None
     curve: tuple[Mapping[str, Any], ...] = ()
     encode_steps: str = ""
+    needs_tasks: bool = False
     description: str
 
     @property
@@ -166,7 +171,12 @@ class Trainable:
         return from_json(self.config, values)
 
     def fit(self, config: Any, data: FitData) -> Fit:
-        """Begins a fit."""
+        """Begins a fit.
+
+        Raises:
+            ValueError: The networks, or their tasks, are none that it can be fitted to.
+        """
+        self.check_tasks(member.task for population in data.training for member in population.members)
         fit: Fit = resolved(self.begin)(config, data)
         return fit
 
@@ -174,6 +184,15 @@ class Trainable:
         """Loads an artifact that a fit of this trainable has left."""
         artifact: Artifact = resolved(self.load)(files)
         return artifact
+
+    def check_tasks(self, tasks: Iterable[str]) -> None:
+        """Raises a ``ValueError`` where it needs the tasks of a zoo's training members and these are too few."""
+        found = {task for task in tasks if task}
+        if self.needs_tasks and len(found) < FEWEST_TASKS:
+            raise ValueError(
+                f"{self.name} needs a zoo of {FEWEST_TASKS} or more tasks; this one has {len(found)}: generate one "
+                "such as digits-tasks or mnist-tasks"
+            )
 
     def steps_of(self, config: Any) -> int:
         """In how many steps a code is improved for each network when it is encoded."""

@@ -21,6 +21,7 @@ from zoo.population import Member, Population
 # Settings that keep a fit of a few networks short.
 SHORT = {"latent": 4, "encoder_width": 8, "decoder_width": 8, "epochs": 3, "batch_size": 8, "refine_steps": 3}
 SHORT |= {"width": 8, "heads": 2, "feedforward": 8, "projection": 8, "projection_output": 4, "projection_layers": 1}
+SHORT |= {"z": 4, "steps": 3, "adapt_steps": 3}
 GENERAL = {"view": "standardized"}
 MEMBERS = 24
 KINDS = {
@@ -58,12 +59,12 @@ def networks(architectures: list[Architecture], kind: str, members: int, seed: i
     """Random networks around a common mean, as trained ones are."""
     first = architectures[0]
     weights_MP = random_weights(first, 1, seed=99) + 0.3 * random_weights(first, members, seed=seed)
-    task = {"task": "1-3"} if kind == "class tasks" else {}
+    tasks = ("1-3", "2-0") if kind == "class tasks" else ("",)
     return Population(
         weights_MP=weights_MP,
         architectures=tuple(architectures),
         architecture_M=torch.arange(members) % len(architectures),
-        members=tuple(Member(id=i, seed=i, **task) for i in range(members)),
+        members=tuple(Member(id=i, seed=i, task=tasks[i % len(tasks)]) for i in range(members)),
         epochs=(1,) * members,
         columns={"test_accuracy": weights_MP.std(1).numpy()},  # what predictors predict
     )
@@ -87,6 +88,7 @@ def begin(name: str, kind: str, **changes) -> Fit:
     config = configuration(name, kind, **changes)
     try:
         trainable.known_before(config, data.training[0].architectures)
+        trainable.check_tasks(member.task for member in data.training[0].members)
     except ValueError as error:
         pytest.skip(str(error))
     return trainable.fit(config, data)

@@ -1,0 +1,190 @@
+"""SuperNet: what its generator makes, learns and keeps, and how tasks are solved by their vectors."""
+
+import dataclasses
+import itertools
+
+import pytest
+import torch
+
+from trainables.hypernetworks.adaptation import (
+    AdaptedLastLayer,
+    AdaptedLowRank,
+    AdaptedVector,
+    AdaptedWeights,
+    adapt,
+    task_accuracies,
+)
+from trainables.hypernetworks.config import HEADS, HypernetworkConfig
+from trainables.hypernetworks.generator import WeightGenerator
+from trainables.hypernetworks.hypernetwork import Hypernetwork, HypernetworkFit
+from trainables.hypernetworks.task_examples import TaskExamples
+from trainables.registry import find_trainable
+from trainables.trainable import FitData, run
+from zoo.architecture import cnn, mlp
+from zoo.data import load_dataset
+from zoo.population import Member
+from zoo.population.population import single_architecture
+from zoo.recipes.tasks import one_vs_one
+
+ARCHITECTURE = mlp((1, 8, 8), (8,), 2)
+TASKS = one_vs_one(10)
+HELD_OUT = ["0-1", "2-7", "5-8"]
+SHORT = HypernetworkConfig(
+    z=16, steps=60, epochs=6, task_batch=16, examples=16, learning_rate=3e-3, adapt_steps=150, adapt_learning_rate=0.1
+)
+
+
+def members_of(tasks):
+    specs = [Member(id=i, seed=i, task=task) for i, task in enumerate(tasks)]
+    return single_architecture(ARCHITECTURE, torch.zeros(len(tasks), ARCHITECTURE.parameters), specs)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return FitData(
+        training=(members_of([task for task in TASKS if task not in HELD_OUT]),),
+        validation=(members_of(HELD_OUT),),
+        dataset=load_dataset("digits"),
+    )
+
+
+@pytest.fixture(scope="module")
+def fit(data):
+    return run(HypernetworkFit(SHORT, data))
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("changes", [{}, {"hidden": 12, "bounded": True, "residual": False}], ids=["plain", "other"])
+@pytest.mark.parametrize("architecture", [ARCHITECTURE, cnn((1, 8, 8), (4, 6), 3)], ids=["mlp", "cnn"])
+def test_a_generator_makes_networks_whose_signals_neither_grow_nor_vanish(head, changes, architecture):
+    torch.manual_seed(0)
+    config = dataclasses.replace(SHORT, head=head, rank=5, chunk=50, **changes)
+    weights_TP = WeightGenerator(config, architecture)(torch.randn(6, 16)).detach()
+    assert weights_TP.shape == (6, architecture.parameters)
+    outputs_TNC = architecture.logits(weights_TP, torch.rand(20, *architecture.input_shape))
+    assert 0.01 < float(outputs_TNC.std()) < 10
+    assert not torch.equal(weights_TP[0], weights_TP[1])
+
+
+def test_z_alone_solves_tasks_that_were_not_trained_on(fit, data):
+    found = fit.validate()
+    assert found["fitted_accuracy"] > 0.95
+    assert found["adapted_accuracy"] > 0.9
+    hypernetwork = fit.artifact()
+    test = TaskExamples(HELD_OUT, data.dataset.test)
+    unadapted = hypernetwork.accuracy(hypernetwork.trained_vectors.mean(0).expand(3, -1), test)
+    assert unadapted < 0.8, "no single network solves these tasks"
+
+
+def test_adaptation_moves_no_bit_of_the_generator(fit, data):
+    hypernetwork = fit.artifact()
+    before = {name: tensor.clone() for name, tensor in hypernetwork.module.state_dict().items()}
+    z_TZ = hypernetwork.vectors(TaskExamples(HELD_OUT, data.dataset.train, labels=5), steps=20)
+    assert not torch.equal(z_TZ, hypernetwork.start(TaskExamples(HELD_OUT, data.dataset.train)))
+    for name, tensor in hypernetwork.module.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_the_nearest_training_task_is_a_better_start_than_the_mean(fit, data):
+    hypernetwork = fit.artifact()
+    near = Hypernetwork(hypernetwork.module, hypernetwork.task)
+    near.module.config = dataclasses.replace(SHORT, start="nearest")
+    examples, test = (TaskExamples(HELD_OUT, part) for part in (data.dataset.train, data.dataset.test))
+    nearest_TZ = near.start(examples)
+    near.module.config = SHORT
+    assert near.accuracy(nearest_TZ, test) > near.accuracy(near.start(examples), test)
+    for z_Z in nearest_TZ:
+        assert (z_Z == hypernetwork.trained_vectors).all(1).any()
+
+
+def test_an_artifact_comes_back_from_files(fit):
+    hypernetwork = fit.artifact()
+    again = Hypernetwork.from_files(hypernetwork.to_files())
+    z_TZ = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again.make(z_TZ).weights_MP, hypernetwork.make(z_TZ).weights_MP)
+    assert (again.tasks, again.task) == (hypernetwork.tasks, hypernetwork.task)
+
+
+def test_a_fit_goes_on_from_its_state(data):
+    config = dataclasses.replace(SHORT, steps=3, epochs=4)
+    straight, broken, again = (HypernetworkFit(config, data) for _ in range(3))
+    for _ in range(2):
+        broken.train_epoch()
+    again.load_state(broken.state())
+    wanted, found = run(straight).artifact(), run(again).artifact()
+    assert torch.equal(found.make(found.trained_vectors).weights_MP, wanted.make(wanted.trained_vectors).weights_MP)
+
+
+def test_every_task_is_trained_on_equally_often(data):
+    fit = HypernetworkFit(dataclasses.replace(SHORT, steps=42, task_batch=10), data)
+    steps = [rows.tolist() for _, rows in fit.batches(torch.Generator().manual_seed(0))]
+    assert [len(rows) for rows in steps] == [10] * 42
+    counts = torch.bincount(torch.tensor(list(itertools.chain(*steps))))
+    assert counts.tolist() == [10] * 42
+
+
+def adapted_ways():
+    start_TP = 0.3 * torch.randn(3, ARCHITECTURE.parameters, generator=torch.Generator().manual_seed(3))
+    torch.manual_seed(0)
+    generator = WeightGenerator(SHORT, ARCHITECTURE)
+    return {
+        "z": AdaptedVector(generator, torch.zeros(3, 16)),
+        "all weights": AdaptedWeights(start_TP),
+        "last layer": AdaptedLastLayer(ARCHITECTURE, start_TP),
+        "low rank": AdaptedLowRank(ARCHITECTURE, start_TP, rank=2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("way", "numbers"), [("z", 16), ("all weights", 538), ("last layer", 18), ("low rank", 2 * (8 + 64 + 2 + 8))]
+)
+def test_each_way_of_adapting_fits_its_own_numbers_and_no_others(way, numbers, data):
+    adapted = adapted_ways()[way]
+    before_TP = adapted.weights().detach().clone()
+    examples = TaskExamples(HELD_OUT, data.dataset.train)
+    losses = []
+    task = data.dataset.task.of_classes((0, 1))
+    adapt(
+        adapted, ARCHITECTURE, task, examples, steps=80, learning_rate=2e-2, batch=32,
+        observe=lambda _: losses.append(task_accuracies(ARCHITECTURE, adapted.weights(), examples).mean()),
+    )  # fmt: skip
+    assert adapted.trainable == numbers
+    assert losses[-1] > 0.75
+    moved_P = (adapted.weights().detach() != before_TP).any(0)
+    if way == "last layer":
+        assert not moved_P[:-18].any()
+    assert moved_P[-18:-2].all()
+
+
+def test_tasks_of_a_batch_do_not_touch_each_other(data):
+    task = data.dataset.task.of_classes((0, 1))
+    found = []
+    for others in (["2-7", "5-8"], ["8-5", "4-9"]):
+        adapted = adapted_ways()["all weights"]
+        examples = TaskExamples(["0-1", *others], data.dataset.train)
+        adapt(adapted, ARCHITECTURE, task, examples, steps=5, learning_rate=1e-2, batch=8)
+        found.append(adapted.weights().detach())
+    torch.testing.assert_close(found[0][0], found[1][0])
+    assert (found[0][1:] != found[1][1:]).any(1).all()
+
+
+def test_labels_are_as_many_of_each_class_as_asked_for(data):
+    few = TaskExamples(["3-8", "8-3"], data.dataset.train, labels=5)
+    assert [targets.tolist() for targets in few.targets] == [[0] * 5 + [1] * 5] * 2
+    assert few.rows[0][:5].tolist() == few.rows[1][5:].tolist()
+    with pytest.raises(ValueError, match=r"task '3-8' has \d+ examples with label 0; 5000 are asked for"):
+        TaskExamples(["3-8"], data.dataset.train, labels=5000)
+    with pytest.raises(ValueError, match="no example belongs to task '11-12'"):
+        TaskExamples(["11-12"], data.dataset.train)
+
+
+def test_what_cannot_be_fitted_or_made_is_refused(fit, data):
+    whole = dataclasses.replace(data, training=(members_of(["", ""]),))
+    with pytest.raises(ValueError, match="supernet needs a zoo of 2 or more tasks; this one has 0: generate one such"):
+        find_trainable("supernet").fit(SHORT, whole)
+    with pytest.raises(ValueError, match=r"z is 16; allowed: 42 or more, one entry for each training task, or --set"):
+        HypernetworkFit(dataclasses.replace(SHORT, one_hot=True), data)
+    with pytest.raises(ValueError, match=r"z has shape \(2, 5\); expected \[tasks, 16\]"):
+        fit.artifact().make(torch.zeros(2, 5))
+    with pytest.raises(ValueError, match="head is 'deep'; allowed: linear, low-rank, chunked"):
+        dataclasses.replace(SHORT, head="deep")

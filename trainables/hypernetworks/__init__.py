@@ -1,0 +1,1 @@
+"""Hypernetworks: a small vector becomes the weights of a network."""

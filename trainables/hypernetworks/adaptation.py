@@ -1,0 +1,189 @@
+"""Few numbers that make a network, fitted to labeled examples of a task: z, a last layer, a LoRA, or all weights.
+
+All tasks are adapted at once, each by its own numbers and examples: what is compared differs in nothing else.
+
+Shape letters: T tasks, B examples of each, P parameters, Z width of z, C outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from trainables.hypernetworks.task_examples import TaskExamples, task_loss
+from trainables.trainable import DivergedError
+from zoo.architecture import Architecture
+from zoo.data.task import Task
+
+
+class Adapted(ABC):
+    """Numbers of each task, and the weights that they make.
+
+    Attributes:
+        numbers: What is fitted: tensors with one entry a task on the first axis.
+    """
+
+    numbers: list[Tensor]
+
+    @abstractmethod
+    def weights(self) -> Tensor:
+        """``weights_TP``, differentiable in :attr:`numbers`."""
+
+    @property
+    def trainable(self) -> int:
+        """How many numbers of each task are fitted."""
+        return sum(math.prod(each.shape[1:]) for each in self.numbers)
+
+
+class AdaptedVector(Adapted):
+    """The vector z of a frozen generator.
+
+    Args:
+        generator: Maps ``z_TZ`` to ``weights_TP``.
+        start_TZ: Where z starts.
+    """
+
+    def __init__(self, generator: nn.Module, start_TZ: Tensor) -> None:
+        self.generator = generator
+        self.numbers = [start_TZ.detach().clone().requires_grad_()]
+
+    def weights(self) -> Tensor:
+        """See :class:`Adapted`."""
+        weights_TP: Tensor = self.generator(self.numbers[0])
+        return weights_TP
+
+
+class AdaptedWeights(Adapted):
+    """All weights.
+
+    Args:
+        start_TP: Where they start.
+    """
+
+    def __init__(self, start_TP: Tensor) -> None:
+        self.numbers = [start_TP.detach().clone().requires_grad_()]
+
+    def weights(self) -> Tensor:
+        """See :class:`Adapted`."""
+        return self.numbers[0]
+
+
+class AdaptedLastLayer(Adapted):
+    """Weights and biases of the last layer that has any; the others stay.
+
+    Args:
+        architecture: Of the networks.
+        start_TP: Where they start.
+    """
+
+    def __init__(self, architecture: Architecture, start_TP: Tensor) -> None:
+        last = architecture.layout[-1].name.rpartition(".")[0]
+        first = min(spec.offset for spec in architecture.layout if spec.name.rpartition(".")[0] == last)
+        self._before_TP = start_TP[:, :first].detach()
+        self.numbers = [start_TP[:, first:].detach().clone().requires_grad_()]
+
+    def weights(self) -> Tensor:
+        """See :class:`Adapted`."""
+        return torch.cat([self._before_TP, self.numbers[0]], dim=1)
+
+
+class AdaptedLowRank(Adapted):
+    """A low-rank change of each weight tensor (LoRA, Hu et al., arXiv 2106.09685, section 4.1); biases stay.
+
+    Args:
+        architecture: Of the networks.
+        start_TP: What is changed.
+        rank: Of each change.
+        seed: Of the factors that start at random; the others start at zero.
+    """
+
+    def __init__(self, architecture: Architecture, start_TP: Tensor, rank: int, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self._start_TP = start_TP.detach()
+        self._specs = [spec for spec in architecture.layout if len(spec.shape) > 1]
+        self.numbers = []
+        for spec in self._specs:
+            units, inputs = spec.shape[0], math.prod(spec.shape[1:])
+            right = torch.randn(1, rank, inputs, generator=generator).expand(len(start_TP), -1, -1) / math.sqrt(inputs)
+            self.numbers += [torch.zeros(len(start_TP), units, rank).requires_grad_(), right.clone().requires_grad_()]
+
+    def weights(self) -> Tensor:
+        """See :class:`Adapted`."""
+        change_TP = torch.zeros_like(self._start_TP)
+        for spec, left, right in zip(self._specs, self.numbers[::2], self.numbers[1::2], strict=True):
+            change_TP[:, spec.span] = (left @ right).flatten(1)
+        return self._start_TP + change_TP
+
+
+def adapt(
+    adapted: Adapted,
+    architecture: Architecture,
+    task: Task,
+    examples: TaskExamples,
+    *,
+    steps: int,
+    learning_rate: float,
+    batch: int,
+    seed: int = 0,
+    observe: Callable[[int], None] | None = None,
+) -> None:
+    """Fits the numbers of every task to its examples by Adam, whose step size falls along a half cosine.
+
+    Args:
+        adapted: What is fitted, in place.
+        architecture: Of the networks.
+        task: What they are trained for.
+        examples: Of the tasks, in the order of the numbers.
+        steps: How many.
+        learning_rate: Adam's at the start.
+        batch: Examples of each task a step.
+        seed: Of the examples drawn.
+        observe: Called with the number of steps done, after each.
+
+    Raises:
+        DivergedError: A loss is not finite.
+    """
+    optimizer = torch.optim.Adam(adapted.numbers, lr=learning_rate)
+    generator = torch.Generator().manual_seed(seed)
+    every = range(len(examples))
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        inputs, labels_TB = examples.drawn(every, batch, generator)
+        loss_T = task_loss(task, architecture.logits(adapted.weights(), inputs), labels_TB)
+        if not torch.isfinite(loss_T).all():
+            odd = examples.tasks[int((~torch.isfinite(loss_T)).nonzero()[0])]
+            raise DivergedError(
+                f"the loss of task {odd!r} is not finite in step {step + 1} of adaptation; lower the learning rate, "
+                f"which is {learning_rate}"
+            )
+        gradients = torch.autograd.grad(loss_T.sum(), adapted.numbers)
+        for numbers, gradient in zip(adapted.numbers, gradients, strict=True):
+            numbers.grad = gradient
+        optimizer.step()
+        if observe is not None:
+            observe(step + 1)
+
+
+@torch.no_grad()
+def task_accuracies(
+    architecture: Architecture, weights_TP: Tensor, examples: TaskExamples, tasks: Sequence[int] | None = None
+) -> Tensor:
+    """The accuracy of each network on all examples of its task: ``[T]``.
+
+    Args:
+        architecture: Of the networks.
+        weights_TP: Their weights.
+        examples: Of the tasks.
+        tasks: The task of each network; in the order of the examples' tasks by default.
+    """
+    accuracies = []
+    for weights_P, task in zip(weights_TP, range(len(examples)) if tasks is None else tasks, strict=True):
+        own = examples.of(task)
+        outputs_NC = architecture.logits(weights_P.unsqueeze(0), own.inputs)[0]
+        accuracies.append((outputs_NC.argmax(1) == own.targets).float().mean())
+    return torch.stack(accuracies)

@@ -1,0 +1,75 @@
+"""Configurations of hypernetworks; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo.config import require
+
+HEADS = ("linear", "low-rank", "chunked")
+STARTS = ("mean", "nearest")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HypernetworkConfig:
+    """A generator of weights, one vector z a task.
+
+    Attributes:
+        z: Width of the vector z of a task.
+        learn_z: Whether the vectors of training tasks are learned with the generator; else they stay at their start.
+        one_hot: Whether vectors start as one-hot; else they are drawn at random. There must be as many entries as
+            training tasks.
+        hidden: Width of a hidden layer between z and the heads; 0 for none.
+        head: What maps to weights: "linear" (one linear map a tensor), "low-rank" (a shared network and weighted
+            directions of the whole weight vector, ``rank`` of them) or "chunked" (one map for pieces of ``chunk``
+            weights, each with a vector of its own).
+        rank: Directions of a low-rank head.
+        chunk: Weights of a piece.
+        bounded: Whether weights pass a tanh.
+        residual: Whether what is generated is added to one network that all tasks share.
+        task_batch: Tasks a step.
+        examples: Examples of each task a step.
+        steps: Steps an epoch.
+        epochs: Epochs.
+        learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
+        adapt_steps: Steps in which z is found for a task that was not trained on.
+        adapt_learning_rate: Adam's step size then.
+        start: Where z starts for such a task: the "mean" of training tasks' vectors, or the "nearest": the one whose
+            network has the smallest loss on the task's labeled examples.
+        seed: Seed of everything random.
+    """
+
+    z: int = 100
+    learn_z: bool = True
+    one_hot: bool = False
+    hidden: int = 0
+    head: str = "linear"
+    rank: int = 32
+    chunk: int = 256
+    bounded: bool = False
+    residual: bool = True
+    task_batch: int = 32
+    examples: int = 32
+    steps: int = 100
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    adapt_steps: int = 200
+    adapt_learning_rate: float = 3e-2
+    start: str = "mean"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.head in HEADS, self, "head", ", ".join(HEADS))
+        require(self.start in STARTS, self, "start", ", ".join(STARTS))
+        for name in ("z", "rank", "chunk", "task_batch", "examples", "steps", "epochs"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        for name in ("hidden", "adapt_steps"):
+            require(getattr(self, name) >= 0, self, name, "0 or more")
+        for name in ("learning_rate", "adapt_learning_rate"):
+            require(getattr(self, name) > 0, self, name, "more than 0")
+        require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
+
+    @property
+    def batch_size(self) -> int:
+        """Tasks a step, as ``trainables.gradient_fit`` calls it."""
+        return self.task_batch

@@ -1,0 +1,229 @@
+"""SuperNet: one generator for many tasks; a task that it was not trained on is solved by its vector z alone.
+
+The generator is trained end to end through the networks that it makes, on many tasks a step; then it is frozen, and
+for a held-out task z is fitted to its labeled examples.
+
+Shape letters: T tasks, P parameters, Z width of z.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from trainables.gradient_fit import GradientFit
+from trainables.hypernetworks.adaptation import AdaptedVector, adapt, task_accuracies
+from trainables.hypernetworks.config import HypernetworkConfig
+from trainables.hypernetworks.generator import WeightGenerator
+from trainables.hypernetworks.metrics import ADAPTED_ACCURACY, FITTED_ACCURACY
+from trainables.hypernetworks.task_examples import TaskExamples, task_loss
+from trainables.trainable import FitData
+from zoo.architecture import Architecture
+from zoo.config import from_json, to_json
+from zoo.data.task import Task
+from zoo.population import Population
+from zoo.population.population import single_architecture
+
+MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+
+
+class SuperNet(nn.Module):
+    """The generator with the vectors of its training tasks.
+
+    Args:
+        config: Sizes.
+        architecture: Of the networks.
+        tasks: Names of the training tasks.
+
+    Raises:
+        ValueError: z has fewer entries than there are tasks though it is to be one-hot.
+    """
+
+    def __init__(self, config: HypernetworkConfig, architecture: Architecture, tasks: Sequence[str]) -> None:
+        super().__init__()
+        self.config, self.architecture, self.tasks = config, architecture, tuple(tasks)
+        if config.one_hot and config.z < len(tasks):
+            raise ValueError(
+                f"HypernetworkConfig.z is {config.z}; allowed: {len(tasks)} or more, one entry for each training task, "
+                "or --set one_hot=false"
+            )
+        self.generator = WeightGenerator(config, architecture)
+        start_TZ = torch.eye(config.z)[: len(tasks)] if config.one_hot else torch.randn(len(tasks), config.z)
+        self.z_TZ = nn.Parameter(start_TZ, requires_grad=config.learn_z)
+
+
+class HypernetworkFit(GradientFit):
+    """Fits a generator to the training tasks of a zoo of tasks; its networks' weights are not looked at.
+
+    Args:
+        config: Its configuration.
+        data: Of a zoo whose members have class tasks: those of training members are trained on, those of validation
+            members are held out.
+    """
+
+    module: SuperNet
+
+    def __init__(self, config: HypernetworkConfig, data: FitData) -> None:
+        training, validation = data.one_layout("a hypernetwork")
+        tasks, held_out = tasks_of(training), tasks_of(validation)
+        self.data, self.held_out = data, held_out
+        self.task = data.dataset.task.of_classes(range(training.architecture.classes))
+        self.examples = TaskExamples(tasks, data.dataset.train)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            module = SuperNet(config, training.architecture, tasks)
+        super().__init__(config, module, [len(tasks)])
+
+    def batches(self, generator: torch.Generator) -> Iterator[tuple[int, Tensor]]:
+        """Tasks of each step of an epoch: all of them in a random order, again and again."""
+        count = min(self.config.task_batch, len(self.module.tasks))
+        waiting = torch.zeros(0, dtype=torch.int64)
+        for _ in range(self.config.steps):
+            while len(waiting) < count:
+                waiting = torch.cat([waiting, torch.randperm(len(self.module.tasks), generator=generator)])
+            yield 0, waiting[:count]
+            waiting = waiting[count:]
+
+    def losses(self, population: int, rows_B: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """``loss``: the mean over tasks."""
+        module = self.module
+        inputs, labels_TB = self.examples.drawn(rows_B.tolist(), self.config.examples, generator)
+        weights_TP = module.generator(module.z_TZ[rows_B])
+        return {"loss": task_loss(self.task, module.architecture.logits(weights_TP, inputs), labels_TB).mean()}
+
+    def artifact(self) -> Hypernetwork:
+        """See :class:`trainables.trainable.Fit`."""
+        self.require_finite()
+        return Hypernetwork(self.module, self.task)
+
+    def validate(self) -> dict[str, float]:
+        """Accuracy on validation examples: of training tasks, and of validation tasks with z alone."""
+        made, dataset = self.artifact(), self.data.dataset
+        fitted = TaskExamples(self.module.tasks, dataset.validation)
+        found = {FITTED_ACCURACY.name: made.accuracy(self.module.z_TZ, fitted)}
+        if self.held_out:
+            z_TZ = made.vectors(TaskExamples(self.held_out, dataset.train), seed=self.config.seed)
+            found[ADAPTED_ACCURACY.name] = made.accuracy(z_TZ, TaskExamples(self.held_out, dataset.validation))
+        return found
+
+
+class Hypernetwork:
+    """A fitted generator, frozen.
+
+    Args:
+        module: What was fitted.
+        task: What the networks are trained for.
+    """
+
+    def __init__(self, module: SuperNet, task: Task) -> None:
+        self.module = module.eval().requires_grad_(False)
+        self.task = task
+
+    @property
+    def architecture(self) -> Architecture:
+        """Of the networks."""
+        return self.module.architecture
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the training tasks."""
+        return self.module.tasks
+
+    @property
+    def trained_vectors(self) -> Tensor:
+        """Vectors of the training tasks: ``[T, Z]``."""
+        return self.module.z_TZ.detach()
+
+    @torch.no_grad()
+    def make(self, z_TZ: Tensor) -> Population:
+        """A network of each vector.
+
+        Raises:
+            ValueError: The vectors have another width than the generator reads.
+        """
+        if z_TZ.ndim != 2 or z_TZ.shape[1] != self.module.config.z:
+            raise ValueError(f"z has shape {tuple(z_TZ.shape)}; expected [tasks, {self.module.config.z}]")
+        return single_architecture(self.architecture, self.module.generator(z_TZ))
+
+    def vectors(
+        self,
+        examples: TaskExamples,
+        *,
+        steps: int | None = None,
+        learning_rate: float | None = None,
+        batch: int | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Vectors of tasks, fitted to their labeled examples while the generator stays as it is.
+
+        Args:
+            examples: The labeled examples of each task.
+            steps: As the configuration says where ``None``; likewise the others.
+            learning_rate: Adam's.
+            batch: Examples of each task a step.
+            seed: Of the examples drawn.
+
+        Returns:
+            ``z_TZ``.
+        """
+        config = self.module.config
+        adapted = AdaptedVector(self.module.generator, self.start(examples, seed))
+        adapt(
+            adapted,
+            self.architecture,
+            self.task,
+            examples,
+            steps=config.adapt_steps if steps is None else steps,
+            learning_rate=learning_rate or config.adapt_learning_rate,
+            batch=batch or config.examples,
+            seed=seed,
+        )
+        return adapted.numbers[0].detach()
+
+    @torch.no_grad()
+    def start(self, examples: TaskExamples, seed: int = 0) -> Tensor:
+        """Where z starts for tasks that were not trained on, as the configuration says: ``[T, Z]``."""
+        trained_TZ = self.trained_vectors
+        if self.module.config.start == "mean":
+            return trained_TZ.mean(0).expand(len(examples), -1)
+        inputs, labels_TB = examples.drawn(range(len(examples)), 64, torch.Generator().manual_seed(seed))
+        weights_TP = self.module.generator(trained_TZ)
+        nearest = []
+        for own_inputs, own_labels in zip(inputs, labels_TB, strict=True):
+            outputs_TBC = self.architecture.logits(weights_TP, own_inputs)
+            nearest.append(int(task_loss(self.task, outputs_TBC, own_labels.expand(len(weights_TP), -1)).argmin()))
+        return trained_TZ[nearest]
+
+    def accuracy(self, z_TZ: Tensor, examples: TaskExamples) -> float:
+        """The mean over tasks of the accuracy of the networks that these vectors make."""
+        return float(task_accuracies(self.architecture, self.make(z_TZ).weights_MP, examples).mean())
+
+    def to_files(self) -> dict[str, bytes]:
+        """See :class:`trainables.trainable.Artifact`."""
+        facts = {
+            "config": self.module.config,
+            "architecture": self.architecture.to_json(),
+            "tasks": self.tasks,
+            "task": self.task,
+        }
+        tensors = {name: tensor.contiguous() for name, tensor in self.module.state_dict().items()}
+        return {MODEL_FILE: save(tensors), CONFIG_FILE: json.dumps(to_json(facts), indent=2).encode()}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Hypernetwork:
+        """The inverse of :meth:`to_files`."""
+        facts = json.loads(files[CONFIG_FILE])
+        config = from_json(HypernetworkConfig, facts["config"])
+        module = SuperNet(config, Architecture.from_json(facts["architecture"]), facts["tasks"])
+        module.load_state_dict(load_tensors(files[MODEL_FILE]))
+        return cls(module, from_json(Task, facts["task"]))
+
+
+def tasks_of(population: Population) -> tuple[str, ...]:
+    """The class tasks of some networks, each once, in order."""
+    return tuple(dict.fromkeys(member.task for member in population.members if member.task))

@@ -1,0 +1,83 @@
+"""Examples of several class tasks of one data set, drawn alike for all.
+
+Shape letters: T tasks, B examples of each, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from zoo.data.class_tasks import parse_task, task_labels
+from zoo.data.examples import Examples
+from zoo.data.task import Task
+
+
+class TaskExamples:
+    """The examples of each task.
+
+    Args:
+        tasks: Names of tasks; see ``zoo.data.class_tasks``.
+        examples: Of the data set.
+        labels: At most so many labeled examples of each class of a task, the first ones; all where ``None``.
+
+    Attributes:
+        rows: Of each task, its examples' places (int64).
+        targets: Of each task, their labels in it.
+
+    Raises:
+        ValueError: A task has no example, or not as many of a class as ``labels`` asks for.
+    """
+
+    def __init__(self, tasks: Sequence[str], examples: Examples, labels: int | None = None) -> None:
+        self.tasks = tuple(tasks)
+        self.examples = examples
+        self.rows: list[Tensor] = []
+        self.targets: list[Tensor] = []
+        for name in tasks:
+            target_N = task_labels(name, examples.targets)
+            rows = torch.nonzero(target_N >= 0).flatten()
+            if labels is not None:
+                rows = torch.cat([_first(name, target_N, number, labels) for number in range(len(parse_task(name)))])
+            if not len(rows):
+                raise ValueError(f"no example belongs to task {name!r}; its classes do not occur in this data set")
+            self.rows.append(rows)
+            self.targets.append(target_N[rows])
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def drawn(self, tasks: Sequence[int], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """So many examples of each of some tasks, drawn with replacement.
+
+        Returns:
+            ``inputs_TBX`` float32 (X is the shape of one example) and ``labels_TB``.
+        """
+        inputs, labels = [], []
+        for task in tasks:
+            chosen = torch.randint(len(self.rows[task]), (count,), generator=generator)
+            inputs.append(self.examples.select(self.rows[task][chosen]).inputs)
+            labels.append(self.targets[task][chosen])
+        return torch.stack(inputs), torch.stack(labels)
+
+    def of(self, task: int) -> Examples:
+        """All examples of a task, with their labels in it."""
+        chosen = self.examples.select(self.rows[task])
+        return Examples(chosen.values, self.targets[task], chosen.scale)
+
+
+def task_loss(task: Task, outputs_TBC: Tensor, labels_TB: Tensor) -> Tensor:
+    """The mean loss of each task: ``[T]``."""
+    losses_N = task.losses()(outputs_TBC.flatten(0, 1), labels_TB.flatten(0, 1))
+    return losses_N.unflatten(0, labels_TB.shape[:2]).mean(1)
+
+
+def _first(task: str, target_N: Tensor, number: int, count: int) -> Tensor:
+    rows = torch.nonzero(target_N == number).flatten()[:count]
+    if len(rows) < count:
+        raise ValueError(
+            f"task {task!r} has {len(rows)} examples with label {number}; {count} are asked for: take fewer labels"
+        )
+    return rows
