@@ -71,6 +71,12 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Processes of Ray; without it, small work starts no Ray. (default: as many as CPUs)"),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="Named settings in the place of defaults, such as those published; `trainables NAME` lists them."
+    ),
+]
 Settings = Annotated[
     tuple[str, ...],
     typer.Option("--set", metavar="FIELD=VALUE", help="Set any other field; repeatable. An unknown one lists all."),

@@ -80,7 +80,7 @@ def plan_study(
         study: The study.
         zoo_name: A zoo of the store, or its URI.
         store_uri: Where the study goes.
-        named: ``trials``, ``epochs`` and ``seed``; ``None`` changes nothing.
+        named: ``trials``, ``epochs``, ``preset`` and ``seed``; ``None`` changes nothing.
         settings: ``field=value`` for fields of the study (``limits.METRIC=number`` for a limit), or of the trainable:
             those are then the same in all trials.
 

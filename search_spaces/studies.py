@@ -50,6 +50,8 @@ class Study:
         trials: How many fits to try.
         epochs: Length of each fit, for trainables that have epochs; as their configuration says where ``None``.
         settings: Fixed fields of the trainables' configurations; they win over the space.
+        preset: Name of settings of the trainables, of those that have it; they take the place of defaults, so that
+            ``epochs``, the space and ``settings`` win over them.
         validation_members: How many validation members metrics are measured on.
         layout: Which parameter layout, by its number in the zoo; all where ``None``.
         description: One sentence for listings.
@@ -64,6 +66,7 @@ class Study:
     trials: int = 16
     epochs: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = ""
     validation_members: int = 256
     layout: int | None = None
     description: str = ""
@@ -89,7 +92,7 @@ class Study:
 
         Raises:
             ValueError: A trainable is unknown or of another kind than the first, an objective or a limit is none of
-                their metrics, or a setting none of their fields.
+                their metrics, a setting none of their fields, or the preset none of theirs.
         """
         found = tuple(find_trainable(name) for name in self.trainables)
         kinds = dict.fromkeys(trainable.kind for trainable in found)
@@ -101,6 +104,9 @@ class Study:
         require(set(self.limits) <= set(optimized), self, "limits", f"numbers for some of {', '.join(optimized)}")
         fields = dict.fromkeys(name for trainable in found for name in trainable.fields)
         require(set(self.settings) <= set(fields), self, "settings", f"values for some of {', '.join(fields)}")
+        presets = dict.fromkeys(name for trainable in found for name in trainable.presets)
+        allowed = ", ".join(presets) or f"none: {' and '.join(self.trainables)} has no presets"
+        require(self.preset in ("", *presets), self, "preset", allowed)
         for trainable in found:
             self.configuration(trainable, {})
         return found
@@ -134,14 +140,15 @@ class Study:
         return self.trials if self.spaces else 1
 
     def configuration(self, trainable: Trainable, suggested: Mapping[str, Any]) -> dict[str, Any]:
-        """All fields of a trainable's configuration: the settings, then what was suggested, then defaults.
+        """All fields of a trainable's configuration: settings, else what was suggested, else preset, else defaults.
 
         Raises:
             ValueError: A suggestion is not a field, or a value is not allowed.
         """
         epochs = {"epochs": self.epochs} if self.epochs and "epochs" in trainable.fields else {}
         fixed = {name: value for name, value in self.settings.items() if name in trainable.fields}
-        complete: dict[str, Any] = to_json(trainable.configuration({**epochs, **suggested, **fixed}))
+        preset = trainable.presets.get(self.preset, {})
+        complete: dict[str, Any] = to_json(trainable.configuration({**preset, **epochs, **suggested, **fixed}))
         return complete
 
     def bound_space(self, architectures: Sequence[Architecture]) -> Callable[[BaseTrial], Proposal]:
@@ -276,6 +283,22 @@ DIGITS_ENCODERS = Study(
     cost="1 s to 5 min a trial on digits-mlp-diverse",
 )
 
+TETRIS_HYPER_REPRESENTATION = Study(
+    name="tetris-hyper-representation",
+    trainables=("hyper-representation",),
+    preset="tetris-seed",
+    objectives=("probe_score",),
+    description="One hyper-representation with the settings published for TETRIS-SEED.",
+)
+
+MNIST_HYPER_REPRESENTATION = Study(
+    name="mnist-hyper-representation",
+    trainables=("hyper-representation",),
+    preset="mnist-seed",
+    objectives=("probe_score",),
+    description="One hyper-representation with the settings published for MNIST-SEED.",
+)
+
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
@@ -288,6 +311,8 @@ STUDIES: dict[str, Study] = {
         DIGITS_PREDICTOR,
         CATEGORY_PREDICTOR,
         DIGITS_ENCODERS,
+        TETRIS_HYPER_REPRESENTATION,
+        MNIST_HYPER_REPRESENTATION,
     )
 }
 

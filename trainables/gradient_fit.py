@@ -24,14 +24,19 @@ STATE_FILE = "state.safetensors"
 GRADIENT_NORM = 1.0
 # Seeds of epochs lie this far apart between seeds of fits.
 SEED_STRIDE = 1_000_003
+# A plateau: so many epochs that are no better than the best by this share; the learning rate is then multiplied.
+PATIENCE = 10
+SMALLEST_GAIN = 1e-4
+PLATEAU_FACTOR = 0.3
 
 
 class GradientFit(ABC):
     """A :class:`trainables.trainable.Fit` of a torch module; a subclass says what is minimized and what is left.
 
     Each step sees networks of one population, so that networks of several layouts can be fitted to. The learning
-    rate falls to zero along a half cosine. Random draws are a function of (seed, epoch): a fit that continues from a
-    state does what it would have done without the interruption.
+    rate falls to zero along a half cosine, or where the configuration has a field ``schedule`` that says "plateau", by
+    a factor wherever the training loss has stayed for some epochs. Random draws are a function of (seed, epoch): a fit
+    that continues from a state does what it would have done without the interruption.
 
     Args:
         config: With fields ``epochs``, ``seed``, ``learning_rate`` and ``batch_size``.
@@ -41,6 +46,7 @@ class GradientFit(ABC):
 
     Attributes:
         epoch: Epochs done.
+        history: The mean loss of each of them.
     """
 
     def __init__(self, config: Any, module: nn.Module, sizes: Sequence[int], weight_decay: float = 0.0) -> None:
@@ -49,12 +55,23 @@ class GradientFit(ABC):
         self.module = module.eval()
         self.sizes = tuple(sizes)
         self.epoch = 0
+        self.history: list[float] = []
         self.optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=weight_decay)
 
     @property
     def epochs(self) -> int:
         """How many there are to be."""
         return int(self.config.epochs)
+
+    def learning_rate(self, progress: float) -> float:
+        """Adam's step size.
+
+        Args:
+            progress: Share of the fit that is done.
+        """
+        if getattr(self.config, "schedule", "cosine") == "plateau":
+            return float(self.config.learning_rate * PLATEAU_FACTOR ** plateaus(self.history))
+        return float(self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress)))
 
     @abstractmethod
     def losses(self, population: int, rows_B: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
@@ -106,7 +123,7 @@ class GradientFit(ABC):
         for step, (population, rows_B) in enumerate(steps):
             progress = (self.epoch + step / len(steps)) / self.epochs
             for group in self.optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+                group["lr"] = self.learning_rate(progress)
             losses = self.losses(population, rows_B, generator)
             loss = next(iter(losses.values()))
             if not torch.isfinite(loss):
@@ -122,7 +139,9 @@ class GradientFit(ABC):
                 sums[name] += float(value.detach())
         self.module.eval()
         self.epoch += 1
-        return {name: value / len(steps) for name, value in sums.items()} | {"epoch": self.epoch}
+        means = {name: value / len(steps) for name, value in sums.items()}
+        self.history.append(next(iter(means.values())))
+        return means | {"epoch": self.epoch}
 
     def require_finite(self) -> None:
         """Raises a :class:`DivergedError` where a parameter is not finite."""
@@ -135,7 +154,7 @@ class GradientFit(ABC):
         for index, moments in self.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"optimizer.{index}.{name}"] = tensor
-        progress = {"config": self.config, "epoch": self.epoch}
+        progress = {"config": self.config, "epoch": self.epoch, "history": self.history}
         return {
             STATE_FILE: save({name: tensor.contiguous() for name, tensor in tensors.items()}),
             PROGRESS_FILE: canonical_json(progress).encode(),
@@ -160,7 +179,20 @@ class GradientFit(ABC):
                 _, index, moment = name.split(".")
                 optimizer["state"].setdefault(int(index), {})[moment] = tensor
         self.optimizer.load_state_dict(optimizer)
-        self.epoch = progress["epoch"]
+        self.epoch, self.history = progress["epoch"], progress["history"]
+
+
+def plateaus(losses: Sequence[float]) -> int:
+    """How often losses have stayed for more than ``PATIENCE`` epochs; as torch's ``ReduceLROnPlateau`` counts."""
+    found, waited, best = 0, 0, math.inf
+    for loss in losses:
+        if loss < best * (1 - SMALLEST_GAIN):
+            best, waited = loss, 0
+        else:
+            waited += 1
+        if waited > PATIENCE:
+            found, waited = found + 1, 0
+    return found
 
 
 def require_networks(sizes: Sequence[int]) -> None:

@@ -142,6 +142,8 @@ class Trainable:
         encode_steps: The field of ``config`` that says in how many steps a code is improved for each network when it is
             encoded; empty for what encodes in one pass. Codecs with and without such steps stand in the same table.
         needs_tasks: Whether it is fitted to the tasks of a zoo's members, of which there must be several.
+        presets: Named settings, such as those published with a method: for each name the fields of ``config`` that
+            differ from the defaults.
         description: One sentence for listings.
     """
 
@@ -155,6 +157,7 @@ class Trainable:
     curve: tuple[Mapping[str, Any], ...] = ()
     encode_steps: str = ""
     needs_tasks: bool = False
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     description: str
 
     @property

@@ -75,6 +75,7 @@ class Fit(Planned):
     epochs: options.Epochs = None
     seed: options.Seed = None
     workers: options.Workers = None
+    preset: options.Preset = None
     settings: options.Settings = ()
 
     def plan(self) -> FitEstimate:
@@ -138,7 +139,7 @@ class Fit(Planned):
             objectives=tuple(metric.name for metric in trainable.metrics if metric.direction),
             trials=1,
         )
-        named = {"epochs": self.epochs, "seed": self.seed}
+        named = {"epochs": self.epochs, "seed": self.seed, "preset": self.preset}
         plan = plan_study(study, self.zoo, self.store, named, self.settings)
         return plan, trainable, plan.study.configuration(trainable, {})
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cluster import options
 from cluster.display import columns
 from cluster.verb import Result, Verb
 from zoo.words import nearest
+
+if TYPE_CHECKING:
+    from trainables.trainable import Trainable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +28,64 @@ class Listing(Result):
     def text(self) -> str:
         heads = tuple(word.replace("_", " ") for word in self.entries[0])
         return columns([heads, *(tuple(map(_words, entry.values())) for entry in self.entries)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneTrainable(Result):
+    """What can be fitted: what it is, the fields of its configuration with their defaults, and its presets."""
+
+    trainable: str
+    kind: str
+    description: str
+    fields: Sequence[Mapping[str, Any]]
+    presets: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, trainable: Trainable) -> OneTrainable:
+        from zoo.config import attribute_words, to_json
+
+        words: dict[str, str] = {}
+        for base in reversed(trainable.config.__mro__):
+            words |= attribute_words(base)
+        return cls(
+            trainable=trainable.name,
+            kind=trainable.kind,
+            description=trainable.description,
+            fields=[
+                {"field": name, "default": to_json(default), "description": words.get(name, "")}
+                for name, default in _defaults(trainable.config).items()
+            ],
+            presets=trainable.presets,
+        )
+
+    @property
+    def text(self) -> str:
+        heads = tuple(self.fields[0]) if self.fields else ()
+        fields = columns([heads, *(tuple(str(value) for value in entry.values()) for entry in self.fields)])
+        presets = [f"  {name}: {_settings(values)}" for name, values in self.presets.items()]
+        return "\n".join(
+            [
+                f"{self.trainable} ({self.kind}): {self.description}",
+                *(["", "fields, each for --set:", fields] if self.fields else []),
+                *(["", "presets, each for --preset:", *presets] if presets else []),
+            ]
+        )
+
+
+def _defaults(config: type[Any]) -> dict[str, Any]:
+    """For each field of a configuration its default; "required" where it has none."""
+    missing = dataclasses.MISSING
+    return {
+        field.name: field.default_factory()
+        if field.default_factory is not missing
+        else ("required" if field.default is missing else field.default)
+        for field in dataclasses.fields(config)
+        if field.init
+    }
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _words(value: Any) -> str:
@@ -77,18 +140,23 @@ class Studies(Verb):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trainables(Verb):
-    """List what can be fitted: codecs, autoencoders, predictors."""
+    """List what can be fitted: codecs, autoencoders, predictors …; of one, its fields and its presets."""
 
+    name: Annotated[
+        str | None, typer.Argument(help=f"One of them, {options.OWN}", autocompletion=options.trainable_names)
+    ] = None
     kind: Annotated[str | None, typer.Option(help="Only those of a kind, such as codec.")] = None
 
-    def run(self) -> Listing:
+    def run(self) -> Listing | OneTrainable:
         """Lists them.
 
         Raises:
-            ValueError: There is no such kind.
+            ValueError: There is no such kind, or no such trainable.
         """
-        from trainables.registry import TRAINABLES
+        from trainables.registry import TRAINABLES, find_trainable
 
+        if self.name is not None:
+            return OneTrainable.of(find_trainable(self.name))
         kinds = list(dict.fromkeys(trainable.kind for trainable in TRAINABLES.values()))
         if self.kind not in (None, *kinds):
             raise ValueError(f"--kind is {self.kind!r}; {nearest(str(self.kind), kinds)}allowed: {', '.join(kinds)}")

@@ -97,6 +97,7 @@ class Search(Planned):
     workers: options.Workers = None
     epochs: options.Epochs = None
     seed: options.Seed = None
+    preset: options.Preset = None
     settings: options.Settings = ()
 
     def plan(self) -> SearchEstimate:
@@ -163,7 +164,7 @@ class Search(Planned):
         from cluster.studies import plan_study
         from search_spaces.studies import find_study
 
-        named = {"trials": self.trials, "epochs": self.epochs, "seed": self.seed}
+        named = {"trials": self.trials, "epochs": self.epochs, "seed": self.seed, "preset": self.preset}
         return plan_study(find_study(self.study), self.zoo, self.store, named, self.settings)
 
 

@@ -50,6 +50,19 @@ def test_trainables_of_one_kind(capsys):
     assert "did you mean 'codec'? allowed: codec, autoencoder, encoder, predictor" in capsys.readouterr().err
 
 
+def test_of_one_trainable_fields_and_presets_are_shown(capsys):
+    assert run(["trainables", "hyper-representation"]) == 0
+    out = capsys.readouterr().out
+    assert "tetris-seed: schedule=plateau width=256" in out
+    assert "Passes over the training snapshots." in out
+    assert run(["trainables", "neuron-autoencoder", "--json"]) == 0
+    fields = {entry["field"]: entry for entry in json.loads(capsys.readouterr().out)["fields"]}
+    assert fields["latent"]["default"] == 40
+    assert all(entry["description"] for entry in fields.values()), "inherited fields are described too"
+    assert run(["trainables", "hyper-representations"]) == 2
+    assert "did you mean 'hyper-representation'" in capsys.readouterr().err
+
+
 def test_version_is_that_of_the_distribution(capsys):
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith(f"zooscale {metadata.version('zooscale')} (Python {sys.version[:4]}")

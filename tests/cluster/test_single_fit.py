@@ -48,6 +48,18 @@ def test_a_predictor_of_numbers_needs_no_accuracy(zoo_copy):
     assert StudyRecord.open(zoo_copy.store, "statistics-ridge").pareto_trials() == [0]
 
 
+def test_a_preset_takes_the_place_of_defaults_and_settings_win_over_it(zoo_copy):
+    planned = fit(zoo_copy, "example_trainables:SHIFTED", "latent=6", preset="tiny", epochs=3)
+    _, _, config = planned.chosen()
+    assert (config["encoder_width"], config["latent"], config["epochs"]) == (4, 6, 3)
+    _, _, config = fit(zoo_copy, "example_trainables:SHIFTED", preset="tiny").chosen()
+    assert (config["latent"], config["epochs"]) == (2, 1)
+    with pytest.raises(ValueError, match=r"preset is 'small'; allowed: tiny"):
+        fit(zoo_copy, "example_trainables:SHIFTED", preset="small").chosen()
+    with pytest.raises(ValueError, match="uniform has no presets"):
+        fit(zoo_copy, "uniform", preset="tiny").chosen()
+
+
 def test_what_is_fitted_already_is_not_fitted_again(zoo_copy):
     first = fit(zoo_copy, "kmeans").run()
     again = fit(zoo_copy, "kmeans").run()

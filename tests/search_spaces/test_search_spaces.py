@@ -78,11 +78,28 @@ def test_a_space_can_be_tested_with_a_fixed_trial(name):
     assert suggested.items() <= proposal.config.items()
 
 
+def test_a_preset_stands_below_epochs_space_and_settings():
+    def space(trial, settings):
+        return {"width": trial.suggest_categorical("width", [32])}
+
+    study = Study(
+        name="s", trainables=("hyper-representation",), preset="tetris-seed", objectives=("probe_score",),
+        epochs=7, settings={"latent": 9},
+    )  # fmt: skip
+    trainable = find_trainable("hyper-representation")
+    config = study.configuration(trainable, space(optuna.trial.FixedTrial({"width": 32}), {}))
+    assert (config["width"], config["epochs"], config["latent"]) == (32, 7, 9)
+    assert (config["feedforward"], config["schedule"]) == (512, "plateau")
+    assert study.configuration(find_trainable("weights"), {}) == {"aligned": False}, "others have no such preset"
+    with pytest.raises(ValueError, match=r"Study\.preset is 'tetris'; allowed: tetris-seed, tetris-hyp"):
+        dataclasses.replace(study, preset="tetris")
+
+
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
 def test_named_studies_propose_trials_within_their_limits(study):
     architectures = (cnn_2464((1, 28, 28), (), 10),) if "cnn" in study.name else DIGITS
     proposals, search = ask(study, architectures, count=12)
-    assert all(proposal.config.get("epochs", study.epochs) == study.epochs for proposal in proposals)
+    assert all(study.epochs in (None, proposal.config.get("epochs", study.epochs)) for proposal in proposals)
     feasible = [all(excess <= 0 for excess in trial.constraints.values()) for trial in search.trials]
     assert sum(feasible) >= 3
     assert study.name == next(name for name, other in STUDIES.items() if other is study)

@@ -125,6 +125,8 @@ def test_an_entry_is_named_like_its_key_and_its_configuration_is_plain(name):
     assert len({metric.name for metric in trainable.metrics}) == len(trainable.metrics)
     for setting in trainable.curve:
         trainable.configuration(setting)
+    for values in trainable.presets.values():
+        assert to_json(trainable.configuration(values)) != to_json(config), "a preset changes something"
     with pytest.raises(ValueError, match="its fields are"):
         trainable.configuration({"color": "red"})
 

@@ -8,6 +8,7 @@ from zoo.config import require
 
 STATISTICS = ("all", "moments", "quantiles")
 TOKENS = ("neuron", "weight")
+SCHEDULES = ("cosine", "plateau")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +61,7 @@ class HyperRepresentationConfig:
             networks, so that layers with small weights count too (arXiv 2209.14733, section 3.1); also of what
             the encoder sees.
         learning_rate: Adam's step size at the start.
+        schedule: How it falls: to zero along a half "cosine", or by 0.3 at each "plateau" of the training loss.
         weight_decay: Of Adam, decoupled.
         batch_size: Networks a step.
         epochs: Passes over the training snapshots.
@@ -84,6 +86,7 @@ class HyperRepresentationConfig:
     noise: float = 0.0
     layer_loss: bool = False
     learning_rate: float = 1e-4
+    schedule: str = "cosine"
     weight_decay: float = 1e-9
     batch_size: int = 500
     epochs: int = 50
@@ -91,6 +94,7 @@ class HyperRepresentationConfig:
 
     def __post_init__(self) -> None:
         require(self.tokens in TOKENS, self, "tokens", ", ".join(TOKENS))
+        require(self.schedule in SCHEDULES, self, "schedule", ", ".join(SCHEDULES))
         for name in ("width", "heads", "feedforward", "latent", "projection", "projection_output", "epochs"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
         for name in ("blocks", "projection_layers"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from trainables.encoders.config import HyperRepresentationConfig, StatisticsConfig, WeightsConfig
 from trainables.encoders.metrics import ENCODER_METRICS, RECONSTRUCTION_R2
+from trainables.encoders.presets import HYPER_REPRESENTATION
 from trainables.trainable import Reference, Trainable, call
 from zoo.metric import Metric
 
@@ -18,6 +20,7 @@ def encoder(
     *,
     fit: Reference | None = None,
     metrics: tuple[Metric, ...] = (),
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
     description: str,
 ) -> Trainable:
     """A registry entry for an encoder.
@@ -29,6 +32,7 @@ def encoder(
         config: Its settings.
         fit: ``(config, FitData) -> Fit``, where it takes epochs.
         metrics: What its validation gives beside what probes tell.
+        presets: Named settings.
         description: One sentence.
     """
     return Trainable(
@@ -38,17 +42,26 @@ def encoder(
         metrics=(*ENCODER_METRICS, *metrics),
         begin=fit or partial(call, "trainables.closed_form:begin", implementation, "trainables.encoders.encoder:probe"),
         load=partial(call, "trainables.closed_form:load", implementation),
+        presets=presets or {},
         description=description,
     )
 
 
-def supervised(name: str, module: Reference, config: type[Any], *, description: str) -> Trainable:
+def supervised(
+    name: str,
+    module: Reference,
+    config: type[Any],
+    *,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    description: str,
+) -> Trainable:
     """A registry entry for an encoder that learns from labels.
 
     Args:
         name: Its name.
         module: Its class, a ``trainables.encoders.supervised.NetworkModule``; or ``module:Class``.
         config: Its settings, those of ``SupervisedConfig`` among them.
+        presets: Named settings.
         description: One sentence.
     """
     return Trainable(
@@ -58,6 +71,7 @@ def supervised(name: str, module: Reference, config: type[Any], *, description: 
         metrics=ENCODER_METRICS,
         begin=partial(call, "trainables.encoders.supervised:SupervisedFit", module),
         load=partial(call, "trainables.encoders.supervised:SupervisedEncoder.from_files", module),
+        presets=presets or {},
         description=description,
     )
 
@@ -83,6 +97,7 @@ ENCODERS: dict[str, Trainable] = {
             HyperRepresentationConfig,
             fit="trainables.encoders.hyper_representation:HyperRepresentationFit",
             metrics=(RECONSTRUCTION_R2,),
+            presets=HYPER_REPRESENTATION,
             description="A transformer over neurons that contrasts and reconstructs networks (NeurIPS 2021).",
         ),
     )

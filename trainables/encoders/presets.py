@@ -1,0 +1,46 @@
+"""Settings that were published with encoders; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Schürholt, Kostadinov and Borth (NeurIPS 2021, arXiv 2110.15288), as in the scripts of
+# github.com/HSG-AIML/NeurIPS_2021-Weight_Space_Learning: what all of them share is the configuration's defaults. Their
+# "epochs" are reports to Ray Tune, each after ten passes over the snapshots; here passes are counted. The learning rate
+# falls by 0.3 where the training loss stays; gradients are clipped here and were not there.
+_PUBLISHED: Mapping[str, Any] = {"schedule": "plateau"}
+_TETRIS: Mapping[str, Any] = {
+    **_PUBLISHED,
+    "width": 256,
+    "feedforward": 512,
+    "latent": 50,
+    "contrast": 0.5,
+    "projection": 50,
+    "projection_output": 20,
+    "projection_layers": 3,
+    "epochs": 1000,
+}
+_MNIST_SEED: Mapping[str, Any] = {**_PUBLISHED, "epochs": 500}
+_MNIST_HYP: Mapping[str, Any] = {**_MNIST_SEED, "blocks": 4, "heads": 2}
+_UNTERTHINER: Mapping[str, Any] = {
+    **_PUBLISHED, "width": 512, "blocks": 4, "feedforward": 1000, "latent": 1200,
+}  # fmt: skip
+
+# Named like the zoos that they were published for.
+HYPER_REPRESENTATION: Mapping[str, Mapping[str, Any]] = {
+    "tetris-seed": _TETRIS,
+    "tetris-hyp": {**_TETRIS, "feedforward": 900},
+    "mnist-seed": _MNIST_SEED,
+    "mnist-hyp-1-fix-seed": {**_MNIST_HYP, "feedforward": 1000, "contrast": 0.5},
+    "mnist-hyp-1-rand-seed": {**_MNIST_HYP, "projection_output": 20, "contrast": 0.15},
+    "mnist-hyp-5-fix-seed": {**_MNIST_SEED, "projection_output": 20, "contrast": 0.5},
+    "mnist-hyp-5-rand-seed": {**_MNIST_HYP, "latent": 500, "projection_layers": 2, "contrast": 0.5},
+    "unterthiner-mnist": {**_UNTERTHINER, "epochs": 200},
+    "unterthiner-f-mnist": {**_UNTERTHINER, "epochs": 200, "contrast": 0.85},
+    "unterthiner-svhn": {**_UNTERTHINER, "epochs": 250, "contrast": 0.85},
+    "unterthiner-cifar10": {**_UNTERTHINER, "epochs": 250, "contrast": 0.5},
+    # Layer-wise loss (NeurIPS 2022, arXiv 2209.14733, section 3.1). That paper's own sizes lie with its data and not
+    # with its code; these are those of mnist-seed.
+    "generative": {**_MNIST_SEED, "layer_loss": True},
+}
