@@ -78,6 +78,8 @@ FIDELITY_OF_VALUES = (OUTPUT_ERROR, OUTPUT_R2)
 CODEC_METRICS = (*RATE, *FIDELITY_OF_CLASSES, *FIDELITY_OF_VALUES, WEIGHT_MSE)
 
 _OF_TASK = {metric.name: True for metric in FIDELITY_OF_CLASSES} | {metric.name: False for metric in FIDELITY_OF_VALUES}
+# Of generated networks, declared with their kind.
+_OF_TASK |= {"generated_accuracy": True}
 
 
 def is_given(name: str, *, softmax: bool) -> bool:
@@ -87,4 +89,4 @@ def is_given(name: str, *, softmax: bool) -> bool:
 
 def in_place(name: str) -> str:
     """What takes the place of a metric of classes where there are none; empty where nothing does."""
-    return {AGREEMENT.name: OUTPUT_ERROR.name}.get(name, "")
+    return {AGREEMENT.name: OUTPUT_ERROR.name, "generated_accuracy": "generated_loss"}.get(name, "")

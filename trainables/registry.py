@@ -7,12 +7,13 @@ from dataclasses import replace
 from trainables.autoencoders.entries import AUTOENCODERS
 from trainables.codecs.entries import CODECS
 from trainables.encoders.entries import ENCODERS
+from trainables.generators.entries import GENERATORS
 from trainables.hypernetworks.entries import HYPERNETWORKS
 from trainables.predictors.entries import PREDICTORS
 from trainables.trainable import Trainable
 from zoo.config import lookup
 
-TRAINABLES: dict[str, Trainable] = {**CODECS, **AUTOENCODERS, **ENCODERS, **PREDICTORS, **HYPERNETWORKS}
+TRAINABLES: dict[str, Trainable] = {**CODECS, **AUTOENCODERS, **ENCODERS, **PREDICTORS, **HYPERNETWORKS, **GENERATORS}
 
 
 def find_trainable(name: str) -> Trainable:

@@ -11,7 +11,7 @@ import importlib
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from zoo.config import from_json
 from zoo.metric import Metric
@@ -141,9 +141,10 @@ class Trainable:
             holds fields of ``config``. Empty for what is measured only as a study found it.
         encode_steps: The field of ``config`` that says in how many steps a code is improved for each network when it is
             encoded; empty for what encodes in one pass. Codecs with and without such steps stand in the same table.
-        needs_tasks: Whether it is fitted to the tasks of a zoo's members, of which there must be several.
         presets: Named settings, such as those published with a method: for each name the fields of ``config`` that
             differ from the defaults.
+        tasks: Which zoos it can be fitted to, by the class tasks of their members: "any", "one" (all members have the
+            same, or none), or "several".
         description: One sentence for listings.
     """
 
@@ -156,8 +157,8 @@ class Trainable:
     check: Reference | None = None
     curve: tuple[Mapping[str, Any], ...] = ()
     encode_steps: str = ""
-    needs_tasks: bool = False
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tasks: Literal["any", "one", "several"] = "any"
     description: str
 
     @property
@@ -189,12 +190,17 @@ class Trainable:
         return artifact
 
     def check_tasks(self, tasks: Iterable[str]) -> None:
-        """Raises a ``ValueError`` where it needs the tasks of a zoo's training members and these are too few."""
-        found = {task for task in tasks if task}
-        if self.needs_tasks and len(found) < FEWEST_TASKS:
+        """Raises a ``ValueError`` where the class tasks of a zoo's training members are too few or too many for it."""
+        found = set(tasks)
+        if self.tasks == "several" and len(found) < FEWEST_TASKS:
             raise ValueError(
-                f"{self.name} needs a zoo of {FEWEST_TASKS} or more tasks; this one has {len(found)}: generate one "
-                "such as digits-tasks or mnist-tasks"
+                f"{self.name} needs a zoo of {FEWEST_TASKS} or more tasks; this one has {len(found - {''})}: generate "
+                "one such as digits-tasks or mnist-tasks"
+            )
+        if self.tasks == "one" and len(found) > 1:
+            raise ValueError(
+                f"{self.name} needs a zoo whose networks all have one task; this one has {len(found)}: generate one "
+                "with --set task=…"
             )
 
     def steps_of(self, config: Any) -> int:

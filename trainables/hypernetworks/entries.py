@@ -16,7 +16,7 @@ HYPERNETWORKS: dict[str, Trainable] = {
             metrics=HYPERNETWORK_METRICS,
             begin="trainables.hypernetworks.hypernetwork:HypernetworkFit",
             load="trainables.hypernetworks.hypernetwork:Hypernetwork.from_files",
-            needs_tasks=True,
+            tasks="several",
             description="A small vector a task becomes the weights of its network; new tasks learn the vector alone.",
         ),
     )

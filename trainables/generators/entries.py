@@ -1,0 +1,61 @@
+"""The generators, a line or two each; free of torch."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from trainables.generators.config import DensityConfig, MeanConfig, NoiseConfig
+from trainables.generators.metrics import GENERATOR_METRICS
+from trainables.trainable import Reference, Trainable, call
+
+
+def generator(
+    name: str, implementation: Reference, config: type[Any], *, fit: Reference | None = None, description: str
+) -> Trainable:
+    """A registry entry for a generator of networks.
+
+    Args:
+        name: Its name.
+        implementation: Its class, with the methods of ``trainables.closed_form.ClosedFormType``; or
+            ``module:Class``. Where there is a ``fit``, the class need not have the method of that name.
+        config: Its settings.
+        fit: ``(config, FitData) -> Fit``, where it takes epochs.
+        description: One sentence.
+    """
+    return Trainable(
+        name=name,
+        kind="generator",
+        config=config,
+        metrics=GENERATOR_METRICS,
+        tasks="one",
+        begin=fit
+        or partial(call, "trainables.closed_form:begin", implementation, "trainables.generators.generator:validate"),
+        load=partial(call, "trainables.closed_form:load", implementation),
+        description=description,
+    )
+
+
+GENERATORS: dict[str, Trainable] = {
+    entry.name: entry
+    for entry in (
+        generator(
+            "noisy-copies",
+            "trainables.generators.closed_form:NoisyCopies",
+            NoiseConfig,
+            description="Training networks with noise: a control, which makes nothing new.",
+        ),
+        generator(
+            "means",
+            "trainables.generators.closed_form:Means",
+            MeanConfig,
+            description="Means of some training networks: a control, which makes nothing new.",
+        ),
+        generator(
+            "component-density",
+            "trainables.generators.closed_form:ComponentDensity",
+            DensityConfig,
+            description="A kernel density of each principal component of the training networks.",
+        ),
+    )
+}
