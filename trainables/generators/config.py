@@ -8,6 +8,8 @@ from trainables.autoencoders.config import ORDERS
 from zoo.config import require
 
 SNAPSHOTS = ("last", "all")
+PATHS = ("linear", "diffusion")
+PREDICTED = ("network", "velocity")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,3 +85,59 @@ class DensityConfig(GeneratorConfig):
         GeneratorConfig.__post_init__(self)
         require(self.components >= 1, self, "components", "1 or more")
         require(self.bandwidth >= 0, self, "bandwidth", "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlowConfig(GeneratorConfig):
+    """A flow from noise to networks, learned by matching its velocity.
+
+    Attributes:
+        path: Between noise and network: "linear" (rectified flow), or "diffusion" (sine and cosine, which keeps the
+            variance: the probability flow of a diffusion).
+        predicted: What the module gives: the "network" at the path's end, from which the velocity follows, or the
+            "velocity" itself. The former needs no more width than networks have dimensions in common.
+        components: Principal components in which the flow lives; 0 for all coordinates. What is made of components lies
+            in the affine hull of the training networks.
+        conditions: Columns that can be wanted of generated networks, with commas; none where empty.
+        dropped: Share of training steps in which conditions are left out, so that networks can be made without.
+        guidance: How far what is wanted is exaggerated (classifier-free guidance, arXiv 2207.12598); 1 for not.
+        jitter: Deviation of noise on training networks' coordinates, which have deviations of about 1.
+        width: Of the hidden layers.
+        depth: How many residual blocks.
+        dropout: In the blocks.
+        integration_steps: Of fourth-order Runge-Kutta when networks are made.
+        learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
+        weight_decay: Of Adam, decoupled.
+        batch_size: Networks a step.
+        repeats: How often each network is drawn in an epoch, each time with other noise.
+        epochs: Passes over the training networks.
+    """
+
+    path: str = "linear"
+    predicted: str = "network"
+    components: int = 0
+    conditions: str = ""
+    dropped: float = 0.1
+    guidance: float = 1.0
+    jitter: float = 0.0
+    width: int = 256
+    depth: int = 2
+    dropout: float = 0.0
+    integration_steps: int = 20
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    batch_size: int = 64
+    repeats: int = 8
+    epochs: int = 50
+
+    def __post_init__(self) -> None:
+        GeneratorConfig.__post_init__(self)
+        require(self.path in PATHS, self, "path", ", ".join(PATHS))
+        require(self.predicted in PREDICTED, self, "predicted", ", ".join(PREDICTED))
+        for name in ("components", "guidance", "jitter", "weight_decay"):
+            require(getattr(self, name) >= 0, self, name, "0 or more")
+        for name in ("width", "depth", "integration_steps", "batch_size", "repeats", "epochs"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        for name in ("dropped", "dropout"):
+            require(0 <= getattr(self, name) < 1, self, name, "0 to less than 1")
+        require(self.learning_rate > 0, self, "learning_rate", "more than 0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from trainables.generators.config import DensityConfig, MeanConfig, NoiseConfig
+from trainables.generators.config import DensityConfig, FlowConfig, MeanConfig, NoiseConfig
 from trainables.generators.metrics import GENERATOR_METRICS
 from trainables.trainable import Reference, Trainable, call
 
@@ -56,6 +56,13 @@ GENERATORS: dict[str, Trainable] = {
             "trainables.generators.closed_form:ComponentDensity",
             DensityConfig,
             description="A kernel density of each principal component of the training networks.",
+        ),
+        generator(
+            "flow",
+            "trainables.generators.flow:Flow",
+            FlowConfig,
+            fit="trainables.generators.flow:FlowFit",
+            description="A flow from noise to networks, learned by matching its velocity; with conditions if wanted.",
         ),
     )
 }
