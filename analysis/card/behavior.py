@@ -14,7 +14,7 @@ from torch import Tensor
 
 from analysis.card.describe import Findings, Row, even_edges, evenly_spaced
 from zoo.data import Dataset
-from zoo.data.class_tasks import parse_task, select
+from zoo.data.class_tasks import REST, parse_task, select
 from zoo.data.examples import Examples
 from zoo.evaluation import agreement_matrix, classification, concordance_matrix, outputs, predictions
 from zoo.metric import Metric
@@ -103,7 +103,8 @@ def _by_class(populations: Sequence[Population], data: Dataset, most: int, findi
     for part, task, test in _parts(populations, data, most):
         evaluation = classification(part, test)
         for place, label in enumerate(parse_task(task) or by_class):
-            by_class[label].append(evaluation.class_accuracy_MC[:, place].numpy())
+            if label != REST:
+                by_class[label].append(evaluation.class_accuracy_MC[:, place].numpy())
         errors.append(evaluation.calibration_error_M.numpy())
     for label, scores in by_class.items():
         if scores:

@@ -25,12 +25,11 @@ from analysis.results import Result
 from analysis.rows import LEARNED
 from analysis.tables import write_tables
 from trainables.study_files import StudyRecord
-from zoo.data.class_tasks import select
+from zoo.data.class_tasks import one_vs_one, select
 from zoo.evaluation import classification
 from zoo.generation import shard_training
 from zoo.generation.build import generate_zoo
 from zoo.recipes import RECIPES
-from zoo.recipes.tasks import one_vs_one
 from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo

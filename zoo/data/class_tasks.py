@@ -1,11 +1,12 @@
 """Class tasks: which classes of a data set a member is to tell apart, as a view of the data set.
 
 The task ``""`` is the whole data set. ``"3-8"`` is one class against one other: images of class 3 get label 0, images
-of class 8 label 1. ``"8-3"`` has the same images with reversed labels.
+of class 8 label 1. ``"8-3"`` has the same images with reversed labels. ``"3-rest"`` is one class against all others.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 
@@ -16,10 +17,12 @@ from zoo.data.examples import Examples
 
 # One way to write each number, so that a task has one name.
 CLASS = re.compile(r"0|[1-9][0-9]*")
+# What stands for all classes that a task does not name: in its name, and among its classes.
+REST_WORD, REST = "rest", -1
 
 
 def parse_task(task: str) -> tuple[int, ...]:
-    """The classes of a task in the order of its labels; empty for the whole data set.
+    """The classes of a task in the order of its labels, ``REST`` for all others; empty for the whole data set.
 
     Raises:
         ValueError: It is not the name of a task.
@@ -27,12 +30,13 @@ def parse_task(task: str) -> tuple[int, ...]:
     if not task:
         return ()
     parts = task.split("-")
-    if len(parts) < 2 or len(set(parts)) != len(parts) or not all(CLASS.fullmatch(part) for part in parts):
+    named = parts[:-1] if parts[-1] == REST_WORD else parts
+    if len(parts) < 2 or len(set(parts)) != len(parts) or not all(CLASS.fullmatch(part) for part in named):
         raise ValueError(
             f"task is {task!r}; allowed: '' for the whole data set, or different classes joined by hyphens, "
-            "such as '3-8'"
+            "such as '3-8', the last of which may be 'rest' for all others, such as '3-rest'"
         )
-    return tuple(int(part) for part in parts)
+    return tuple(REST if part == REST_WORD else int(part) for part in parts)
 
 
 def task_labels(task: str, labels: Tensor) -> Tensor:
@@ -40,9 +44,10 @@ def task_labels(task: str, labels: Tensor) -> Tensor:
     classes = parse_task(task)
     if not classes:
         return labels
-    mapped = torch.full_like(labels, -1)
+    mapped = torch.full_like(labels, len(classes) - 1 if classes[-1] == REST else -1)
     for label, original in enumerate(classes):
-        mapped[labels == original] = label
+        if original != REST:
+            mapped[labels == original] = label
     return mapped
 
 
@@ -59,3 +64,14 @@ def select(task: str, images: Examples) -> Examples:
     if not len(rows):
         raise ValueError(f"no image belongs to task {task!r}; its classes do not occur in this data set")
     return replace(images.select(rows), targets=labels[rows])
+
+
+def one_vs_one(classes: int, *, reversals: bool = False) -> list[str]:
+    """All tasks of telling one class from one other: "0-1", "0-2" …, and with reversals "1-0", "2-0" … too."""
+    pairs = itertools.permutations if reversals else itertools.combinations
+    return [f"{first}-{second}" for first, second in pairs(range(classes), 2)]
+
+
+def one_vs_rest(classes: int) -> list[str]:
+    """All tasks of telling one class from all others: "0-rest", "1-rest" …."""
+    return [f"{label}-{REST_WORD}" for label in range(classes)]

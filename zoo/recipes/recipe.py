@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, get_args, get_type_hints
 
-import numpy as np
-
 from zoo.architecture import ARCHITECTURES, Architecture, normalizing
 from zoo.config import digest, from_json, lookup, require, to_json
-from zoo.data.class_tasks import parse_task
+from zoo.data.class_tasks import parse_task, task_labels
 from zoo.data.examples import Dataset
 from zoo.population import Member
 from zoo.population.distributions import find_initialization
@@ -297,4 +295,4 @@ def _examples_of(data: Dataset, task: str) -> int:
     """How many training examples a task has."""
     if not task:
         return len(data.train)
-    return int(np.bincount(data.train.targets.numpy(), minlength=data.classes)[list(parse_task(task))].sum())
+    return int((task_labels(task, data.train.targets) >= 0).sum())

@@ -7,17 +7,10 @@ members of the test split have tasks that no training member has.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
+from zoo.data.class_tasks import one_vs_one
 from zoo.recipes.recipe import Recipe
-
-
-def one_vs_one(classes: int, *, reversals: bool = False) -> list[str]:
-    """All tasks of telling one class from one other: "0-1", "0-2" …, and with reversals "1-0", "2-0" … too."""
-    pairs = itertools.permutations if reversals else itertools.combinations
-    return [f"{first}-{second}" for first, second in pairs(range(classes), 2)]
-
 
 DIGITS = Recipe(
     name="digits-tasks",

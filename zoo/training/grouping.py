@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.data.class_tasks import parse_task, task_labels
+from zoo.data.class_tasks import REST, REST_WORD, parse_task, task_labels
 from zoo.data.examples import Examples
 from zoo.population import Member
 from zoo.streams import Purpose, stream
@@ -73,11 +73,12 @@ def example_count(member: Member, examples: Examples) -> int:
     """
     available = len(examples)
     if member.task:
-        counts = np.bincount(examples.targets.numpy(), minlength=max(parse_task(member.task)) + 1)
-        lacking = [label for label in parse_task(member.task) if not counts[label]]
+        classes, labels = parse_task(member.task), task_labels(member.task, examples.targets)
+        counts = np.bincount(labels[labels >= 0].numpy(), minlength=len(classes))
+        lacking = [REST_WORD if name == REST else name for name, many in zip(classes, counts, strict=True) if not many]
         if lacking:
             raise ValueError(f"Member.task is {member.task!r}; there are no training examples of class {lacking[0]}")
-        available = int(sum(counts[label] for label in parse_task(member.task)))
+        available = int(counts.sum())
     if not member.subset_size:
         return max(1, round(member.training_fraction * available))
     if (member.subset_index + 1) * member.subset_size > available:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from zoo.data import load_dataset
-from zoo.data.class_tasks import parse_task, select, task_labels
+from zoo.data.class_tasks import REST, one_vs_rest, parse_task, select, task_labels
 from zoo.data.examples import Examples
 from zoo.population import Member
 from zoo.training.grouping import example_count, minibatches, training_examples
@@ -41,7 +41,19 @@ def test_tasks_may_have_more_than_two_classes(digits):
     assert int((images.targets == 0).sum()) == int((digits.targets == 9).sum())
 
 
-@pytest.mark.parametrize("task", ["3", "3-3", "3-", "a-b", "3 - 8", "-1-2", "3-²", "3-03", "3-08"])
+def test_one_class_against_the_rest(digits):
+    assert parse_task("3-rest") == (3, REST)
+    images = select("3-rest", digits)
+    assert len(images) == len(digits)
+    assert torch.equal(images.targets, (digits.targets != 3).long())
+    assert select("3-8-rest", digits).targets.unique().tolist() == [0, 1, 2]
+    assert one_vs_rest(2) == ["0-rest", "1-rest"]
+    assert example_count(Member(id=0, seed=0, task="3-rest"), digits) == len(digits)
+
+
+@pytest.mark.parametrize(
+    "task", ["rest", "rest-3", "3-rest-rest", "3", "3-3", "3-", "a-b", "3 - 8", "-1-2", "3-²", "3-03", "3-08"]
+)
 def test_what_is_no_task_is_refused(task):
     with pytest.raises(ValueError, match="allowed: '' for the whole data set"):
         Member(id=0, seed=0, task=task)

@@ -11,11 +11,10 @@ import torch
 
 from zoo.config import to_json
 from zoo.data import Dataset, Task
-from zoo.data.class_tasks import parse_task
+from zoo.data.class_tasks import one_vs_one, parse_task
 from zoo.data.examples import Examples
 from zoo.population import Member
 from zoo.recipes import RECIPES, Axis, Imported, Recipe, find_recipe, recipe_from_json
-from zoo.recipes.tasks import one_vs_one
 
 SHAPES = {
     "digits": (1, 8, 8),
