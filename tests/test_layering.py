@@ -44,7 +44,7 @@ FLOORS = {
         ("fidelity", "fit_data", "closed_form"),
         ("gradient_fit", "readouts"),
         ("codecs",),
-        ("autoencoders", "encoders"),
+        ("autoencoders", "encoders", "tasks"),
         ("predictors",),
         ("hypernetworks", "generators", "aggregators"),
         ("registry",),
@@ -83,6 +83,7 @@ CIRCLES: dict[str, set[tuple[str, str]]] = {
 TORCH_FREE = [
     "zoo/config.py",
     "trainables/autoencoders/config.py",
+    "trainables/tasks/config.py",
     "cluster/__main__.py",
     "cluster/cli.py",
     "zooscale/__init__.py",
