@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainables.encoders.config import STATISTICS
+from trainables.encoders.probing_config import PROBES
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -35,4 +36,18 @@ def hyper_representation(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[
         "layer_loss": trial.suggest_categorical("layer_loss", [False, True]),
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
         "projection": width,
+    }
+
+
+def probing(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """Where probes begin and how many there are, what is read of hidden layers, and the readout network."""
+    return {
+        "probes": trial.suggest_categorical("probes", list(PROBES)),
+        "count": trial.suggest_categorical("count", [16, 32, 64]),
+        "hidden": trial.suggest_categorical("hidden", ["moments", "profiles", "both"]),
+        "width": trial.suggest_categorical("width", [128, 256]),
+        "layers": trial.suggest_int("layers", 1, 4),
+        "latent": trial.suggest_int("latent", 16, 128, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 3e-3, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
     }

@@ -22,6 +22,7 @@ SPACE_OF = {
     "weights": "weights",
     "weight-statistics": "weight-statistics",
     "hyper-representation": "hyper-representation",
+    "probing": "probing",
 }
 OBJECTIVES = {
     "codec": ("code_bits_per_weight", "agreement"),

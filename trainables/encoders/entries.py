@@ -8,7 +8,8 @@ from typing import Any
 
 from trainables.encoders.config import HyperRepresentationConfig, StatisticsConfig, WeightsConfig
 from trainables.encoders.metrics import ENCODER_METRICS, RECONSTRUCTION_R2
-from trainables.encoders.presets import HYPER_REPRESENTATION
+from trainables.encoders.presets import HYPER_REPRESENTATION, PROBING
+from trainables.encoders.probing_config import ProbingConfig
 from trainables.trainable import Reference, Trainable, call
 from zoo.metric import Metric
 
@@ -99,6 +100,13 @@ ENCODERS: dict[str, Trainable] = {
             metrics=(RECONSTRUCTION_R2,),
             presets=HYPER_REPRESENTATION,
             description="A transformer over neurons that contrasts and reconstructs networks (NeurIPS 2021).",
+        ),
+        supervised(
+            "probing",
+            "trainables.encoders.probing:Probing",
+            ProbingConfig,
+            presets=PROBING,
+            description="What networks make of learned inputs, in outputs and hidden layers (ProbeGen, ICLR 2025).",
         ),
     )
 }

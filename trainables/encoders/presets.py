@@ -44,3 +44,21 @@ HYPER_REPRESENTATION: Mapping[str, Mapping[str, Any]] = {
     # with its code; these are those of mnist-seed.
     "generative": {**_MNIST_SEED, "layer_loss": True},
 }
+
+# Kahana et al. (ICLR 2025, arXiv 2410.10811), as in github.com/jonkahana/ProbeGen for the CNNs of Unterthiner et al.:
+# one target by squared error. There the last of six linear layers gives the prediction; here it gives the embedding,
+# and the head after it is linear too. Outputs are standardized here, and gradients clipped.
+PROBING: Mapping[str, Mapping[str, Any]] = {
+    "probegen": {
+        "targets": "test_accuracy",
+        "probes": "generator",
+        "count": 128,
+        "hidden": "none",
+        "layers": 5,
+        "latent": 256,
+        "learning_rate": 3e-4,
+        "weight_decay": 0.0,
+        "batch_size": 32,
+        "epochs": 150,
+    },
+}
