@@ -42,7 +42,7 @@ FLOORS = {
     "trainables": (
         ("trainable", "metrics", "behavior"),
         ("fidelity", "fit_data", "closed_form"),
-        ("gradient_fit", "readouts"),
+        ("gradient_fit", "readouts", "transformers"),
         ("codecs",),
         ("autoencoders", "encoders", "tasks"),
         ("predictors",),

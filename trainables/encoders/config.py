@@ -9,6 +9,7 @@ from zoo.config import require
 STATISTICS = ("all", "moments", "quantiles")
 TOKENS = ("neuron", "weight")
 SCHEDULES = ("cosine", "plateau")
+PRECISIONS = ("bfloat16", "float32")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,12 +55,17 @@ class HyperRepresentationConfig:
         projection: Hidden width of the projection head.
         projection_output: Its output width.
         projection_layers: Its hidden layers.
+        views: Of each network a step; two or more where there is contrast.
         permute: Whether each view of a network has its hidden units in a random order.
         erase: Probability that a block of 2 to 33 % of a view's weights is erased.
         noise: Deviation of the noise on a view's weights, in root mean squares of the network.
         layer_loss: Divide the reconstruction error of each layer by the layer's variance over the training
             networks, so that layers with small weights count too (arXiv 2209.14733, section 3.1); also of what
             the encoder sees.
+        structure: β: share of the weights' error in the reconstruction loss; the rest is the mean squared difference of
+            outputs on training examples (arXiv 2503.17138, which takes 0.1).
+        queries: Examples a step on which outputs are compared.
+        precision: Of matrix products while fitting: "bfloat16", or "float32" for CPUs without AVX-512 BF16.
         learning_rate: Adam's step size at the start.
         schedule: How it falls: to zero along a half "cosine", or by 0.3 at each "plateau" of the training loss.
         weight_decay: Of Adam, decoupled.
@@ -81,10 +87,14 @@ class HyperRepresentationConfig:
     projection: int = 400
     projection_output: int = 50
     projection_layers: int = 4
+    views: int = 2
     permute: bool = True
     erase: float = 0.5
     noise: float = 0.0
     layer_loss: bool = False
+    structure: float = 1.0
+    queries: int = 256
+    precision: str = "bfloat16"
     learning_rate: float = 1e-4
     schedule: str = "cosine"
     weight_decay: float = 1e-9
@@ -95,13 +105,16 @@ class HyperRepresentationConfig:
     def __post_init__(self) -> None:
         require(self.tokens in TOKENS, self, "tokens", ", ".join(TOKENS))
         require(self.schedule in SCHEDULES, self, "schedule", ", ".join(SCHEDULES))
-        for name in ("width", "heads", "feedforward", "latent", "projection", "projection_output", "epochs"):
+        require(self.precision in PRECISIONS, self, "precision", ", ".join(PRECISIONS))
+        for name in ("width", "heads", "feedforward", "latent", "projection", "projection_output", "queries", "epochs"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
+        fewest = 2 if self.contrast else 1
+        require(fewest <= self.views <= 64, self, "views", f"{fewest} to 64 where contrast is {self.contrast}")
         for name in ("blocks", "projection_layers"):
             require(1 <= getattr(self, name) <= 12, self, name, "1 to 12")
         require(self.width % self.heads == 0, self, "heads", f"a divisor of width, which is {self.width}")
         require(self.batch_size >= 2, self, "batch_size", "2 or more")
-        for name in ("contrast", "erase"):
+        for name in ("contrast", "erase", "structure"):
             require(0 <= getattr(self, name) <= 1, self, name, "0 to 1")
         require(0 <= self.dropout < 1, self, "dropout", "0 to less than 1")
         require(self.temperature > 0, self, "temperature", "more than 0")

@@ -2,9 +2,10 @@
 
 Schürholt, Kostadinov and Borth, "Self-Supervised Representation Learning on Neural Network Weights for Model
 Characteristic Prediction" (NeurIPS 2021, arXiv 2110.15288), section 3; layer-wise loss: Schürholt et al.,
-"Hyper-Representations as Generative Models" (NeurIPS 2022, arXiv 2209.14733), section 3.1.
+"Hyper-Representations as Generative Models" (NeurIPS 2022, arXiv 2209.14733), section 3.1; behavioral loss: Meynent et
+al., "Structure Is Not Enough" (2025, arXiv 2503.17138).
 
-Shape letters: B networks of a batch, P parameters, T tokens, D token width, E latent width.
+Shape letters: B networks of a batch, W views of all of them, P parameters, E latent width, N queries, C outputs.
 """
 
 from __future__ import annotations
@@ -22,33 +23,18 @@ from trainables.encoders.config import HyperRepresentationConfig
 from trainables.encoders.contrast import nt_xent, projection_head
 from trainables.encoders.encoder import probe
 from trainables.encoders.layouts import require_layout
+from trainables.encoders.supervised import bare
 from trainables.gradient_fit import GradientFit
 from trainables.trainable import FitData
+from trainables.transformers.blocks import fast_products
+from trainables.transformers.networks import NetworkDecoder, NetworkEncoder
 from zoo.architecture import Architecture
 from zoo.config import from_json, to_json
 from zoo.population import Population
-from zoo.views.tokens import from_neuron_rows, neuron_rows, neuron_shapes
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 # Networks that are embedded at once: 64 of 28 tokens of width 800 are 6 MB a layer.
 EMBEDDED_AT_ONCE = 64
-
-
-class Blocks(nn.TransformerEncoder):
-    """Pre-norm attention blocks."""
-
-    def __init__(self, config: HyperRepresentationConfig) -> None:
-        layer = nn.TransformerEncoderLayer(
-            config.width, config.heads, config.feedforward, config.dropout, norm_first=True, batch_first=True
-        )
-        super().__init__(layer, config.blocks, enable_nested_tensor=False)
-
-
-class LayerMaps(nn.ModuleList):
-    """A linear map for the neurons of each layer: rows of that layer's width to tokens, or back."""
-
-    def __init__(self, shapes: tuple[tuple[int, int], ...], width: int, *, back: bool = False) -> None:
-        super().__init__(nn.Linear(width, row) if back else nn.Linear(row, width) for _, row in shapes)
 
 
 class HyperRepresentation(nn.Module):
@@ -64,47 +50,21 @@ class HyperRepresentation(nn.Module):
     def __init__(self, config: HyperRepresentationConfig, architecture: Architecture) -> None:
         super().__init__()
         self.config, self.architecture = config, architecture
-        shapes = neuron_shapes(architecture)
-        if config.tokens == "weight":
-            shapes = ((architecture.parameters, 1),)
-        self.shapes = shapes
-        tokens = sum(neurons for neurons, _ in shapes)
         self.register_buffer("scale_P", torch.ones(architecture.parameters))
-        self.embedding = LayerMaps(shapes, config.width)
-        self.position = nn.Parameter(torch.randn(tokens + config.compression_token, config.width))
-        self.compression = nn.Parameter(torch.randn(config.width)) if config.compression_token else None
-        self.encoder_blocks = Blocks(config)
-        self.to_latent = nn.Linear(config.width if config.compression_token else config.width * tokens, config.latent)
-        self.from_latent = nn.Linear(config.latent, config.width * tokens)
-        self.decoder_position = nn.Parameter(torch.randn(tokens, config.width))
-        self.decoder_blocks = Blocks(config)
-        self.debedding = LayerMaps(shapes, config.width, back=True)
+        self.encoder = NetworkEncoder(config, architecture, compression_token=config.compression_token)
+        self.decoder = NetworkDecoder(config, architecture)
         self.projection = projection_head(
             config.latent, config.projection, config.projection_output, config.projection_layers
         )
 
     def encode(self, weights_BP: Tensor) -> Tensor:
         """``latent_BE`` of networks."""
-        scaled_BP = weights_BP / self.scale_P
-        rows = [scaled_BP.unsqueeze(2)]
-        if self.config.tokens == "neuron":
-            rows = neuron_rows(self.architecture, scaled_BP)
-        tokens_BTD = torch.cat([embed(row) for embed, row in zip(self.embedding, rows, strict=True)], dim=1)
-        if self.compression is not None:
-            first = self.compression.expand(len(tokens_BTD), 1, -1)
-            tokens_BTD = torch.cat([first, tokens_BTD], dim=1)
-        tokens_BTD = self.encoder_blocks(tokens_BTD + self.position)
-        read = tokens_BTD[:, 0] if self.compression is not None else tokens_BTD.flatten(1)
-        return torch.tanh(self.to_latent(read))
+        return torch.tanh(self.encoder(weights_BP / self.scale_P).float())
 
     def decode(self, latent_BE: Tensor) -> Tensor:
         """``weights_BP`` of latents."""
-        tokens_BTD = self.from_latent(latent_BE).unflatten(1, (-1, self.config.width))
-        tokens_BTD = self.decoder_blocks(tokens_BTD + self.decoder_position)
-        parts = tokens_BTD.split([neurons for neurons, _ in self.shapes], dim=1)
-        rows = [back(part) for back, part in zip(self.debedding, parts, strict=True)]
-        scaled_BP = rows[0].squeeze(2) if self.config.tokens == "weight" else from_neuron_rows(self.architecture, rows)
-        return scaled_BP * self.scale_P
+        decoded_BP: Tensor = self.decoder(latent_BE)
+        return decoded_BP * self.scale_P
 
 
 class HyperRepresentationFit(GradientFit):
@@ -120,26 +80,33 @@ class HyperRepresentationFit(GradientFit):
         if config.layer_loss:
             module.scale_P.copy_(layer_deviation(training))
         super().__init__(config, module, [len(training)], config.weight_decay)
-        self.weights_MP = training.weights_MP
+        self.training = bare(training)
+        self.examples = data.dataset.train
         self.data = data
 
     def losses(self, population: int, rows_B: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:  # noqa: ARG002
-        """``loss``, ``contrast`` (nats), ``reconstruction_error`` (mean square, in the loss's own units)."""
+        """Gives ``loss``, ``contrast`` (nats), and mean squares: ``reconstruction_error``, ``behavior_error``."""
         config, module = self.config, self.module
-        views = [self.weights_MP[rows_B]] * (2 if config.contrast else 1)
+        batch = self.training.select(rows_B)
+        # Network by network: what is known of one holds for each of its views.
+        views_WP = batch.weights_MP.repeat_interleave(config.views, dim=0)
         if config.permute:
-            views = [permuted(view, module.architecture, generator) for view in views]
-        seen = [noisy(erased(view, config.erase, generator), config.noise, generator) for view in views]
-        latent_BE = module.encode(torch.cat(seen))
-        contrast = error = torch.zeros(())
-        if config.contrast < 1:
-            difference = (module.decode(latent_BE) - torch.cat(views)) / module.scale_P
-            error = difference.square().mean()
+            views_WP = permuted(views_WP, module.architecture, generator)
+        seen_WP = noisy(erased(views_WP, config.erase, generator), config.noise, generator)
+        found = dict.fromkeys(("contrast", "reconstruction_error", "behavior_error"), torch.zeros(()))
+        with fast_products(config.precision):
+            latent_WE = module.encode(seen_WP)
+            decoded_WP = module.decode(latent_WE) if config.contrast < 1 else None
         if config.contrast:
-            one, other = module.projection(latent_BE).chunk(2)
-            contrast = nt_xent(one, other, config.temperature)
-        loss = config.contrast * contrast + (1 - config.contrast) * error
-        return {"loss": loss, "contrast": contrast, "reconstruction_error": error}
+            projected_WE = module.projection(latent_WE)
+            found["contrast"] = nt_xent(projected_WE.unflatten(0, (-1, config.views)), config.temperature)
+        if decoded_WP is not None and config.structure:
+            found["reconstruction_error"] = ((decoded_WP - views_WP) / module.scale_P).square().mean()
+        if decoded_WP is not None and config.structure < 1:
+            chosen = torch.randint(len(self.examples), (config.queries,), generator=generator)
+            found["behavior_error"] = behavior_error(batch, decoded_WP, self.examples.select(chosen).inputs)
+        rebuilt = config.structure * found["reconstruction_error"] + (1 - config.structure) * found["behavior_error"]
+        return {"loss": config.contrast * found["contrast"] + (1 - config.contrast) * rebuilt, **found}
 
     def artifact(self) -> HyperRepresentationEncoder:
         """See :class:`trainables.trainable.Fit`."""
@@ -193,6 +160,22 @@ class HyperRepresentationEncoder:
         module = HyperRepresentation(config, Architecture.from_json(facts["architecture"]))
         module.load_state_dict(load(files[MODEL_FILE]))
         return cls(module)
+
+
+def behavior_error(networks: Population, decoded_WP: Tensor, x: Tensor) -> Tensor:
+    """Mean squared difference of outputs on some queries (arXiv 2503.17138, section 3), a scalar.
+
+    Args:
+        networks: The B original networks.
+        decoded_WP: Reconstructions of W / B views of each, network by network.
+        x: Queries ``[N, *input_shape]``; no view of a network answers them otherwise than the network itself.
+    """
+    views = len(decoded_WP) // len(networks)
+    with torch.no_grad():
+        wanted_BNC = networks.logits(x)
+    rows_W = torch.arange(len(networks)).repeat_interleave(views)
+    answers_WNC = networks.select(rows_W).logits(x, decoded_WP)
+    return (answers_WNC.unflatten(0, (-1, views)) - wanted_BNC.unsqueeze(1)).square().mean()
 
 
 def layer_deviation(population: Population) -> Tensor:

@@ -43,6 +43,8 @@ HYPER_REPRESENTATION: Mapping[str, Mapping[str, Any]] = {
     # Layer-wise loss (NeurIPS 2022, arXiv 2209.14733, section 3.1). That paper's own sizes lie with its data and not
     # with its code; these are those of mnist-seed.
     "generative": {**_MNIST_SEED, "layer_loss": True},
+    # With the behavioral loss too (arXiv 2503.17138), which was published for SANE.
+    "behavioral": {**_MNIST_SEED, "layer_loss": True, "structure": 0.1},
 }
 
 # Kahana et al. (ICLR 2025, arXiv 2410.10811), as in github.com/jonkahana/ProbeGen for the CNNs of Unterthiner et al.:

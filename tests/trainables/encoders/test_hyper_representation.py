@@ -1,6 +1,7 @@
 """Hyper-representations: augmentations, loss, and what a fit learns."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,10 +11,16 @@ import torch.nn.functional as F
 from trainables.encoders.augmentation import erased, noisy, permuted
 from trainables.encoders.config import HyperRepresentationConfig
 from trainables.encoders.contrast import nt_xent
-from trainables.encoders.hyper_representation import HyperRepresentationEncoder, HyperRepresentationFit
+from trainables.encoders.hyper_representation import (
+    HyperRepresentationEncoder,
+    HyperRepresentationFit,
+    behavior_error,
+)
 from trainables.trainable import FitData, run
 from zoo.architecture import cnn, mlp
 from zoo.data import load_dataset
+from zoo.data.examples import Dataset, Examples
+from zoo.data.task import Task
 from zoo.population import Member
 from zoo.population.initialization import initial_weights
 from zoo.population.population import single_architecture
@@ -33,11 +40,17 @@ def networks(architecture, members, seed=0):
     return dataclasses.replace(population, columns={"test_accuracy": weights_MP.square().mean(1).sqrt().numpy()})
 
 
+def tiny_images():
+    """Images of the size that the networks take."""
+    generator = torch.Generator().manual_seed(4)
+    parts = [Examples(torch.rand(20, 1, 4, 4, generator=generator), torch.arange(20) % 3) for _ in range(3)]
+    return Dataset("tiny", Task("softmax", 3), *parts)
+
+
 def data_of(architecture):
+    dataset = load_dataset("digits") if architecture.input_shape == (1, 8, 8) else tiny_images()
     return FitData(
-        training=(networks(architecture, 96),),
-        validation=(networks(architecture, 24, 5000),),
-        dataset=load_dataset("digits"),
+        training=(networks(architecture, 96),), validation=(networks(architecture, 24, 5000),), dataset=dataset
     )
 
 
@@ -71,19 +84,35 @@ def test_noise_is_relative_to_each_network():
     torch.testing.assert_close(added_M, torch.tensor([0.1, 10.0]), rtol=0.03, atol=0)
 
 
-def test_the_contrastive_loss_is_that_of_its_formula():
+@pytest.mark.parametrize("views", [2, 3])
+def test_the_contrastive_loss_is_that_of_its_formula(views):
     generator = torch.Generator().manual_seed(0)
-    one_BE, other_BE = torch.randn(2, 4, 3, generator=generator)
-    views = [*one_BE, *other_BE]
-    total = 0.0
-    for i, view in enumerate(views):
-        similar = {k: torch.exp(F.cosine_similarity(view, views[k], dim=0) / 0.3) for k in range(8) if k != i}
-        total -= float(torch.log(similar[(i + 4) % 8] / sum(similar.values())))
-    assert float(nt_xent(one_BE, other_BE, 0.3)) == pytest.approx(total / 8, rel=1e-5)
+    views_BVE = torch.randn(4, views, 3, generator=generator)
+    of = {(network, view): views_BVE[network, view] for network in range(4) for view in range(views)}
+    terms = []
+    for (network, view), one in of.items():
+        similar = {
+            key: torch.exp(F.cosine_similarity(one, other, dim=0) / 0.3)
+            for key, other in of.items()
+            if key != (network, view)
+        }
+        own = [value for (other, _), value in similar.items() if other == network]
+        terms += [-torch.log(value / sum(similar.values())) for value in own]
+    assert float(nt_xent(views_BVE, 0.3)) == pytest.approx(float(torch.stack(terms).mean()), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("changes", [{"contrast": 0.0}, {"contrast": 1.0}, {"layer_loss": True}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"contrast": 0.0, "views": 1},
+        {"contrast": 1.0},
+        {"layer_loss": True, "precision": "float32"},
+        {"contrast": 0.5, "views": 3},
+        {"tokens": "weight", "compression_token": False, "epochs": 4},
+    ],
+    ids=str,
+)
 def test_a_fit_learns_what_its_loss_asks(name, changes):
     data = data_of(ARCHITECTURES[name])
     fit = HyperRepresentationFit(dataclasses.replace(SMALL, **changes), data)
@@ -98,6 +127,41 @@ def test_a_fit_learns_what_its_loss_asks(name, changes):
     )
     assert last == same
     assert last["loss"] < 0.9 * first["loss"]
+
+
+@pytest.mark.parametrize(
+    "build", [partial(mlp, (1, 4, 4), (5,), 3), partial(cnn, (1, 8, 8), (3, 4), 3)], ids=ARCHITECTURES
+)
+def test_the_behavioral_loss_compares_outputs_and_no_order_of_units_changes_it(build):
+    """Against a loop over networks and views; a permuted view in the place of the reconstruction costs nothing."""
+    architectures = tuple(build(activation=name) for name in ("relu", "tanh"))
+    population = dataclasses.replace(
+        networks(architectures[0], 4), architectures=architectures, architecture_M=torch.tensor([0, 1, 1, 0])
+    )
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(6, *architectures[0].input_shape, generator=generator)
+    views_WP = permuted(population.weights_MP.repeat_interleave(3, dim=0), population.architecture, generator)
+    assert float(behavior_error(population, views_WP, x)) == pytest.approx(0, abs=1e-9)
+    decoded_WP = views_WP + 0.1 * torch.randn(views_WP.shape, generator=generator)
+    errors = [
+        (population.select([row]).logits(x, decoded_WP[3 * row + view][None]) - population.select([row]).logits(x))
+        for row in range(4)
+        for view in range(3)
+    ]
+    assert float(behavior_error(population, decoded_WP, x)) == pytest.approx(
+        float(torch.stack(errors).square().mean()), rel=1e-5
+    )
+
+
+def test_a_fit_with_the_behavioral_loss_alone_brings_outputs_closer():
+    data = data_of(ARCHITECTURES["mlp"])
+    settings = {"contrast": 0.0, "structure": 0.0, "erase": 0.0, "queries": 16, "epochs": 30, "views": 1}
+    fit = HyperRepresentationFit(dataclasses.replace(SMALL, **settings), data)
+    first = fit.train_epoch()
+    assert first["loss"] == first["behavior_error"]
+    while fit.epoch < fit.epochs:
+        last = fit.train_epoch()
+    assert last["behavior_error"] < 0.8 * first["behavior_error"]
 
 
 def test_embeddings_tell_the_size_of_networks_and_come_back_from_files():
@@ -135,6 +199,9 @@ def test_networks_that_cannot_be_embedded_are_refused():
         ({"heads": 3}, "heads is 3; allowed: a divisor of width"),
         ({"contrast": 1.5}, "contrast"),
         ({"tokens": "x"}, "tokens"),
+        ({"views": 1}, r"views is 1; allowed: 2 to 64 where contrast is 0\.1"),
+        ({"structure": -0.1}, "structure"),
+        ({"precision": "half"}, "precision is 'half'; allowed: bfloat16, float32"),
     ],
 )
 def test_wrong_configurations_say_what_is_allowed(changes, said):

@@ -1,0 +1,1 @@
+"""Transformers over the tokens of networks: what encoders and autoencoders are made of."""
