@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainables.encoders.config import STATISTICS
+from trainables.encoders.graph_config import MESSAGES
 from trainables.encoders.probing_config import PROBES
 
 if TYPE_CHECKING:
@@ -50,4 +51,19 @@ def probing(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  #
         "latent": trial.suggest_int("latent", 16, 128, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 3e-3, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
+    }
+
+
+def neural_graph(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """Widths and rounds, how messages are normalized, and regularization."""
+    return {
+        "width": trial.suggest_categorical("width", [32, 64, 128]),
+        "edge_width": trial.suggest_categorical("edge_width", [16, 32, 64]),
+        "blocks": trial.suggest_int("blocks", 1, 5),
+        "messages": trial.suggest_categorical("messages", list(MESSAGES)),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
+        "noise": trial.suggest_categorical("noise", [0.0, 0.01, 0.1]),
+        "latent": trial.suggest_categorical("latent", [32, 64, 128]),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True),
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.autoencoders import channel_autoencoder, network_autoencoder, neuron_autoencoder
 from search_spaces.codecs import function_metric
-from search_spaces.encoders import hyper_representation, probing, weight_statistics, weights
+from search_spaces.encoders import hyper_representation, neural_graph, probing, weight_statistics, weights
 from search_spaces.predictors import statistics_boosting, statistics_ridge
 from zoo.config import lookup
 
@@ -32,6 +32,7 @@ SPACES: dict[str, Space] = {
     "weight-statistics": weight_statistics,
     "hyper-representation": hyper_representation,
     "probing": probing,
+    "neural-graph": neural_graph,
 }
 
 

@@ -22,6 +22,7 @@ SPACE_OF = {
     "weights": "weights",
     "weight-statistics": "weight-statistics",
     "hyper-representation": "hyper-representation",
+    "neural-graph": "neural-graph",
     "probing": "probing",
 }
 OBJECTIVES = {

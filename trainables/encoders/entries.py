@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from trainables.encoders.config import HyperRepresentationConfig, StatisticsConfig, WeightsConfig
+from trainables.encoders.graph_config import GraphConfig
 from trainables.encoders.metrics import ENCODER_METRICS, RECONSTRUCTION_R2
-from trainables.encoders.presets import HYPER_REPRESENTATION, PROBING
+from trainables.encoders.presets import HYPER_REPRESENTATION, NEURAL_GRAPH, PROBING
 from trainables.encoders.probing_config import ProbingConfig
 from trainables.trainable import Reference, Trainable, call
 from zoo.metric import Metric
@@ -107,6 +108,13 @@ ENCODERS: dict[str, Trainable] = {
             ProbingConfig,
             presets=PROBING,
             description="What networks make of learned inputs, in outputs and hidden layers (ProbeGen, ICLR 2025).",
+        ),
+        supervised(
+            "neural-graph",
+            "trainables.encoders.graph:NeuralGraph",
+            GraphConfig,
+            presets=NEURAL_GRAPH,
+            description="Units are nodes, weights and kernels edges: the order of units does not matter (ICLR 2024).",
         ),
     )
 }

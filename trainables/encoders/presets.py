@@ -64,3 +64,14 @@ PROBING: Mapping[str, Mapping[str, Any]] = {
         "epochs": 150,
     },
 }
+
+# Kofinas et al. (ICLR 2024, arXiv 2403.12143), as in the scripts of github.com/mkofinas/neural-graphs for the CNNs of
+# Unterthiner et al.: widths, rounds and steps of their graph network and of their transformer. Messages are those of
+# ours in both; their learning rate stays, ours falls.
+_SMALL_CNN_ZOO: Mapping[str, Any] = {
+    "targets": "test_accuracy", "blocks": 4, "learning_rate": 1e-3, "weight_decay": 5e-4, "epochs": 300,
+}  # fmt: skip
+NEURAL_GRAPH: Mapping[str, Mapping[str, Any]] = {
+    "graph-network": {**_SMALL_CNN_ZOO, "width": 256, "edge_width": 256, "latent": 256, "batch_size": 128},
+    "graph-transformer": {**_SMALL_CNN_ZOO, "width": 128, "edge_width": 64, "latent": 256, "batch_size": 192},
+}

@@ -1,0 +1,48 @@
+"""Configuration of neural graphs; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainables.encoders.config import SupervisedConfig
+from zoo.config import require
+
+MESSAGES = ("mean", "root", "sum")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GraphConfig(SupervisedConfig):
+    """Neural graphs: hidden units are nodes, weights and kernels are edges.
+
+    Attributes:
+        width: Of a node's vector.
+        edge_width: Of an edge's vector; most of the time goes into edges.
+        blocks: Rounds of messages.
+        modes: Of a kernel, or of a flattened image, so many frequencies in each direction are read.
+        messages: Messages to a unit are summed and divided by how many there are ("mean"), by the root of that
+            ("root"), or not ("sum").
+        gauge: Undo the scale of hidden units where the activation function is homogeneous (ReLU).
+        told_activation: Tell the encoder each network's activation functions; else it has only the weights.
+        dropout: Of what layers give to the embedding.
+        noise: Deviation of the noise on weights in training, in root mean squares of the tensor.
+    """
+
+    width: int = 64
+    edge_width: int = 32
+    blocks: int = 3
+    modes: int = 8
+    messages: str = "mean"
+    gauge: bool = False
+    told_activation: bool = False
+    dropout: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        # Slots make a class anew, which `super()` without arguments does not find.
+        SupervisedConfig.__post_init__(self)
+        for name in ("width", "edge_width", "modes"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(1 <= self.blocks <= 12, self, "blocks", "1 to 12")
+        require(self.messages in MESSAGES, self, "messages", ", ".join(MESSAGES))
+        require(0 <= self.dropout < 1, self, "dropout", "0 to less than 1")
+        require(self.noise >= 0, self, "noise", "0 or more")
