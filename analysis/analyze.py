@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.adaptation import AdaptationPlan
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.evaluators.evaluator import Subject
@@ -29,6 +30,7 @@ from zoo.metric import Metric
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 from zoo.threads import one_thread
+from zoo.words import counted
 
 __all__ = ["Analysis", "analyze", "carry_out"]
 
@@ -69,6 +71,8 @@ def carry_out(plan: Plan, *, keep: Store | None = None, progress: Progress | Non
     results = measure_rows(plan.rows, kept, progress)
     if isinstance(plan, CodecPlan):
         return _codec_analysis(plan, results, kept)
+    if isinstance(plan, AdaptationPlan):
+        return _adaptation_analysis(plan, results)
     return _prediction_analysis(plan, results)
 
 
@@ -92,6 +96,34 @@ def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result])
             "test_members_diverged": count_diverged(zoo, "test", "one"),
             "seeds": seeds,
             "seed": plan.held_out.bootstrap.seed,
+        },
+        headlines=[],
+        pareto=[],
+        study_metrics=study.metrics,
+        trials=study.trials,
+        importances=study.importances,
+    )
+
+
+def _adaptation_analysis(plan: AdaptationPlan, results: list[Result]) -> Analysis:
+    """What was found of held-out tasks."""
+    zoo, study = plan.zoo, plan.study
+    groups, seeds = results[0].groups, max(result.fits for result in results)
+    return Analysis(
+        results=results,
+        summary={
+            **zoo_facts(zoo),
+            **study_facts(study),
+            "kind": "hypernetworks",
+            "tasks": list(plan.tasks),
+            "training_tasks": len(next(iter(plan.hypernetworks.values()))[0].tasks),
+            "parameters": list(zoo.parameter_counts),
+            "test_members": len(plan.tasks),
+            "test_groups": groups,
+            "intervals": f"Intervals are over {groups} groups of tasks and {counted(seeds, 'fit')}.",
+            "interpolation": plan.interpolation(),
+            "seeds": seeds,
+            "seed": plan.bootstrap.seed,
         },
         headlines=[],
         pareto=[],

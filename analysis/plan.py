@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.adaptation import AdaptationPlan, plan_adaptation
 from analysis.codecs import CodecFamily
 from analysis.evaluation import Evaluation
 from analysis.evaluators.registry import chosen_evaluators
@@ -78,7 +79,7 @@ class CodecPlan:
         return rows
 
 
-Plan = CodecPlan | PredictorPlan | ProbePlan
+Plan = CodecPlan | PredictorPlan | ProbePlan | AdaptationPlan
 
 
 def plan_analysis(
@@ -106,7 +107,7 @@ def plan_analysis(
         inputs: Other inputs: "translation-1", "noise-0.1", names of data sets; by default the first for images, else
             the second.
         layout: Number of the parameter layout whose networks are analyzed, where the zoo has several.
-        members: At most so many test members; by default 300, and of predictors all.
+        members: At most so many test members; by default 300, and of predictors all. Of hypernetworks so many tasks.
         training_snapshots: At most so many snapshots of training members for fitting.
         examples: At most so many test examples; all by default.
         bootstrap: How intervals are drawn.
@@ -125,6 +126,8 @@ def plan_analysis(
         return plan_predictors(zoo, study, members=members, bootstrap=bootstrap)
     if study is not None and study.kind == "encoder":
         return plan_probes(zoo, study, members=members, bootstrap=bootstrap)
+    if study is not None and study.kind == "hypernetwork":
+        return plan_adaptation(zoo, study, tasks=members, bootstrap=bootstrap)
     architecture = chosen_architecture(zoo, layout)
     families = chosen_families(codecs, architecture)
     evaluation = Evaluation.of(

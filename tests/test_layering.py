@@ -62,7 +62,7 @@ FLOORS = {
         ("record",),
         ("held_out", "kept_rows"),
         ("prediction",),
-        ("probing",),
+        ("probing", "adaptation"),
         ("plan",),
         ("analyze",),
         ("pages", "tables"),

@@ -13,7 +13,7 @@ from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count, counted, percent, significant
 from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
 from analysis.record import Analysis
-from analysis.report import encoders, figures, predictors, sections
+from analysis.report import encoders, figures, hypernetworks, predictors, sections
 from analysis.report.glossary import DERIVED
 from analysis.report.reproduce import commands
 from analysis.report.scatter_panels import scatter_data
@@ -56,7 +56,12 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
     if not analysis.results:
         raise ValueError("the analysis has no results; measure at least one codec before writing a report")
     made_on = made_on or datetime.datetime.now(datetime.UTC).date()
-    pages = {"codecs": _of_codecs, "predictors": _of_predictors, "encoders": _of_encoders}
+    pages = {
+        "codecs": _of_codecs,
+        "predictors": _of_predictors,
+        "encoders": _of_encoders,
+        "hypernetworks": _of_hypernetworks,
+    }
     return pages[analysis.summary["kind"]](analysis, made_on)
 
 
@@ -92,6 +97,19 @@ def _of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
     )
 
 
+def _of_hypernetworks(analysis: Analysis, made_on: datetime.date) -> str:
+    summary = analysis.summary
+    return _of_columns(
+        analysis,
+        title=f"Networks made for the tasks of {summary['zoo'].rpartition('-')[0]}",
+        lead=f"a generator makes one for each task from a small vector. {made_on:%-d %B %Y}.",
+        findings=[hypernetworks.findings(analysis), hypernetworks.ways(), hypernetworks.interpolation(summary)],
+        candidates={},
+        searched=predictors.trials_note(analysis, "hypernetwork"),
+        limits=hypernetworks.LIMITS,
+    )
+
+
 def _of_columns(
     analysis: Analysis,
     *,
@@ -106,7 +124,8 @@ def _of_columns(
     """A report of what columns of a zoo are told from; ``drawn`` are options of ``render_page``."""
     summary = analysis.summary
     found = {**candidates, "search": sections.search(analysis, analysis.study_metrics, searched)}
-    bullets = (summary["intervals"], *limits, *_diverged(summary), *_missing(found))
+    diverged = _diverged(summary) if "test_members_diverged" in summary else []
+    bullets = (summary["intervals"], *limits, *diverged, *_missing(found))
     terms = glossary(declared(analysis.results).values(), own={"95 % interval": INTERVAL_OF_PREDICTORS})
     return render_page(
         title=title,
@@ -225,6 +244,15 @@ def _facts(summary: Mapping[str, Any]) -> list[Fact]:
         own = [
             ("Read from embeddings", f"{count(len(summary['targets']))} columns", "of the zoo"),
             ("Measured on", measured_on, "all held out; their last snapshots, and all"),
+        ]
+    elif summary["kind"] == "hypernetworks":
+        return [
+            Fact(name=name, value=value, detail=detail)
+            for name, value, detail in (
+                *zoo,
+                ("Trained on", counted(summary["training_tasks"], "task"), ""),
+                ("Measured on", counted(len(summary["tasks"]), "task"), "all held out"),
+            )
         ]
     else:
         own = _measured_facts(summary)

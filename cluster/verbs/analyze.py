@@ -48,7 +48,12 @@ class Report(Result):
 
     @property
     def text(self) -> str:
-        of_kind = {"codecs": self._of_codecs, "predictors": self._of_predictors, "encoders": self._of_encoders}
+        of_kind = {
+            "codecs": self._of_codecs,
+            "predictors": self._of_predictors,
+            "encoders": self._of_encoders,
+            "hypernetworks": self._of_hypernetworks,
+        }
         lines = of_kind[self.summary["kind"]]()
         return "\n".join([*lines, "", f"report  {self.report}", f"tables  {self.tables}"])
 
@@ -71,6 +76,15 @@ class Report(Result):
         for row in self.predictors:
             called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
             lines.append(f"{called:34}{''.join(f'{row[name]:>22.3f}' for name in names)}")
+        return lines
+
+    def _of_hypernetworks(self) -> list[str]:
+        lines = [f"accuracy on {counted(len(self.summary['tasks']), 'held-out task')}", ""]
+        lines.append(f"{'':32}{'budget':34}{'accuracy':>10}{'numbers':>10}")
+        for row in self.predictors:
+            called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
+            spent = ", ".join(row["setting"].split(", ")[:2])
+            lines.append(f"{called:32}{spent:34}{row['task_accuracy']:>10.4f}{row['trainable_numbers']:>10,.0f}")
         return lines
 
     def _of_encoders(self) -> list[str]:

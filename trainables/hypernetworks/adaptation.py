@@ -24,7 +24,7 @@ class Adapted(ABC):
     """Numbers of each task, and the weights that they make.
 
     Attributes:
-        numbers: What is fitted: tensors with one entry a task on the first axis.
+        numbers: What is fitted: tensors with one entry a task, or one for all tasks, on the first axis.
     """
 
     numbers: list[Tensor]
@@ -70,6 +70,23 @@ class AdaptedWeights(Adapted):
     def weights(self) -> Tensor:
         """See :class:`Adapted`."""
         return self.numbers[0]
+
+
+class AdaptedShared(Adapted):
+    """One network for all tasks.
+
+    Args:
+        start_P: Where its weights start.
+        tasks: T.
+    """
+
+    def __init__(self, start_P: Tensor, tasks: int) -> None:
+        self.numbers = [start_P.detach().clone().unsqueeze(0).requires_grad_()]
+        self._tasks = tasks
+
+    def weights(self) -> Tensor:
+        """See :class:`Adapted`."""
+        return self.numbers[0].expand(self._tasks, -1)
 
 
 class AdaptedLastLayer(Adapted):

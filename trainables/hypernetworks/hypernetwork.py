@@ -30,6 +30,8 @@ from zoo.population import Population
 from zoo.population.population import single_architecture
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+# Examples on which the nearest training task is found.
+COMPARED = 64
 
 
 class SuperNet(nn.Module):
@@ -188,16 +190,20 @@ class Hypernetwork:
     @torch.no_grad()
     def start(self, examples: TaskExamples, seed: int = 0) -> Tensor:
         """Where z starts for tasks that were not trained on, as the configuration says: ``[T, Z]``."""
-        trained_TZ = self.trained_vectors
         if self.module.config.start == "mean":
-            return trained_TZ.mean(0).expand(len(examples), -1)
-        inputs, labels_TB = examples.drawn(range(len(examples)), 64, torch.Generator().manual_seed(seed))
-        weights_TP = self.module.generator(trained_TZ)
+            return self.trained_vectors.mean(0).expand(len(examples), -1)
+        return self.nearest(examples, seed)
+
+    @torch.no_grad()
+    def nearest(self, examples: TaskExamples, seed: int = 0) -> Tensor:
+        """The training tasks' vectors whose networks have the smallest loss on examples of each task: ``[T, Z]``."""
+        inputs, labels_TB = examples.drawn(range(len(examples)), COMPARED, torch.Generator().manual_seed(seed))
+        weights_TP = self.module.generator(self.trained_vectors)
         nearest = []
         for own_inputs, own_labels in zip(inputs, labels_TB, strict=True):
             outputs_TBC = self.architecture.logits(weights_TP, own_inputs)
             nearest.append(int(task_loss(self.task, outputs_TBC, own_labels.expand(len(weights_TP), -1)).argmin()))
-        return trained_TZ[nearest]
+        return self.trained_vectors[nearest]
 
     def accuracy(self, z_TZ: Tensor, examples: TaskExamples) -> float:
         """The mean over tasks of the accuracy of the networks that these vectors make."""

@@ -19,4 +19,27 @@ FITTED_ACCURACY = Metric(
     direction="max",
     description="Accuracy on held-out examples of the tasks that the generator was trained on; the mean over tasks.",
 )
+TASK_ACCURACY = Metric(
+    name="task_accuracy",
+    label="accuracy on held-out tasks",
+    unit="share",
+    direction="max",
+    description="Accuracy on held-out examples of held-out tasks, each adapted to its labeled examples; the mean over "
+    "tasks.",
+)
+TRAINABLE_NUMBERS = Metric(
+    name="trainable_numbers",
+    label="trainable numbers",
+    direction="min",
+    description="How many numbers of each task are fitted to its labeled examples.",
+)
+ADAPT_S = Metric(
+    name="adapt_s",
+    label="time to adapt",
+    unit="s",
+    direction="min",
+    description="Time in which the numbers of one task are fitted, all held-out tasks at once.",
+)
+ADAPTATION_METRICS = (TASK_ACCURACY, TRAINABLE_NUMBERS, ADAPT_S)
+"""What ways of adapting to a task are compared by."""
 HYPERNETWORK_METRICS = (ADAPTED_ACCURACY, FITTED_ACCURACY)

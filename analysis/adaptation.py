@@ -1,0 +1,395 @@
+"""Held-out tasks: a hypernetwork's vector alone against other ways of coming to a network for a task.
+
+Every way fits its own numbers to the same labeled examples, by the same optimizer in as many steps, at the learning
+rate that is best on validation tasks, and is judged on test examples of test tasks.
+
+Shape letters: T tasks, S fits, P parameters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.intervals import Bootstrap
+from analysis.prediction import best_trials, setting_of
+from analysis.results import Measured, Result
+from analysis.rows import Row, fits_content
+from trainables.hypernetworks.adaptation import (
+    Adapted,
+    AdaptedLastLayer,
+    AdaptedLowRank,
+    AdaptedShared,
+    AdaptedVector,
+    AdaptedWeights,
+    adapt,
+    task_accuracies,
+)
+from trainables.hypernetworks.generator import WeightGenerator, tensor_scales
+from trainables.hypernetworks.hypernetwork import Hypernetwork
+from trainables.hypernetworks.metrics import ADAPT_S, TASK_ACCURACY, TRAINABLE_NUMBERS
+from trainables.hypernetworks.task_examples import TaskExamples
+from trainables.study_files import StudyRecord
+from trainables.trainable import DivergedError
+from zoo.config import to_json
+from zoo.data.class_tasks import REST, parse_task
+from zoo.storage.errors import ZooError
+from zoo.storage.zoo import Zoo
+
+# Labeled examples of each class, and steps: a curve over each, from where both are largest.
+LABELS: tuple[int | None, ...] = (5, 20, 100, None)
+STEPS = (10, 50, 250)
+EXAMPLES = 32
+LEARNING_RATES = (3e-3, 1e-2, 3e-2, 1e-1)
+SMALL_LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+LOW_RANK = 1
+SHARED_STEPS = 500
+# Pairs of training tasks between which networks are made, and networks on the way.
+WALKS, WALK_STEPS = 4, 21
+TASK = "task"
+VECTOR = "vector alone"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of coming to a network for a task.
+
+    Attributes:
+        name: Its name in tables.
+        begin: From the hypernetwork, the tasks' labeled examples and a seed to what is fitted.
+        learning_rates: To choose from on validation tasks.
+        description: What it is.
+    """
+
+    name: str
+    begin: Callable[[Hypernetwork, TaskExamples, int], Adapted]
+    learning_rates: tuple[float, ...]
+    description: str
+
+
+def _vector(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
+    return AdaptedVector(made.module.generator, made.start(examples, seed))
+
+
+def _scratch(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
+    generator = torch.Generator().manual_seed(seed)
+    start_TP = torch.randn(len(examples), made.architecture.parameters, generator=generator)
+    return AdaptedWeights(start_TP * tensor_scales(made.architecture))
+
+
+def _start(made: Hypernetwork, examples: TaskExamples, seed: int) -> Tensor:
+    return made.make(made.start(examples, seed)).weights_MP
+
+
+def _all_weights(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
+    return AdaptedWeights(_start(made, examples, seed))
+
+
+def _last_layer(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
+    return AdaptedLastLayer(made.architecture, _start(made, examples, seed))
+
+
+def _low_rank(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
+    return AdaptedLowRank(made.architecture, _start(made, examples, seed), LOW_RANK, seed)
+
+
+def _random_generator(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
+    config = made.module.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = WeightGenerator(config, made.architecture).requires_grad_(False)
+    return AdaptedVector(generator, torch.zeros(len(examples), config.z))
+
+
+LEARNED = Way(VECTOR, _vector, LEARNING_RATES, "the vector z of the frozen generator")
+OTHERS = (
+    Way("all weights, from scratch", _scratch, SMALL_LEARNING_RATES, "a network of its own, drawn at random"),
+    Way("all weights, fine-tuned", _all_weights, SMALL_LEARNING_RATES, "all weights of the network where z starts"),
+    Way("last layer, fine-tuned", _last_layer, LEARNING_RATES, "the last layer of the network where z starts"),
+    Way("low-rank change", _low_rank, LEARNING_RATES, "a change of rank 1 of each tensor of that network (LoRA)"),
+    Way("vector of a random generator", _random_generator, LEARNING_RATES, "z of a generator that was never trained"),
+)
+UNADAPTED = {
+    "mean network": "the mean of the networks of the training tasks, not adapted",
+    "shared network": "one network that was trained on all training tasks, not adapted",
+    "nearest training task": "the training task's network with the smallest loss on the labeled examples, not adapted",
+}
+WAYS = {way.name: way.description for way in (LEARNED, *OTHERS)} | UNADAPTED
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptationPlan:
+    """An analysis of hypernetworks.
+
+    Attributes:
+        study: The study.
+        zoo: Its zoo of tasks.
+        hypernetworks: Of each trial measured its fits, which differ in their seed; the best trial first.
+        tasks: Of the test members.
+        validation_tasks: Of the validation members, on which learning rates are chosen.
+        bootstrap: How intervals are drawn.
+    """
+
+    study: StudyRecord
+    zoo: Zoo
+    hypernetworks: dict[int, list[Hypernetwork]]
+    tasks: tuple[str, ...]
+    validation_tasks: tuple[str, ...]
+    bootstrap: Bootstrap
+
+    @property
+    def trials(self) -> list[int]:
+        """Trials that are measured."""
+        return list(self.hypernetworks)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """What is measured: the test tasks."""
+        return self.tasks
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """For each trial its vector, and for the best trial the other ways, at each number of labels and steps."""
+        rows = []
+        labels_C, every = self.zoo.dataset().train.targets.bincount(), (*self.tasks, *self.validation_tasks)
+        fewest = int(labels_C[[label for task in every for label in parse_task(task) if label != REST]].min())
+        for number, (trial, fits) in enumerate(self.hypernetworks.items()):
+            ways = (LEARNED, *OTHERS) if number == 0 else (LEARNED,)
+            for way in ways:
+                rows += [self._row(way, trial, fits, labels, steps) for labels, steps in budgets(fewest)]
+            if number == 0:
+                rows += [self._unadapted(name, trial, fits) for name in UNADAPTED]
+        return rows
+
+    def interpolation(self) -> list[dict[str, Any]]:
+        """Accuracies of networks between the vectors of two training tasks, by the first fit of the best trial.
+
+        Returns:
+            For each of some pairs of tasks their names "from" and "to", the shares of the way and the accuracy of the
+            network there on the test examples of either.
+        """
+        made = next(iter(self.hypernetworks.values()))[0]
+        chosen = np.linspace(0, len(made.tasks) - 1, min(2 * WALKS, len(made.tasks)) // 2 * 2).astype(int)
+        walks = []
+        for one, other in zip(chosen[::2].tolist(), chosen[1::2].tolist(), strict=True):
+            shares = torch.linspace(0, 1, WALK_STEPS)
+            z_Z, end_Z = made.trained_vectors[[one, other]]
+            weights_TP = made.make(z_Z + shares[:, None] * (end_Z - z_Z)).weights_MP
+            judged = TaskExamples([made.tasks[one], made.tasks[other]], self.zoo.dataset().test)
+            accuracies = {
+                end: task_accuracies(made.architecture, weights_TP, judged, [number] * WALK_STEPS).tolist()
+                for number, end in enumerate(("from", "to"))
+            }
+            walks.append(
+                {
+                    "from": made.tasks[one],
+                    "to": made.tasks[other],
+                    "shares": shares.tolist(),
+                    **{f"accuracy_{end}": values for end, values in accuracies.items()},
+                }
+            )
+        return walks
+
+    def _content(self, trial: int, fits: Sequence[Hypernetwork], **own: object) -> dict[str, object]:
+        return {
+            "zoo": self.zoo.content_sha256,
+            "tasks": list(self.tasks),
+            "fitted": fits_content(self.study, trial, fits),
+            "bootstrap": to_json(self.bootstrap),
+            **own,
+        }
+
+    def _row(self, way: Way, trial: int, fits: list[Hypernetwork], labels: int | None, steps: int) -> Row:
+        learned = way is LEARNED
+        setting = budget(labels, steps)
+        if learned:
+            setting = setting_of(setting, self.study.config(trial), len(fits))
+        return Row(
+            name=self.study.trainable(trial).name if learned else way.name,
+            setting=setting,
+            family="learned" if learned else "control",
+            trial=trial if learned else None,
+            content=self._content(trial, fits, way=way.name, labels=labels, steps=steps),
+            measure=partial(self._measured, way, setting, trial if learned else None, fits, labels, steps),
+        )
+
+    def _measured(
+        self, way: Way, setting: str, trial: int | None, fits: list[Hypernetwork], labels: int | None, steps: int
+    ) -> Result:
+        dataset = self.zoo.dataset()
+        tuned, tuned_on = (
+            TaskExamples(self.validation_tasks, part, count)
+            for part, count in ((dataset.train, labels), (dataset.validation, None))
+        )
+        fitted, judged = TaskExamples(self.tasks, dataset.train, labels), TaskExamples(self.tasks, dataset.test)
+
+        def accuracies(
+            made: Hypernetwork, examples: TaskExamples, held_out: TaskExamples, rate: float, seed: int
+        ) -> Tensor:
+            weights_TP = adapted_weights(way, made, examples, steps, rate, seed)
+            return task_accuracies(made.architecture, weights_TP, held_out)
+
+        def on_validation(rate: float) -> float:
+            try:
+                return float(accuracies(fits[0], tuned, tuned_on, rate, 0).mean())
+            except DivergedError:
+                return 0.0
+
+        best = max(way.learning_rates, key=on_validation)
+        began = time.perf_counter()
+        found = [accuracies(made, fitted, judged, best, seed) for seed, made in enumerate(fits)]
+        seconds = (time.perf_counter() - began) / len(fits) / len(self.tasks)
+        numbers = way.begin(fits[0], fitted, 0).trainable
+        name = way.name if trial is None else self.study.trainable(trial).name
+        return self._result(name, setting, trial, fits[0], torch.stack(found).numpy(), numbers, seconds)
+
+    def _unadapted(self, name: str, trial: int, fits: list[Hypernetwork]) -> Row:
+        setting = "no labels" if name != "nearest training task" else "all labels"
+
+        def measured() -> Result:
+            dataset = self.zoo.dataset()
+            judged = TaskExamples(self.tasks, dataset.test)
+            found = [
+                task_accuracies(made.architecture, self._unadapted_weights(name, made, seed), judged)
+                for seed, made in enumerate(fits)
+            ]
+            return self._result(name, setting, None, fits[0], torch.stack(found).numpy(), 0, 0.0)
+
+        return Row(
+            name=name, setting=setting, family="control", content=self._content(trial, fits, way=name), measure=measured
+        )
+
+    def _unadapted_weights(self, name: str, made: Hypernetwork, seed: int) -> Tensor:
+        """Weights for each test task that have not seen its examples, or only to choose by them."""
+        train = self.zoo.dataset().train
+        if name == "nearest training task":
+            nearest_TZ = made.nearest(TaskExamples(self.tasks, train), seed)
+            return made.make(nearest_TZ).weights_MP
+        if name == "mean network":
+            weights_P = made.make(made.trained_vectors).weights_MP.mean(0)
+        else:
+            generator = torch.Generator().manual_seed(seed)
+            start_P = torch.randn(made.architecture.parameters, generator=generator) * tensor_scales(made.architecture)
+            shared = AdaptedShared(start_P, len(made.tasks))
+            adapt(
+                shared,
+                made.architecture,
+                made.task,
+                TaskExamples(made.tasks, train),
+                steps=SHARED_STEPS,
+                learning_rate=SMALL_LEARNING_RATES[1],
+                batch=EXAMPLES,
+                seed=seed,
+            )
+            weights_P = shared.numbers[0][0].detach()
+        return weights_P.expand(len(self.tasks), -1)
+
+    def _result(
+        self,
+        name: str,
+        setting: str,
+        trial: int | None,
+        made: Hypernetwork,
+        accuracy_ST: np.ndarray,
+        numbers: int,
+        seconds: float,
+    ) -> Result:
+        groups_T = np.unique(
+            ["-".join(map(str, sorted(parse_task(task)))) for task in self.tasks], return_inverse=True
+        )[1]
+        interval = self.bootstrap.of_statistics(
+            lambda fit, rows_T: {TASK_ACCURACY.name: float(accuracy_ST[fit][rows_T].mean())},
+            len(self.tasks),
+            fits=len(accuracy_ST),
+            groups_M=groups_T,
+            bounds={TASK_ACCURACY.name: (0.0, 1.0)},
+        )[TASK_ACCURACY.name]
+        measured = Measured(metric=TASK_ACCURACY, estimate=interval.estimate, low=interval.low, high=interval.high)
+        return Result(
+            name=name,
+            family="control" if trial is None else "learned",
+            setting=setting,
+            trial=trial,
+            fits=len(accuracy_ST),
+            members=len(self.tasks),
+            groups=int(groups_T.max()) + 1,
+            parameters=made.architecture.parameters,
+            examples=len(self.zoo.dataset().test),
+            metrics={
+                TASK_ACCURACY.name: measured,
+                TRAINABLE_NUMBERS.name: Measured(metric=TRAINABLE_NUMBERS, estimate=numbers),
+                ADAPT_S.name: Measured(metric=ADAPT_S, estimate=seconds),
+            },
+            values={TASK_ACCURACY.name: tuple(accuracy_ST.mean(0).tolist())},
+        )
+
+
+def adapted_weights(
+    way: Way, made: Hypernetwork, examples: TaskExamples, steps: int, learning_rate: float, seed: int
+) -> Tensor:
+    """The weights to which a way comes for each task: ``[T, P]``.
+
+    Raises:
+        DivergedError: A loss is not finite.
+    """
+    adapted = way.begin(made, examples, seed)
+    adapt(
+        adapted,
+        made.architecture,
+        made.task,
+        examples,
+        steps=steps,
+        learning_rate=learning_rate,
+        batch=EXAMPLES,
+        seed=seed,
+    )
+    return adapted.weights().detach()
+
+
+def budgets(most: int) -> Iterator[tuple[int | None, int]]:
+    """(labeled examples of each class, steps) of each row of a way, where every class has at most so many."""
+    yield from ((labels, STEPS[-1]) for labels in LABELS if labels is None or labels < most)
+    yield from ((None, steps) for steps in STEPS[:-1])
+
+
+def budget(labels: int | None, steps: int) -> str:
+    """In words."""
+    return f"{'all labels' if labels is None else f'{labels} labels a class'}, {steps} steps"
+
+
+def plan_adaptation(zoo: Zoo, study: StudyRecord, *, tasks: int | None, bootstrap: Bootstrap) -> AdaptationPlan:
+    """A study's best hypernetworks on the tasks of a zoo's test members.
+
+    Args:
+        zoo: The zoo of tasks.
+        study: A study of hypernetworks on it.
+        tasks: At most so many test tasks; all where ``None``.
+        bootstrap: How intervals are drawn.
+
+    Raises:
+        ZooError: No trial can be measured, or a split has no tasks.
+    """
+    made = {t: [cast(Hypernetwork, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
+    held_out, validation = (_tasks(zoo, split) for split in ("test", "validation"))
+    return AdaptationPlan(
+        study=study,
+        zoo=zoo,
+        hypernetworks=made,
+        tasks=held_out[:tasks],
+        validation_tasks=validation,
+        bootstrap=bootstrap,
+    )
+
+
+def _tasks(zoo: Zoo, split: str) -> tuple[str, ...]:
+    found = zoo.snapshots.take(zoo.rows(split, epochs="one"))[TASK].unique().to_pylist()
+    if not found:
+        raise ZooError(f"zoo {zoo.name} has no tasks in its {split} split; generate more members of it")
+    return tuple(sorted(found, key=parse_task))
