@@ -66,7 +66,7 @@ FLOORS = {
         ("plan",),
         ("analyze",),
         ("pages", "tables"),
-        ("report", "card"),
+        ("report", "card", "tasks"),
     ),
 }
 # Imports upwards or aside that are there still: (who, whom). None may be added, and those that are gone leave the list.

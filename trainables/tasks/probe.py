@@ -6,6 +6,7 @@ Shape letters: N examples, D features, F filters.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from functools import cached_property
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from zoo.architecture import Architecture, Linear
@@ -23,6 +25,7 @@ Filters = nn.Conv2d | nn.Linear
 # Of ImageNet, which torchvision's networks are trained on.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EXAMPLES_AT_ONCE = 256
+PROBE_FILE, PROBE_WEIGHTS_FILE = "probe.json", "probe.safetensors"
 
 
 @dataclass(frozen=True)
@@ -125,18 +128,50 @@ def hooked(layers: Mapping[str, Filters], hook: Hook) -> Iterator[None]:
             handle.remove()
 
 
-def probe_of(architecture: Architecture, weights_P: Tensor, name: str) -> ProbeNetwork:
-    """A network of a zoo, or any other of our architectures, as a probe: its last linear layer is the head.
+@dataclass(frozen=True)
+class TrainedProbe:
+    """One of our own architectures with trained weights, of a zoo or of :func:`trainables.tasks.probe_training`.
 
-    Raises:
-        ValueError: It does not take images, or does not end in a linear layer.
+    Attributes:
+        name: See :class:`ProbeNetwork`.
+        architecture: It takes images, and its last layer, a linear one, is the head.
+        weights_P: Its weights, those of the head among them.
     """
-    shape = architecture.input_shape
-    if len(shape) != 3:
-        raise ValueError(f"probe network {name!r} takes {shape}; allowed: images [channels, height, width]")
-    if not isinstance(architecture.layers[-1], Linear) or len(architecture.layers) < 2:
-        raise ValueError(f"probe network {name!r} is {architecture.summary}; allowed: what ends in a linear layer")
-    return ProbeNetwork(name, architecture.to_module(weights_P)[:-1], (shape[0], shape[1], shape[2]))
+
+    name: str
+    architecture: Architecture
+    weights_P: Tensor
+
+    def __post_init__(self) -> None:
+        shape, layers = self.architecture.input_shape, self.architecture.layers
+        if len(shape) != 3:
+            raise ValueError(f"probe network {self.name!r} takes {shape}; allowed: images [channels, height, width]")
+        if not isinstance(layers[-1], Linear) or len(layers) < 2:
+            raise ValueError(
+                f"probe network {self.name!r} is {self.architecture.summary}; allowed: what ends in a linear layer"
+            )
+
+    @cached_property
+    def network(self) -> ProbeNetwork:
+        """The probe network: all but the head."""
+        channels, height, width = self.architecture.input_shape
+        return ProbeNetwork(self.name, self.architecture.to_module(self.weights_P)[:-1], (channels, height, width))
+
+    def to_files(self) -> dict[str, bytes]:
+        """As safetensors and JSON."""
+        facts = {"name": self.name, "architecture": self.architecture.to_json()}
+        return {
+            PROBE_FILE: (json.dumps(facts, indent=1) + "\n").encode(),
+            PROBE_WEIGHTS_FILE: save({"weights_P": self.weights_P}),
+        }
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> TrainedProbe:
+        """The inverse of :meth:`to_files`."""
+        facts = json.loads(files[PROBE_FILE])
+        return cls(
+            facts["name"], Architecture.from_json(facts["architecture"]), load(files[PROBE_WEIGHTS_FILE])["weights_P"]
+        )
 
 
 def torchvision_probe(name: str, *, weights: str | None = "DEFAULT", size: int = 224) -> ProbeNetwork:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.tasks.config import ProbeConfig
-from trainables.tasks.probe import ProbeNetwork, probe_of
+from trainables.tasks.probe import TrainedProbe
 from trainables.trainable import DivergedError
 from zoo.architecture import normalizing, resnet
 from zoo.data.class_tasks import parse_task, select
@@ -23,7 +23,7 @@ SHIFT = 3
 
 def train_probe(
     dataset: Dataset, config: ProbeConfig | None = None, progress: Callable[[int, float], None] | None = None
-) -> ProbeNetwork:
+) -> TrainedProbe:
     """Trains a probe network on the training images of a data set.
 
     Args:
@@ -69,7 +69,7 @@ def train_probe(
             progress(epoch, total / steps)
     classes = f" ({len(parse_task(config.task))} classes)" if config.task else ""
     name = f"resnet {'-'.join(map(str, config.channels))} on {dataset.name}{classes}"
-    return probe_of(architecture, architecture.from_module(module), name)
+    return TrainedProbe(name, architecture, architecture.from_module(module))
 
 
 def _augmented(images: Tensor, generator: torch.Generator) -> Tensor:

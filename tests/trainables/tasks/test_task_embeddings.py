@@ -12,7 +12,7 @@ from trainables.tasks.config import ProbeConfig, Task2VecConfig
 from trainables.tasks.embedding import TaskEmbeddings, drawn_examples, embed_tasks, joined
 from trainables.tasks.fisher import DrawnLabels, HeadedTask, label_gradients, task_fisher
 from trainables.tasks.heads import class_weights, fit_head
-from trainables.tasks.probe import ProbeNetwork, probe_of, torchvision_probe
+from trainables.tasks.probe import ProbeNetwork, TrainedProbe, torchvision_probe
 from trainables.tasks.probe_training import train_probe
 from trainables.tasks.variational import noisy_features, variational_fisher
 from zoo.architecture import resnet
@@ -31,7 +31,7 @@ def random_probe(shape=(2, 6, 6), channels=(4, 6), seed=0) -> ProbeNetwork:
     generator = torch.Generator().manual_seed(seed)
     buffers = ~architecture.trainable
     weights_P[buffers] += torch.rand(int(buffers.sum()), generator=generator)
-    return probe_of(architecture, weights_P, "random")
+    return TrainedProbe("random", architecture, weights_P).network
 
 
 class Grouped(nn.Module):
@@ -91,7 +91,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def digits_probe(digits) -> ProbeNetwork:
-    return train_probe(digits, ProbeConfig(channels=(8, 16), epochs=4))
+    return train_probe(digits, ProbeConfig(channels=(8, 16), epochs=4)).network
 
 
 @pytest.mark.parametrize("classes", [2, 3])
