@@ -50,6 +50,22 @@ class ColumnModel(Protocol):
         ...
 
 
+def whole(values: Array) -> Array:
+    """The nearest integers, int64.
+
+    Raises:
+        ValueError: One leaves int32.
+    """
+    rounded, limits = np.rint(values), np.iinfo(np.int32)
+    largest = float(np.abs(rounded).max(initial=0.0))
+    if not largest <= limits.max:
+        raise ValueError(
+            f"a number is {largest:.1e} quantization steps, and symbols reach {limits.max:.1e}: the weights are too "
+            "large for this codec; leave such networks out"
+        )
+    return rounded.astype(np.int64)
+
+
 class Encoder:
     """Collects arrays, then codes them into one payload."""
 

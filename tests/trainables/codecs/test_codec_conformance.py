@@ -1,5 +1,7 @@
 """What every codec promises: one suite for each entry of the registry, the controls and the learned codec."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,22 @@ def test_returns_networks_of_the_same_shape(codec, networks, members):
     assert weights_MP.dtype == torch.float32
     assert weights_MP.shape == (members, population.parameters)
     assert torch.isfinite(weights_MP).all()
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_absurd_weights_are_coded_or_refused_in_words(networks, name):
+    (training,), test = networks[0].training, networks[1].select(range(2))
+    data = FitData(
+        training=(training.with_weights(training.weights_MP * 1e30),), validation=(), dataset=networks[0].dataset
+    )
+    huge = test.with_weights(test.weights_MP * 1e30)
+    try:
+        codec = CODECS[name].codec(data, CODECS[name].settings[-1])
+        rebuilt_MP = codec.decompress(codec.compress(huge))
+    except ValueError as error:
+        assert re.search("leave (such networks|members) out", str(error))  # noqa: PT017
+    else:
+        assert torch.isfinite(rebuilt_MP).all()
 
 
 def test_is_deterministic_and_leaves_its_input_alone(codec, networks):

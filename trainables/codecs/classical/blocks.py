@@ -134,6 +134,11 @@ def scales_of(codes: np.ndarray) -> np.ndarray:
     return np.exp2(codes.astype(np.float64) / SCALES_PER_OCTAVE + LOWEST_OCTAVE).astype(np.float32)
 
 
+def halves(values: np.ndarray) -> np.ndarray:
+    """The nearest numbers of float16; those beyond its range become its largest."""
+    return np.clip(values, -LARGEST_FLOAT16, LARGEST_FLOAT16).astype("<f2")
+
+
 def require_setting(condition: bool, name: str, value: object, allowed: str) -> None:
     """Raises a ``ValueError`` that names the setting, its value and what is allowed unless ``condition``."""
     if not condition:

@@ -11,6 +11,7 @@ import numpy as np
 
 from trainables.codecs.classical.blocks import (
     WeightBlocks,
+    halves,
     mean_magnitudes,
     scale_codes,
     scales_of,
@@ -91,7 +92,7 @@ class KMeans(WeightBlocks):
         codebooks, encoder = [], Encoder()
         for spec in self.layout:
             values = relative_MP[:, spec.span].ravel()
-            centers = np.unique(lloyd(values, self.clusters).astype(np.float16))
+            centers = np.unique(halves(lloyd(values, self.clusters)))
             symbols = nearest(values, centers.astype(np.float64))
             lengths = _code_lengths(np.bincount(symbols, minlength=len(centers)))
             codebooks.append(bytes([len(centers) - 1]) + centers.astype("<f2").tobytes() + lengths.tobytes())

@@ -10,9 +10,9 @@ from functools import cached_property
 
 import numpy as np
 
-from trainables.codecs.classical.blocks import WeightBlocks
+from trainables.codecs.classical.blocks import WeightBlocks, halves
 from trainables.codecs.classical.configs import PcaConfig
-from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns
+from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns, whole
 from zoo.data.examples import Examples
 from zoo.population import Population
 
@@ -64,7 +64,7 @@ class Pca(WeightBlocks):
         count = min(len(training), max(2, ENTRIES // training.parameters))
         rows = np.linspace(0, len(training) - 1, count).round().astype(int)
         weights_MP = training.weights_MP.double().numpy()[rows]
-        mean_P = weights_MP.mean(0).astype(np.float16).astype(np.float64)
+        mean_P = halves(weights_MP.mean(0)).astype(np.float64)
         centered_MP = weights_MP - mean_P
         basis_KP = _principal_directions(centered_MP, min(config.components, len(rows) - 1))
         unit_K = (np.abs(basis_KP).max(1) / BASIS_LEVELS).astype(np.float16).astype(np.float64)
@@ -73,7 +73,7 @@ class Pca(WeightBlocks):
         rounded_KP = whole_KP * unit_K[:, None]
         # Rounded, the basis is no longer orthonormal.
         projector_KP = np.linalg.solve(rounded_KP @ rounded_KP.T, rounded_KP)
-        symbols_MK = np.rint(centered_MP @ projector_KP.T / width).astype(np.int64)
+        symbols_MK = whole(centered_MP @ projector_KP.T / width)
         model = LaplaceColumns.fit(symbols_MK)
         return cls(
             training.architecture.layout,
@@ -100,7 +100,7 @@ class Pca(WeightBlocks):
         """See :class:`WeightBlocks`."""
         coordinates_MK = (weights_MP - self.mean_P) @ self.projector_KP.T
         encoder = Encoder()
-        encoder.add(self.model, np.rint(coordinates_MK / self.step).astype(np.int64))
+        encoder.add(self.model, whole(coordinates_MK / self.step))
         return encoder.finish()
 
     def decode(self, body: bytes, members: int) -> np.ndarray:

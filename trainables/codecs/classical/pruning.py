@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainables.codecs.classical.blocks import (
-    LARGEST_FLOAT16,
     WeightBlocks,
+    halves,
     scale_codes,
     scales_of,
     take,
 )
 from trainables.codecs.classical.configs import PruningConfig
-from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns, TableColumns
+from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns, TableColumns, whole
 from zoo.data.examples import Examples
 from zoo.population import Population
 
@@ -62,11 +62,10 @@ class Pruning(WeightBlocks):
             encoder.add(model, mask_MP[:, spec.span].reshape(-1, 1).astype(np.int64))
         values_MK = weights_MP[mask_MP].reshape(-1, self.kept)
         if self.step is None:
-            halves = np.clip(values_MK, -LARGEST_FLOAT16, LARGEST_FLOAT16).astype("<f2")
-            return shares_T.tobytes() + halves.tobytes() + encoder.finish()
+            return shares_T.tobytes() + halves(values_MK).tobytes() + encoder.finish()
         codes_M = scale_codes(np.abs(values_MK).mean(1))
         step_M1, laplace = self._grid(codes_M)
-        encoder.add(laplace, np.rint(values_MK / step_M1).astype(np.int64))
+        encoder.add(laplace, whole(values_MK / step_M1))
         return shares_T.tobytes() + codes_M.tobytes() + encoder.finish()
 
     def decode(self, body: bytes, members: int) -> np.ndarray:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainables.codecs.classical.blocks import (
-    LARGEST_FLOAT16,
     WeightBlocks,
+    halves,
     mean_magnitudes,
     scale_codes,
     scales_of,
@@ -19,7 +19,7 @@ from trainables.codecs.classical.blocks import (
     tensor_of_parameter,
 )
 from trainables.codecs.classical.configs import LosslessConfig, UniformConfig
-from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns
+from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns, whole
 from zoo.data.examples import Examples
 from zoo.population import Population
 
@@ -37,7 +37,7 @@ class Float16(WeightBlocks):
 
     def encode(self, weights_MP: np.ndarray) -> bytes:
         """See :class:`WeightBlocks`; numbers beyond float16's range become its largest."""
-        return np.clip(weights_MP, -LARGEST_FLOAT16, LARGEST_FLOAT16).astype("<f2").tobytes()
+        return halves(weights_MP).tobytes()
 
     def decode(self, body: bytes, members: int) -> np.ndarray:
         """See :class:`WeightBlocks`."""
@@ -70,7 +70,7 @@ class Uniform(WeightBlocks):
         codes_MT = scale_codes(mean_magnitudes(weights_MP, self.layout))
         step_M1, model = self._grid(codes_MT)
         encoder = Encoder()
-        encoder.add(model, np.rint(weights_MP / step_M1).astype(np.int64))
+        encoder.add(model, whole(weights_MP / step_M1))
         return codes_MT.tobytes() + encoder.finish()
 
     def decode(self, body: bytes, members: int) -> np.ndarray:
