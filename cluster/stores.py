@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from zoo.storage.zoo import Zoo
 
 ZOOS, STUDIES, REPORTS, TABLES = "zoos", "studies", "reports", "tables"
+# Of a zoo, as :class:`analysis.kept_rows.KeptRows` keeps them, which takes long to load.
+ROWS = "rows"
 KINDS = (ZOOS, STUDIES, REPORTS)
 REPORT_FILE, CARD_FILE = "report.html", "card.html"
 
@@ -39,9 +41,10 @@ class Entry:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Bytes of each of its files by their paths; those of a report have its tables among them."""
+        """Bytes of each of its files by their paths; of a report also its tables, of a zoo what was measured of it."""
+        beside = {REPORTS: TABLES, ZOOS: ROWS}.get(self.kind)
         sizes = self.store.sizes(self.path)
-        return sizes | self.store.sizes(f"{TABLES}/{self.name}") if self.kind == REPORTS else sizes
+        return sizes if beside is None else sizes | self.store.sizes(f"{beside}/{self.name}")
 
 
 def existing_store(uri: str) -> Store:

@@ -48,6 +48,29 @@ class SearchFolder(LiveFolder):
         while not self.store.put_new(self.path(f"journal-{number:04d}.log"), content):
             number += 1
 
+    def busy(self) -> bool:
+        """Whether a search of this study is running on this machine, or on one that shares the disk."""
+        try:
+            with self._lock.open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def searched_zoo(self) -> str:
+        """Name of the zoo that is or was searched on, as far as is known on this machine; else empty."""
+        try:
+            return self._lock.read_text()
+        except FileNotFoundError:
+            return ""
+
+    @property
+    def _lock(self) -> Path:
+        """Held by the process that searches."""
+        return self.live / "lock"
+
     def _newest_snapshot(self) -> bytes:
         taken = self.snapshots()
         return self.store.read(taken[-1]) if taken else b""
@@ -67,21 +90,25 @@ class SearchFolder(LiveFolder):
         return longer
 
     @contextmanager
-    def open_journal(self) -> Iterator[JournalStorage]:
+    def open_journal(self, zoo: str = "") -> Iterator[JournalStorage]:
         """Opens the journal for writing: that on this disk, or the newest one in the store if that goes further.
+
+        Args:
+            zoo: Name of the zoo that is searched on.
 
         Raises:
             BlockingIOError: Another process is at it.
             ZooError: Neither of the two is a continuation of the other.
         """
         self.live.mkdir(parents=True, exist_ok=True)
-        with (self.live / "lock").open("w") as lock:
+        with self._lock.open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise BlockingIOError(
                     f"another search of study {self.name} is running; wait for it or end it"
                 ) from error
+            self._lock.write_text(zoo)
             here = self.journal.read_bytes() if self.journal.exists() else b""
             newest = self._longer(_whole_lines(here), _whole_lines(self._newest_snapshot()))
             if newest != here:

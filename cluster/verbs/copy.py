@@ -9,7 +9,7 @@ import typer
 
 from cluster import options
 from cluster.display import human_bytes, live
-from cluster.stores import STUDIES, ZOOS, Entry, find_entry, with_studies
+from cluster.stores import ROWS, STUDIES, ZOOS, Entry, find_entry, with_studies
 from cluster.verb import Planned, Result
 from zoo.words import counted
 
@@ -40,7 +40,10 @@ class Copied(Result):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Copy(Planned):
-    """Copy a zoo, a study or a report into another store. What is there already stays; an interrupted copy goes on."""
+    """Copy a zoo, a study or a report into another store. What is there already stays; an interrupted copy goes on.
+
+    With a zoo goes what was measured of it, so that analyses there need not measure it again.
+    """
 
     name: options.Entry
     to: Annotated[str, typer.Option(help="The other store.")]
@@ -94,7 +97,7 @@ def _places(entry: Entry, target: Store) -> dict[str, str]:
         zoo = Zoo.open(entry.name, store=entry.store)
         require_no_other(zoo, target)
         shards = [shard_path(zoo.name, shard.name) for shard in zoo.manifest.shards]
-        return {path: path for path in (*shards, manifest_paths(zoo.store, zoo.name)[-1])}
+        return {path: path for path in (*_new_rows(entry, target), *shards, manifest_paths(zoo.store, zoo.name)[-1])}
     logs, logs_there = (
         f"{entry.path}/{LIVE}/{LOGS}/" if store.is_local else f"{entry.path}/{LOGS}/" for store in (entry.store, target)
     )
@@ -112,6 +115,13 @@ def _places(entry: Entry, target: Store) -> dict[str, str]:
     return places
 
 
+def _new_rows(entry: Entry, target: Store) -> list[str]:
+    """What was measured of a zoo and the other store does not have; where both have it, it differs in seconds only."""
+    folder = f"{ROWS}/{entry.name}"
+    there = set(target.list(folder))
+    return [path for path in entry.store.list(folder) if path not in there]
+
+
 def _copy(entry: Entry, target: Store) -> None:
     """Copies one of them, and shows how far that is."""
     from zoo.exchange.copying import copy_objects, copy_zoo
@@ -120,6 +130,7 @@ def _copy(entry: Entry, target: Store) -> None:
     with live(f"copy {entry.name}", 1, "files") as task:
         if entry.kind == ZOOS:
             zoo = Zoo.open(entry.name, store=entry.store)
+            copy_objects(entry.store, target, {path: path for path in _new_rows(entry, target)})
             copy_zoo(zoo, target, lambda done, count: task.update(done, total=count))
         else:
             places = _places(entry, target)

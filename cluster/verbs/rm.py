@@ -11,7 +11,7 @@ import typer
 
 from cluster import options
 from cluster.display import human_bytes
-from cluster.stores import REPORTS, STUDIES, TABLES, ZOOS, Entry, find_entry, with_studies
+from cluster.stores import REPORTS, ROWS, STUDIES, TABLES, ZOOS, Entry, find_entry, with_studies
 from cluster.verb import FAILED, Planned, Result
 from zoo.words import counted
 
@@ -52,7 +52,7 @@ class Rm(Planned):
         """Counts what would go.
 
         Raises:
-            ValueError: There is no such thing, or it is a zoo with studies that are to stay.
+            ValueError: There is no such thing, it is a zoo with studies that are to stay, or a search is running.
         """
         return _removal(self._entries())
 
@@ -69,6 +69,7 @@ class Rm(Planned):
     def _entries(self) -> list[Entry]:
         """What is to go: first what was named, then the studies on it."""
         entry = find_entry(self.name, self.store)
+        _require_no_search(entry)
         if entry.kind != ZOOS:
             return [entry]
         entries = with_studies(entry)
@@ -79,6 +80,21 @@ class Rm(Planned):
                 "remove them too"
             )
         return entries
+
+
+def _require_no_search(entry: Entry) -> None:
+    """Raises ``ValueError`` where a search of the study, or one on the zoo, is running on this machine."""
+    if entry.kind == REPORTS:
+        return
+    from cluster.distributed.journal import SearchFolder
+
+    names = [entry.name] if entry.kind == STUDIES else entry.store.folders(STUDIES)
+    folders = [SearchFolder(entry.store, name) for name in names]
+    for folder in folders:
+        if (entry.kind == STUDIES or folder.searched_zoo() == entry.name) and folder.busy():
+            raise ValueError(
+                f"a search of study {folder.name} is running; wait for it or end it before {entry.path} goes"
+            )
 
 
 def _removal(entries: list[Entry]) -> Removal:
@@ -104,7 +120,6 @@ def _confirmed(planned: Removal) -> bool:
 
 def _remove(entry: Entry) -> None:
     """Deletes a folder of a store, first what makes it look whole."""
-    from analysis.kept_rows import ROWS
     from trainables.study_files import STUDY_FILE
     from zoo.storage.removal import remove_folder, remove_zoo
 

@@ -53,6 +53,18 @@ def test_a_zoo_is_copied_with_the_studies_on_it(capsys, store, zoo_copy, tmp_pat
     assert "10 files" in capsys.readouterr().out
 
 
+def test_what_was_measured_of_a_zoo_goes_with_it(capsys, store, zoo_copy, tmp_path):
+    target = Store(tmp_path / "target")
+    rows = [f"rows/{zoo_copy.name}/{number}.json" for number in range(3)]
+    for path in rows:
+        store.put(path, b"a row measured here")
+    target.put(rows[1], b"the same row, measured there in other seconds")
+    planned = told(capsys, "copy", "small", "--to", target.uri, "--store", store.uri, "--dry-run")
+    assert planned["files"] == len(store.list(f"zoos/{zoo_copy.name}")) + 2
+    assert told(capsys, "copy", "small", "--to", target.uri, "--store", store.uri)["files"] == planned["files"]
+    assert [target.read(path) == store.read(path) for path in rows] == [True, False, True]
+
+
 def test_an_interrupted_copy_looks_unfinished_and_goes_on(capsys, store, zoo_copy, tmp_path, monkeypatch):
     target, put_new, written = Store(tmp_path / "target"), Store.put_new, []
 

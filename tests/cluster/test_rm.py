@@ -10,6 +10,7 @@ from object_storage import BUCKET, Rclone, needs_rclone, use
 from stored_study import add_study
 
 from cluster.cli import run
+from cluster.distributed.journal import SearchFolder
 from cluster.distributed.logs import LiveFolder
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
@@ -65,6 +66,12 @@ def test_a_zoo_that_studies_need_stays_unless_they_go_too(capsys, store, zoo_cop
     assert f"1 study of {store.uri} cannot be analyzed or continued without zoo {zoo_copy.name}" in said
     assert "search-12345678. Give --with-studies" in said
     assert store.list() == before
+
+
+def test_what_was_measured_of_a_zoo_is_counted(capsys, store, zoo_copy):
+    sizes = [size for path, size in store.sizes().items() if path.startswith(("zoos/", "rows/", "studies/"))]
+    result = told(capsys, "rm", "small", "--with-studies", "--dry-run", "--store", store.uri)
+    assert (result["files"], result["bytes"]) == (len(sizes), sum(sizes))
 
 
 def test_a_zoo_goes_with_its_studies_but_not_with_those_of_others(capsys, store, zoo_copy, monkeypatch):
@@ -128,6 +135,19 @@ def test_an_unfinished_zoo_is_removed(capsys, zoo_copy):
     assert f"`zooscale rm {zoo_copy.name} --store {zoo_copy.store.uri}` deletes it" in capsys.readouterr().err
     assert told(capsys, "rm", "small", "--yes", "--store", zoo_copy.store.uri)["files"] == 4
     assert not Path(zoo_copy.uri).exists()
+
+
+@pytest.mark.parametrize("options", [["--yes"], ["--dry-run"]])
+def test_what_a_search_is_at_stays(capsys, store, zoo_copy, options):
+    """Also where the search has written nothing yet that says of which zoo it is."""
+    first, other = (SearchFolder(store, name) for name in ("first-12345678", "other-12345678"))
+    with first.open_journal(zoo_copy.name), other.open_journal("another-87654321"):
+        before = store.list()
+        for name in ("first-12345678", zoo_copy.name):
+            assert run(["rm", name, "--with-studies", *options, "--store", store.uri]) == 2
+            assert "a search of study first-12345678 is running; wait for it or end it" in capsys.readouterr().err
+        assert store.list() == before
+    assert run(["rm", "first-12345678", *options, "--store", store.uri]) == 0, "it has ended"
 
 
 @needs_rclone
