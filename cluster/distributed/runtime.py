@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from cluster import own_packages
@@ -195,16 +196,15 @@ def runtime(store: Store, *, workers: int | None = None, shared_bytes: int = 0) 
         try:
             yield _checked(store, workers, local=address is None)
         finally:
-            with _own_handling_of_sigterm():
-                ray.shutdown()
+            _end_ray()
 
 
 @contextlib.contextmanager
 def _own_handling_of_sigterm() -> Iterator[None]:
-    """Keeps this process's handler of SIGTERM while Ray starts or ends.
+    """Keeps this process's handler of SIGTERM while Ray starts.
 
     Ray's own exit at once, without a word or with a stack of C++. It sets some in Python, another one below Python when
-    it has connected, and the system's default when it ends.
+    it has connected.
     """
     import ray._private.utils as set_by
 
@@ -218,6 +218,49 @@ def _own_handling_of_sigterm() -> Iterator[None]:
     finally:
         set_by.set_sigterm_handler = replaced
         signal.signal(signal.SIGTERM, handler)
+
+
+def _end_ray() -> None:
+    """Leaves Ray, and ends it where it was started here. An interrupt waits until that is done; a second one does not.
+
+    What is interrupted half way leaves processes behind. When Ray has disconnected, it sets the system's default for
+    SIGTERM, which would end this process without a word before the others are.
+    """
+    import ray
+    import ray._private.worker as of_process
+
+    if threading.current_thread() is not threading.main_thread():
+        ray.shutdown()
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        if len(noted) > 1:
+            signal.default_int_handler(number, frame)
+
+    def note_interrupts() -> None:
+        for number in handlers:
+            signal.signal(number, note)
+
+    note_interrupts()
+    node = of_process._global_node
+    if node is not None:
+        end_processes = node.kill_all_processes
+
+        def end_processes_while_noting(*arguments: Any, **options: Any) -> None:
+            note_interrupts()
+            end_processes(*arguments, **options)
+
+        node.kill_all_processes = end_processes_while_noting
+    try:
+        ray.shutdown()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if noted:
+        signal.raise_signal(noted[0])
 
 
 def workers_at_once(store: Store, workers: int | None, each_bytes: int = 0) -> int:

@@ -70,3 +70,43 @@ def test_sigterm_ends_a_verb(verb, seen, zoo_copy, tmp_path):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(driver.pid, signal.SIGKILL)
+
+
+# Ray has disconnected from its processes when it ends them.
+WHILE_RAY_ENDS = """
+import os, signal, sys
+from cluster import cli
+from cluster.distributed import runtime
+
+runtime.quieten()
+from ray._private.node import Node
+
+end = Node.kill_all_processes
+
+def end_at_sigterm(node, *arguments, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    end(node, *arguments, **options)
+
+Node.kill_all_processes = end_at_sigterm
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_while_ray_ends(tmp_path):
+    mark = str(tmp_path)
+    work = ("generate", "digits-mlp-diverse", "--members", "64", "--epochs", "1", "--workers", "2")
+    done = subprocess.run(
+        [sys.executable, "-c", WHILE_RAY_ENDS, *work, "--store", str(tmp_path / "store")],
+        env={**environment(tmp_path), "MARK": mark}, cwd=tmp_path, timeout=3 * PATIENCE_S,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert done.returncode == 143, done.stderr
+        assert done.stderr.splitlines()[-1] == "zooscale: stopped; the same command continues where it was"
+        assert "Traceback" not in done.stderr
+        assert wait(lambda: not processes(mark)), processes(mark)
+    finally:
+        for process in processes(mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
