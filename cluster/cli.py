@@ -19,7 +19,7 @@ import typer
 
 from cluster import verbs
 from cluster.display import show
-from cluster.verb import FAILED, Verb, command
+from cluster.verb import FAILED, NoResultError, Verb, command
 from zoo.config import own_line
 
 BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
@@ -123,7 +123,7 @@ def _explain(error: Exception) -> int:
     """Says in a line what went wrong; returns the exit code."""
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
-        message = error.format_message().rstrip(".")
+        message = _refused_number(error) or error.format_message().rstrip(".")
         advice = f"{'' if message.endswith('?') else '.'} See: {context.command_path} --help" if context else ""
         return _fail(message + advice, error.exit_code)
     if os.environ.get("ZOOSCALE_DEBUG"):
@@ -131,7 +131,17 @@ def _explain(error: Exception) -> int:
     message = _words(error) + own_line(error)
     if isinstance(error, ValueError | OSError) or _is_bad_input(error):
         return _fail(message, BAD_INPUT)
+    if isinstance(error, NoResultError):
+        return _fail(message, FAILED)
     return _fail(f"{type(error).__name__}: {message} (ZOOSCALE_DEBUG=1 shows the traceback)", FAILED)
+
+
+def _refused_number(error: Exception) -> str:
+    """What is wrong with an option's value; typer tells it in the words of the library that parses it."""
+    option, told = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
+    if option is None or told is None or option.type_descriptor.annotation is not int:
+        return ""
+    return f"{option.opts[0]} is {told()[0]['input']!r}; allowed: a whole number, {option.min or 0} or more"
 
 
 def _is_bad_input(error: Exception) -> bool:

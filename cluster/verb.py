@@ -35,6 +35,10 @@ from zoo.config import to_json
 FAILED = 1
 
 
+class NoResultError(RuntimeError):
+    """A verb has worked and has nothing to show for it; the message tells the user why."""
+
+
 class Result(ABC):
     """What a verb did or would do: a frozen dataclass, whose fields are what ``--json`` prints."""
 

@@ -15,6 +15,7 @@ from cluster.distributed.journal import SearchFolder
 from cluster.distributed.making import make_fits
 from cluster.distributed.study import Trials, finished, load_study, reap, trial_row
 from cluster.studies import StudyPlan
+from cluster.verb import NoResultError
 from trainables.study_files import StudyRecord
 from trainables.trials import TrialFit, can_differ
 from zoo.config import to_json
@@ -52,11 +53,11 @@ def search(plan: StudyPlan, *, seeds: int = 1, workers: int | None = None) -> Do
         BlockingIOError: Another search of the same study is running.
         ClusterError: There is no cluster to run on.
         ZooError: Another machine has gone on with the study differently.
-        RuntimeError: Every trial failed.
+        NoResultError: Every trial failed.
     """
     study, folder = plan.study, search_folder(plan)
     folder.store.check_writable(folder.path())  # found out now rather than after the work
-    with folder.open_journal() as storage:
+    with folder.open_journal(plan.zoo.name) as storage:
         record = load_study(storage, folder.name, study)
         if interrupted := reap(record):
             say(f"search {folder.name}: {counted(interrupted, 'interrupted trial')} to run again")
@@ -73,7 +74,7 @@ def search(plan: StudyPlan, *, seeds: int = 1, workers: int | None = None) -> Do
         facts = folder.facts() or {}
         if not facts.get("trials_completed"):
             what = f"all {facts.get('trials_failed')} trials" if study.spaces else f"the fit of {study.trainables[0]}"
-            raise RuntimeError(f"{what} failed: {facts.get('failure')}")
+            raise NoResultError(f"{what} failed: {facts.get('failure')}")
         fits = _fit_again(plan, folder, seeds, workers) if seeds > 1 else 0
     return Done(lacking, fits)
 

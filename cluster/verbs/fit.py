@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import options
 from cluster.display import columns, human_bytes, human_seconds
-from cluster.verb import Planned, Result
+from cluster.stores import lack_of_space
+from cluster.verb import FAILED, Planned, Result
 from zoo.words import zooscale
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ class Fitted(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class FitEstimate(Result):
-    """What ``fit`` would do unless it is there already, and what can be told of it before."""
+    """What ``fit`` would do unless it is there already, and what can be told of it before.
+
+    ``lack_of_space`` says what the store's disk has no room for.
+    """
 
     study_name: str
     uri: str
@@ -53,16 +57,22 @@ class FitEstimate(Result):
     missing: bool
     bytes: int
     seconds: float
+    lack_of_space: str
 
     @property
     def text(self) -> str:
         if not self.missing:
             return f"{self.trainable} is fitted so already: {self.uri}"
         known = "".join(f", {name} {value:,.0f}" for name, value in self.known_before.items())
-        return (
+        would = (
             f"would fit {self.trainable}{known}: about {human_seconds(self.seconds)}, {human_bytes(self.bytes)} in "
             f"{self.uri}"
         )
+        return f"{would}\nbut {self.lack_of_space}" if self.lack_of_space else would
+
+    @property
+    def exit_code(self) -> int:
+        return FAILED if self.lack_of_space else 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +105,7 @@ class Fit(Planned):
             missing=missing,
             bytes=size,
             seconds=round(seconds, 1),
+            lack_of_space=lack_of_space(plan.folder.store, plan.folder.path(), size),
         )
 
     def run(self) -> Fitted:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import options
 from cluster.display import human_bytes, human_seconds
-from cluster.verb import Planned, Result
+from cluster.stores import lack_of_space
+from cluster.verb import FAILED, Planned, Result
 from zoo.config import to_json
 from zoo.words import counted
 
@@ -56,7 +57,10 @@ class Found(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchEstimate(Result):
-    """What ``search`` would do, with at most so many further fits; ``workers`` is 1 for this process alone."""
+    """What ``search`` would do, with at most so many further fits; ``workers`` is 1 for this process alone.
+
+    ``lack_of_space`` says what the store's disk has no room for.
+    """
 
     study_name: str
     uri: str
@@ -69,6 +73,7 @@ class SearchEstimate(Result):
     memory: int
     bytes: int
     seconds: float
+    lack_of_space: str
     study: dict[str, Any]
 
     @property
@@ -79,10 +84,15 @@ class SearchEstimate(Result):
         again = f", and up to {fits} of the best ones with further seeds" if self.further_fits else ""
         place = f"with {counted(self.workers, 'worker')} on Ray" if self.ray else "in this process"
         place += f" (a fit takes about {human_bytes(self.memory)} of memory)"
-        return (
+        would = (
             f"would run {self.missing_trials:,} of {counted(self.trials, 'trial')} on {self.zoo}{again}, {place}: "
             f"about {human_seconds(self.seconds)}, {human_bytes(self.bytes)} in {self.uri}"
         )
+        return f"{would}\nbut {self.lack_of_space}" if self.lack_of_space else would
+
+    @property
+    def exit_code(self) -> int:
+        return FAILED if self.lack_of_space else 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +141,7 @@ class Search(Planned):
             memory=memory,
             bytes=(lacking + further) * fit_bytes,
             seconds=round(seconds, 1),
+            lack_of_space=lack_of_space(plan.folder.store, plan.folder.path(), (lacking + further) * fit_bytes),
             study=to_json(plan.study),
         )
 

@@ -99,9 +99,10 @@ def test_module_and_console_script_are_the_same():
         (["generat"], "No such command 'generat'"),
         (["generate"], "Missing argument"),
         (["generate", "digits-mlp-diverse", "--color"], "No such option"),
-        (["generate", "digits-mlp-diverse", "--members", "0"], "greater than or equal to 1"),
+        (["generate", "digits-mlp-diverse", "--members", "0"], "--members is '0'; allowed: a whole number, 1 or more"),
         (["generate", "digits-mlp-diverse", "--set", "members=0"], "Recipe.members is 0"),
-        (["generate", "digits-mlp-diverse", "--workers", "0"], "greater than or equal to 1"),
+        (["generate", "digits-mlp-diverse", "--members", "many"], "--members is 'many'; allowed: a whole number"),
+        (["generate", "digits-mlp-diverse", "--seed", "1.5"], "--seed is '1.5'; allowed: a whole number, 0 or more"),
         (["generate", "no_such_module:recipe"], "no_such_module"),
         (
             ["generate", "digits-mlp-diverse", "--set", "color=red"],
@@ -118,7 +119,7 @@ def test_module_and_console_script_are_the_same():
         (["analyze", "--zoo", "digits", "--store", "/nowhere/at/all"], "there is no store"),
         (["search", "digits-autoencoder", "--zoo", "digits", "--store", "/nowhere/at/all"], "there is no store"),
         (["dashboard", "--store", "/nowhere/at/all"], "there is no store"),
-        (["demo", "--trials", "0"], "greater than or equal to 1"),
+        (["demo", "--trials", "0"], "--trials is '0'; allowed: a whole number, 1 or more"),
     ],
 )
 def test_bad_input_is_named_in_one_line(arguments, words, capsys, tmp_path, monkeypatch):

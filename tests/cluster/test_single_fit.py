@@ -1,12 +1,15 @@
 """``fit``: one trainable without a search, stored as a study of one trial; and what is refused before it starts."""
 
 import dataclasses
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from cluster.cli import run
 from cluster.distributed.runtime import ClusterError
-from cluster.studies import plan_study
+from cluster.studies import StudyPlan, plan_study
 from cluster.verbs.fit import Fit
 from cluster.verbs.search import Search
 from search_spaces.studies import CNN_AUTOENCODER, DIGITS_AUTOENCODER
@@ -230,3 +233,34 @@ def test_cnns_keep_to_the_limit_of_their_study_by_default():
     config = family.configuration(CNN_AUTOENCODER.configuration(family, {}))
     known = family.known_before(config, [cnn_2464((1, 28, 28), (), 10)])
     assert known["shared_bytes"] < CNN_AUTOENCODER.limits["shared_bytes"]
+
+
+def test_a_fit_that_fails_says_why_in_a_line(zoo_copy, capsys, monkeypatch):
+    huge = lambda plan, members=None, data=StudyPlan.data: with_huge_weights(data(plan, members))  # noqa: E731
+    monkeypatch.setattr(StudyPlan, "data", huge)
+    assert run(["fit", "uniform", "--zoo", zoo_copy.uri, "--store", zoo_copy.store.uri]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(
+        r"zooscale: the fit of uniform failed: a number is \S+ quantization steps, and symbols reach 2\.1e\+09: "
+        r"the weights are too large for this codec; leave such networks out",
+        last,
+    )
+
+
+def with_huge_weights(data):
+    populations = {
+        part: tuple(population.with_weights(population.weights_MP * 1e30) for population in getattr(data, part))
+        for part in ("training", "validation")
+    }
+    return dataclasses.replace(data, **populations)
+
+
+@pytest.mark.parametrize("verb", [Fit, Search])
+def test_a_dry_run_tells_of_a_full_disk(zoo_copy, monkeypatch, verb):
+    options = {"trainable": "uniform"} if verb is Fit else {"study": "function-metric-constants", "trials": 2}
+    asked = verb(zoo=zoo_copy.uri, store=zoo_copy.store.uri, **options)
+    assert (asked.plan().lack_of_space, asked.plan().exit_code) == ("", 0)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=17))
+    planned = asked.plan()
+    assert planned.exit_code == 1
+    assert "and the disk has 17 B free; make it smaller, or name another --store" in planned.text.splitlines()[-1]
