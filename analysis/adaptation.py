@@ -304,13 +304,7 @@ class AdaptationPlan:
         groups_T = np.unique(
             ["-".join(map(str, sorted(parse_task(task)))) for task in self.tasks], return_inverse=True
         )[1]
-        interval = self.bootstrap.of_statistics(
-            lambda fit, rows_T: {TASK_ACCURACY.name: float(accuracy_ST[fit][rows_T].mean())},
-            len(self.tasks),
-            fits=len(accuracy_ST),
-            groups_M=groups_T,
-            bounds={TASK_ACCURACY.name: (0.0, 1.0)},
-        )[TASK_ACCURACY.name]
+        interval = self.bootstrap.interval(accuracy_ST[..., None], groups_M=groups_T, most=1.0)
         measured = Measured(metric=TASK_ACCURACY, estimate=interval.estimate, low=interval.low, high=interval.high)
         return Result(
             name=name,

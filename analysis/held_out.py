@@ -1,106 +1,164 @@
 """Members whose columns are predicted, and how good predictions of them are.
 
-Shape letters: M members.
+Shape letters: M members, or snapshots of members.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from analysis.groups import group_numbers
 from analysis.intervals import Bootstrap
-from analysis.results import Measured, Result
+from analysis.members import Members, Wanted, ZooMembers
+from analysis.resampling import ResampledScores
+from analysis.results import Measured, Question, Result
 from analysis.rows import Row
-from trainables.readouts.columns import is_numeric, known, strata_of, targets_of
-from trainables.readouts.metrics import PREDICTOR_METRICS
-from trainables.readouts.scores import have_pairs, scores
+from trainables.readouts.columns import is_numeric, known
+from trainables.readouts.metrics import ACCURACY, KENDALL_TAU, PREDICTOR_METRICS, R2
+from trainables.readouts.scores import have_pairs
 from trainables.study_files import StudyRecord
-from zoo.config import to_json
+from zoo.config import digest, to_json
 from zoo.metric import by_name
-from zoo.population import Population
 from zoo.storage.zoo import Zoo
-from zoo.views import without_dead_inputs
 
 TRUE, PREDICTED = "true", "predicted"
+# Those by whose replicates rows are compared.
+COMPARED = (R2.name, KENDALL_TAU.name, ACCURACY.name)
+# Digits of a replicate that are kept.
+DIGITS = 4
 ArtifactT = TypeVar("ArtifactT")
 
 
+class RefusalError(ValueError):
+    """Networks whose column cannot be predicted; the message says why."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Members:
-    """Members of several layouts, one population each, in one order.
+class Choice:
+    """Which snapshots of a zoo.
 
     Attributes:
-        populations: One for each layout.
+        of: The zoo's networks.
+        name: What they are called: the zoo, or a part of it.
+        epochs: "one" or the "last" of each member, those of some epochs, or all (``None``).
+        layouts: Only networks of these of the zoo's layouts.
     """
 
-    populations: tuple[Population, ...]
+    of: ZooMembers
+    name: str
+    epochs: Wanted = None
+    layouts: tuple[int, ...] | None = None
 
-    def __len__(self) -> int:
-        return sum(len(population) for population in self.populations)
+    @property
+    def zoo(self) -> Zoo:
+        """The zoo."""
+        return self.of.zoo
 
-    def column(self, name: str) -> np.ndarray:
-        """What is known of each member under a name."""
-        return self.over(lambda population: population.column(name))
+    @cached_property
+    def training(self) -> Members:
+        """Training members."""
+        return self.of.choose("train", self.epochs, self.layouts)
 
-    def over(self, of_population: Callable[[Population], np.ndarray]) -> np.ndarray:
-        """What a function gives for each population, one after the other."""
-        return np.concatenate([of_population(population) for population in self.populations])
+    @cached_property
+    def validation(self) -> Members:
+        """Validation members."""
+        return self.of.choose("validation", self.epochs, self.layouts)
+
+    @cached_property
+    def test(self) -> Members:
+        """The test members."""
+        return self.of.choose("test", self.epochs, self.layouts)
+
+    def column_known(self, name: str, split: str = "train") -> np.ndarray:
+        """A column of a split as far as it is known; reads no weights.
+
+        Raises:
+            KeyError: There is no such column.
+        """
+        column = self.zoo.snapshots[name].take(self.of.rows(split, self.epochs, self.layouts))
+        values: np.ndarray = column.drop_null().to_numpy()
+        return values if is_numeric(values) else values.astype(str)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What names them wherever the zoo lies, as JSON values."""
+        epochs = list(self.epochs) if isinstance(self.epochs, tuple) else self.epochs
+        layouts = None if self.layouts is None else to_json([self.zoo.layouts[number] for number in self.layouts])
+        return {"zoo": self.zoo.content_sha256, "epochs": epochs, "layouts": layouts and digest(layouts)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """Test members whose columns are predicted, and those that predictions are fitted to; read when first needed.
 
-    Networks are as fits see them: weights on inputs that never occur are zero.
-
     Attributes:
-        zoo: The zoo, of any layouts.
-        members: Numbers of the test members.
-        epochs: Which snapshots of test members: "one" of each, the "last" of each, or all (``None``).
-        fitted_epochs: Likewise of training and validation members.
+        fitted: What predictions are fitted to: its training members, with penalties chosen on its validation members.
+        tested: Whose test members are measured; of another zoo, maybe.
+        snapshots: What the choice of snapshots is called.
         bootstrap: How intervals are drawn.
-        grouped: Whether members of one minibatch order are one group, resampled together.
     """
 
-    zoo: Zoo
-    members: tuple[int, ...]
-    epochs: Literal["one", "last"] | None
-    fitted_epochs: Literal["one", "last"] | None
+    fitted: Choice
+    tested: Choice
+    snapshots: str
     bootstrap: Bootstrap
-    grouped: bool
 
-    @cached_property
+    @property
     def training(self) -> Members:
         """Training members."""
-        return self._read(self.zoo.populations("train", epochs=self.fitted_epochs))
+        return self.fitted.training
 
-    @cached_property
+    @property
     def validation(self) -> Members:
         """Validation members."""
-        return self._read(self.zoo.populations("validation", epochs=self.fitted_epochs))
+        return self.fitted.validation
 
-    @cached_property
+    @property
     def test(self) -> Members:
         """The test members."""
-        return self._read(self.zoo.populations("test", members=self.members, epochs=self.epochs))
+        return self.tested.test
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether predictions are made for others than they were fitted to, so that a few labelled ones can help."""
+        return (self.fitted.zoo.name, self.fitted.layouts) != (self.tested.zoo.name, self.tested.layouts)
 
     @cached_property
     def groups(self) -> np.ndarray:
         """For each snapshot of a test member the number of its group, ``[M]``; a member's snapshots are one group."""
-        return group_numbers(self.test.column("order_seed" if self.grouped else "id").tolist(), True)
+        return self.tested.of.groups(self.test)
+
+    def known(self, target: str) -> np.ndarray:
+        """A column of the test members with what is not known as NaN: ``[M]``.
+
+        Raises:
+            RefusalError: The test members do not have it, or it is one number for all of them.
+        """
+        where = f"the {len(self.test):,} test networks of {self.tested.name}"
+        try:
+            true_M = self.test.target(target)
+        except ValueError:
+            raise RefusalError(f"{target} is not known of {where}") from None
+        told_M = known(true_M)
+        if not told_M.any():
+            raise RefusalError(f"{target} is not known of {where}")
+        if is_numeric(true_M) != is_numeric(self.training.target(target)):
+            raise RefusalError(f"{target} is a number in one zoo and a name in the other")
+        if is_numeric(true_M) and np.ptp(true_M[told_M]) == 0:
+            raise RefusalError(f"{target} is {true_M[told_M][0]:g} for all of {where}")
+        return true_M
 
     def row(
         self,
         name: str,
         setting: str,
         family: str,
-        target: str,
+        question: Question,
         predicted: Callable[[], list[np.ndarray]],
         fitted: Mapping[str, Any],
         trial: int | None = None,
@@ -111,78 +169,67 @@ class HeldOut:
             name: Of the predictor, encoder or baseline.
             setting: What tells it from others of its name; the target comes first.
             family: "learned" or "control".
-            target: The column predicted.
-            predicted: Gives the predictions of each fit, ``[M]``.
+            question: What is predicted.
+            predicted: Gives the predictions of each fit, ``[M]``; or raises :class:`RefusalError`.
             fitted: What decides about the fits, as JSON values.
             trial: The trial it comes from.
         """
         content = {
-            "zoo": self.zoo.content_sha256,
-            "members": list(self.members),
-            "epochs": [self.epochs, self.fitted_epochs],
-            "target": target,
+            "fitted on": self.fitted.content,
+            "told of": self.tested.content,
+            "members": list(self.tested.of.members),
+            "target": question.target,
+            "labelled": question.labelled,
+            "readout": question.readout,
             "fitted": fitted,
             "bootstrap": to_json(self.bootstrap),
-            "grouped": self.grouped,
+            "grouped": self.tested.of.grouped,
         }
 
         def measured() -> Result:
-            return self._result(name, family, setting, trial, target, predicted())
+            about: dict[str, Any] = {"name": name, "family": family, "setting": setting, "trial": trial}
+            try:
+                return self._result(self.known(question.target), predicted(), question=question, **about)
+            except RefusalError as refused:
+                about |= dict.fromkeys(("fits", "members", "groups", "parameters", "examples"), 0)
+                return Result(**about, metrics={}, question=question, refusal=str(refused))
 
-        return Row(name=name, setting=setting, family=family, trial=trial, content=content, measure=measured)
+        return Row(
+            name=name, setting=setting, family=family, trial=trial, content=content, measure=measured, question=question
+        )
 
-    def _read(self, populations: Iterable[Population]) -> Members:
-        def prepared() -> Iterator[Population]:
-            train = self.zoo.dataset().train
-            for population in populations:
-                yield without_dead_inputs(population, train)
-
-        return Members(populations=tuple(prepared()))
-
-    def _result(
-        self,
-        name: str,
-        family: str,
-        setting: str,
-        trial: int | None,
-        target: str,
-        predicted: Sequence[np.ndarray],
-    ) -> Result:
-        true_M = targets_of(self.test.populations, target)
+    def _result(self, true_M: np.ndarray, predicted: Sequence[np.ndarray], **about: Any) -> Result:
         kept = known(true_M)
-        groups_M, true_M = self.groups[kept], true_M[kept]
-        strata_M = self.test.over(strata_of)[kept]
-        shared = have_pairs(strata_M)
-        predicted_SM = np.stack([values_M[kept] for values_M in predicted])
-
-        def measured(fit: int, rows_M: np.ndarray) -> dict[str, float]:
-            return scores(true_M[rows_M], predicted_SM[fit][rows_M], strata_M[rows_M] if shared else None)
-
-        declared = by_name(PREDICTOR_METRICS)
+        true_M, strata_M = true_M[kept], self.test.strata[kept]
+        number_M = np.unique(self.groups[kept], return_inverse=True)[1]
+        strata = strata_M if have_pairs(strata_M) else None
+        fits = [ResampledScores(true_M, values_M[kept], number_M, strata) for values_M in predicted]
         bounds = {
             each.name: (0.0 if each.unit == "share" else -math.inf, 1.0) if each.direction == "max" else (0.0, math.inf)
             for each in PREDICTOR_METRICS
         }
-        found = self.bootstrap.of_statistics(
-            measured, len(true_M), fits=len(predicted), groups_M=groups_M, bounds=bounds
-        )
-        numeric = is_numeric(true_M)
-        parameters = {population.parameters for population in self.test.populations}
+        # Other zoos' networks are drawn independently; the same networks always alike.
+        own = replace(self.bootstrap, seed=int(digest([self.bootstrap.seed, self.tested.zoo.content_sha256])[:15], 16))
+        found = own.of_statistics(fits, fits[0].groups, bounds=bounds)
+        declared, numeric = by_name(PREDICTOR_METRICS), is_numeric(true_M)
+        parameters = set(self.test.parameters[kept].tolist())
+        seen = np.mean([values_M[kept] for values_M in predicted], axis=0).tolist() if numeric else []
         return Result(
-            name=name,
-            family=family,
-            setting=setting,
-            trial=trial,
+            **about,
             fits=len(predicted),
             members=len(true_M),
-            groups=len(np.unique(groups_M)),
+            groups=fits[0].groups,
             parameters=parameters.pop() if len(parameters) == 1 else 0,
             examples=0,
             metrics={
-                metric: Measured(metric=declared[metric], estimate=one.estimate, low=one.low, high=one.high)
-                for metric, one in found.items()
+                name: Measured(
+                    metric=declared[name], estimate=one.interval.estimate, low=one.interval.low, high=one.interval.high
+                )
+                for name, one in found.items()
             },
-            values={TRUE: tuple(true_M.tolist()), PREDICTED: tuple(predicted_SM.mean(0).tolist())} if numeric else {},
+            values={TRUE: tuple(true_M.tolist()), PREDICTED: tuple(seen)} if numeric else {},
+            replicates={name: tuple(found[name].values_B.round(DIGITS).tolist()) for name in COMPARED if name in found},
+            fits_spread={name: found[name].fits_spread for name in COMPARED if name in found},
         )
 
 
@@ -192,28 +239,28 @@ class HeldOutPlan(Generic[ArtifactT]):
 
     Attributes:
         study: The study.
-        scopes: The members, for each choice of snapshots; at least one.
+        scopes: The networks that predictions are fitted to and measured on, the study's own zoo's first.
         artifacts: Of each trial measured its artifacts, which differ in their seed; the best trial first.
     """
 
     study: StudyRecord
-    scopes: dict[str, HeldOut]
+    scopes: tuple[HeldOut, ...]
     artifacts: dict[int, list[ArtifactT]]
 
     @property
     def held_out(self) -> HeldOut:
         """The members of the first scope."""
-        return next(iter(self.scopes.values()))
+        return self.scopes[0]
 
     @property
     def zoo(self) -> Zoo:
         """The zoo."""
-        return self.held_out.zoo
+        return self.held_out.fitted.zoo
 
     @property
     def members(self) -> tuple[int, ...]:
         """Numbers of the test members measured."""
-        return self.held_out.members
+        return self.held_out.tested.of.members
 
     @property
     def trials(self) -> list[int]:

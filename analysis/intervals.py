@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.stats import norm, t
@@ -44,6 +45,34 @@ class Interval:
     estimate: float
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replicated:
+    """A statistic with its interval and what that was made of: differences of two such have intervals too.
+
+    Attributes:
+        interval: The estimate and its interval.
+        values_B: What it is in each replicate; empty where there is one group of members alone.
+        fits_spread: What the choice of fits contributes to its variance.
+    """
+
+    interval: Interval
+    values_B: np.ndarray
+    fits_spread: float
+
+
+class Statistics(Protocol):
+    """Statistics of one fit over groups of members."""
+
+    @property
+    def whole(self) -> Mapping[str, float]:
+        """What they are, by name."""
+        ...
+
+    def resampled(self, counts_BG: np.ndarray) -> Mapping[str, np.ndarray]:
+        """What they are, ``[B]`` each, where each group is there as often as told."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,41 +157,59 @@ class Bootstrap:
 
     def of_statistics(
         self,
-        statistics: Callable[[int, np.ndarray], Mapping[str, float]],
-        members: int,
+        fits: Sequence[Statistics],
+        groups: int,
         *,
-        fits: int = 1,
-        groups_M: np.ndarray | None = None,
         bounds: Mapping[str, tuple[float, float]] | None = None,
-    ) -> dict[str, Interval]:
-        """Intervals of statistics that are no means, such as a correlation over members.
+    ) -> dict[str, Replicated]:
+        """Statistics that are no means, such as a correlation over members, with their intervals and replicates.
 
         Args:
-            statistics: ``(fit, rows of members) -> values by name``.
-            members: M.
-            fits: How many fits there are; each replicate averages over fits drawn with replacement.
-            groups_M: Members that are resampled together, as in :meth:`interval`.
+            fits: The statistics of each fit; each replicate averages over fits drawn with replacement.
+            groups: G: how many groups of members there are.
             bounds: The least and the largest value that some of them can have.
         """
-        number_M, groups = _numbered(groups_M, members)
-        whole = [statistics(fit, np.arange(members)) for fit in range(fits)]
-        estimates = {name: float(np.mean([part[name] for part in whole])) for name in whole[0]}
-        if groups == 1:
-            return {name: Interval(estimate) for name, estimate in estimates.items()}
-        replicates: dict[str, list[float]] = {name: [] for name in whole[0]}
-        for drawn_G, drawn_S in zip(self._counts(MEMBER, groups), self._counts(FIT, fits), strict=True):
-            rows = np.repeat(np.arange(members), drawn_G[number_M].astype(np.int64))
-            shares = [(drawn_S[fit] / fits, statistics(fit, rows)) for fit in range(fits) if drawn_S[fit]]
-            for name, values in replicates.items():
-                values.append(float(sum(share * part[name] for share, part in shares)))
+        drawn_BG = self._counts(MEMBER, groups)
+        drawn_BS = self._counts(FIT, len(fits)).astype(np.float64) / len(fits)
+        of_fits = [fit.resampled(drawn_BG) for fit in fits] if groups > 1 else []
         found = {}
-        for name, values in replicates.items():
-            of_fits = float(np.var([part[name] for part in whole])) / fits
-            of_groups = max(float(np.var(values)) - of_fits, 0.0)
-            ends = np.quantile(values, self._tails) - estimates[name]
-            parts = ((of_fits, fits), (of_groups, groups))
-            found[name] = self._widened(estimates[name], ends, parts, (bounds or {}).get(name, UNBOUNDED))
+        for name in fits[0].whole:
+            whole_S = np.array([fit.whole[name] for fit in fits])
+            estimate, spread = float(whole_S.mean()), float(whole_S.var()) / len(fits)
+            if groups == 1:
+                found[name] = Replicated(Interval(estimate), np.empty(0), spread)
+                continue
+            values_B = sum(drawn_BS[:, number] * fit[name] for number, fit in enumerate(of_fits))
+            interval = self.of_replicates(
+                estimate, values_B, fits_spread=spread, fits=len(fits), groups=groups,
+                bounds=(bounds or {}).get(name, UNBOUNDED),
+            )  # fmt: skip
+            found[name] = Replicated(interval, values_B, spread)
         return found
+
+    def of_replicates(
+        self,
+        estimate: float,
+        values_B: np.ndarray,
+        *,
+        fits_spread: float,
+        fits: int,
+        groups: int,
+        bounds: tuple[float, float] = UNBOUNDED,
+    ) -> Interval:
+        """The interval of a statistic from its replicates.
+
+        Args:
+            estimate: The statistic.
+            values_B: What it is in each replicate.
+            fits_spread: What the choice of fits contributes to its variance.
+            fits: How many fits there are.
+            groups: How many groups of members.
+            bounds: The least and the largest value that it can have.
+        """
+        of_groups = max(float(np.var(values_B)) - fits_spread, 0.0)
+        ends = np.quantile(values_B, self._tails) - estimate
+        return self._widened(estimate, ends, ((fits_spread, fits), (of_groups, groups)), bounds)
 
     @property
     def _tails(self) -> tuple[float, float]:

@@ -58,7 +58,9 @@ class KeptRows:
             self._store.put(path, json.dumps(found.to_record()).encode())
         # The same codec on the same networks can have another name, and be another trial, in another study.
         trial = found.trial if row.trial is None else row.trial
-        return dataclasses.replace(found, name=row.name, setting=row.setting, family=row.family, trial=trial)
+        return dataclasses.replace(
+            found, name=row.name, setting=row.setting, family=row.family, trial=trial, question=row.question
+        )
 
     def _path(self, row: Row) -> str | None:
         """Where the row is kept; ``None`` for one that cannot be, for its code cannot be told from other code."""

@@ -93,6 +93,7 @@ def plan_analysis(
     members: int | None = None,
     training_snapshots: int = TRAINING_SNAPSHOTS,
     examples: int | None = None,
+    on: Sequence[Zoo] = (),
     bootstrap: Bootstrap | None = None,
 ) -> Plan:
     """Finds and checks all that an analysis needs; reads no weights.
@@ -110,6 +111,7 @@ def plan_analysis(
         members: At most so many test members; by default 300, and of predictors all. Of hypernetworks so many tasks.
         training_snapshots: At most so many snapshots of training members for fitting.
         examples: At most so many test examples; all by default.
+        on: Other zoos, whose test members a study's encoders and their readouts are measured on too.
         bootstrap: How intervals are drawn.
 
     Raises:
@@ -122,10 +124,13 @@ def plan_analysis(
             f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
             f"{zoo.digest[:8]}. Analyze the study with its own zoo"
         )
+    if on and (study is None or study.kind != "encoder"):
+        kind = "no study" if study is None else f"a study of {study.kind}s"
+        raise ValueError(f"other zoos are for studies of encoders; this is {kind}: leave them out")
     if study is not None and study.kind == "predictor":
         return plan_predictors(zoo, study, members=members, bootstrap=bootstrap)
     if study is not None and study.kind == "encoder":
-        return plan_probes(zoo, study, members=members, bootstrap=bootstrap)
+        return plan_probes(zoo, study, on=on, members=members, bootstrap=bootstrap)
     if study is not None and study.kind == "hypernetwork":
         return plan_adaptation(zoo, study, tasks=members, bootstrap=bootstrap)
     architecture = chosen_architecture(zoo, layout)

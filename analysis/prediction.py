@@ -12,14 +12,17 @@ from typing import Any, cast
 
 import numpy as np
 
-from analysis.groups import chosen_members, orders_differ
-from analysis.held_out import HeldOut, HeldOutPlan, Members
+from analysis.calibration import calibrated
+from analysis.groups import chosen_members
+from analysis.held_out import Choice, HeldOut, HeldOutPlan
 from analysis.intervals import Bootstrap
+from analysis.members import Members, ZooMembers
+from analysis.results import Question
 from analysis.rows import Row, fits_content
 from trainables.predictors.config import BoostingConfig
 from trainables.predictors.predictor import Predictor
 from trainables.readouts.boosting import Trees
-from trainables.readouts.columns import CHOSEN, decided, is_numeric, known, targets_of
+from trainables.readouts.columns import CHOSEN, decided, is_numeric, known
 from trainables.study_files import StudyRecord
 from zoo.storage.zoo import Zoo
 
@@ -39,40 +42,41 @@ class PredictorPlan(HeldOutPlan[Predictor]):
     @cached_property
     def rows(self) -> list[Row]:
         """A row for each trial's predictor, then for each target the two baselines."""
+        asked = {target: one_question(target, self.held_out) for target in self.targets}
         rows = [
             self.held_out.row(
                 self.study.trainable(trial).name,
                 setting_of(fits[0].target, self.study.config(trial), len(fits)),
                 "learned",
-                fits[0].target,
+                asked[fits[0].target],
                 partial(self._predicted, fits),
                 fits_content(self.study, trial, fits),
                 trial,
             )
             for trial, fits in self.artifacts.items()
         ]
-        return rows + [row for target in self.targets for row in baseline_rows(self.held_out, target)]
+        return rows + [row for question in asked.values() for row in baseline_rows(self.held_out, question)]
 
     def _predicted(self, fits: Sequence[Predictor]) -> list[np.ndarray]:
         return [self.held_out.test.over(predictor.predict) for predictor in fits]
 
 
-def baseline_rows(held_out: HeldOut, target: str, *words: str) -> list[Row]:
+def baseline_rows(held_out: HeldOut, question: Question, *words: str) -> list[Row]:
     """What is known of a column without looking at weights.
 
     Args:
         held_out: The members.
-        target: The column.
+        question: What is predicted.
         words: What the setting says beside the target.
     """
 
-    def predicted(predict: Callable[[str, Members, Members], np.ndarray]) -> list[np.ndarray]:
-        return [predict(target, held_out.training, held_out.test)]
+    def predicted(fit: Baseline) -> list[np.ndarray]:
+        return calibrated(held_out, question, fit(question.target, held_out.training))
 
-    setting = ", ".join([target, *words])
+    setting = ", ".join([question.target, *words])
     return [
-        held_out.row(name, setting, "control", target, partial(predicted, predict), {"baseline": name})
-        for name, predict in ((CONSTANT, constant), (HYPERPARAMETERS, from_hyperparameters))
+        held_out.row(name, setting, "control", question, partial(predicted, fit), {"baseline": name})
+        for name, fit in BASELINES.items()
     ]
 
 
@@ -90,15 +94,24 @@ def plan_predictors(zoo: Zoo, study: StudyRecord, *, members: int | None, bootst
     """
     zoo.rows("train")  # the baselines are fitted to them
     fits = {t: [cast(Predictor, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
+    networks = ZooMembers(zoo=zoo, members=chosen_members(zoo, members))
     held_out = HeldOut(
-        zoo=zoo,
-        members=chosen_members(zoo, members),
-        epochs="one",
-        fitted_epochs=None,
+        fitted=Choice(of=networks, name=zoo.name),
+        tested=Choice(of=networks, name=zoo.name, epochs="one"),
+        snapshots="one snapshot",
         bootstrap=bootstrap,
-        grouped=orders_differ(zoo),
     )
-    return PredictorPlan(study=study, scopes={"one snapshot": held_out}, artifacts=fits)
+    return PredictorPlan(study=study, scopes=(held_out,), artifacts=fits)
+
+
+def one_question(target: str, held_out: HeldOut) -> Question:
+    """What is asked where predictions are neither calibrated nor readouts."""
+    return Question(
+        target=target,
+        snapshots=held_out.snapshots,
+        fitted_on=held_out.fitted.name,
+        told_of=held_out.tested.name,
+    )
 
 
 def best_trials(study: StudyRecord) -> list[int]:
@@ -124,36 +137,38 @@ def setting_of(target: str, config: Any, fits: int, *words: str) -> str:
     return ", ".join([target, *words, *changed, *([f"{fits} seeds"] if fits > 1 else [])])
 
 
-def constant(target: str, training: Members, test: Members) -> np.ndarray:
-    """The mean of the training members' targets, or their most frequent category, for every test member."""
-    true_M = targets_of(training.populations, target)
+def constant(target: str, training: Members) -> Callable[[Members], np.ndarray]:
+    """The mean of the training members' targets, or their most frequent category, for every member."""
+    true_M = training.target(target)
     true_M = true_M[known(true_M)]
     if is_numeric(true_M):
-        return np.full(len(test), true_M.mean())
+        return lambda members: np.full(len(members), true_M.mean())
     names, counts = np.unique(true_M, return_counts=True)
-    return np.full(len(test), names[counts.argmax()])
+    return lambda members: np.full(len(members), names[counts.argmax()])
 
 
-def from_hyperparameters(target: str, training: Members, test: Members) -> np.ndarray:
+def from_hyperparameters(target: str, training: Members) -> Callable[[Members], np.ndarray]:
     """Gradient boosting on how members were trained, on their epoch and their size: it never sees a weight."""
     names = [name for name in (*CHOSEN, "activation", "epoch") if name != target]
-    columns_MF, held_out_MF = [], []
-    for name in names:
-        column_M, held_out_M = training.column(name), test.column(name)
-        if not is_numeric(column_M):
-            categories = np.unique(column_M)
-            column_M, held_out_M = (_codes(values_M, categories) for values_M in (column_M, held_out_M))
-        columns_MF.append(column_M.astype(np.float64))
-        held_out_MF.append(held_out_M.astype(np.float64))
-    for part, columns in ((training, columns_MF), (test, held_out_MF)):
-        columns.append(part.over(lambda population: np.full(len(population), float(population.parameters))))
-    true_M = targets_of(training.populations, target)
+    categories = {name: np.unique(column_M) for name in names if not is_numeric(column_M := training.column(name))}
+
+    def features(members: Members) -> np.ndarray:
+        columns = [
+            _codes(members.column(name), categories[name]) if name in categories else members.column(name)
+            for name in names
+        ]
+        return np.stack([column_M.astype(np.float64) for column_M in (*columns, members.parameters)], axis=1)
+
+    true_M = training.target(target)
     kept = known(true_M)
     names_of = () if is_numeric(true_M) else tuple(np.unique(true_M).tolist())
     numbers_M = np.searchsorted(names_of, true_M[kept]) if names_of else true_M[kept]
-    features_MF = np.stack(columns_MF, axis=1)[kept]
-    trees = Trees.fit(features_MF, numbers_M, BoostingConfig(target=target), classify=bool(names_of))
-    return decided(trees.outputs(np.stack(held_out_MF, axis=1)), names_of)
+    trees = Trees.fit(features(training)[kept], numbers_M, BoostingConfig(target=target), classify=bool(names_of))
+    return lambda members: decided(trees.outputs(features(members)), names_of)
+
+
+Baseline = Callable[[str, Members], Callable[[Members], np.ndarray]]
+BASELINES: dict[str, Baseline] = {CONSTANT: constant, HYPERPARAMETERS: from_hyperparameters}
 
 
 def _codes(values_M: np.ndarray, categories: np.ndarray) -> np.ndarray:

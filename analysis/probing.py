@@ -1,140 +1,184 @@
 """What embeddings tell: a study's encoders, each judged by readouts of all that a zoo knows of its networks.
 
-For every encoder, column and choice of snapshots a readout is fitted to embeddings of training members, with its
-penalty chosen on validation members, and measured on test members: all encoders see the same networks, splits and
-selection rule.
+For every encoder and column a readout is fitted to embeddings of training members, with its penalty chosen on
+validation members, and measured on test members: of the same zoo, of later epochs, of networks of other layouts, of
+other zoos. All encoders see the same networks, splits and selection rule.
 
-Shape letters: M members, E width of an embedding.
+Shape letters: M members, or snapshots of members; E width of an embedding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
-from analysis.groups import chosen_members, orders_differ
-from analysis.held_out import HeldOut, HeldOutPlan
+from analysis.calibration import LABELLED, calibrated
+from analysis.groups import chosen_members
+from analysis.held_out import Choice, HeldOut, HeldOutPlan, RefusalError
 from analysis.intervals import Bootstrap
+from analysis.members import Members, ZooMembers
 from analysis.prediction import baseline_rows, best_trials, setting_of
+from analysis.results import Question
 from analysis.rows import Row, fits_content
-from trainables.encoders.encoder import Encoder, differing
-from trainables.readouts.columns import targets_of
-from trainables.readouts.readout import Readouts
+from analysis.scopes import scopes_of, told_of
+from trainables.encoders.encoder import Encoder
+from trainables.readouts.columns import is_numeric
+from trainables.readouts.readout import Readout, Readouts
 from trainables.study_files import StudyRecord
+from zoo.population import Population
 from zoo.storage.zoo import Zoo
 
-SCOPES: dict[str, Literal["last"] | None] = {"last snapshots": "last", "all snapshots": None}
 
-
-@dataclass(frozen=True)
 class Embedded:
-    """Embeddings by one fit of an encoder; made when first needed.
+    """Embeddings by one fit of an encoder, float32, and readouts of them; made when first needed.
 
-    Attributes:
+    Args:
         encoder: The encoder.
-        held_out: The members.
     """
 
-    encoder: Encoder
-    held_out: HeldOut
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self._embeddings: dict[int, tuple[Population, np.ndarray | str]] = {}
+        self._readouts: dict[tuple[int, str], Readout] = {}
+        self._fitted: tuple[Choice, Readouts] | None = None
 
-    @cached_property
-    def readouts(self) -> Readouts:
-        """Of training and validation members."""
-        training, validation = (
-            members.over(self.encoder.embed).astype(np.float64)
-            for members in (self.held_out.training, self.held_out.validation)
-        )
-        return Readouts(training, validation)
+    def of(self, members: Members) -> np.ndarray:
+        """Embeddings, float32 ``[M, E]``; each network is embedded once, however often it is asked for.
 
-    @cached_property
-    def test(self) -> np.ndarray:
-        """Embeddings of test members, ``[M, E]``."""
-        return self.held_out.test.over(self.encoder.embed).astype(np.float64)
+        Raises:
+            RefusalError: The encoder cannot take these networks.
+        """
+        return members.over(self._embedded)
 
-    def predicted(self, target: str) -> np.ndarray:
-        """What a readout says of test members: ``[M]``."""
-        training_M, validation_M = (
-            targets_of(members.populations, target) for members in (self.held_out.training, self.held_out.validation)
-        )
-        return self.readouts.fit(target, training_M, validation_M).predict(self.test)
+    def predict(self, fitted: Choice, target: str, members: Members) -> np.ndarray:
+        """What a readout that was fitted to a choice of networks says of others: ``[M]``."""
+        key = (id(fitted), target)
+        if key not in self._readouts:
+            if self._fitted is None or self._fitted[0] is not fitted:
+                parts = (self.of(part).astype(np.float64) for part in (fitted.training, fitted.validation))
+                self._fitted = (fitted, Readouts(*parts))
+            training_M, validation_M = (part.target(target) for part in (fitted.training, fitted.validation))
+            self._readouts[key] = self._fitted[1].fit(target, training_M, validation_M)
+        return self._readouts[key].predict(self.of(members).astype(np.float64))
+
+    def _embedded(self, population: Population) -> np.ndarray:
+        if id(population) not in self._embeddings:
+            try:
+                found: np.ndarray | str = self.encoder.embed(population).astype(np.float32)
+            except ValueError as error:
+                found = str(error)
+            self._embeddings[id(population)] = (population, found)
+        found = self._embeddings[id(population)][1]
+        if isinstance(found, str):
+            raise RefusalError(f"cannot embed: {found}")
+        return found
 
 
+@dataclass(frozen=True, kw_only=True)
 class ProbePlan(HeldOutPlan[Encoder]):
     """An analysis of encoders."""
 
+    # The embeddings of one trial at a time, so that memory does not grow with the number of trials.
+    _embedded: dict[int, list[Embedded]] = field(default_factory=dict, repr=False)
+
     @cached_property
-    def told(self) -> dict[str, tuple[str, ...]]:
-        """For each choice of snapshots the columns that are predicted: those in which its training networks differ."""
-        return {scope: told(held_out) for scope, held_out in self.scopes.items()}
+    def told(self) -> tuple[dict[str, str], ...]:
+        """For each scope the columns in which its training networks differ, and why one is not told of its test ones.
+
+        The reason is empty where it is told.
+        """
+        return tuple(told_of(held_out) for held_out in self.scopes)
 
     @property
     def targets(self) -> list[str]:
         """Columns that are predicted, of whichever snapshots."""
-        return list(dict.fromkeys(target for targets in self.told.values() for target in targets))
+        return list(dict.fromkeys(name for told in self.told for name, why in told.items() if not why))
+
+    @property
+    def not_told(self) -> list[str]:
+        """Why columns are not told of networks that they could be told of."""
+        return list(dict.fromkeys(why for told in self.told for why in told.values() if why))
+
+    @cached_property
+    def questions(self) -> list[tuple[HeldOut, Question]]:
+        """What is asked: of each scope each column, without and with labelled networks to calibrate by."""
+        found = []
+        for held_out, told in zip(self.scopes, self.told, strict=True):
+            for target in (name for name, why in told.items() if not why):
+                numeric = is_numeric(held_out.fitted.column_known(target))
+                for labelled in LABELLED if held_out.elsewhere and numeric else (0,):
+                    question = Question(
+                        target=target,
+                        snapshots=held_out.snapshots,
+                        fitted_on=held_out.fitted.name,
+                        told_of=held_out.tested.name,
+                        labelled=labelled,
+                    )
+                    found.append((held_out, question))
+        return found
 
     @cached_property
     def rows(self) -> list[Row]:
-        """For each choice of snapshots, trial and column a row; then for each column the two baselines."""
+        """For each trial its rows, one a question; then those of the two baselines."""
         rows = []
-        for scope, held_out in self.scopes.items():
-            for trial, fits in self.artifacts.items():
-                embedded = [Embedded(encoder, held_out) for encoder in fits]
-                content = fits_content(self.study, trial, fits)
-                rows += [
-                    held_out.row(
-                        self.study.trainable(trial).name,
-                        setting_of(target, self.study.config(trial), len(fits), scope),
-                        "learned",
-                        target,
-                        partial(_predicted, embedded, target),
-                        content,
-                        trial,
-                    )
-                    for target in self.told[scope]
-                ]
-            rows += [row for target in self.told[scope] for row in baseline_rows(held_out, target, scope)]
-        return rows
+        for trial, fits in self.artifacts.items():
+            content, config = fits_content(self.study, trial, fits), self.study.config(trial)
+            rows += [
+                held_out.row(
+                    self.study.trainable(trial).name,
+                    setting_of(question.target, config, len(fits), *in_words(question)),
+                    "learned",
+                    question,
+                    partial(self._predicted, trial, held_out, question),
+                    content,
+                    trial,
+                )
+                for held_out, question in self.questions
+            ]
+        return rows + [row for asked in self.questions for row in baseline_rows(*asked, *in_words(asked[1]))]
+
+    def _predicted(self, trial: int, held_out: HeldOut, question: Question) -> list[np.ndarray]:
+        if trial not in self._embedded:
+            self._embedded.clear()
+            self._embedded[trial] = [Embedded(encoder) for encoder in self.artifacts[trial]]
+        return [
+            predicted_M
+            for each in self._embedded[trial]
+            for predicted_M in calibrated(held_out, question, partial(each.predict, held_out.fitted, question.target))
+        ]
 
 
-def told(held_out: HeldOut) -> tuple[str, ...]:
-    """The columns in which the training networks differ."""
-    training = held_out.zoo.snapshots.take(held_out.zoo.rows("train", epochs=held_out.fitted_epochs))
-    return differing(lambda name: training[name].to_numpy(zero_copy_only=False))
+def in_words(question: Question) -> list[str]:
+    """What a row's setting says of its question beside the target."""
+    elsewhere = [f"{question.fitted_on} to {question.told_of}"] if question.fitted_on != question.told_of else []
+    return [question.snapshots, *elsewhere, *([f"{question.labelled} labelled"] if question.labelled else [])]
 
 
-def _predicted(embedded: Sequence[Embedded], target: str) -> list[np.ndarray]:
-    return [each.predicted(target) for each in embedded]
-
-
-def plan_probes(zoo: Zoo, study: StudyRecord, *, members: int | None, bootstrap: Bootstrap) -> ProbePlan:
+def plan_probes(
+    zoo: Zoo, study: StudyRecord, *, on: Sequence[Zoo] = (), members: int | None, bootstrap: Bootstrap
+) -> ProbePlan:
     """A study's best encoders, of each trainable one at least, on all columns in which training members differ.
 
     Args:
         zoo: The zoo, of any layouts that the encoders take.
         study: A study of encoders on it.
-        members: At most so many test members; ``None`` for all.
+        on: Other zoos whose test members are told of too.
+        members: At most so many test members of each zoo; ``None`` for all.
         bootstrap: How intervals are drawn.
 
     Raises:
         ZooError: No trial can be measured, or a split has no members.
+        ValueError: A zoo is named twice.
     """
+    names = [zoo.name, *(other.name for other in on)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"zoo {name} is named {names.count(name)} times; name each of the other zoos once")
     zoo.rows("validation")  # penalties are chosen on them
-    chosen, grouped = chosen_members(zoo, members), orders_differ(zoo)
     encoders = {t: [cast(Encoder, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
-    scopes = {
-        scope: HeldOut(
-            zoo=zoo,
-            members=chosen,
-            epochs=epochs,
-            fitted_epochs=epochs,
-            bootstrap=bootstrap,
-            grouped=grouped,
-        )
-        for scope, epochs in SCOPES.items()
-    }
-    return ProbePlan(study=study, scopes=scopes, artifacts=encoders)
+    own, *others = (ZooMembers(zoo=each, members=chosen_members(each, members)) for each in (zoo, *on))
+    return ProbePlan(study=study, scopes=scopes_of(own, others, bootstrap), artifacts=encoders)

@@ -83,6 +83,27 @@ class Measured:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What is predicted, of which networks.
+
+    Attributes:
+        target: The column.
+        snapshots: Which snapshots of networks.
+        fitted_on: What the readout was fitted to: a zoo, or a part of it.
+        told_of: The zoo, or the part, whose test networks it is measured on.
+        labelled: How many networks of that one predictions were calibrated with.
+        readout: "linear" or "boosting"; empty of what is not a readout of embeddings.
+    """
+
+    target: str
+    snapshots: str
+    fitted_on: str
+    told_of: str
+    labelled: int = 0
+    readout: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """One row.
@@ -99,6 +120,11 @@ class Result:
         examples: Examples measured on; 0 where networks were not applied.
         metrics: What was measured: sizes, and what the evaluators gave; a metric that makes no sense here is absent.
         values: For each name the values of the members, averaged over examples and fits.
+        question: What was predicted; ``None`` of codecs.
+        refusal: Why nothing was measured; empty where it was.
+        replicates: Of some metrics their values in each replicate of the bootstrap, by which two rows that were
+            measured on the same members are compared.
+        fits_spread: What the choice of fits contributes to the variance of those metrics.
     """
 
     name: str
@@ -112,6 +138,10 @@ class Result:
     examples: int
     metrics: Mapping[str, Measured]
     values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    question: Question | None = None
+    refusal: str = ""
+    replicates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    fits_spread: Mapping[str, float] = field(default_factory=dict)
 
     def value(self, name: str) -> float | None:
         """A metric's estimate; ``None`` where it was not measured, or is no number."""
@@ -134,6 +164,7 @@ class Result:
             name: getattr(self, name)
             for name in ("name", "family", "setting", "trial", "fits", "members", "groups", "parameters", "examples")
         }
+        row |= {} if self.question is None else {**dataclasses.asdict(self.question), "refusal": self.refusal}
         for name, measured in self.metrics.items():
             row[name] = measured.estimate
             if measured.low is not None:
@@ -155,8 +186,9 @@ class Result:
             name: Measured(**{**measured, "metric": Metric(**measured["metric"])})
             for name, measured in record["metrics"].items()
         }
-        values = {name: tuple(of_members) for name, of_members in record["values"].items()}
-        return cls(**{**record, "metrics": metrics, "values": values})
+        question = None if record["question"] is None else Question(**record["question"])
+        tuples = {of: {name: tuple(each) for name, each in record[of].items()} for of in ("values", "replicates")}
+        return cls(**{**record, "metrics": metrics, "question": question, **tuples})
 
 
 def sizes(**values: float) -> dict[str, Measured]:

@@ -19,7 +19,7 @@ from analysis.codecs import CODECS, CodecFamily, Setting, find_codec, setting_na
 from analysis.controls import ZERO_RATE, fit_mean_latent
 from analysis.evaluators.evaluator import Subject
 from analysis.measurement import measure
-from analysis.results import Result
+from analysis.results import Question, Result
 from analysis.setup import Setup
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.learned_codec import LearnedCodec
@@ -45,6 +45,7 @@ class Row:
         trial: Number of the trial that it comes from, where that is known beforehand.
         content: Everything that decides what is measured, as JSON values.
         measure: Measures it.
+        question: What is predicted; ``None`` of codecs.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Row:
     trial: int | None = None
     content: Mapping[str, Any]
     measure: Callable[[], Result]
+    question: Question | None = None
 
 
 def chosen_families(codecs: Sequence[str] | None, architecture: Architecture) -> dict[str, CodecFamily]:

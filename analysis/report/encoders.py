@@ -1,35 +1,47 @@
-"""The report's sections about encoders: what linear readouts of their embeddings tell."""
+"""The report's sections about encoders: what readouts of their embeddings tell, of the same zoo and of others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from markupsafe import Markup
 
-from analysis.pages.page import Heading, Section, Text
+from analysis.calibration import DRAWS
+from analysis.pages.numbers import counted
+from analysis.pages.page import Bullets, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
 from analysis.report.predictors import BASELINES, main_metric
-from analysis.results import Result
+from analysis.results import Question, Result
+from analysis.scopes import LATER
 
 LIMITS = (
-    "Held-out networks come from the same zoo as those the encoders were fitted to. Nothing is said about other"
-    " architectures, zoos or data sets.",
     "Encoders were chosen on validation networks, and so was each readout's penalty; figures are of test networks."
     " Intervals do not cover which trials were the best.",
     "A readout is linear: what an embedding holds in another form is not seen.",
 )
 
 
-def targets_and_scopes(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """(column, choice of snapshots) of each result, in order."""
-    return [(target, scope) for target, scope, *_ in (result.setting.split(", ") for result in results)]
+def own(analysis: Analysis) -> list[Result]:
+    """Results on the networks of the zoo that encoders and readouts were fitted to."""
+    return [result for result in analysis.results if _places(result) == (analysis.summary["zoo"],) * 2]
+
+
+def elsewhere(analysis: Analysis) -> list[Result]:
+    """Results on other zoos."""
+    return [result for result in analysis.results if _places(result)[1] in analysis.summary["on"]]
+
+
+def across(analysis: Analysis) -> list[Result]:
+    """Results on groups of the zoo's layouts."""
+    zoos = (analysis.summary["zoo"], *analysis.summary["on"])
+    return [result for result in analysis.results if _places(result)[1] not in zoos]
 
 
 def findings(analysis: Analysis) -> Section:
     """For each choice of snapshots a table of all columns by all encoders."""
-    results = analysis.results
+    results = own(analysis)
     blocks: list[Text | Heading | Table] = [
         Text(
             "Each number says how well a column of the zoo is read from embeddings of held-out networks by a linear"
@@ -37,25 +49,79 @@ def findings(analysis: Analysis) -> Section:
             " networks, splits and rule of selection. A value is bold where no other is better."
         )
     ]
-    for scope in dict.fromkeys(scope for _, scope in targets_and_scopes(results)):
-        blocks += [Heading(scope.capitalize()), told_table(results, scope)]
+    for snapshots in dict.fromkeys(_asked(result).snapshots for result in results):
+        blocks.append(Heading(snapshots.capitalize()))
+        if snapshots == LATER:
+            blocks.append(Text("Readouts were fitted to the first half of the epochs and are measured on the others."))
+        chosen = [result for result in results if _asked(result).snapshots == snapshots]
+        blocks.append(told_table(chosen, f"What embeddings of {snapshots} tell", _target))
     return Section(anchor="findings", heading="What embeddings tell", blocks=tuple(blocks))
 
 
-def told_table(results: Sequence[Result], scope: str) -> Table:
-    """Columns of the zoo by encoders and baselines: R² or accuracy with its interval."""
-    pairs = list(zip(targets_and_scopes(results), results, strict=True))
-    own = {(target, called(result)): result for (target, where), result in pairs if where == scope}
-    names = list(dict.fromkeys(name for _, name in own))
+def other_zoos(analysis: Analysis) -> Section | str:
+    """For each other zoo and choice of snapshots such a table, without and with labelled networks of that zoo."""
+    results = elsewhere(analysis)
+    if not analysis.summary["on"]:
+        return "no other zoo was named with --on"
+    blocks: list[Text | Heading | Table | Bullets] = [
+        Text(
+            f"Readouts were fitted to training networks of {analysis.summary['zoo']} and are measured on test networks"
+            " of other zoos, which neither encoders nor readouts have seen. With labelled networks predictions are"
+            " brought to the other zoo's scale by a slope and an offset, fitted to so many of its training networks"
+            f" ({DRAWS} draws of them); the training mean is then the mean of those."
+        )
+    ]
+    for zoo, snapshots in dict.fromkeys((_places(result)[1], _asked(result).snapshots) for result in results):
+        chosen = [r for r in results if (_places(r)[1], _asked(r).snapshots) == (zoo, snapshots)]
+        caption = f"What embeddings tell of {zoo}, {snapshots}"
+        blocks += [Heading(f"{zoo}, {snapshots}"), told_table(chosen, caption, _target_and_labelled)]
+    if analysis.summary["not_told"]:
+        blocks += [Text("Not told:"), Bullets(tuple(analysis.summary["not_told"]))]
+    return Section(anchor="elsewhere", heading="Other zoos", blocks=tuple(blocks))
+
+
+def other_layouts(analysis: Analysis) -> Section | str:
+    """For each column a table of who was fitted to which group of layouts and is measured on which."""
+    results = across(analysis)
+    if not results:
+        return "the zoo has one layout, or groups of layouts with too few networks"
+    blocks: list[Text | Heading | Table] = [
+        Text(
+            "Readouts were fitted to last snapshots of one group of layouts and are measured on another. The encoders"
+            " were fitted to all groups: one that learns from labels has seen those of training networks of every"
+            " group, and is measured fairly only between zoos."
+        )
+    ]
+    for target in dict.fromkeys(_asked(result).target for result in results):
+        chosen = [result for result in results if _asked(result).target == target]
+        caption = f"{target.replace('_', ' ')} by groups of layouts"
+        blocks += [Heading(target.replace("_", " ").capitalize()), told_table(chosen, caption, _groups_and_labelled)]
+    return Section(anchor="layouts", heading="Other layouts", blocks=tuple(blocks))
+
+
+def told_table(results: Sequence[Result], caption: str, said: Callable[[Result], str]) -> Table:
+    """What is asked, by encoders and baselines: R² or accuracy with its interval, or why there is none.
+
+    Args:
+        results: The results, one of each encoder for what is asked.
+        caption: What the table holds.
+        said: What a result is about, in words.
+    """
+    metrics = {
+        target: main_metric([result for result in results if _asked(result).target == target])
+        for target in dict.fromkeys(_asked(result).target for result in results)
+    }
+    found = {(said(result), called(result)): result for result in results}
+    names = list(dict.fromkeys(name for _, name in found))
     rows = []
-    for target in dict.fromkeys(target for target, _ in own):
-        found = [own.get((target, name)) for name in names]
-        metric = main_metric([result for result in found if result is not None])
-        best = max(result.metrics[metric].estimate for result in found if result is not None)
-        head = Cell(text=f"{target.replace('_', ' ')} ({'R²' if metric == 'r2' else metric})")
-        rows.append(Row(cells=(head, *(_cell(result, metric, best) for result in found))))
+    for about in dict.fromkeys(about for about, _ in found):
+        of_row = [found.get((about, name)) for name in names]
+        metric = metrics[next(_asked(result).target for result in of_row if result is not None)]
+        best = max((r.metrics[metric].estimate for r in of_row if r is not None and r.metrics), default=0.0)
+        head = Cell(text=f"{about} ({'R²' if metric == 'r2' else metric})")
+        rows.append(Row(cells=(head, *(_cell(result, metric, best) for result in of_row))))
     columns = (Column(title="told", number=False), *(Column(title=name) for name in names))
-    return Table(caption=f"What embeddings of {scope} tell", columns=columns, rows=tuple(rows))
+    return Table(caption=caption, columns=columns, rows=tuple(rows))
 
 
 def called(result: Result) -> str:
@@ -69,9 +135,39 @@ def compared_with() -> Section:
     return Section(anchor="baselines", heading="What encoders are compared with", blocks=lines)
 
 
+def _asked(result: Result) -> Question:
+    if result.question is None:
+        raise TypeError(f"row {result.name!r} is not of a prediction")
+    return result.question
+
+
+def _places(result: Result) -> tuple[str, str]:
+    return _asked(result).fitted_on, _asked(result).told_of
+
+
+def _target(result: Result) -> str:
+    return _asked(result).target.replace("_", " ")
+
+
+def _target_and_labelled(result: Result) -> str:
+    return f"{_target(result)}{_labelled(result)}"
+
+
+def _groups_and_labelled(result: Result) -> str:
+    fitted_on, told_of = _places(result)
+    return f"{fitted_on} → {told_of}{_labelled(result)}"
+
+
+def _labelled(result: Result) -> str:
+    labelled = _asked(result).labelled
+    return f", {counted(labelled, 'labelled network')}" if labelled else ""
+
+
 def _cell(result: Result | None, metric: str, best: float) -> Cell:
     if result is None:
         return absent()
+    if result.refusal:
+        return absent(result.refusal)
     measured = result.metrics[metric]
     cell = metric_cell(measured.metric, measured.estimate, measured.low, measured.high)
     return cell if measured.estimate < best else replace(cell, text=Markup("<b>{}</b>").format(cell.text))

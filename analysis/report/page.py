@@ -90,8 +90,12 @@ def _of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
         title=f"What embeddings of {analysis.summary['zoo'].rpartition('-')[0]} tell",
         lead="what encoders, which see nothing but weights, keep of how each was trained and how good it is."
         f" {made_on:%-d %B %Y}.",
-        findings=[encoders.findings(analysis), encoders.compared_with()],
-        candidates={},
+        findings=[encoders.findings(analysis)],
+        candidates={
+            "other zoos": encoders.other_zoos(analysis),
+            "other layouts": encoders.other_layouts(analysis),
+            "what encoders are compared with": encoders.compared_with(),
+        },
         searched=predictors.trials_note(analysis, "encoder"),
         limits=encoders.LIMITS,
     )

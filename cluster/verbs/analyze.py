@@ -88,19 +88,25 @@ class Report(Result):
         return lines
 
     def _of_encoders(self) -> list[str]:
-        """For each choice of snapshots a table: columns of the zoo by what tells them, R² or accuracy."""
+        """For each choice of networks a table: columns of the zoo by what tells them, R² or accuracy."""
         told: dict[str, dict[str, dict[str, str]]] = {}
+        categories = {row["target"] for row in self.predictors if "accuracy" in row}
         for row in self.predictors:
-            target, scope = row["setting"].split(", ")[:2]
-            name, metric = ("r2", "R²") if "r2" in row else ("accuracy", "accuracy")
+            name, metric = ("accuracy", "accuracy") if row["target"] in categories else ("r2", "R²")
             called = row["name"] if row["trial"] is None else f"{row['name']} {row['trial']}"
-            told.setdefault(scope, {}).setdefault(f"{target} ({metric})", {})[called] = f"{row[name]:.3f}"
+            labelled = f", {row['labelled']} labelled" if row["labelled"] else ""
+            elsewhere = f", {row['fitted_on']} to {row['told_of']}" if row["fitted_on"] != row["told_of"] else ""
+            of = told.setdefault(f"{row['snapshots']}{elsewhere}{labelled}", {})
+            value = "cannot" if row["refusal"] else f"{row[name]:.3f}"
+            of.setdefault(f"{row['target']} ({metric})", {})[called] = value
         lines = [f"{self.summary['test_members']} held-out networks; what a linear readout of each embedding tells"]
         for scope, rows in told.items():
-            widths = {called: max(len(called) + 2, 8) for called in next(iter(rows.values()))}
-            lines += ["", f"{scope:34}{''.join(f'{called:>{width}}' for called, width in widths.items())}"]
+            columns = list(dict.fromkeys(called for values in rows.values() for called in values))
+            widths = {called: max(len(called) + 2, 8) for called in columns}
+            lines += ["", scope, f"{'':34}{''.join(f'{called:>{width}}' for called, width in widths.items())}"]
             for target, values in rows.items():
-                lines.append(f"{target:34}{''.join(f'{values[called]:>{width}}' for called, width in widths.items())}")
+                cells = (f"{values.get(called, '–'):>{width}}" for called, width in widths.items())
+                lines.append(f"{target:34}{''.join(cells)}")
         return lines
 
 
@@ -163,6 +169,13 @@ class Analyze(Planned):
             "else noise-0.1)"
         ),
     ] = None
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="Other zoos, with commas, whose networks a study's encoders are measured on too.",
+            autocompletion=options.names_in("zoos"),
+        ),
+    ] = None
     layout: Annotated[int | None, typer.Option(min=0, help="Which parameter layout, where the zoo has several.")] = None
     seed: options.Seed = None
     reuse: Annotated[
@@ -195,6 +208,7 @@ class Analyze(Planned):
             "inputs": split_names(self.inputs),
             "layout": self.layout,
             "seed": self.seed,
+            "on": self.on and [open_zoo(name, self.store) for name in split_names(self.on) or ()],
         }
         return zoo, study, store, {name: value for name, value in asked.items() if value is not None}
 
@@ -242,7 +256,7 @@ def write_report(
         {
             "zoo": zoo.content_sha256,
             "study": None if study is None else {"name": study.name, "content": study.content_sha256},
-            "options": asked,
+            "options": _named(asked),
             "version": _version(),
         }
     )
@@ -319,7 +333,13 @@ def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[s
 def report_name(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> str:
     """Where a report and its tables lie: a folder for each zoo or study, and others for other options."""
     name = zoo.name if study is None else study.name
-    return f"{name}-{digest(asked)[:8]}" if asked else name
+    return f"{name}-{digest(_named(asked))[:8]}" if asked else name
+
+
+def _named(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON values: zoos by their names and contents."""
+    zoos = {"on": [[zoo.name, zoo.content_sha256] for zoo in asked["on"]]} if "on" in asked else {}
+    return {**asked, **zoos}
 
 
 def _score(about: Mapping[str, Any]) -> str:

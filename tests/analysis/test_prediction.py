@@ -11,8 +11,8 @@ from scipy.stats import pearsonr
 
 from analysis import prediction
 from analysis.analyze import analyze
-from analysis.held_out import Members
 from analysis.intervals import Bootstrap
+from analysis.members import Members
 from analysis.plan import plan_analysis
 from analysis.prediction import CONSTANT, HYPERPARAMETERS, from_hyperparameters
 from analysis.report.page import render
@@ -98,11 +98,14 @@ def test_the_constant_explains_nothing(analysis):
 def test_predictors_and_baselines_are_fitted_to_the_same_snapshots(small_zoo, study, monkeypatch):
     seen = []
 
-    def baseline(target, training, test):
-        seen.append((training, test))
-        return np.zeros(len(test))
+    def baseline(target, training):
+        def predicted(test):
+            seen.append((training, test))
+            return np.zeros(len(test))
 
-    monkeypatch.setattr(prediction, "from_hyperparameters", baseline)
+        return predicted
+
+    monkeypatch.setitem(prediction.BASELINES, HYPERPARAMETERS, baseline)
     analyze(small_zoo, study, members=None, bootstrap=Bootstrap(replicates=2))
     ((training, test),) = seen
     fitted = fit_data(small_zoo).training
@@ -117,9 +120,9 @@ def test_hyperparameters_never_see_weights(small_zoo):
         for split, epochs in (("train", None), ("test", "one"))
     )
     zeroed = Members(populations=(test.populations[0].with_weights(0 * test.populations[0].weights_MP),))
-    predicted = from_hyperparameters("test_accuracy", training, test)
-    assert np.array_equal(from_hyperparameters("test_accuracy", training, zeroed), predicted)
-    assert set(from_hyperparameters("optimizer", training, test)) <= set(
+    predict = from_hyperparameters("test_accuracy", training)
+    assert np.array_equal(predict(zeroed), predict(test))
+    assert set(from_hyperparameters("optimizer", training)(test)) <= set(
         target_of(training.populations[0], "optimizer")
     )
 
@@ -158,14 +161,27 @@ def test_intervals_of_a_statistic_cover_its_spread():
     true_M = generator.normal(size=400)
     seen_M = true_M + generator.normal(size=400)
 
-    def correlation(fit, rows):
-        return {"r": float(pearsonr(true_M[rows], seen_M[rows]).statistic)}
-
-    found = Bootstrap(replicates=500).of_statistics(correlation, 400)["r"]
+    found = Bootstrap(replicates=500).of_statistics([Correlation(true_M, seen_M, np.arange(400))], 400)["r"].interval
     spread = (1 - found.estimate**2) / np.sqrt(400)
     assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.2)
-    together = Bootstrap(replicates=500).of_statistics(correlation, 400, groups_M=np.arange(400) // 20)["r"]
+    fits = [Correlation(true_M, seen_M, np.arange(400) // 20)]
+    together = Bootstrap(replicates=500).of_statistics(fits, 20)["r"].interval
     assert together.low < found.estimate < together.high
+
+
+class Correlation:
+    """Of pairs of numbers, resampled by groups one after the other."""
+
+    def __init__(self, true_M, seen_M, group_M):
+        self.pairs, self.group_M = (true_M, seen_M), group_M
+        self.whole = {"r": self.of(np.arange(len(group_M)))}
+
+    def of(self, rows):
+        return float(pearsonr(*(values_M[rows] for values_M in self.pairs)).statistic)
+
+    def resampled(self, counts_BG):
+        drawn = [np.repeat(np.arange(len(self.group_M)), counts_G[self.group_M].astype(int)) for counts_G in counts_BG]
+        return {"r": np.array([self.of(rows) for rows in drawn])}
 
 
 @pytest.mark.parametrize("name", ["digits-predictor", "category-predictor"])

@@ -2,20 +2,16 @@
 
 import numpy as np
 import pytest
+from encoder_study import write_encoders
 
 from analysis.analyze import analyze
 from analysis.held_out import PREDICTED, TRUE
 from analysis.intervals import Bootstrap
 from analysis.plan import plan_analysis
 from analysis.report.page import render
-from trainables.fit_data import fit_data
 from trainables.readouts.columns import targets_of
 from trainables.readouts.readout import Readouts
 from trainables.readouts.scores import r2
-from trainables.registry import find_trainable
-from trainables.study_files import StudyFolder, StudyRecord
-from trainables.trainable import run
-from zoo.config import to_json
 from zoo.storage.store import Store
 from zoo.views import without_dead_inputs
 
@@ -24,19 +20,8 @@ NAMES = ("weight-statistics", "weights")
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, small_zoo):
-    """A study with a trial of each encoder, the first with a second seed."""
-    store = Store(tmp_path_factory.mktemp("encoders"))
-    folder, data, rows = StudyFolder(store, "encoders-0123abcd"), fit_data(small_zoo), []
-    for trial, name in enumerate(NAMES):
-        entry = find_trainable(name)
-        config = entry.configuration({})
-        fit = run(entry.fit(config, data))
-        for seed in range(2 - trial):
-            folder.write_artifact(entry, config, fit.artifact(), trial, seed)
-        rows.append({"trial": trial, "state": "complete", "trainable": name, **to_json(config), **fit.validate()})
-    facts = {"trainables": list(NAMES), "spaces": list(NAMES), "objectives": ["probe_score"], "limits": {}}
-    folder.export(facts, ("max",), small_zoo, rows)
-    return StudyRecord.open(store, "encoders-0123abcd")
+    """The first encoder has a second seed."""
+    return write_encoders(Store(tmp_path_factory.mktemp("encoders")), small_zoo, dict(zip(NAMES, (2, 1), strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +68,13 @@ def test_all_columns_in_which_networks_differ_are_told(analysis, small_zoo):
 
 def test_snapshots_of_a_member_are_one_group(small_zoo, study):
     plan = plan_analysis(small_zoo, study)
-    for held_out in plan.scopes.values():
+    for held_out in plan.scopes:
         of_member: dict[int, set[int]] = {}
         for member, group in zip(held_out.test.column("id"), held_out.groups, strict=True):
             of_member.setdefault(int(member), set()).add(int(group))
         assert all(len(groups) == 1 for groups in of_member.values())
         assert len(held_out.groups) == len(held_out.test)
-    last, every = plan.scopes.values()
+    last, every = plan.scopes
     assert len(every.test) > len(last.test)
 
 
