@@ -210,7 +210,7 @@ class HeldOut:
         }
         # Other zoos' networks are drawn independently; the same networks always alike.
         own = replace(self.bootstrap, seed=int(digest([self.bootstrap.seed, self.tested.zoo.content_sha256])[:15], 16))
-        found = own.of_statistics(fits, fits[0].groups, bounds=bounds)
+        found = own.of_resamples(fits, fits[0].groups, bounds=bounds)
         declared, numeric = by_name(PREDICTOR_METRICS), is_numeric(true_M)
         parameters = set(self.test.parameters[kept].tolist())
         seen = np.mean([values_M[kept] for values_M in predicted], axis=0).tolist() if numeric else []

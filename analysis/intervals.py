@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +73,22 @@ class Statistics(Protocol):
     def resampled(self, counts_BG: np.ndarray) -> Mapping[str, np.ndarray]:
         """What they are, ``[B]`` each, where each group is there as often as told."""
         ...
+
+
+class _OfRows:
+    """Statistics of rows of members, for one resample after the other."""
+
+    def __init__(self, statistics: Callable[[np.ndarray], Mapping[str, float]], number_M: np.ndarray) -> None:
+        self._statistics, self._number_M = statistics, number_M
+        self.whole = statistics(np.arange(len(number_M)))
+
+    def resampled(self, counts_BG: np.ndarray) -> Mapping[str, np.ndarray]:
+        """See :class:`Statistics`."""
+        members = np.arange(len(self._number_M))
+        found = [
+            self._statistics(np.repeat(members, drawn_G[self._number_M].astype(np.int64))) for drawn_G in counts_BG
+        ]
+        return {name: np.array([values[name] for values in found]) for name in self.whole}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,12 +173,35 @@ class Bootstrap:
 
     def of_statistics(
         self,
+        statistics: Callable[[int, np.ndarray], Mapping[str, float]],
+        members: int,
+        *,
+        fits: int = 1,
+        groups_M: np.ndarray | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+    ) -> dict[str, Interval]:
+        """Intervals of statistics that are no means, such as a correlation over members.
+
+        Args:
+            statistics: ``(fit, rows of members) -> values by name``.
+            members: M.
+            fits: How many fits there are; each replicate averages over fits drawn with replacement.
+            groups_M: Members that are resampled together, as in :meth:`interval`.
+            bounds: The least and the largest value that some of them can have.
+        """
+        number_M, groups = _numbered(groups_M, members)
+        of_rows = [_OfRows(functools.partial(statistics, fit), number_M) for fit in range(fits)]
+        found = self.of_resamples(of_rows, groups, bounds=bounds)
+        return {name: one.interval for name, one in found.items()}
+
+    def of_resamples(
+        self,
         fits: Sequence[Statistics],
         groups: int,
         *,
         bounds: Mapping[str, tuple[float, float]] | None = None,
     ) -> dict[str, Replicated]:
-        """Statistics that are no means, such as a correlation over members, with their intervals and replicates.
+        """Such statistics with their replicates, of what gives them for all resamples at once.
 
         Args:
             fits: The statistics of each fit; each replicate averages over fits drawn with replacement.

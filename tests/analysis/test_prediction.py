@@ -161,27 +161,14 @@ def test_intervals_of_a_statistic_cover_its_spread():
     true_M = generator.normal(size=400)
     seen_M = true_M + generator.normal(size=400)
 
-    found = Bootstrap(replicates=500).of_statistics([Correlation(true_M, seen_M, np.arange(400))], 400)["r"].interval
+    def correlation(fit, rows):
+        return {"r": float(pearsonr(true_M[rows], seen_M[rows]).statistic)}
+
+    found = Bootstrap(replicates=500).of_statistics(correlation, 400)["r"]
     spread = (1 - found.estimate**2) / np.sqrt(400)
     assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.2)
-    fits = [Correlation(true_M, seen_M, np.arange(400) // 20)]
-    together = Bootstrap(replicates=500).of_statistics(fits, 20)["r"].interval
+    together = Bootstrap(replicates=500).of_statistics(correlation, 400, groups_M=np.arange(400) // 20)["r"]
     assert together.low < found.estimate < together.high
-
-
-class Correlation:
-    """Of pairs of numbers, resampled by groups one after the other."""
-
-    def __init__(self, true_M, seen_M, group_M):
-        self.pairs, self.group_M = (true_M, seen_M), group_M
-        self.whole = {"r": self.of(np.arange(len(group_M)))}
-
-    def of(self, rows):
-        return float(pearsonr(*(values_M[rows] for values_M in self.pairs)).statistic)
-
-    def resampled(self, counts_BG):
-        drawn = [np.repeat(np.arange(len(self.group_M)), counts_G[self.group_M].astype(int)) for counts_G in counts_BG]
-        return {"r": np.array([self.of(rows) for rows in drawn])}
 
 
 @pytest.mark.parametrize("name", ["digits-predictor", "category-predictor"])
