@@ -33,6 +33,20 @@ def network_autoencoder(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[s
     return {**start, **_bottleneck(trial), **_shape(trial), **_fitting(trial, 1e-4, 2e-3)}
 
 
+def transformer_autoencoder(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """One latent for all weights of a network, by attention among its neurons."""
+    width = trial.suggest_categorical("width", [32, 64, 128])
+    return {
+        "latent": trial.suggest_int("latent", 32, 256, step=32),
+        "bits_per_latent": trial.suggest_float("bits_per_latent", 1.0, 5.0),
+        "width": width,
+        "feedforward": 2 * width,
+        "blocks": trial.suggest_int("blocks", 1, 3),
+        **_bottleneck(trial),
+        **_fitting(trial, 1e-4, 3e-3),
+    }
+
+
 def _bottleneck(trial: BaseTrial) -> dict[str, Any]:
     # The identity's 16 bits a latent are never on the front.
     return {"bottleneck": trial.suggest_categorical("bottleneck", ["quantized", "gaussian"])}

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.autoencoders import channel_autoencoder, network_autoencoder, neuron_autoencoder
+from search_spaces.autoencoders import (
+    channel_autoencoder,
+    network_autoencoder,
+    neuron_autoencoder,
+    transformer_autoencoder,
+)
 from search_spaces.codecs import function_metric
 from search_spaces.encoders import hyper_representation, neural_graph, probing, weight_statistics, weights
 from search_spaces.predictors import statistics_boosting, statistics_ridge
@@ -25,6 +30,7 @@ SPACES: dict[str, Space] = {
     "neuron-autoencoder": neuron_autoencoder,
     "channel-autoencoder": channel_autoencoder,
     "network-autoencoder": network_autoencoder,
+    "transformer-autoencoder": transformer_autoencoder,
     "function-metric": function_metric,
     "statistics-ridge": statistics_ridge,
     "statistics-boosting": statistics_boosting,

@@ -233,8 +233,8 @@ CNN_AUTOENCODER = Study(
 
 AUTOENCODER_FAMILIES = Study(
     name="autoencoder-families",
-    trainables=("neuron-autoencoder", "network-autoencoder"),
-    spaces=("neuron-autoencoder", "network-autoencoder"),
+    trainables=("neuron-autoencoder", "network-autoencoder", "transformer-autoencoder"),
+    spaces=("neuron-autoencoder", "network-autoencoder", "transformer-autoencoder"),
     limits={"shared_bytes": 1_000_000},
     trials=64,
     epochs=10,

@@ -16,6 +16,7 @@ SPACE_OF = {
     "neuron-autoencoder": "neuron-autoencoder",
     "channel-autoencoder": "neuron-autoencoder",
     "network-autoencoder": "network-autoencoder",
+    "transformer-autoencoder": "transformer-autoencoder",
     "function-metric": "function-metric",
     "statistics-ridge": "statistics-ridge",
     "statistics-boosting": "statistics-boosting",

@@ -10,13 +10,12 @@ from zoo.config import require
 ORDERS = ("given", "sorted", "aligned")
 # Whole numbers and the most that each can be: with more, a fit would take all memory, or never end.
 COUNTS = {
-    "encoder_width": 2**14,
-    "decoder_width": 2**14,
     "latent": 2**20,
     "batch_size": 2**20,
     "batch_examples": 2**20,
     "epochs": 10**6,
 }
+WIDEST = 2**14
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,12 +29,6 @@ class AutoencoderConfig:
             "sorted" (by size) or "aligned" (by weight matching to the first training member).
         gain: Divide every network's coordinates by their own root mean square, sent along in 6 bits or so: the
             quantizer's step is then a fixed share of each network's own size.
-        encoder_depth: Hidden layers of the encoder; 0 leaves the linear map.
-        encoder_width: Units in each.
-        decoder_depth: Hidden layers of the decoder; 0 leaves the linear map.
-        decoder_width: Units in each.
-        linear_path: Add the linear map onto the principal components of the training coordinates beside the
-            hidden layers, which then start from zero as a correction to it.
         latent: Width of the latent: of a network, of a neuron, or of what else the family encodes.
         bottleneck: A name in ``trainables.autoencoders.bottleneck.BOTTLENECKS`` or ``module:attribute``.
         bits_per_latent: How finely the quantizer starts: the mean bits of a latent that is normally distributed
@@ -57,11 +50,6 @@ class AutoencoderConfig:
     view: str = "input_metric"
     canonical: str = "aligned"
     gain: bool = True
-    encoder_depth: int = 1
-    encoder_width: int = 64
-    decoder_depth: int = 1
-    decoder_width: int = 64
-    linear_path: bool = True
     latent: int = 40
     bottleneck: str = "quantized"
     bits_per_latent: float = 1.0
@@ -78,14 +66,9 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         require(self.canonical in ORDERS, self, "canonical", ", ".join(ORDERS))
-        for field in ("gain", "linear_path"):
-            require(isinstance(getattr(self, field), bool), self, field, "true or false")
+        require(isinstance(self.gain, bool), self, "gain", "true or false")
         for field, most in COUNTS.items():
-            value = getattr(self, field)
-            require(type(value) is int and 0 < value <= most, self, field, f"a whole number, 1 to {most:,}")
-        for field in ("encoder_depth", "decoder_depth"):
-            value = getattr(self, field)
-            require(type(value) is int and 0 <= value <= 8, self, field, "a whole number from 0 to 8")
+            _require_count(self, field, most)
         value = self.refine_steps
         require(type(value) is int and 0 <= value <= 10**6, self, "refine_steps", "a whole number, 0 to 1,000,000")
         require(type(self.seed) is int and 0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
@@ -98,14 +81,78 @@ class AutoencoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NeuronAutoencoderConfig(AutoencoderConfig):
+class RowAutoencoderConfig(AutoencoderConfig):
+    """Fully connected encoders and decoders of rows; see ``trainables.autoencoders.rows``.
+
+    Attributes:
+        encoder_depth: Hidden layers of the encoder; 0 leaves the linear map.
+        encoder_width: Units in each.
+        decoder_depth: Hidden layers of the decoder; 0 leaves the linear map.
+        decoder_width: Units in each.
+        linear_path: Add the linear map onto the principal components of the training coordinates beside the
+            hidden layers, which then start from zero as a correction to it.
+    """
+
+    encoder_depth: int = 1
+    encoder_width: int = 64
+    decoder_depth: int = 1
+    decoder_width: int = 64
+    linear_path: bool = True
+
+    def __post_init__(self) -> None:
+        AutoencoderConfig.__post_init__(self)
+        require(isinstance(self.linear_path, bool), self, "linear_path", "true or false")
+        for field in ("encoder_width", "decoder_width"):
+            _require_count(self, field, WIDEST)
+        for field in ("encoder_depth", "decoder_depth"):
+            value = getattr(self, field)
+            require(type(value) is int and 0 <= value <= 8, self, field, "a whole number from 0 to 8")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NeuronAutoencoderConfig(RowAutoencoderConfig):
     """One latent for each neuron; see ``trainables.autoencoders.neuron``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NetworkAutoencoderConfig(AutoencoderConfig):
+class NetworkAutoencoderConfig(RowAutoencoderConfig):
     """One latent for all weights of a network; see ``trainables.autoencoders.network``."""
 
     latent: int = 128
     bits_per_latent: float = 2.0
     learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransformerAutoencoderConfig(AutoencoderConfig):
+    """One latent for all weights, by attention among neurons; see ``trainables.autoencoders.transformer``.
+
+    Attributes:
+        width: Of a neuron's token.
+        blocks: Attention blocks of the encoder, and as many of the decoder.
+        heads: Attention heads of a block; they divide ``width``.
+        feedforward: Hidden width of a block's own network.
+        dropout: In the blocks.
+    """
+
+    width: int = 64
+    blocks: int = 2
+    heads: int = 4
+    feedforward: int = 128
+    dropout: float = 0.0
+    latent: int = 128
+    bits_per_latent: float = 2.0
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        AutoencoderConfig.__post_init__(self)
+        for field in ("width", "heads", "feedforward"):
+            _require_count(self, field, WIDEST)
+        _require_count(self, "blocks", 12)
+        require(self.width % self.heads == 0, self, "heads", f"a divisor of width, which is {self.width}")
+        require(0 <= self.dropout < 1, self, "dropout", "0 to less than 1")
+
+
+def _require_count(config: AutoencoderConfig, field: str, most: int) -> None:
+    value = getattr(config, field)
+    require(type(value) is int and 0 < value <= most, config, field, f"a whole number, 1 to {most:,}")

@@ -5,7 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from trainables.autoencoders.config import NetworkAutoencoderConfig, NeuronAutoencoderConfig
+from trainables.autoencoders.config import (
+    NetworkAutoencoderConfig,
+    NeuronAutoencoderConfig,
+    TransformerAutoencoderConfig,
+)
 from trainables.metrics import CODEC_METRICS
 from trainables.trainable import Reference, Trainable, call
 
@@ -46,6 +50,13 @@ AUTOENCODERS: dict[str, Trainable] = {
             "trainables.autoencoders.network:NetworkAutoencoder",
             NetworkAutoencoderConfig,
             description="One latent for all weights of a network.",
+        ),
+        autoencoder(
+            "transformer-autoencoder",
+            "trainables.autoencoders.transformer:TransformerAutoencoder",
+            TransformerAutoencoderConfig,
+            description="One latent for all weights of a network, by attention among neurons: a hyper-representation "
+            "that compresses.",
         ),
     )
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.autoencoders.autoencoder import Autoencoder
+from trainables.autoencoders.rows import RowAutoencoder
 from zoo.architecture import Architecture
 
 
-class NetworkAutoencoder(Autoencoder):
+class NetworkAutoencoder(RowAutoencoder):
     """There is one block, whose only row is the flat vector of all weights."""
 
     @staticmethod

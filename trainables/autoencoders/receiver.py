@@ -155,7 +155,7 @@ class Receiver:
         tensors = {name: tensor.float() for name, tensor in load(data).items()}
         config = from_json(config_type, facts["config"])
         architecture = Architecture.from_json(facts["architecture"])
-        decoder = family.decoder_type(config, family.block_indices(architecture))
+        decoder = family.decoder_type(config, family.block_indices(architecture)).eval()
         decoder.requires_grad_(False)
         decoder.load_state_dict(with_prefix(tensors, "decoder."))
         view: View | None = None
@@ -206,12 +206,10 @@ def known_before(
     if sum(sizes) > MOST_NUMBERS:
         raise ValueError(
             f"the decoder would have {sum(sizes):,} numbers; allowed: up to {MOST_NUMBERS:,}. Lower latent, "
-            "decoder_width or decoder_depth"
+            "the decoder's widths or its depth"
         )
     if config.bottleneck != "identity":
-        sizes += [
-            sum(rows * latent for (rows, _), latent in zip(decoder.shapes, decoder.latents, strict=True))
-        ] * LATENT_NUMBERS
+        sizes += [autoencoder.decoder_type.latent_width(config, indices)] * LATENT_NUMBERS
     if not autoencoder.folds:
         view = Coordinates.blank_view(config.view, architecture)
         sizes += [architecture.parameters, *(tensor.numel() for tensor in view.state().values())]

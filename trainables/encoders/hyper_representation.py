@@ -27,7 +27,7 @@ from trainables.encoders.supervised import bare
 from trainables.gradient_fit import GradientFit
 from trainables.trainable import FitData
 from trainables.transformers.blocks import fast_products
-from trainables.transformers.networks import NetworkDecoder, NetworkEncoder
+from trainables.transformers.networks import NetworkDecoder, NetworkEncoder, token_indices
 from zoo.architecture import Architecture
 from zoo.config import from_json, to_json
 from zoo.population import Population
@@ -51,8 +51,9 @@ class HyperRepresentation(nn.Module):
         super().__init__()
         self.config, self.architecture = config, architecture
         self.register_buffer("scale_P", torch.ones(architecture.parameters))
-        self.encoder = NetworkEncoder(config, architecture, compression_token=config.compression_token)
-        self.decoder = NetworkDecoder(config, architecture)
+        indices = token_indices(config.tokens, architecture)
+        self.encoder = NetworkEncoder(config, indices, config.latent, compression_token=config.compression_token)
+        self.decoder = NetworkDecoder(config, indices)
         self.projection = projection_head(
             config.latent, config.projection, config.projection_output, config.projection_layers
         )

@@ -6,6 +6,7 @@ width, E latent width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -13,16 +14,11 @@ from torch import Tensor, nn
 
 from trainables.transformers.blocks import Blocks
 from zoo.architecture import Architecture
-from zoo.views.tokens import from_neuron_rows, neuron_rows, neuron_shapes
+from zoo.views.tokens import neuron_indices
 
 
 class Sizes(Protocol):
     """The fields of a configuration that say how large encoder and decoder are."""
-
-    @property
-    def tokens(self) -> str:
-        """One token a "neuron", or one a "weight"."""
-        ...
 
     @property
     def width(self) -> int:
@@ -55,9 +51,14 @@ class Sizes(Protocol):
         ...
 
 
-def token_shapes(tokens: str, architecture: Architecture) -> tuple[tuple[int, int], ...]:
-    """(tokens, entries of a token) of each group of tokens that share a map: layers, or all weights."""
-    return ((architecture.parameters, 1),) if tokens == "weight" else neuron_shapes(architecture)
+def token_indices(tokens: str, architecture: Architecture) -> list[Tensor]:
+    """For tokens that share a map ``[N, R]``: where their entries lie in the flat vector.
+
+    Args:
+        tokens: One token a "neuron", which share a map in each layer; or one a "weight", which all share one.
+        architecture: Gives the layout of the networks.
+    """
+    return neuron_indices(architecture) if tokens == "neuron" else [torch.arange(architecture.parameters)[:, None]]
 
 
 class NetworkEncoder(nn.Module):
@@ -65,24 +66,26 @@ class NetworkEncoder(nn.Module):
 
     Args:
         sizes: How large.
-        architecture: Gives the layout of the networks.
+        indices: See :func:`token_indices`.
+        outputs: Width of the latent.
         compression_token: Read the latent from a token of its own; else from all tokens.
     """
 
-    def __init__(self, sizes: Sizes, architecture: Architecture, *, compression_token: bool = True) -> None:
+    def __init__(
+        self, sizes: Sizes, indices: Sequence[Tensor], outputs: int, *, compression_token: bool = True
+    ) -> None:
         super().__init__()
-        self.tokens, self.architecture = sizes.tokens, architecture
-        shapes = token_shapes(sizes.tokens, architecture)
-        count = sum(tokens for tokens, _ in shapes)
-        self.embedding = nn.ModuleList(nn.Linear(entries, sizes.width) for _, entries in shapes)
+        self.indices = list(indices)
+        count = sum(len(index_NR) for index_NR in indices)
+        self.embedding = nn.ModuleList(nn.Linear(index_NR.shape[1], sizes.width) for index_NR in indices)
         self.position = nn.Parameter(torch.randn(count + compression_token, sizes.width))
         self.compression = nn.Parameter(torch.randn(sizes.width)) if compression_token else None
         self.blocks = Blocks(sizes.blocks, sizes.width, sizes.heads, sizes.feedforward, sizes.dropout)
-        self.to_latent = nn.Linear(sizes.width if compression_token else sizes.width * count, sizes.latent)
+        self.to_latent = nn.Linear(sizes.width if compression_token else sizes.width * count, outputs)
 
     def forward(self, weights_BP: Tensor) -> Tensor:
         """``latent_BE``, unbounded."""
-        rows = [weights_BP.unsqueeze(2)] if self.tokens == "weight" else neuron_rows(self.architecture, weights_BP)
+        rows = [weights_BP[:, index_NR] for index_NR in self.indices]
         parts = [embed(rows_BNR) for embed, rows_BNR in zip(self.embedding, rows, strict=True)]
         if self.compression is not None:
             parts.insert(0, self.compression.expand(len(weights_BP), 1, -1))
@@ -97,23 +100,27 @@ class NetworkDecoder(nn.Module):
 
     Args:
         sizes: How large.
-        architecture: Gives the layout of the networks.
+        indices: See :func:`token_indices`.
+
+    Attributes:
+        debedding: For the tokens of each index the map, without bias, from a token to its entries.
+        mean: Added at the end, ``[P]``.
     """
 
-    def __init__(self, sizes: Sizes, architecture: Architecture) -> None:
+    def __init__(self, sizes: Sizes, indices: Sequence[Tensor]) -> None:
         super().__init__()
-        self.tokens, self.architecture = sizes.tokens, architecture
-        self.shapes = token_shapes(sizes.tokens, architecture)
-        count = sum(tokens for tokens, _ in self.shapes)
-        self.from_latent = nn.Linear(sizes.latent, sizes.width * count)
-        self.position = nn.Parameter(torch.randn(count, sizes.width))
+        self.counts = [len(index_NR) for index_NR in indices]
+        place_P = torch.cat([index_NR.flatten() for index_NR in indices])
+        self._order_P = torch.argsort(place_P)
+        self.from_latent = nn.Linear(sizes.latent, sizes.width * sum(self.counts))
+        self.position = nn.Parameter(torch.randn(sum(self.counts), sizes.width))
         self.blocks = Blocks(sizes.blocks, sizes.width, sizes.heads, sizes.feedforward, sizes.dropout)
-        self.debedding = nn.ModuleList(nn.Linear(sizes.width, entries) for _, entries in self.shapes)
+        self.debedding = nn.ModuleList(nn.Linear(sizes.width, index_NR.shape[1], bias=False) for index_NR in indices)
+        self.mean = nn.Parameter(torch.zeros(len(place_P)))
 
     def forward(self, latent_BE: Tensor) -> Tensor:
         """``weights_BP``."""
         tokens_BTD = self.from_latent(latent_BE).unflatten(1, self.position.shape)
-        tokens_BTD = self.blocks(tokens_BTD + self.position)
-        parts = tokens_BTD.split([tokens for tokens, _ in self.shapes], dim=1)
-        rows = [back(part_BND).float() for back, part_BND in zip(self.debedding, parts, strict=True)]
-        return rows[0].squeeze(2) if self.tokens == "weight" else from_neuron_rows(self.architecture, rows)
+        parts = self.blocks(tokens_BTD + self.position).split(self.counts, dim=1)
+        rows = [back(part_BND).flatten(1) for back, part_BND in zip(self.debedding, parts, strict=True)]
+        return torch.cat(rows, dim=1).float().index_select(1, self._order_P) + self.mean

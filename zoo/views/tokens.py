@@ -63,6 +63,11 @@ def neuron_rows(architecture: Architecture, weights_MP: Tensor) -> list[Tensor]:
     ]
 
 
+def neuron_indices(architecture: Architecture) -> list[Tensor]:
+    """For each layer with parameters ``[H, D]`` int64: where the entries of its rows lie in the flat vector."""
+    return [rows[0] for rows in neuron_rows(architecture, torch.arange(architecture.parameters)[None])]
+
+
 def from_neuron_rows(architecture: Architecture, rows: Sequence[Tensor]) -> Tensor:
     """The inverse of :func:`neuron_rows`: ``weights_MP``."""
     tensors: dict[str, Tensor] = {}

@@ -6,12 +6,13 @@ import torch
 
 from trainables.autoencoders.autoencoder import Autoencoder
 from trainables.autoencoders.bottleneck import BOTTLENECKS, initial_steps
-from trainables.autoencoders.config import AutoencoderConfig, NeuronAutoencoderConfig
+from trainables.autoencoders.config import NeuronAutoencoderConfig, RowAutoencoderConfig, TransformerAutoencoderConfig
 from trainables.autoencoders.coordinates import AFFINE_VIEWS, Coordinates
 from trainables.autoencoders.network import NetworkAutoencoder
 from trainables.autoencoders.neuron import NeuronAutoencoder
 from trainables.autoencoders.principal import principal_components
 from trainables.autoencoders.receiver import known_before
+from trainables.autoencoders.transformer import TransformerAutoencoder
 from zoo.population import Population
 from zoo.storage.zoo import Zoo
 from zoo.views import Flat, permute
@@ -30,7 +31,7 @@ def images(small_zoo: Zoo):
 FAMILIES = (NeuronAutoencoder, NetworkAutoencoder)
 
 
-def build(family, config: AutoencoderConfig, training: Population, images) -> tuple[Autoencoder, torch.Tensor]:
+def build(family, config, training: Population, images) -> tuple[Autoencoder, torch.Tensor]:
     coordinates = Coordinates.fit(config, training, images)
     coordinates_MP, _ = coordinates.forward(training)
     model = family(config, coordinates)
@@ -54,8 +55,8 @@ def build(family, config: AutoencoderConfig, training: Population, images) -> tu
     ],
 )
 def test_a_bad_configuration_names_field_value_and_what_is_allowed(field, value, allowed):
-    with pytest.raises(ValueError, match=rf"AutoencoderConfig\.{field} is .*{allowed}"):
-        AutoencoderConfig(**{field: value})
+    with pytest.raises(ValueError, match=rf"RowAutoencoderConfig\.{field} is .*{allowed}"):
+        RowAutoencoderConfig(**{field: value})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -63,7 +64,7 @@ def test_a_bad_configuration_names_field_value_and_what_is_allowed(field, value,
 def test_a_full_linear_path_starts_as_the_identity(family, view, training, images):
     # 40 centered networks span 39 dimensions; 66 hold any neuron.
     few = training.select(range(40))
-    config = AutoencoderConfig(view=view, latent=39 if family is NetworkAutoencoder else 66, canonical="given")
+    config = RowAutoencoderConfig(view=view, latent=39 if family is NetworkAutoencoder else 66, canonical="given")
     model, _ = build(family, config, few, images)
     restored_MP = model.decode(model.encode(few))
     assert torch.allclose(restored_MP, few.weights_MP, atol=2e-3 * float(few.weights_MP.abs().max()))
@@ -84,17 +85,17 @@ def test_ordering_hidden_units_keeps_every_function_and_forgets_the_order(traini
     )
     x = images.first(50).inputs
     for canonical in ("sorted", "aligned"):
-        coordinates = Coordinates.fit(AutoencoderConfig(canonical=canonical), training, images)
+        coordinates = Coordinates.fit(RowAutoencoderConfig(canonical=canonical), training, images)
         prepared = coordinates.prepare(shuffled)
         assert torch.allclose(prepared.logits(x), few.logits(x), atol=1e-4)
         assert torch.equal(prepared.weights_MP, coordinates.prepare(few).weights_MP)
-    given = Coordinates.fit(AutoencoderConfig(canonical="given"), training, images)
+    given = Coordinates.fit(RowAutoencoderConfig(canonical="given"), training, images)
     assert torch.equal(given.prepare(shuffled).weights_MP, shuffled.weights_MP)
 
 
 def test_coordinates_come_back_and_have_the_size_of_one(training, images):
     for gain in (True, False):
-        coordinates = Coordinates.fit(AutoencoderConfig(gain=gain), training, images)
+        coordinates = Coordinates.fit(RowAutoencoderConfig(gain=gain), training, images)
         coordinates_MP, gain_M = coordinates.forward(training)
         weights_MP = coordinates.prepare(training).weights_MP
         assert torch.allclose(coordinates.inverse(coordinates_MP, gain_M), weights_MP, atol=1e-4)
@@ -102,21 +103,36 @@ def test_coordinates_come_back_and_have_the_size_of_one(training, images):
         assert (len(set(gain_M.tolist())) > 1) == gain
 
 
+def test_a_transformer_starts_with_latents_of_unit_variance_and_learns_from_every_weight(training, images):
+    config = TransformerAutoencoderConfig(latent=12, width=8, heads=2, feedforward=8)
+    model, coordinates_MP = build(TransformerAutoencoder, config, training, images)
+    latent_MZ = model.bottleneck.latent(model.encoded(coordinates_MP))
+    assert torch.allclose(latent_MZ.mean(0), torch.zeros(12), atol=0.05)
+    assert torch.allclose(latent_MZ.std(0), torch.ones(12), atol=0.05)
+    coordinates_MP.requires_grad_()
+    gradient_MP = torch.autograd.grad(model.decoder(model.encoded(coordinates_MP)).square().sum(), coordinates_MP)[0]
+    assert (gradient_MP != 0).any(dim=0).all()
+
+
 def test_networks_that_diverged_are_refused(training, images):
-    coordinates = Coordinates.fit(AutoencoderConfig(), training, images)
+    coordinates = Coordinates.fit(RowAutoencoderConfig(), training, images)
     weights_MP = training.weights_MP.clone()
     weights_MP[3, 5] = math.nan
     with pytest.raises(ValueError, match=r"1 of \d+ networks .*rows \[3\]"):
         coordinates.forward(training.with_weights(weights_MP))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, TransformerAutoencoder])
 def test_the_folded_decoder_gives_the_same_weights(family, training, images):
-    config = AutoencoderConfig(latent=12, decoder_width=8)
+    config = RowAutoencoderConfig(latent=12, decoder_width=8)
+    if family is TransformerAutoencoder:
+        config = TransformerAutoencoderConfig(latent=12, width=8, heads=2, feedforward=8, dropout=0.5)
     model, _ = build(family, config, training, images)
+    model.eval()
     with torch.no_grad():
-        for block in model.decoder.blocks:
-            block.last_hidden.weight.normal_(std=0.1)
+        model.decoder.mean.normal_(std=0.1)
+        for layers in model.decoder.output_layers:
+            layers[-1].weight.normal_(std=0.1)
         latent = model.encode(training)
         gain = torch.exp2(latent.gain_M / 4)[:, None]
         folded_MP = model.folded_decoder()(latent.values_MZ) * gain + model.coordinates.offset()
@@ -136,7 +152,7 @@ class Curved(Flat):
 
 def test_a_view_that_cannot_be_folded_is_refused(training, images, monkeypatch):
     monkeypatch.setitem(AFFINE_VIEWS, "curved", Curved)
-    model, _ = build(NetworkAutoencoder, AutoencoderConfig(view="curved", latent=8), training, images)
+    model, _ = build(NetworkAutoencoder, RowAutoencoderConfig(view="curved", latent=8), training, images)
     with pytest.raises(ValueError, match="'curved' cannot be taken into a decoder"):
         model.folded_decoder()
 

@@ -6,13 +6,13 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from trainables.autoencoders.autoencoder import Decoder
 from trainables.autoencoders.config import NetworkAutoencoderConfig
 from trainables.autoencoders.entries import autoencoder
 from trainables.autoencoders.learned_codec import CONFIG_FILE, MODEL_FILE, LearnedCodec, load_codec
 from trainables.autoencoders.network import NetworkAutoencoder
 from trainables.autoencoders.receiver import Receiver, family_of, known_before
 from trainables.autoencoders.refine import MEMBERS_AT_ONCE, _Refinement
+from trainables.autoencoders.rows import RowDecoder
 from trainables.behavior import divergence, log_probabilities, sharpness
 from trainables.codecs.codec import Codec, with_header
 from trainables.codecs.payloads import compress, compressor, decompress
@@ -21,13 +21,12 @@ from trainables.registry import find_trainable
 from trainables.trainable import DivergedError, run
 
 
-class GatedDecoder(Decoder):
+class GatedDecoder(RowDecoder):
     """One of a user's own: a further parameter and another forward pass."""
 
     def __init__(self, config, indices):
         super().__init__(config, indices)
-        widths = [rows * latent for (rows, _), latent in zip(self.shapes, self.latents, strict=True)]
-        self.gate = nn.Parameter(torch.ones(sum(widths)))
+        self.gate = nn.Parameter(torch.ones(self.latent_width(config, indices)))
 
     def forward(self, latent_MZ):
         return super().forward(torch.tanh(latent_MZ) * self.gate)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trainables.transformers.blocks import Blocks, Dropout, fast_products
-from trainables.transformers.networks import NetworkDecoder, NetworkEncoder
+from trainables.transformers.networks import NetworkDecoder, NetworkEncoder, token_indices
 from zoo.architecture import cnn, mlp
 
 
@@ -81,16 +81,16 @@ def test_networks_become_latents_and_latents_networks(architecture, tokens):
     class Sizes:
         width, blocks, heads, feedforward, latent, dropout = 16, 2, 2, 24, 6, 0.0
 
-    Sizes.tokens = tokens
+    indices = token_indices(tokens, architecture)
     weights_BP = torch.randn(3, architecture.parameters)
     for compression_token in (True, False):
-        encoder = NetworkEncoder(Sizes(), architecture, compression_token=compression_token)
+        encoder = NetworkEncoder(Sizes(), indices, 6, compression_token=compression_token)
         latent_BE = encoder(weights_BP)
         assert latent_BE.shape == (3, 6)
         torch.testing.assert_close(encoder(weights_BP[1:2]), latent_BE[1:2], rtol=1e-4, atol=1e-5)
         moved_BP = weights_BP + torch.eye(architecture.parameters)[[0, 7, -1]]
         assert (encoder(moved_BP) != latent_BE).any(dim=1).all(), "every weight is read"
-    decoder = NetworkDecoder(Sizes(), architecture)
+    decoder = NetworkDecoder(Sizes(), indices)
     decoded_BP = decoder(latent_BE)
     assert decoded_BP.shape == weights_BP.shape
     assert (decoded_BP.std(0) > 0).all(), "every weight is written"
