@@ -20,7 +20,16 @@ from torch import Tensor, nn
 
 from trainables.encoders.probing_config import ProbingConfig
 from trainables.encoders.probing_inputs import FreeProbes, GeneratedProbes
-from trainables.encoders.probing_responses import MOMENTS, ROLES, by_role, moments, profiles, responses, units
+from trainables.encoders.probing_responses import (
+    MOMENTS,
+    ROLES,
+    by_role,
+    compressed,
+    moments,
+    profiles,
+    responses,
+    units,
+)
 from trainables.encoders.supervised import NetworkModule
 from trainables.trainable import FitData
 from zoo.architecture import Architecture
@@ -48,7 +57,7 @@ class HiddenReader(nn.Module):
         self.unit = None
         if config.hidden in ("profiles", "both"):
             self.unit = nn.Sequential(
-                nn.Linear(2 * config.count, config.units), nn.GELU(), nn.Linear(config.units, config.units), nn.GELU()
+                nn.Linear(2 * config.count, config.units), nn.ReLU(), nn.Linear(config.units, config.units), nn.ReLU()
             )
         of_layer = self.moments * len(MOMENTS) * config.count + (self.unit is not None) * config.units
         self.features = len(ROLES) * of_layer
@@ -135,7 +144,7 @@ class Probing(NetworkModule):
 
     def _of_architecture(self, architecture: Architecture, weights_BP: Tensor, x: Tensor) -> Tensor:
         found = responses(architecture, weights_BP, x)
-        features = [torch.asinh(found.outputs_MNC).flatten(1)]
+        features = [compressed(found.outputs_MNC).flatten(1)]
         for reader, layers in ((self.weighed, found.weighed), (self.activated, found.activated)):
             if reader is not None:
                 features.append(reader(layers, len(weights_BP)))

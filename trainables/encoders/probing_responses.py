@@ -7,7 +7,7 @@ F features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -75,9 +75,33 @@ class Units(NamedTuple):
 def units(given: Tensor) -> Units:
     """Of a hidden layer's values ``[M, N, U, *S]``."""
     if given.ndim == 3:
-        return Units(given, given.square(), (given.detach() > 0).float())
-    positions = tuple(range(3, given.ndim))
-    return Units(given.mean(positions), given.square().mean(positions), (given.detach() > 0).float().mean(positions))
+        return Units(given, given.square(), (given.detach() > 0).to(given.dtype))
+    members, examples, count = given.shape[:3]
+    # Convolutions leave channels last, so that this is a view.
+    values_NSK = given.flatten(3).permute(1, 3, 0, 2).flatten(2)
+    found = (*OverPositions.apply(values_NSK), (values_NSK.detach() > 0).to(given.dtype).mean(1))
+    return Units(*(each_NK.view(examples, members, count).transpose(0, 1) for each_NK in found))
+
+
+class OverPositions(torch.autograd.Function):
+    """Mean and mean square over positions: ``[N, S, K]`` to ``[N, K]`` twice.
+
+    As one function, since gradients of convolutions' outputs are what most of a step's time goes into: the two are
+    added in one pass over them.
+    """
+
+    @staticmethod
+    def forward(context: Any, values_NSK: Tensor) -> tuple[Tensor, Tensor]:
+        """The two means."""
+        context.save_for_backward(values_NSK)
+        return values_NSK.mean(1), values_NSK.square().mean(1)
+
+    @staticmethod
+    def backward(context: Any, mean_NK: Tensor, square_NK: Tensor) -> Tensor:
+        """The gradient by the values, given those by the two means."""
+        (values_NSK,) = context.saved_tensors
+        positions = values_NSK.shape[1]
+        return torch.addcmul((mean_NK / positions)[:, None], values_NSK, (2 / positions * square_NK)[:, None])
 
 
 def moments(of: Units) -> Tensor:
@@ -85,13 +109,18 @@ def moments(of: Units) -> Tensor:
     mean_MN = of.mean_MNU.mean(2)
     squares = (of.square_MNU.mean(2), of.mean_MNU.square().mean(2))
     deviations = [0.5 * torch.log(_variance(square_MN, mean_MN)) for square_MN in squares]
-    return torch.stack([torch.asinh(mean_MN), *deviations, of.active_MNU.mean(2)], dim=2)
+    return torch.stack([compressed(mean_MN), *deviations, of.active_MNU.mean(2)], dim=2)
 
 
 def profiles(of: Units) -> Tensor:
     """Each unit over all examples: its mean, and its deviation over positions, ``[M, U, 2 N]``."""
     deviation_MNU = _variance(of.square_MNU, of.mean_MNU).sqrt()
-    return torch.asinh(torch.cat([of.mean_MNU, deviation_MNU], dim=1).transpose(1, 2))
+    return compressed(torch.cat([of.mean_MNU, deviation_MNU], dim=1).transpose(1, 2))
+
+
+def compressed(x: Tensor) -> Tensor:
+    """The logarithm of 1 + |x| with the sign of x: responses of few networks are very large."""
+    return x.sign() * x.abs().log1p()
 
 
 def by_role(layers: Sequence[Tensor]) -> Tensor:

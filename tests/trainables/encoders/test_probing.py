@@ -12,7 +12,7 @@ from trainables.encoders.entries import ENCODERS
 from trainables.encoders.probing import Probing
 from trainables.encoders.probing_config import HIDDEN, PROBES, ProbingConfig
 from trainables.encoders.probing_inputs import FreeProbes, GeneratedProbes
-from trainables.encoders.probing_responses import MOMENTS, moments, responses, units
+from trainables.encoders.probing_responses import MOMENTS, OverPositions, moments, responses, units
 from trainables.trainable import FitData, run
 from zoo.architecture import cnn, mlp
 from zoo.data import load_dataset
@@ -63,12 +63,17 @@ def test_moments_are_those_over_units_and_positions():
         for example in range(3):
             values = given[member, example].double().numpy()
             wanted = [
-                np.arcsinh(values.mean()),
+                np.log1p(values.mean()),
                 np.log(values.std()),
                 np.log(values.mean((1, 2)).std()),
                 (values > 0).mean(),
             ]
             np.testing.assert_allclose(found_MNK[member, example].numpy(), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_over_positions_are_those_of_the_two_means():
+    values_NSK = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(OverPositions.apply, (values_NSK,))
 
 
 def fitted_module(config, architecture):
