@@ -67,3 +67,11 @@ def neural_graph(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True),
     }
+
+
+def weights_and_behavior(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """How many inputs are stored, and whether agreement on them counts."""
+    return {
+        "inputs": trial.suggest_int("inputs", 32, 1024, log=True),
+        "consensus": trial.suggest_categorical("consensus", [False, True]),
+    }

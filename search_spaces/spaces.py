@@ -16,7 +16,14 @@ from search_spaces.autoencoders import (
     transformer_autoencoder,
 )
 from search_spaces.codecs import function_metric
-from search_spaces.encoders import hyper_representation, neural_graph, probing, weight_statistics, weights
+from search_spaces.encoders import (
+    hyper_representation,
+    neural_graph,
+    probing,
+    weight_statistics,
+    weights,
+    weights_and_behavior,
+)
 from search_spaces.predictors import statistics_boosting, statistics_ridge
 from zoo.config import lookup
 
@@ -35,6 +42,7 @@ SPACES: dict[str, Space] = {
     "statistics-ridge": statistics_ridge,
     "statistics-boosting": statistics_boosting,
     "weights": weights,
+    "weights-and-behavior": weights_and_behavior,
     "weight-statistics": weight_statistics,
     "hyper-representation": hyper_representation,
     "probing": probing,

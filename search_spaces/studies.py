@@ -299,6 +299,16 @@ MNIST_HYPER_REPRESENTATION = Study(
     description="One hyper-representation with the settings published for MNIST-SEED.",
 )
 
+WEIGHTS_AND_BEHAVIOR = Study(
+    name="weights-and-behavior",
+    trainables=("weights-and-behavior",),
+    spaces=("weights-and-behavior",),
+    objectives=("probe_score",),
+    trials=8,
+    description="What weights and responses to stored inputs tell of networks of any layouts.",
+    cost="10 s a trial on digits-mlp-diverse",
+)
+
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
@@ -311,6 +321,7 @@ STUDIES: dict[str, Study] = {
         DIGITS_PREDICTOR,
         CATEGORY_PREDICTOR,
         DIGITS_ENCODERS,
+        WEIGHTS_AND_BEHAVIOR,
         TETRIS_HYPER_REPRESENTATION,
         MNIST_HYPER_REPRESENTATION,
     )

@@ -25,6 +25,7 @@ SPACE_OF = {
     "hyper-representation": "hyper-representation",
     "neural-graph": "neural-graph",
     "probing": "probing",
+    "weights-and-behavior": "weights-and-behavior",
 }
 OBJECTIVES = {
     "codec": ("code_bits_per_weight", "agreement"),

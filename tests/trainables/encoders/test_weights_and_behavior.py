@@ -1,0 +1,179 @@
+"""Features of weights and behavior: the same for the same network, and those that slow references give."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from architectures import ARCHITECTURES, random_permutations, random_weights
+
+from trainables.encoders.entries import ENCODERS
+from trainables.encoders.weights_and_behavior.columns import quantiles, spectrum
+from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
+from trainables.encoders.weights_and_behavior.inputs import Inputs, consensus_of
+from trainables.encoders.weights_and_behavior.metric import ReferenceMetric
+from trainables.encoders.weights_and_behavior.responses import agreement_columns
+from trainables.trainable import FitData, run
+from zoo.architecture import cnn, mlp
+from zoo.data import load_dataset
+from zoo.data.examples import Dataset, Examples
+from zoo.data.task import Task
+from zoo.population import Member
+from zoo.population.population import single_architecture
+from zoo.views import permute
+from zoo.views.weight_layers import watched
+
+ENTRY = ENCODERS["weights-and-behavior"]
+DIGITS = load_dataset("digits")
+SMALL = WeightsAndBehaviorConfig(inputs=12)
+
+
+def population(architecture, members=9, seed=1):
+    weights_MP = random_weights(architecture, members, seed=seed)
+    members = [Member(id=i, seed=i, learning_rate=1e-3 * (1 + i)) for i in range(members)]
+    return single_architecture(architecture, weights_MP, members)
+
+
+def dataset(architecture):
+    """Random inputs of an architecture's shape."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(60, *architecture.input_shape, generator=generator)
+    parts = (Examples(values[part::3], torch.arange(20) % architecture.classes) for part in range(3))
+    return Dataset("random", Task("softmax", architecture.classes), *parts)
+
+
+def fitted(*architectures, config=SMALL, data=None):
+    training = tuple(population(architecture) for architecture in architectures)
+    validation = tuple(population(architecture, 4, seed=2) for architecture in architectures)
+    data = data or dataset(architectures[0])
+    return run(ENTRY.fit(config, FitData(training=training, validation=validation, dataset=data))).artifact()
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_embeddings_do_not_depend_on_the_order_of_hidden_units(kind):
+    architecture = ARCHITECTURES[kind]
+    encoder, networks = fitted(architecture), population(architecture, 5, seed=3)
+    moved_MP = permute(networks.weights_MP, architecture, random_permutations(architecture, 5, seed=4))
+    wanted_MF, found_MF = encoder.embed(networks), encoder.embed(networks.with_weights(moved_MP))
+    assert torch.equal(moved_MP, networks.weights_MP) == (not architecture.symmetry)
+    close = np.isclose(found_MF, wanted_MF, atol=2e-3, rtol=2e-3, equal_nan=True)
+    assert close.mean() > 0.998  # two classes that are equally probable may change places
+
+
+def test_a_batch_is_embedded_like_its_networks_one_by_one_whatever_their_activations():
+    architectures = tuple(mlp((1, 8, 8), (6,), 10, activation=name) for name in ("relu", "tanh"))
+    networks = dataclasses.replace(
+        population(architectures[0], 6), architectures=architectures, architecture_M=torch.arange(6) % 2
+    )
+    encoder = fitted(architectures[0], data=DIGITS)
+    one_by_one = np.concatenate([encoder.embed(networks.select([row])) for row in range(6)])
+    np.testing.assert_allclose(encoder.embed(networks), one_by_one, atol=2e-3, rtol=2e-3)
+
+
+def test_networks_of_other_widths_depths_and_shapes_of_images_are_embedded():
+    encoder = fitted(cnn((1, 8, 8), (3, 4), 10), data=DIGITS)
+    for other in (cnn((1, 8, 8), (6, 9), 10), cnn((1, 8, 8), (3, 4, 5), 10), cnn((3, 12, 12), (3, 4), 10)):
+        embedded = dict(zip(encoder.names, encoder.embed(population(other)).T, strict=True))
+        assert all(np.isfinite(embedded[name]).all() for name in ("0 rows mean", "last bias size", "seen agreement"))
+    of_vectors = dict(zip(encoder.names, encoder.embed(population(mlp((5,), (4,), 10))).T, strict=True))
+    assert np.isnan(of_vectors["seen agreement"]).all()
+    assert np.isfinite(of_vectors["last rows mean"]).all()
+
+
+@pytest.mark.parametrize("part", ["statistics", "metric", "behavior"])
+def test_each_part_alone_comes_back_from_files(part):
+    parts = {name: name == part for name in ("statistics", "metric", "behavior")}
+    encoder = fitted(mlp((1, 8, 8), (6,), 10), config=dataclasses.replace(SMALL, **parts), data=DIGITS)
+    networks = population(mlp((1, 8, 8), (6,), 10), 4, seed=5)
+    again = ENTRY.from_files(encoder.to_files())
+    assert encoder.names
+    np.testing.assert_array_equal(again.embed(networks), encoder.embed(networks))
+
+
+def test_embeddings_do_not_tell_the_activation_where_it_is_not_known():
+    relu, tanh = (mlp((1, 8, 8), (6,), 10, activation=name) for name in ("relu", "tanh"))
+    weights_MP = random_weights(relu, 4, seed=6)
+    for known in (True, False):
+        training = tuple(population(relu) for _ in range(1))
+        mixed = dataclasses.replace(training[0], architectures=(relu, tanh), architecture_M=torch.arange(9) % 2)
+        config = dataclasses.replace(SMALL, activation_known=known)
+        encoder = run(ENTRY.fit(config, FitData(training=(mixed,), validation=(mixed,), dataset=DIGITS))).artifact()
+        first, second = (encoder.embed(single_architecture(each, weights_MP)) for each in (relu, tanh))
+        assert np.array_equal(first, second) != known
+
+
+def test_labels_alone_make_agreement_accuracy():
+    architecture = mlp((1, 8, 8), (6,), 10)
+    networks = population(architecture)
+    config = dataclasses.replace(SMALL, labels=True, inputs=1000)
+    encoder = fitted(architecture, config=config, data=DIGITS)
+    column = encoder.embed(networks)[:, encoder.names.index("unseen agreement")]
+    validation = DIGITS.validation
+    right = (networks.logits(validation.inputs).argmax(2) == validation.targets).float().mean(1).numpy()
+    low, high = encoder.range_2F[:, encoder.names.index("unseen agreement")].tolist()
+    np.testing.assert_allclose(column, right.clip(low, high), atol=1e-6)
+
+
+def test_a_consensus_is_that_of_networks_that_agree_not_of_the_many_that_do_not():
+    generator = torch.Generator().manual_seed(0)
+    true_N = torch.randint(5, (200,), generator=generator)
+    good = torch.nn.functional.one_hot(true_N, 5).float() * 3 + torch.randn(6, 200, 5, generator=generator)
+    bad = 6 * torch.nn.functional.one_hot(torch.zeros(200, dtype=torch.int64), 5).float()
+    noise = torch.randn(12, 200, 5, generator=generator) * 4
+    assert (consensus_of(torch.cat([good, noise])) == true_N).float().mean() > 0.97
+    assert (consensus_of(torch.cat([good, bad[None]])) == true_N).float().mean() > 0.97
+
+
+def test_agreement_counts_inputs_by_class():
+    outputs_MNC = torch.tensor([[[2.0, 0, 0], [0, 1.0, 0], [0, 0, 3.0], [1.0, 0, 0]]])
+    found = agreement_columns("x", outputs_MNC, torch.tensor([0, 1, 0, 1]))
+    assert float(found["x agreement"]) == 0.5
+    assert float(found["x classes 0 %"]) == float(found["x classes 100 %"]) == 0.5
+
+
+def test_the_metric_gives_deviations_and_singular_values_of_what_layers_give():
+    architecture = mlp((1, 8, 8), (6,), 10, activation="tanh")
+    networks, examples = population(architecture, 3), DIGITS.train.first(400)
+    found = ReferenceMetric({}).columns(architecture, networks.weights_MP, examples)
+    _, outputs, _ = watched(architecture, networks.weights_MP, examples.inputs)
+    given_MNH = next(iter(outputs.values())).double()
+    deviation_MH = given_MNH.std(1, correction=0)
+    torch.testing.assert_close(found["0 metric size mean"], deviation_MH.log().mean(1), atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(
+        found["0 metric mean mean"], (given_MNH.mean(1) / deviation_MH).mean(1), atol=5e-3, rtol=5e-3
+    )
+    square_MK = torch.linalg.svdvals(given_MNH - given_MNH.mean(1, keepdim=True)).square()
+    torch.testing.assert_close(found["0 metric largest"], square_MK[:, 0] / square_MK.sum(1), atol=2e-3, rtol=2e-3)
+
+
+def test_spectra_of_matrices_of_one_kind_are_alike_whatever_their_size():
+    generator = torch.Generator().manual_seed(0)
+    small, large = (torch.linalg.qr(torch.randn(1, n, n, generator=generator))[0] for n in (8, 32))
+    for matrix in (small, large):
+        assert float(spectrum("x", matrix)["x rank"]) == pytest.approx(1)
+        assert float(spectrum("x", matrix)["x singular 0"]) == pytest.approx(0, abs=2e-4)
+    values_MK = torch.randn(3, 17, generator=generator)
+    torch.testing.assert_close(
+        quantiles(values_MK, (0.1, 0.5)), torch.quantile(values_MK, torch.tensor([0.1, 0.5]), 1).T
+    )
+
+
+def test_images_become_gray_and_are_resized_where_networks_read_others():
+    inputs = Inputs({"seen": torch.rand(2, 3, 8, 8)}, {}, 10)
+    given = inputs.adapted((1, 8, 8))
+    torch.testing.assert_close(given["seen"], inputs.sets["seen"].mean(1, keepdim=True))
+    assert inputs.adapted((3, 5, 5))["seen"].shape == (2, 3, 5, 5)
+    assert inputs.adapted((64,)) is None
+
+
+def test_refuses_weights_that_are_not_finite_and_settings_that_leave_nothing():
+    networks = population(mlp((1, 8, 8), (6,), 10))
+    broken_MP = networks.weights_MP.clone()
+    broken_MP[2, 5] = torch.nan
+    encoder = fitted(networks.architecture, data=DIGITS)
+    with pytest.raises(ValueError, match="1 of 9 networks have weights that are NaN or infinite, the first in row 2"):
+        encoder.embed(networks.with_weights(broken_MP))
+    with pytest.raises(ValueError, match="allowed: true for at least one of statistics, metric, behavior"):
+        WeightsAndBehaviorConfig(statistics=False, metric=False, behavior=False)
+    with pytest.raises(ValueError, match="labels is True; allowed: false where consensus is false"):
+        WeightsAndBehaviorConfig(labels=True, consensus=False)

@@ -1,0 +1,44 @@
+"""Configuration of the encoder by weights and behavior; free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo.config import require
+
+PARTS = ("statistics", "metric", "behavior")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsAndBehaviorConfig:
+    """Which features networks are embedded by.
+
+    Attributes:
+        statistics: Distributions, norms, spectra and balance of weights.
+        metric: Neurons and products of layers by what they give on the data.
+        behavior: Outputs and hidden units on stored inputs.
+        inputs: How many training and how many validation examples are stored.
+        consensus: Whether behavior tells of agreement with the class that the best of the training networks see in
+            each input; these are found by their agreement alone, without labels.
+        labels: Take the labels of the stored inputs in place of the consensus. The task is then known, not told from
+            weights: report such results apart.
+        activation_known: Networks are applied with their own activation. Otherwise with each that training networks
+            have, so that the embedding does not depend on it and can be asked for it.
+        seed: Of the choice of inputs.
+    """
+
+    statistics: bool = True
+    metric: bool = True
+    behavior: bool = True
+    inputs: int = 256
+    consensus: bool = True
+    labels: bool = False
+    activation_known: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        parts = [name for name in PARTS if getattr(self, name)]
+        require(bool(parts), self, PARTS[0], f"true for at least one of {', '.join(PARTS)}")
+        require(1 <= self.inputs <= 100_000, self, "inputs", "1 to 100,000")
+        require(self.consensus or not self.labels, self, "labels", "false where consensus is false")
+        require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
