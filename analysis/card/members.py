@@ -82,6 +82,8 @@ class Snapshots:
         last = table.select(flat).take(pa.array(last_M)).to_pandas()
         last[list(metrics)] = every[list(metrics)].to_numpy()[last_M]
         imported = imported_columns(last.pop("imported")) if "imported" in last else {}
+        ours = [last[name].tolist() for name in ("activation", *MEMBER_COLUMNS) if name in last]
+        imported = {name: column for name, column in imported.items() if column not in ours}  # told once
         for name, column in {**extra, **imported}.items():
             last[name] = pd.Series(list(column), dtype=object)
         return cls(score=score, metrics=metrics, every=every, last=last)

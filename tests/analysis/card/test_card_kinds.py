@@ -256,7 +256,9 @@ def test_imported_zoos_say_what_their_source_says(tmp_path):
     assert card.about["recipe"]["source_format"]
     assert "data set" in card.absent
     assert any("imported" in limit for limit in card.limits)
-    levels = card.groups("test_accuracy", "axis imported model::nlin").set_index("value")["members"]
+    assert "imported model::nlin" not in card.axes["name"].tolist(), "it is the column of the activation"
+    assert "imported model::type" in card.axes["name"].tolist()
+    levels = card.groups("test_accuracy", "axis activation").set_index("value")["members"]
     assert levels.to_dict() == {"relu": 2, "tanh": 2}
     last = zoo.members.groupby("member").tail(1)
     matches(row_of(card.distribution("test_accuracy", "epoch"), 5), last["test_accuracy"].to_numpy())

@@ -99,6 +99,7 @@ def test_metrics_are_those_of_the_task_of_a_network(folder, tmp_path):
 
 def test_a_table_says_networks_epochs_hyper_parameters_and_metrics(folder, tmp_path):
     line = {"network": "one", "learning_rate": 0.01, "task": "3-8", "test_accuracy": 0.25, "lab": "ours"}
+    line |= {"width_factor": 0.5, "run": "007"}
     table(
         folder,
         [
@@ -117,7 +118,9 @@ def test_a_table_says_networks_epochs_hyper_parameters_and_metrics(folder, tmp_p
     assert set(members.task) == {"3-8"}
     assert members.test_accuracy[0] == 0.25
     assert members.test_accuracy.isna()[1]
-    assert json.loads(members.imported[0])["lab"] == "ours"
+    assert json.loads(members.imported[0]) == {"origin": "one", "lab": "ours", "width_factor": 0.5, "run": "007"}, (
+        "beside columns of the zoo, once and as numbers where they are"
+    )
     x = torch.randn(2, 1, 8, 8)
     torch.testing.assert_close(zoo.population(epochs=[2]).logits(x)[1], network(3)(x))
     assert verify(zoo) == []

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,8 +181,17 @@ def _network(origin: str, file: Path, line: Mapping[str, str], architecture: Arc
     known = known_fields(told)
     if refused := sorted(set(told) - set(known)):
         raise ValueError(f"{file}: {refused[0]} is {line[refused[0]]!r} in {TABLE}, which no member can have")
-    original = {name: text for name, text in line.items() if name not in (*PLACES, *METRIC_COLUMNS) and text}
+    placed = (*PLACES, *METRIC_COLUMNS, *MEMBER_TYPES, "activation")
+    original = {name: _plain(text) for name, text in line.items() if name not in placed and text}
     return ForeignNetwork(origin=origin, architecture=architecture, known=known, original=original)
+
+
+def _plain(text: str) -> str | int | float:
+    """A number where the text is one, but for what merely looks so, such as 007."""
+    if re.fullmatch(r"-?(0|[1-9]\d{0,17})", text):
+        return int(text)
+    is_number = re.fullmatch(r"-?(0|[1-9]\d*)?\.?\d+(e[+-]?\d+)?", text, re.IGNORECASE)
+    return float(text) if is_number and not re.match(r"-?0\d", text) else text
 
 
 def _value(text: str, kind: str) -> Any:
