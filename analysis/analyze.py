@@ -15,7 +15,7 @@ from analysis.adaptation import AdaptationPlan
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.evaluators.evaluator import Subject
-from analysis.groups import words
+from analysis.groups import orders_known, words
 from analysis.headlines import headlines, pareto, quality_metric, targets
 from analysis.kept_rows import KeptRows, measure_rows
 from analysis.plan import ON_RANDOM, CodecPlan, Plan, plan_analysis
@@ -93,7 +93,9 @@ def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result])
             "training_snapshots": len(zoo.rows("train")),
             "test_members": len(plan.members),
             "test_groups": groups,
-            "intervals": words(len(plan.members), groups, seeds, plan.held_out.tested.of.grouped),
+            "intervals": words(
+                len(plan.members), groups, seeds, plan.held_out.tested.of.grouped, known=orders_known(zoo)
+            ),
             "training_snapshots_diverged": count_diverged(zoo, "train"),
             "test_members_diverged": count_diverged(zoo, "test", "one"),
             "seeds": seeds,
@@ -152,7 +154,9 @@ def _codec_analysis(plan: CodecPlan, results: list[Result], kept: KeptRows) -> A
             "parameters": architecture.parameters,
             "layout": layouts.index(architecture.layout) if len(layouts) > 1 else None,
             **_measured_facts(setup),
-            "intervals": words(len(plan.members), results[0].groups, seeds, setup.evaluation.grouped),
+            "intervals": words(
+                len(plan.members), results[0].groups, seeds, setup.evaluation.grouped, known=orders_known(plan.zoo)
+            ),
             "canonicalization": _canonicalization(setup),
             "test_members_diverged": count_diverged(plan.zoo, "test", "one", architecture=architecture),
             "training_snapshots_diverged": count_diverged(plan.zoo, "train", architecture=architecture),
@@ -210,6 +214,7 @@ def _measured_facts(setup: Setup) -> dict[str, Any]:
         "training_snapshots": setup.training_snapshots,
         "test_members": len(original),
         "test_groups": len(np.unique(evaluation.groups(original.population))),
+        "grouped": evaluation.grouped,
         "test_examples": len(data),
         "chosen_examples": len(data) if len(data) < len(data.dataset.test) else None,
         "inputs": [other.inputs for other in evaluation.others],

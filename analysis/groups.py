@@ -25,6 +25,11 @@ def orders_differ(zoo: Zoo) -> bool:
     return len(set(zoo.snapshots["order_seed"].to_pylist())) > 1
 
 
+def orders_known(zoo: Zoo) -> bool:
+    """Whether anything is known of the minibatch orders in which members were trained."""
+    return set(zoo.snapshots["order_seed"].to_pylist()) != {None}
+
+
 def group_numbers(order_seeds: Sequence[int], grouped: bool) -> np.ndarray:
     """For each member the number of its group ``[M]``: members of one order are one, unless ``grouped`` is false."""
     if not grouped or not len(order_seeds):
@@ -70,7 +75,7 @@ def chosen_members(zoo: Zoo, most: int | None, architecture: Architecture | None
     return tuple(sorted(sorted(ids, key=places.__getitem__)[:most]))
 
 
-def words(members: int, groups: int, fits: int, grouped: bool) -> str:
+def words(members: int, groups: int, fits: int, grouped: bool, known: bool = True) -> str:
     """What a reader must know of the intervals of an analysis: one or two sentences.
 
     Args:
@@ -78,12 +83,15 @@ def words(members: int, groups: int, fits: int, grouped: bool) -> str:
         groups: Groups that they are of.
         fits: Largest number of fits that differ in their seed.
         grouped: Whether members are grouped by their minibatch order.
+        known: Whether their minibatch orders are.
     """
     if not grouped:
-        said = (
-            f"95 % intervals take the {members:,} networks measured as independent: as far as is known all networks of"
-            " this zoo were trained in one minibatch order, and nothing is said of other orders."
+        why = (
+            "all networks of this zoo were trained in one minibatch order, and nothing is said of other orders."
+            if known
+            else "which of them were trained in the same minibatch order is not known."
         )
+        said = f"95 % intervals take the {members:,} networks measured as independent: {why}"
     elif groups == 1:
         return (
             f"There are no intervals: the {members:,} networks measured share one minibatch order, and tell nothing of"

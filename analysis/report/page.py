@@ -22,6 +22,13 @@ from analysis.results import Result, declared
 
 LIBRARIES = ("zooscale", "torch", "numpy", "scikit-learn", "constriction", "optuna", "ray", "plotly")
 
+# Where trials of a search were measured.
+LIMITS_OF_TRIALS = (
+    "Between two autoencoders there is no third, so no rate is interpolated there: their rate, shared bytes and N* are"
+    " those of the cheapest measured trial that reaches the target. Only the BD-rate, an average along a front, goes"
+    " between trials.",
+    "Which trials are the best was decided on one fit of each, which intervals do not cover.",
+)
 INTERVAL_OF_PREDICTORS = (
     "Bootstrap over test members, by groups of members that share a minibatch order, and over seeds where a predictor"
     " has several."
@@ -32,10 +39,7 @@ LIMITS = (
     "Held-out networks come from the same zoo as those the codecs were fitted to. Nothing is said about other"
     " architectures, zoos or data sets.",
     "Rates between two settings of a classical codec are interpolated (quality linear in the logarithm of the rate);"
-    " a rate below a codec's cheapest setting is not guessed at. Autoencoders are not: between two trials there is no"
-    " third, so their rate, shared bytes and N* are those of the cheapest measured trial that reaches the target. Only"
-    " the BD-rate, an average along a front, goes between trials.",
-    "Which trials are the best was decided on one fit of each, which intervals do not cover.",
+    " a rate below a codec's cheapest setting is not guessed at.",
     "Seconds were measured in one process on the machine that made this report; they are not a benchmark.",
 )
 
@@ -201,6 +205,7 @@ def _sections(view: View) -> list[Section]:
         *_inputs(summary),
         summary["intervals"],
         *LIMITS,
+        *(LIMITS_OF_TRIALS if any(result.trial is not None for result in analysis.results) else ()),
         *_canonicalization(summary),
         *_left_out(summary),
         *_diverged(summary),
@@ -289,13 +294,13 @@ def _measured_facts(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
     if summary["pairwise_agreement"] is not None:
         facts.append(("Pairwise agreement", percent(summary["pairwise_agreement"]), "of two test networks"))
+    groups = f"of {counted(summary['test_groups'], 'group')} by minibatch order, " if summary["grouped"] else ""
     return [
         *facts,
         (
             "Measured on",
             f"{count(summary['test_members'])} networks",
-            f"of {counted(summary['test_groups'], 'group')} by minibatch order, and {count(summary['test_examples'])}"
-            " examples, all held out",
+            f"{groups}and {count(summary['test_examples'])} examples, all held out",
         ),
     ]
 

@@ -102,7 +102,7 @@ def findings(view: View) -> Section:
         blocks=(
             filled(ASSETS, "findings.html.j2", findings=said, cards=cards(results, found)),
             Heading("Codecs compared"),
-            headline_table(found, distortion),
+            headline_table(found, view.metrics[distortion].label if distortion in view.metrics else distortion),
         ),
     )
 
@@ -239,7 +239,7 @@ def fidelity(view: View) -> Section | str:
         blocks=(
             Text(
                 f"Every point is one held-out network. On the dashed line it kept its own {view.score}; a codec that"
-                " always returns the same good weights draws horizontal lines, one for each activation, whatever its"
+                " always returns the same good weights draws a horizontal line for each activation, whatever its"
                 f" mean {view.score}."
             ),
             filled(

@@ -67,6 +67,9 @@ def test_where_all_share_one_order_members_are_independent(small_recipe, tmp_pat
     assert analysis.results[0].groups == 6
     assert analysis.results[0].metrics["agreement"].low is not None
     assert "nothing is said of other orders" in analysis.summary["intervals"]
+    assert "by minibatch order" not in (page := render(analysis)), "they are no groups"
+    assert "two trials" not in page
+    assert "trials are the best" not in page, "there was no search"
 
 
 def test_words_tell_groups_and_seeds():
@@ -74,4 +77,6 @@ def test_words_tell_groups_and_seeds():
     assert "Student" not in words(300, 15, 1, grouped=True)
     assert "300 networks measured, of 15 groups" in words(300, 15, 3, grouped=True)
     assert "of 3 fits with other seeds" in words(300, 15, 3, grouped=True)
+    assert "were trained in one minibatch order" in words(300, 300, 1, grouped=False)
+    assert "in the same minibatch order is not known" in words(300, 300, 1, grouped=False, known=False)
     assert "each codec was fitted once" in words(300, 15, 1, grouped=True)

@@ -185,6 +185,7 @@ def make_analysis(results=None, *, study=True, **changes):
             "codecs_left_out": [],
             "test_members": 120,
             "test_groups": 15,
+            "grouped": True,
             "intervals": "95 % intervals are by groups of members that share a minibatch order.",
             "codecs": [*CURVES, *(name for name, _ in CONTROLS), "index"],
             "test_examples": 360,
