@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import Architecture
+from zoo.population import Population
 from zoo.views import permute
 from zoo.views.canonical import widths
 
@@ -23,6 +24,14 @@ def permuted(weights_MP: Tensor, architecture: Architecture, generator: torch.Ge
         for name, width in widths(architecture).items()
     }
     return permute(weights_MP, architecture, orders)
+
+
+def permuted_networks(population: Population, generator: torch.Generator) -> Population:
+    """The same for networks of several architectures of one layout, each with the symmetry of its own."""
+    groups = list(population.groups())
+    moved = [permuted(population.weights_MP[rows], architecture, generator) for architecture, rows in groups]
+    order = torch.cat([rows for _, rows in groups]).argsort()
+    return population.with_weights(torch.cat(moved)[order])
 
 
 def erased(weights_MP: Tensor, probability: float, generator: torch.Generator) -> Tensor:
