@@ -75,3 +75,16 @@ def weights_and_behavior(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[
         "inputs": trial.suggest_int("inputs", 32, 1024, log=True),
         "consensus": trial.suggest_categorical("consensus", [False, True]),
     }
+
+
+def sne(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """Widths of the sets, how networks are cut, and how much invariance is asked for."""
+    return {
+        "chunk": trial.suggest_categorical("chunk", [16, 32, 64]),
+        "element_width": trial.suggest_categorical("element_width", [8, 16]),
+        "width": trial.suggest_categorical("width", [32, 64]),
+        "blocks": trial.suggest_int("blocks", 1, 2),
+        "invariance": trial.suggest_float("invariance", 1e-3, 1.0, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True),
+    }

@@ -20,6 +20,7 @@ from search_spaces.encoders import (
     hyper_representation,
     neural_graph,
     probing,
+    sne,
     weight_statistics,
     weights,
     weights_and_behavior,
@@ -47,6 +48,7 @@ SPACES: dict[str, Space] = {
     "hyper-representation": hyper_representation,
     "probing": probing,
     "neural-graph": neural_graph,
+    "sne": sne,
 }
 
 

@@ -11,6 +11,7 @@ from trainables.encoders.graph_config import GraphConfig
 from trainables.encoders.metrics import ENCODER_METRICS, RECONSTRUCTION_R2
 from trainables.encoders.presets import HYPER_REPRESENTATION, NEURAL_GRAPH, PROBING
 from trainables.encoders.probing_config import ProbingConfig
+from trainables.encoders.sne_config import SneConfig
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
 from trainables.trainable import Reference, Trainable, call
 from zoo.metric import Metric
@@ -116,6 +117,12 @@ ENCODERS: dict[str, Trainable] = {
             GraphConfig,
             presets=NEURAL_GRAPH,
             description="Units are nodes, weights and kernels edges: the order of units does not matter (ICLR 2024).",
+        ),
+        supervised(
+            "sne",
+            "trainables.encoders.sne:Sne",
+            SneConfig,
+            description="Attention over sets of weights, of chunks and of layers, for any layouts (arXiv 2305.16625).",
         ),
         encoder(
             "weights-and-behavior",

@@ -1,0 +1,112 @@
+"""Set-based encoding: weights to chunks to layers to a network, by attention over sets; for networks of any layout.
+
+Andreis, Bedionita, Torr and Hwang, "Set-based Neural Network Encoding Without Weight Tying" (arXiv 2305.16625),
+section 3. Padding is left out of the sets, where the paper has zeros in them; and the distance that learns
+invariance (section 3.7) is that of embeddings, from which the heads are linear.
+
+Shape letters: B networks of a batch, T chunks, N entries of a chunk, L tensors, W width of an element, D width of a
+chunk or a layer, E width of an embedding.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from trainables.encoders.augmentation import permuted_networks
+from trainables.encoders.sne_chunks import KINDS, Chunks, Layers, chunked, cut
+from trainables.encoders.sne_config import SneConfig
+from trainables.encoders.sne_sets import SetToSet, SetToVector, sinusoids, without_biases
+from trainables.encoders.supervised import NetworkModule
+from trainables.trainable import FitData
+from zoo.population import Population
+
+# A network is seldom deeper; a position beyond would only mean a longer table.
+DEPTHS = 64
+
+
+class Sne(NetworkModule):
+    """The set-based encoder; see :class:`trainables.encoders.supervised.NetworkModule`."""
+
+    config_type: ClassVar = SneConfig
+    config: SneConfig
+    # More at once leave the processor's cache.
+    embedded_at_once: ClassVar[int] = 16
+
+    scale_K: Tensor
+
+    def __init__(self, config: SneConfig, facts: dict) -> None:
+        super().__init__(config, facts)
+        inner, width, heads, blocks = config.element_width, config.width, config.heads, config.blocks
+        self.register_buffer("scale_K", torch.ones(len(KINDS)))
+        self.of_elements = SetToSet(inner, 1, blocks)
+        self.of_typed_elements = SetToSet(inner, 1, blocks)
+        self.chunk = SetToVector(inner, 1)
+        self.widen = nn.Linear(inner, width)
+        self.of_chunks = SetToSet(width, heads, blocks)
+        self.layer = SetToVector(width, heads)
+        self.of_layers = SetToSet(width, heads, blocks)
+        self.network = SetToVector(width, heads)
+        self.to_latent = nn.Linear(width, config.latent)
+        without_biases(self)
+        self.lift = nn.Linear(1, inner)  # its biases bend what blocks see of an entry
+
+    def initialize(self, data: FitData) -> None:
+        """Sets the scale of each kind of tensor to its root mean square over the training networks."""
+        squares, counts = torch.zeros(2, len(KINDS), dtype=torch.float64)
+        for population in data.training:
+            kind_P = chunked(population.architecture.layout, self.config.chunk).kind_P
+            squares.index_add_(0, kind_P, population.weights_MP.double().square().sum(0))
+            counts += len(population) * torch.bincount(kind_P, minlength=len(KINDS))
+        scale_K = (squares / counts.clamp_min(1)).sqrt().float()
+        self.scale_K.copy_(torch.where(scale_K > 0, scale_K, 1.0))
+
+    def forward(self, batch: Population) -> Tensor:
+        """``embedding_BE``."""
+        layout = chunked(batch.architecture.layout, self.config.chunk)
+        weights_BP = batch.weights_MP / self.scale_K[layout.kind_P]
+        chunks = [self.encode_chunks(*part) for part in zip(layout.chunks, cut(weights_BP, layout), strict=True)]
+        chunks_BTD = torch.cat(chunks, dim=1)
+        layers_BLD = torch.cat([self.encode_layers(part, chunks_BTD) for part in layout.layers], dim=1)
+        depth_L = torch.cat([part.depth_L for part in layout.layers])
+        kind_L = torch.cat([part.kind_L for part in layout.layers])
+        layers_BLD = self.of_layers(layers_BLD) + self.level(depth_L) + self.kind(kind_L, self.config.width)
+        embedding_BE: Tensor = self.to_latent(self.network(layers_BLD))
+        return embedding_BE
+
+    def encode_chunks(self, chunks: Chunks, entries_BTN: Tensor) -> Tensor:
+        """``chunks_BTD``: equations 2 to 4."""
+        count, width = chunks.place_TN.shape
+        inner = self.config.element_width
+        kept = None if chunks.kept_TN is None else chunks.kept_TN.repeat(len(entries_BTN), 1)
+        elements_SNW = self.of_elements(self.lift(entries_BTN.flatten(0, 1).unsqueeze(2)), kept)
+        where_TW = self.kind(chunks.kind_T, inner) + sinusoids(DEPTHS, inner)[chunks.depth_T.clamp_max(DEPTHS - 1)]
+        where_TNW = where_TW.unsqueeze(1) + sinusoids(width, inner)
+        elements_SNW = (elements_SNW.unflatten(0, (-1, count)) + where_TNW).flatten(0, 1)
+        found_SW = self.chunk(self.of_typed_elements(elements_SNW, kept), kept)
+        chunks_SD: Tensor = self.widen(found_SW)
+        return chunks_SD.unflatten(0, (-1, count))
+
+    def encode_layers(self, layers: Layers, chunks_BTD: Tensor) -> Tensor:
+        """``layers_BLD``: equation 5."""
+        many, count = layers.chunk_LT.shape
+        sets_STD = self.of_chunks(chunks_BTD[:, layers.chunk_LT].flatten(0, 1))
+        found_SD: Tensor = self.layer(sets_STD + sinusoids(count, self.config.width))
+        return found_SD.unflatten(0, (-1, many))
+
+    def level(self, depth_L: Tensor) -> Tensor:
+        """Positions of layers: ``[L, D]``."""
+        return sinusoids(DEPTHS, self.config.width)[depth_L.clamp_max(DEPTHS - 1)]
+
+    def kind(self, kind_T: Tensor, width: int) -> Tensor:
+        """Positions of kinds of tensors: ``[T, width]``."""
+        return sinusoids(len(KINDS), width)[kind_T]
+
+    def penalty(self, batch: Population, embedding_BE: Tensor, generator: torch.Generator) -> Tensor | None:
+        """ν · ½ the squared distance to embeddings of the same networks with their hidden units in another order."""
+        if not self.config.invariance:
+            return None
+        moved_BE = self(permuted_networks(batch, generator))
+        return self.config.invariance * 0.5 * (embedding_BE - moved_BE).square().sum(dim=1).mean()

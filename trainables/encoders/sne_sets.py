@@ -1,0 +1,146 @@
+"""Attention over sets: to sets, and to vectors.
+
+Lee et al., "Set Transformer" (ICML 2019, arXiv 1810.00825), section 3, without layer norms: a dozen of them would leave
+next to nothing of what tells networks apart, the size of weights first. For the same reason a block adds to what it
+read what it sees, not to the query (Zhang et al., ICML 2022, arXiv 2206.11925, section 3).
+
+Most sets here have a few elements of a few numbers, for which a softmax along the elements is slow: the exponentials
+are summed by a product instead, without their maximum taken off. Logits are kept within a range in which that is exact
+to rounding.
+
+Shape letters: S sets, N elements of a set, D width, H heads, C width of a head.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LONGEST_PERIOD = 10_000.0
+# Positions are the same for all networks; of size 1 they drown what tells networks apart.
+POSITION = 0.1
+LARGEST_LOGIT = 30.0
+# Sets of fewer elements are attended to by plain products.
+FEW = 64
+
+
+class Rest(nn.Module):
+    """What a block does after attention: a layer of its own, added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.feedforward = nn.Linear(width, width)
+
+    def forward(self, found: Tensor) -> Tensor:
+        """The same shape, ``[…, D]``."""
+        return found + F.relu(self.feedforward(found))
+
+
+class AttentionBlock(nn.Module):
+    """SAB: every element attends to all of its set, and what it sees is added to it.
+
+    Args:
+        width: D.
+        heads: H.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.rest = Rest(width)
+
+    def forward(self, set_SND: Tensor, kept_SN: Tensor | None = None) -> Tensor:
+        """``[S, N, D]``.
+
+        Args:
+            set_SND: The sets.
+            kept_SN: Which elements there are; all where ``None``.
+        """
+        parts = self.query_key_value(set_SND).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = parts
+        if set_SND.shape[1] < FEW:
+            seen = attended(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), kept_SN).view_as(query)
+        else:
+            mask = None if kept_SN is None else kept_SN[:, None, None]
+            seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        found: Tensor = self.rest(set_SND + seen.transpose(1, 2).flatten(2))
+        return found
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor, kept_SN: Tensor | None) -> Tensor:
+    """Means of values, weighed by the softmax of queries' inner products with keys over √C: ``[S · H, N, C]``."""
+    logits = torch.bmm(query, key.transpose(1, 2)) / math.sqrt(query.shape[2])
+    kept = None if kept_SN is None else kept_SN.repeat_interleave(len(query) // len(kept_SN), dim=0).unsqueeze(1)
+    weight = exponential(logits, kept)
+    total = weight @ weight.new_ones(weight.shape[2], 1)
+    return torch.bmm(weight, value) / total
+
+
+def exponential(logits: Tensor, kept: Tensor | None) -> Tensor:
+    """Weights of a softmax before they are divided by their sum; 0 for what is not kept."""
+    weight = logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT).exp()
+    return weight if kept is None else weight * kept
+
+
+def without_biases(module: nn.Module) -> None:
+    """Sets the biases of all linear maps to 0: what is the same for all networks only hides them at first."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.zeros_(part.bias)
+
+
+class SetToSet(nn.Sequential):
+    """Φ: set attention blocks one after another."""
+
+    def __init__(self, width: int, heads: int, blocks: int) -> None:
+        super().__init__(*(AttentionBlock(width, heads) for _ in range(blocks)))
+
+    def forward(self, set_SND: Tensor, kept_SN: Tensor | None = None) -> Tensor:
+        """``[S, N, D]``."""
+        for block in self:
+            set_SND = block(set_SND, kept_SN)
+        return set_SND
+
+
+class SetToVector(nn.Module):
+    """Γ: one learned query attends to all elements (PMA with k = 1).
+
+    The query is the same for all sets, so that keys and values need not be computed for each element: a head's
+    logits are inner products of elements with one vector, and means of elements are mapped to means of values.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(width))
+        self.key = nn.Parameter(torch.randn(heads, width // heads, width) / math.sqrt(width))
+        self.value = nn.Parameter(torch.randn(heads, width // heads, width) / math.sqrt(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.rest = Rest(width)
+
+    def forward(self, set_SND: Tensor, kept_SN: Tensor | None = None) -> Tensor:
+        """``[S, D]``."""
+        heads, each, _ = self.key.shape
+        asked_HD = torch.einsum("hc,hcd->hd", self.query.view(heads, each), self.key) / math.sqrt(each)
+        weight_SNH = exponential(set_SND @ asked_HD.T, None if kept_SN is None else kept_SN.unsqueeze(2))
+        sum_SHD = torch.bmm(weight_SNH.transpose(1, 2), set_SND)
+        mean_SHD = sum_SHD / weight_SNH.sum(dim=1).unsqueeze(2)
+        seen_SD = torch.einsum("shd,hcd->shc", mean_SHD, self.value).flatten(1) + self.bias
+        found: Tensor = self.rest(seen_SD)
+        return found
+
+
+@lru_cache(maxsize=64)
+def sinusoids(positions: int, width: int) -> Tensor:
+    """Sines and cosines of positions 0, 1, …, with periods from 2π to 2π · 10 000: ``[positions, width]``.
+
+    Vaswani et al. (arXiv 1706.03762), section 3.5, made smaller by a constant.
+    """
+    half = math.ceil(width / 2)
+    period = LONGEST_PERIOD ** (torch.arange(half) / half)
+    angle = torch.arange(positions).unsqueeze(1) / period
+    return POSITION * torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)[:, :width]
