@@ -18,6 +18,7 @@ from analysis.evaluators.evaluator import Subject
 from analysis.groups import orders_known, words
 from analysis.headlines import headlines, pareto, quality_metric, targets
 from analysis.kept_rows import KeptRows, measure_rows
+from analysis.making import MakingPlan
 from analysis.plan import ON_RANDOM, CodecPlan, Plan, plan_analysis
 from analysis.prediction import PredictorPlan
 from analysis.probing import ProbePlan
@@ -73,6 +74,8 @@ def carry_out(plan: Plan, *, keep: Store | None = None, progress: Progress | Non
         return _codec_analysis(plan, results, kept)
     if isinstance(plan, AdaptationPlan):
         return _adaptation_analysis(plan, results)
+    if isinstance(plan, MakingPlan):
+        return _making_analysis(plan, results)
     return _prediction_analysis(plan, results)
 
 
@@ -126,6 +129,32 @@ def _adaptation_analysis(plan: AdaptationPlan, results: list[Result]) -> Analysi
             "test_groups": groups,
             "intervals": f"Intervals are over {groups} groups of tasks and {counted(seeds, 'fit')}.",
             "interpolation": plan.interpolation(),
+            "seeds": seeds,
+            "seed": plan.bootstrap.seed,
+        },
+        headlines=[],
+        pareto=[],
+        study_metrics=study.metrics,
+        trials=study.trials,
+        importances=study.importances,
+    )
+
+
+def _making_analysis(plan: MakingPlan, results: list[Result]) -> Analysis:
+    """What was found of generated networks."""
+    zoo, study = plan.zoo, plan.study
+    seeds = max(result.fits for result in results)
+    return Analysis(
+        results=results,
+        summary={
+            **zoo_facts(zoo),
+            **study_facts(study),
+            "kind": "generators",
+            "parameters": list(zoo.parameter_counts),
+            "training_snapshots": len(zoo.rows("train")),
+            "test_members": plan.count,
+            "test_groups": plan.count,
+            "intervals": f"Intervals are over {plan.count} networks and {counted(seeds, 'fit')}.",
             "seeds": seeds,
             "seed": plan.bootstrap.seed,
         },

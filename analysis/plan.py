@@ -11,6 +11,7 @@ from analysis.evaluation import Evaluation
 from analysis.evaluators.registry import chosen_evaluators
 from analysis.groups import chosen_members, orders_differ
 from analysis.intervals import Bootstrap
+from analysis.making import MakingPlan, plan_making
 from analysis.prediction import PredictorPlan, plan_predictors
 from analysis.probing import ProbePlan, plan_probes
 from analysis.rows import LEARNED, Row, chosen_families, codec_rows, fitted_codecs, learned_rows
@@ -79,7 +80,7 @@ class CodecPlan:
         return rows
 
 
-Plan = CodecPlan | PredictorPlan | ProbePlan | AdaptationPlan
+Plan = CodecPlan | PredictorPlan | ProbePlan | AdaptationPlan | MakingPlan
 
 
 def plan_analysis(
@@ -108,7 +109,8 @@ def plan_analysis(
         inputs: Other inputs: "translation-1", "noise-0.1", names of data sets; by default the first for images, else
             the second.
         layout: Number of the parameter layout whose networks are analyzed, where the zoo has several.
-        members: At most so many test members; by default 300, and of predictors all. Of hypernetworks so many tasks.
+        members: At most so many test members; by default 300, and of predictors all. Of hypernetworks so many
+            tasks, of generators so many networks made by each.
         training_snapshots: At most so many snapshots of training members for fitting.
         examples: At most so many test examples; all by default.
         on: Other zoos, whose test members a study's encoders and their readouts are measured on too.
@@ -133,6 +135,8 @@ def plan_analysis(
         return plan_probes(zoo, study, on=on, members=members, bootstrap=bootstrap)
     if study is not None and study.kind == "hypernetwork":
         return plan_adaptation(zoo, study, tasks=members, bootstrap=bootstrap)
+    if study is not None and study.kind == "generator":
+        return plan_making(zoo, study, count=members, bootstrap=bootstrap)
     architecture = chosen_architecture(zoo, layout)
     families = chosen_families(codecs, architecture)
     evaluation = Evaluation.of(

@@ -13,7 +13,7 @@ from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count, counted, percent, significant
 from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
 from analysis.record import Analysis
-from analysis.report import encoders, figures, hypernetworks, predictors, sections
+from analysis.report import encoders, figures, generators, hypernetworks, predictors, sections
 from analysis.report.glossary import DERIVED
 from analysis.report.reproduce import commands
 from analysis.report.scatter_panels import scatter_data
@@ -65,6 +65,7 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
         "predictors": _of_predictors,
         "encoders": _of_encoders,
         "hypernetworks": _of_hypernetworks,
+        "generators": _of_generators,
     }
     return pages[analysis.summary["kind"]](analysis, made_on)
 
@@ -115,6 +116,18 @@ def _of_hypernetworks(analysis: Analysis, made_on: datetime.date) -> str:
         candidates={},
         searched=predictors.trials_note(analysis, "hypernetwork"),
         limits=hypernetworks.LIMITS,
+    )
+
+
+def _of_generators(analysis: Analysis, made_on: datetime.date) -> str:
+    return _of_columns(
+        analysis,
+        title=f"New networks after {analysis.summary['zoo'].rpartition('-')[0]}",
+        lead=f"generators make others of their kind; how good and how new these are. {made_on:%-d %B %Y}.",
+        findings=[generators.findings(analysis), generators.compared_with()],
+        candidates={},
+        searched=predictors.trials_note(analysis, "generator"),
+        limits=generators.LIMITS,
     )
 
 
@@ -263,6 +276,8 @@ def _facts(summary: Mapping[str, Any]) -> list[Fact]:
                 ("Measured on", counted(len(summary["tasks"]), "task"), "all held out"),
             )
         ]
+    elif summary["kind"] == "generators":
+        own = [("Measured", f"{count(summary['test_members'])} networks", "made by each generator")]
     else:
         own = _measured_facts(summary)
     fitted = [("Fitted on", f"{count(summary['training_snapshots'])} snapshots", "of training networks")]

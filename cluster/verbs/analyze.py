@@ -53,6 +53,7 @@ class Report(Result):
             "predictors": self._of_predictors,
             "encoders": self._of_encoders,
             "hypernetworks": self._of_hypernetworks,
+            "generators": self._of_generators,
         }
         lines = of_kind[self.summary["kind"]]()
         return "\n".join([*lines, "", f"report  {self.report}", f"tables  {self.tables}"])
@@ -76,6 +77,16 @@ class Report(Result):
         for row in self.predictors:
             called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
             lines.append(f"{called:34}{''.join(f'{row[name]:>22.3f}' for name in names)}")
+        return lines
+
+    def _of_generators(self) -> list[str]:
+        names = ("accuracy", "nearest_distance", "outside_hull", "error_overlap")
+        lines = [f"{self.summary['test_members']} networks made by each, without a step of training", ""]
+        lines.append(f"{'':44}{''.join(f'{name:>18}' for name in names)}")
+        for row in self.predictors:
+            trial = "" if row["trial"] is None else f"trial {row['trial']}"
+            called = ", ".join(filter(None, (row["name"], trial or row["setting"])))
+            lines.append(f"{called:44}{''.join(f'{row[name]:>18.3f}' for name in names)}")
         return lines
 
     def _of_hypernetworks(self) -> list[str]:

@@ -1,0 +1,215 @@
+"""An analysis of generators: what they make, beside networks that were trained and controls that make nothing new.
+
+Shape letters: M networks, S fits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from analysis.audit import OF_ALL, OF_EACH, Audit
+from analysis.intervals import Bootstrap
+from analysis.prediction import best_trials, setting_of
+from analysis.results import Measured, Result
+from analysis.rows import Row, fits_content
+from trainables.fit_data import fit_data
+from trainables.generators.closed_form import ClosedFormGenerator, Means, NoisyCopies
+from trainables.generators.config import MeanConfig, NoiseConfig
+from trainables.generators.generator import NetworkGenerator
+from trainables.study_files import StudyRecord
+from zoo.config import to_json
+from zoo.population import Member, Population, single_architecture
+from zoo.population.initialization import initial_weights
+from zoo.storage.errors import ZooError
+from zoo.storage.zoo import Zoo
+from zoo.views import without_dead_inputs
+
+MADE = 64
+# Training networks that are compared with.
+COMPARED = 2048
+NOISES, MEANS = (0.05, 0.1, 0.2, 0.5, 1.0), (2, 3, 5, 10)
+TRAINED, UNTRAINED = "held-out networks", "untrained networks"
+CONTROLS = {
+    TRAINED: "networks of the zoo that no generator has seen",
+    UNTRAINED: "networks as they are initialized",
+    "noisy-copies": "training networks with noise",
+    "means": "means of some training networks",
+}
+GENERATED = "generated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakingPlan:
+    """An analysis of generators.
+
+    Attributes:
+        study: The study.
+        zoo: Its zoo, of one layout and one task.
+        generators: Of each trial measured its fits, which differ in their seed; the best trial first.
+        count: How many networks each makes.
+        bootstrap: How intervals are drawn.
+    """
+
+    study: StudyRecord
+    zoo: Zoo
+    generators: dict[int, list[NetworkGenerator]]
+    count: int
+    bootstrap: Bootstrap
+
+    @property
+    def trials(self) -> list[int]:
+        """Trials that are measured."""
+        return list(self.generators)
+
+    @property
+    def members(self) -> range:
+        """Numbers of the networks that each generator makes."""
+        return range(self.count)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What all are judged against."""
+        training = self._last("train", COMPARED)
+        task = training.members[0].task if training.members else ""
+        return Audit(training, self.zoo.dataset(), task)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Trained and untrained networks, controls, and each trial's generator."""
+        rows = [
+            self._row(TRAINED, "", lambda: [self._last("test", self.count)], {}),
+            self._row(UNTRAINED, "", lambda: [self._untrained()], {}),
+        ]
+        controls: list[tuple[str, type[ClosedFormGenerator], Any]] = [
+            *(("noisy-copies", NoisyCopies, NoiseConfig(noise=noise)) for noise in NOISES),
+            *(("means", Means, MeanConfig(networks=networks)) for networks in MEANS),
+        ]
+        for name, kind, config in controls:
+            setting = setting_of("", config, 1).removeprefix(", ")
+            rows.append(self._row(name, setting, partial(self._by_control, kind, config), {"config": to_json(config)}))
+        for trial, fits in self.generators.items():
+            name = self.study.trainable(trial).name
+            setting = setting_of("", self.study.config(trial), len(fits)).removeprefix(", ")
+            content = fits_content(self.study, trial, fits)
+            rows.append(self._row(name, setting, partial(self._by_fits, fits), content, trial))
+        return rows
+
+    def _by_control(self, kind: type[ClosedFormGenerator], config: Any) -> list[Population]:
+        data = fit_data(self.zoo, validation_members=1)
+        if isinstance(config, MeanConfig):
+            members = len({member.id for member in data.training[0].members})
+            config = dataclasses.replace(config, networks=min(config.networks, members))
+        return [kind.fit(config, data).generate(self.count)]
+
+    def _by_fits(self, fits: Sequence[NetworkGenerator]) -> list[Population]:
+        return [generator.generate(self.count, seed=seed) for seed, generator in enumerate(fits)]
+
+    def _last(self, split: str, most: int) -> Population:
+        """Last snapshots of members of a split, finite, as fits see them."""
+        population = next(iter(self.zoo.populations(split, epochs="last", limit=most)))
+        finite = torch.isfinite(population.weights_MP).all(1).nonzero().flatten()
+        return without_dead_inputs(population.select(finite), self.zoo.dataset().train)
+
+    def _untrained(self) -> Population:
+        architecture = self.audit.training.architecture
+        specs = [Member(id=number, seed=number) for number in range(self.count)]
+        return single_architecture(architecture, initial_weights(architecture, specs))
+
+    def _row(
+        self,
+        name: str,
+        setting: str,
+        made: Callable[[], list[Population]],
+        content: dict[str, Any],
+        trial: int | None = None,
+    ) -> Row:
+        family = "control" if trial is None else "learned"
+
+        def measured() -> Result:
+            return self._result(name, family, setting, trial, made())
+
+        return Row(
+            name=name,
+            setting=setting,
+            family=family,
+            trial=trial,
+            content={
+                "zoo": self.zoo.content_sha256,
+                "made": self.count,
+                "by": name,
+                "bootstrap": to_json(self.bootstrap),
+                **content,
+            },
+            measure=measured,
+        )
+
+    def _result(self, name: str, family: str, setting: str, trial: int | None, made: Sequence[Population]) -> Result:
+        of_each = [self.audit.of_each(population) for population in made]
+        of_all = [self.audit.of_all(population) for population in made]
+        values = {metric.name: np.stack([found[metric.name].numpy() for found in of_each]) for metric in OF_EACH}
+
+        def means(fit: int, rows_M: np.ndarray) -> dict[str, float]:
+            return {each: float(values_SM[fit][rows_M].mean()) for each, values_SM in values.items()}
+
+        bounds = {metric.name: (0.0, 1.0 if metric.unit == "share" else np.inf) for metric in OF_EACH}
+        networks = min(len(population) for population in made)
+        found = self.bootstrap.of_statistics(means, networks, fits=len(made), bounds=bounds)
+        metrics = {
+            metric.name: Measured(
+                metric=metric,
+                estimate=found[metric.name].estimate,
+                low=found[metric.name].low,
+                high=found[metric.name].high,
+            )
+            for metric in OF_EACH
+        } | {
+            metric.name: Measured(metric=metric, estimate=float(np.mean([each[metric.name] for each in of_all])))
+            for metric in OF_ALL
+        }
+        return Result(
+            name=name,
+            family=family,
+            setting=setting,
+            trial=trial,
+            fits=len(made),
+            members=networks,
+            groups=networks,
+            parameters=made[0].parameters,
+            examples=len(self.audit.test),
+            metrics=metrics,
+            values={each: tuple(values_SM.mean(0).tolist()) for each, values_SM in values.items()},
+        )
+
+
+def plan_making(zoo: Zoo, study: StudyRecord, *, count: int | None, bootstrap: Bootstrap) -> MakingPlan:
+    """A study's best generators.
+
+    Args:
+        zoo: The zoo.
+        study: A study of generators on it.
+        count: How many networks each makes; 64 where ``None``.
+        bootstrap: How intervals are drawn.
+
+    Raises:
+        ZooError: No trial can be measured, or a split has no members.
+        ValueError: The zoo's networks have no classes, or fewer than two are to be made.
+    """
+    if not zoo.dataset().task.has_classes:
+        raise ValueError(
+            f"zoo {zoo.name} is of a task without classes (loss {zoo.dataset().task.loss!r}); generated networks are "
+            "judged by accuracy: take a zoo of classifiers"
+        )
+    if count is not None and count < 2:
+        raise ValueError(f"members is {count}; generators are judged by 2 networks or more")
+    for split in ("train", "test"):
+        if not len(zoo.rows(split)):
+            raise ZooError(f"zoo {zoo.name} has no members in its {split} split")
+    fits = {t: [cast(NetworkGenerator, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
+    return MakingPlan(study=study, zoo=zoo, generators=fits, count=count or MADE, bootstrap=bootstrap)
