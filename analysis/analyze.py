@@ -82,7 +82,8 @@ def carry_out(plan: Plan, *, keep: Store | None = None, progress: Progress | Non
 def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result]) -> Analysis:
     """What was found: the results of a plan's rows, and facts about them."""
     zoo, study = plan.zoo, plan.study
-    groups, seeds = max(result.groups for result in results), max(result.fits for result in results)
+    own = [r for r in results if r.question is not None and r.question.told_of == zoo.name]
+    groups, seeds = max(result.groups for result in own), max(result.fits for result in own)
     return Analysis(
         results=results,
         summary={
@@ -91,6 +92,7 @@ def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result])
             "kind": "predictors" if isinstance(plan, PredictorPlan) else "encoders",
             "targets": plan.targets,
             "on": list(dict.fromkeys(each.tested.zoo.name for each in plan.scopes))[1:],
+            "crosswise": isinstance(plan, ProbePlan) and bool(plan.crosswise),
             "not_told": plan.not_told if isinstance(plan, ProbePlan) else [],
             "parameters": list(zoo.parameter_counts),
             "training_snapshots": len(zoo.rows("train")),

@@ -24,12 +24,13 @@ from analysis.members import Members, ZooMembers
 from analysis.prediction import baseline_rows, best_trials, setting_of
 from analysis.results import Question
 from analysis.rows import Row, fits_content
-from analysis.scopes import scopes_of, told_of
+from analysis.scopes import ACROSS, crosswise_scopes, scopes_of, told_of
 from trainables.encoders.encoder import Encoder
 from trainables.readouts.columns import is_numeric
 from trainables.readouts.readout import Readout, Readouts
 from trainables.study_files import StudyRecord
 from zoo.population import Population
+from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 
 
@@ -80,8 +81,15 @@ class Embedded:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbePlan(HeldOutPlan[Encoder]):
-    """An analysis of encoders."""
+    """An analysis of encoders.
 
+    Attributes:
+        crosswise: The same of other zoos with their own studies, measured on this one and on each other.
+        columns: Only these columns are told; all where ``None``.
+    """
+
+    crosswise: tuple[ProbePlan, ...] = ()
+    columns: tuple[str, ...] | None = None
     # The embeddings of one trial at a time, so that memory does not grow with the number of trials.
     _embedded: dict[int, list[Embedded]] = field(default_factory=dict, repr=False)
 
@@ -91,7 +99,10 @@ class ProbePlan(HeldOutPlan[Encoder]):
 
         The reason is empty where it is told.
         """
-        return tuple(told_of(held_out) for held_out in self.scopes)
+        every = (told_of(held_out) for held_out in self.scopes)
+        return tuple(
+            {name: why for name, why in told.items() if self.columns is None or name in self.columns} for told in every
+        )
 
     @property
     def targets(self) -> list[str]:
@@ -139,7 +150,8 @@ class ProbePlan(HeldOutPlan[Encoder]):
                 )
                 for held_out, question in self.questions
             ]
-        return rows + [row for asked in self.questions for row in baseline_rows(*asked, *in_words(asked[1]))]
+        rows += [row for asked in self.questions for row in baseline_rows(*asked, *in_words(asked[1]))]
+        return rows + [row for plan in self.crosswise for row in plan.rows]
 
     def _predicted(self, trial: int, held_out: HeldOut, question: Question) -> list[np.ndarray]:
         if trial not in self._embedded:
@@ -159,7 +171,13 @@ def in_words(question: Question) -> list[str]:
 
 
 def plan_probes(
-    zoo: Zoo, study: StudyRecord, *, on: Sequence[Zoo] = (), members: int | None, bootstrap: Bootstrap
+    zoo: Zoo,
+    study: StudyRecord,
+    *,
+    on: Sequence[Zoo] = (),
+    studies_on: Sequence[StudyRecord] = (),
+    members: int | None,
+    bootstrap: Bootstrap,
 ) -> ProbePlan:
     """A study's best encoders, of each trainable one at least, on all columns in which training members differ.
 
@@ -167,6 +185,7 @@ def plan_probes(
         zoo: The zoo, of any layouts that the encoders take.
         study: A study of encoders on it.
         on: Other zoos whose test members are told of too.
+        studies_on: A study on each of them, to be measured on all zoos in turn; none by default.
         members: At most so many test members of each zoo; ``None`` for all.
         bootstrap: How intervals are drawn.
 
@@ -178,7 +197,32 @@ def plan_probes(
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"zoo {name} is named {names.count(name)} times; name each of the other zoos once")
-    zoo.rows("validation")  # penalties are chosen on them
-    encoders = {t: [cast(Encoder, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
     own, *others = (ZooMembers(zoo=each, members=chosen_members(each, members)) for each in (zoo, *on))
-    return ProbePlan(study=study, scopes=scopes_of(own, others, bootstrap), artifacts=encoders)
+    crosswise = []
+    for number, other_study in enumerate(studies_on):
+        first, rest = others[number], [own, *others[:number], *others[number + 1 :]]
+        scopes = crosswise_scopes(first, rest, bootstrap)
+        crosswise.append(
+            ProbePlan(study=other_study, scopes=scopes, artifacts=_encoders(first.zoo, other_study), columns=ACROSS)
+        )
+    return ProbePlan(
+        study=study,
+        scopes=scopes_of(own, others, bootstrap),
+        artifacts=_encoders(zoo, study),
+        crosswise=tuple(crosswise),
+    )
+
+
+def _encoders(zoo: Zoo, study: StudyRecord) -> dict[int, list[Encoder]]:
+    """A study's best trials and their fits.
+
+    Raises:
+        ZooError: The study is of another zoo, no trial can be measured, or there are no validation members.
+    """
+    if study.zoo_digest != zoo.digest:
+        raise ZooError(
+            f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
+            f"{zoo.digest[:8]}: search on it under the same name of a study first"
+        )
+    zoo.rows("validation")  # penalties are chosen on them
+    return {t: [cast(Encoder, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}

@@ -14,7 +14,8 @@ from analysis.members import Wanted, ZooMembers
 from trainables.encoders.encoder import MEASURED, differing
 from trainables.readouts.columns import is_numeric, known
 
-SNAPSHOTS: dict[str, Wanted] = {"last snapshots": "last", "all snapshots": None}
+LAST = "last snapshots"
+SNAPSHOTS: dict[str, Wanted] = {LAST: "last", "all snapshots": None}
 LATER = "later epochs"
 # Fewer epochs of training are not divided into earlier and later ones.
 FEWEST_EPOCHS = 3
@@ -48,12 +49,19 @@ def scopes_of(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstra
     if len(groups) > 2:
         sources |= {f"all but {name}": _all_but(groups, name) for name in groups}
     found += [
-        HeldOut(fitted=source, tested=target, snapshots="last snapshots", bootstrap=bootstrap)
+        HeldOut(fitted=source, tested=target, snapshots=LAST, bootstrap=bootstrap)
         for name, source in sources.items()
         for target_name, target in groups.items()
         if not name.startswith("all but ") or name == f"all but {target_name}"
     ]
     return tuple(found)
+
+
+def crosswise_scopes(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstrap) -> tuple[HeldOut, ...]:
+    """The scopes of a zoo that is one of several sources: last snapshots of its own networks and of the others'."""
+    fitted = _named(own, "last")
+    tested = [fitted, *(_named(other, "last") for other in others)]
+    return tuple(HeldOut(fitted=fitted, tested=each, snapshots=LAST, bootstrap=bootstrap) for each in tested)
 
 
 def told_of(held_out: HeldOut) -> dict[str, str]:

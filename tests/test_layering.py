@@ -62,6 +62,7 @@ FLOORS = {
         ("record",),
         ("held_out", "kept_rows", "layout_groups"),
         ("calibration", "scopes"),
+        ("zoo_matrix",),
         ("prediction",),
         ("audit",),
         ("probing", "adaptation", "making"),

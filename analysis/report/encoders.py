@@ -9,12 +9,14 @@ from markupsafe import Markup
 
 from analysis.calibration import DRAWS
 from analysis.pages.numbers import counted
-from analysis.pages.page import Bullets, Heading, Section, Text
+from analysis.pages.page import Bullets, Grid, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
 from analysis.report.predictors import BASELINES, main_metric
+from analysis.report.zoo_matrices import heat_maps
 from analysis.results import Question, Result
 from analysis.scopes import LATER
+from analysis.zoo_matrix import ZooMatrix
 
 LIMITS = (
     "Encoders were chosen on validation networks, and so was each readout's penalty; figures are of test networks."
@@ -30,7 +32,8 @@ def own(analysis: Analysis) -> list[Result]:
 
 def elsewhere(analysis: Analysis) -> list[Result]:
     """Results on other zoos."""
-    return [result for result in analysis.results if _places(result)[1] in analysis.summary["on"]]
+    zoo, others = analysis.summary["zoo"], analysis.summary["on"]
+    return [r for r in analysis.results if _places(r)[0] == zoo and _places(r)[1] in others]
 
 
 def across(analysis: Analysis) -> list[Result]:
@@ -85,7 +88,7 @@ def other_layouts(analysis: Analysis) -> Section | str:
     results = across(analysis)
     if not results:
         return "the zoo has one layout, or groups of layouts with too few networks"
-    blocks: list[Text | Heading | Table] = [
+    blocks: list[Text | Heading | Table | Grid] = [
         Text(
             "Readouts were fitted to last snapshots of one group of layouts and are measured on another. The encoders"
             " were fitted to all groups: one that learns from labels has seen those of training networks of every"
@@ -96,6 +99,9 @@ def other_layouts(analysis: Analysis) -> Section | str:
         chosen = [result for result in results if _asked(result).target == target]
         caption = f"{target.replace('_', ' ')} by groups of layouts"
         blocks += [Heading(target.replace("_", " ").capitalize()), told_table(chosen, caption, _groups_and_labelled)]
+        groups = list(dict.fromkeys(_places(result)[1] for result in chosen))
+        matrix = ZooMatrix.of(chosen, groups, target)
+        blocks.append(heat_maps(matrix, f"layouts-{target.replace('_', '-')}"))
     return Section(anchor="layouts", heading="Other layouts", blocks=tuple(blocks))
 
 

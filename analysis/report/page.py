@@ -13,7 +13,7 @@ from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count, counted, percent, significant
 from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
 from analysis.record import Analysis
-from analysis.report import encoders, figures, generators, hypernetworks, predictors, sections
+from analysis.report import encoders, figures, generators, hypernetworks, predictors, sections, zoo_matrices
 from analysis.report.glossary import DERIVED
 from analysis.report.reproduce import commands
 from analysis.report.scatter_panels import scatter_data
@@ -98,6 +98,7 @@ def _of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
         findings=[encoders.findings(analysis)],
         candidates={
             "other zoos": encoders.other_zoos(analysis),
+            "zoos by zoos": zoo_matrices.crosswise(analysis),
             "other layouts": encoders.other_layouts(analysis),
             "what encoders are compared with": encoders.compared_with(),
         },

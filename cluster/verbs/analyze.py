@@ -187,6 +187,10 @@ class Analyze(Planned):
             autocompletion=options.names_in("zoos"),
         ),
     ] = None
+    crosswise: Annotated[
+        bool,
+        typer.Option("--crosswise", help="Take each zoo of --on as a source too, with its own study of that name."),
+    ] = False
     layout: Annotated[int | None, typer.Option(min=0, help="Which parameter layout, where the zoo has several.")] = None
     seed: options.Seed = None
     reuse: Annotated[
@@ -211,7 +215,7 @@ class Analyze(Planned):
 
         zoo, store = open_zoo(self.zoo, self.store), Store(self.store)
         study = None if self.study is None else StudyRecord.open(store, self.study, zoo)
-        asked = {
+        asked: dict[str, Any] = {
             "members": self.members,
             "examples": self.examples,
             "codecs": split_names(self.codecs),
@@ -219,8 +223,13 @@ class Analyze(Planned):
             "inputs": split_names(self.inputs),
             "layout": self.layout,
             "seed": self.seed,
-            "on": self.on and [open_zoo(name, self.store) for name in split_names(self.on) or ()],
         }
+        if self.crosswise and (not self.on or self.study is None):
+            raise ValueError("--crosswise is for a --study and other zoos; name these with --on A,B")
+        if self.on:
+            asked["on"] = [open_zoo(name, self.store) for name in split_names(self.on) or ()]
+            if self.crosswise:
+                asked["studies_on"] = [StudyRecord.open(store, str(self.study), other) for other in asked["on"]]
         return zoo, study, store, {name: value for name, value in asked.items() if value is not None}
 
 
@@ -348,9 +357,11 @@ def report_name(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -
 
 
 def _named(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON values: zoos by their names and contents."""
-    zoos = {"on": [[zoo.name, zoo.content_sha256] for zoo in asked["on"]]} if "on" in asked else {}
-    return {**asked, **zoos}
+    """Options as JSON values: zoos and studies by their names and contents."""
+    return {
+        name: [[each.name, each.content_sha256] for each in value] if name in ("on", "studies_on") else value
+        for name, value in asked.items()
+    }
 
 
 def _score(about: Mapping[str, Any]) -> str:

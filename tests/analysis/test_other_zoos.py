@@ -12,10 +12,12 @@ from analysis.held_out import PREDICTED, TRUE
 from analysis.intervals import Bootstrap
 from analysis.plan import plan_analysis
 from analysis.report.page import render
+from analysis.zoo_matrix import ZooMatrix
 from trainables.readouts.columns import targets_of
 from trainables.readouts.readout import Readouts
 from zoo.generation.build import generate_zoo
 from zoo.recipes import RECIPES
+from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 from zoo.views import without_dead_inputs
 
@@ -51,9 +53,7 @@ def rows_of(analysis, name, target="test_accuracy", snapshots="last snapshots", 
     return [r for r in analysis.results if r.name == name and asked.items() <= dataclasses.asdict(r.question).items()]
 
 
-def by_hand(study, fitted, tested, target):
-    encoder = study.artifact(0, 0)
-
+def by_hand(encoder, fitted, tested, target):
     def parts(zoo, split):
         train = zoo.dataset().train
         populations = [without_dead_inputs(each, train) for each in zoo.populations(split, epochs="last")]
@@ -69,7 +69,7 @@ def by_hand(study, fitted, tested, target):
 @pytest.mark.parametrize("target", ["test_accuracy", "generalization_gap"])
 def test_a_readout_of_one_zoo_is_measured_on_all_test_members_of_another(analysis, small_zoo, study, mixed_zoo, target):
     (row,) = rows_of(analysis, STATISTICS, target, told_of=mixed_zoo.name, labelled=0)
-    true_M, predicted_M = by_hand(study, small_zoo, mixed_zoo, target)
+    true_M, predicted_M = by_hand(study.artifact(0, 0), small_zoo, mixed_zoo, target)
     assert row.values[TRUE] == pytest.approx(true_M)
     assert row.values[PREDICTED] == pytest.approx(predicted_M)
     assert row.members == len(mixed_zoo.rows("test", epochs="last"))
@@ -138,3 +138,20 @@ def test_one_group_of_layouts_is_told_by_each_and_by_all_others(of_layouts, mixe
 def test_later_epochs_are_told_by_earlier_ones(of_layouts, mixed_zoo):
     (row,) = rows_of(of_layouts, STATISTICS, snapshots="later epochs")
     assert row.members == len(mixed_zoo.rows("test", epochs=(2, 3)))
+
+
+def test_each_zoo_is_a_source_in_turn(small_zoo, study, mixed_zoo, tmp_path):
+    other = write_encoders(Store(tmp_path), mixed_zoo, {STATISTICS: 1})
+    analysis = analyze(small_zoo, study, on=[mixed_zoo], studies_on=[other], bootstrap=FEW)
+    zoos = (small_zoo.name, mixed_zoo.name)
+    matrix = ZooMatrix.of(analysis.results, zoos, "test_accuracy")
+    assert set(matrix.cells) == {STATISTICS, "training mean", "hyper-parameters"}, "weights have one source"
+    (back,) = rows_of(analysis, STATISTICS, fitted_on=mixed_zoo.name, told_of=small_zoo.name, labelled=0)
+    predicted_M = by_hand(other.artifact(0, 0), mixed_zoo, small_zoo, "test_accuracy")[1]
+    assert back.values[PREDICTED] == pytest.approx(predicted_M)
+    assert matrix.table(STATISTICS)[1, 0] == back.value("kendall_tau")
+    page = render(analysis)
+    assert "Best on average" in page
+    assert 'data-figure="zoos-test-accuracy-0"' in page
+    with pytest.raises(ZooError, match="search on it under the same name"):
+        plan_analysis(small_zoo, study, on=[mixed_zoo], studies_on=[study])

@@ -1,0 +1,64 @@
+"""Means over a matrix of zoos, and margins between encoders on the same networks."""
+
+import numpy as np
+import pytest
+
+from analysis.intervals import Bootstrap
+from analysis.results import Measured, Question, Result
+from analysis.scopes import LAST
+from analysis.zoo_matrix import ZooMatrix
+from trainables.readouts.metrics import KENDALL_TAU
+
+ZOOS = ("a", "b", "c")
+
+
+def result(name, source, zoo, tau, noise=0.0, refusal="", labelled=0):
+    generator = np.random.default_rng([ord(zoo), 7])  # the same networks are drawn alike
+    replicates = tau + 0.05 * generator.normal(size=500) + noise * np.random.default_rng(ord(name[0])).normal(size=500)
+    question = Question(target="y", snapshots=LAST, fitted_on=source, told_of=zoo, labelled=labelled)
+    measured = {KENDALL_TAU.name: Measured(metric=KENDALL_TAU, estimate=tau)}
+    return Result(
+        name=name, family="learned", setting="", trial=0, fits=1, members=50, groups=50, parameters=0, examples=0,
+        metrics={} if refusal else measured, question=question, refusal=refusal,
+        replicates={} if refusal else {KENDALL_TAU.name: tuple(replicates)}, fits_spread={KENDALL_TAU.name: 0.0},
+    )  # fmt: skip
+
+
+def matrix(*results):
+    return ZooMatrix.of(results, ZOOS, "y")
+
+
+def every(name, tau, **options):
+    return [result(name, source, zoo, 0.9 if source == zoo else tau, **options) for source in ZOOS for zoo in ZOOS]
+
+
+def test_the_mean_is_over_cells_of_other_zoos():
+    found = matrix(*every("one", 0.4), *every("two", 0.3))
+    assert found.average("one", Bootstrap()).estimate == pytest.approx(0.4)
+    assert np.diag(found.table("one")) == pytest.approx(0.9)
+    assert found.ranked() == ["one", "two"]
+
+
+def test_a_margin_on_the_same_networks_is_narrower_than_the_means():
+    found = matrix(*every("one", 0.40), *every("two", 0.39))
+    mean, margin = found.average("one", Bootstrap()), found.margin("one", "two", Bootstrap())
+    assert margin.estimate == pytest.approx(0.01)
+    assert 0 < margin.low <= margin.high
+    assert mean.high - mean.low > 10 * (margin.high - margin.low)
+    noisy = matrix(*every("one", 0.40, noise=0.1), *every("two", 0.39, noise=0.1)).margin("one", "two", Bootstrap())
+    assert noisy.low < 0 < noisy.high
+
+
+def test_what_cannot_be_embedded_counts_as_no_order():
+    cells = every("one", 0.4)
+    cells[1] = result("one", "a", "b", 0.4, refusal="cannot embed: other layers")
+    found = matrix(*cells, *every("two", 0.4))
+    assert found.average("one", Bootstrap()).estimate == pytest.approx(0.4 * 5 / 6)
+    assert found.table("one")[0, 1] == 0
+
+
+def test_labelled_networks_and_later_trials_do_not_count_nor_encoders_of_one_zoo():
+    rows = [*every("one", 0.4), *every("one", 0.8), *every("one", 0.7, labelled=10), result("two", "a", "b", 0.9)]
+    found = matrix(*rows)
+    assert found.average("one", Bootstrap()).estimate == pytest.approx(0.4)
+    assert list(found.cells) == ["one"]
