@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from analysis.intervals import Interval
 from analysis.tasks.distances import asymmetric_distance, symmetric_distance
@@ -34,13 +35,13 @@ from zoo.population import Member
 from zoo.training.train import train_population
 
 STEPS = ("probe", "taxonomy", "variational", "difficulty", "data-sets", "sources", "choice")
-PROBE = ProbeConfig(channels=(8, 16, 32), epochs=16, learning_rate=4e-3, augment=True)
+PROBE = ProbeConfig(channels=(8, 16, 32), epochs=8, learning_rate=4e-3, augment=True)
 EXACT = Task2VecConfig(examples=320)
-VARIATIONAL = Task2VecConfig(estimate="variational", examples=320, steps=80, step_examples=24, learning_rate=0.2)
+VARIATIONAL = Task2VecConfig(estimate="variational", examples=320, steps=80, step_examples=24)
 # Classes of each superclass by what they are for.
 FOR_PROBE, FOR_SOURCES, FOR_TARGETS = slice(0, 2), slice(2, 4), slice(4, 5)
 SOURCES, TARGETS, SUPERCLASSES = 24, 40, 4
-EXPERT_EPOCHS, LABELS, DRAWS = 25, (5, 20), range(5)
+EXPERT_EPOCHS, LABELS, DRAWS = 15, (5, 20), range(5)
 
 
 class Run:
@@ -185,19 +186,13 @@ def experts(run: Run) -> list[ProbeNetwork]:
     def trained() -> dict[str, bytes]:
         members = [Member(id=i, seed=i, task=task, learning_rate=2e-3, batch_size=32) for i, task in enumerate(tasks)]
         files: dict[str, bytes] = {}
-        for snapshot in train_population(
-            architecture,
-            members,
-            run.data.train,
-            task=run.data.task.of_classes(parse_task(tasks[0])),
-            epochs=EXPERT_EPOCHS,
-            snapshot_epochs=[EXPERT_EPOCHS],
-        ):
+        snapshots = train_population(
+            architecture, members, run.data.train, epochs=EXPERT_EPOCHS, snapshot_epochs=[EXPERT_EPOCHS]
+        )
+        for snapshot in snapshots:
             for row, weights_P in zip(snapshot.rows, snapshot.weights_MP, strict=True):
                 files[f"{row}.npy"] = weights_P.numpy().tobytes()
         return files
-
-    import torch
 
     files = run.kept("experts", trained)
     weights = [torch.from_numpy(np.frombuffer(files[f"{row}.npy"], np.float32).copy()) for row in range(len(tasks))]

@@ -26,7 +26,7 @@ BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 # In the order of the work; others follow by name.
 ORDER = (
     "demo", "generate", "search", "fit", "analyze", "card", "verify", "list", "import", "export", "copy", "rm", "data",
-    "dashboard", "recipes", "studies", "trainables", "evaluators",
+    "tasks", "dashboard", "recipes", "studies", "trainables", "evaluators",
 )  # fmt: skip
 
 app = typer.Typer(

@@ -17,7 +17,7 @@ from trainables.tasks.probe import ProbeNetwork
 from zoo.data.class_tasks import parse_task, task_labels
 from zoo.data.examples import Dataset
 
-# Of few labels none is left to choose a penalty by.
+# Few labels need more than the embeddings' own.
 PENALTY = 1e-2
 
 
@@ -44,7 +44,7 @@ def transfer_errors(
             config = Task2VecConfig(examples=labels * classes)
             for seed in draws:
                 rows_N, labels_N = drawn_examples(dataset, task, dataset.train, replace(config, seed=seed))
-                head = fit_head(features(dataset.train, rows_N), labels_N, classes, penalties=(PENALTY,))
+                head = fit_head(features(dataset.train, rows_N), labels_N, classes, PENALTY)
                 errors_ST[row, column] += head.error(*test) / len(draws)
     return errors_ST
 

@@ -52,22 +52,24 @@ class Task2VecConfig:
             "monte-carlo": labels are drawn from the prediction. "variational": from the noise that weights bear
             (section 2 of the paper, robust Fisher computation).
         examples: Training images drawn for each task, equally many of each class as far as there are.
+        penalty: Of the head's squared weights, on standardized features.
         samples: Labels drawn for each image by "monte-carlo".
         prior: β, the weight of the prior: what is estimated is F + β / λ², where λ² is the mean squared weight of a
             layer. It is the embedding of a task that tells nothing of the filters.
         steps: Steps of "variational".
         step_examples: Images of each of these steps.
-        learning_rate: Of Adam on the logarithms of variances; it falls to zero along a half cosine.
+        step_size: Of Adam on the logarithms of variances; it falls to zero along a half cosine.
         seed: Of all that is drawn.
     """
 
     estimate: str = "exact"
     examples: int = 512
+    penalty: float = 1e-3
     samples: int = 1
     prior: float = 1e-4
-    steps: int = 150
+    steps: int = 100
     step_examples: int = 32
-    learning_rate: float = 0.1
+    step_size: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,6 +77,6 @@ class Task2VecConfig:
         for name in ("examples", "samples", "steps", "step_examples"):
             value = getattr(self, name)
             require(type(value) is int and value > 0, self, name, "a whole number, 1 or more")
-        require(self.prior > 0, self, "prior", "more than 0")
-        require(self.learning_rate > 0, self, "learning_rate", "more than 0")
+        for name in ("penalty", "prior", "step_size"):
+            require(getattr(self, name) > 0, self, name, "more than 0")
         require(type(self.seed) is int and self.seed >= 0, self, "seed", "a whole number, 0 or more")

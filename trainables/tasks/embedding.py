@@ -173,7 +173,7 @@ def embed_tasks(
     Args:
         probe: The probe network; it is the same for all tasks whose embeddings are to be compared.
         tasks: Each a data set and which of its classes are told apart (``zoo.data.class_tasks``). Training images make
-            the embedding, validation images choose the head's penalty; test images are not looked at.
+            the embedding, validation images tell the head's error; test images are not looked at.
         config: How; by default exactly.
 
     Raises:
@@ -262,7 +262,7 @@ def _with_head(
     rows_N, labels_N = drawn_examples(dataset, task, dataset.train, config)
     held_out, held_out_labels = drawn_examples(dataset, task, dataset.validation, config)
     validation = features(dataset.validation, held_out), held_out_labels
-    head = fit_head(features(dataset.train, rows_N), labels_N, classes, validation)
+    head = fit_head(features(dataset.train, rows_N), labels_N, classes, config.penalty)
     about = EmbeddedTask(
         dataset=dataset.name,
         task=task,

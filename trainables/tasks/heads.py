@@ -11,8 +11,6 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-# On standardized features, against the mean loss.
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 STEPS = 300
 
 
@@ -46,38 +44,20 @@ def class_weights(labels_N: np.ndarray) -> np.ndarray:
     return weights_N
 
 
-def fit_head(
-    features_ND: np.ndarray,
-    labels_N: np.ndarray,
-    classes: int,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
-    penalties: tuple[float, ...] = PENALTIES,
-) -> Head:
-    """The head of least cross-entropy, classes weighing the same, under a penalty on squared standardized weights.
+def fit_head(features_ND: np.ndarray, labels_N: np.ndarray, classes: int, penalty: float) -> Head:
+    """The head of least mean cross-entropy, classes weighing the same, with a penalty on weights.
 
     Args:
         features_ND: Of training examples.
         labels_N: Their labels, 0 to ``classes`` - 1.
         classes: C.
-        validation: Features and labels of the examples on which the penalty is chosen; by default the largest is taken.
-        penalties: What there is to choose from.
+        penalty: What half the sum of squared weights, on standardized features, counts. The same for all tasks that are
+            compared: chosen for each, it would be large for hard tasks, whose Fisher information would be small.
     """
     mean_D, deviation_D = features_ND.mean(0), features_ND.std(0)
     scale_D = np.where(deviation_D > 1e-6 * max(float(deviation_D.max(initial=0.0)), 1e-30), deviation_D, np.inf)
-    inputs_ND = (features_ND - mean_D) / scale_D
-    best, least = None, np.inf
-    for penalty in sorted(penalties, reverse=True):
-        weight_CD, bias_C = _minimized(inputs_ND, labels_N, classes, penalty)
-        head = Head(weight_CD / scale_D, bias_C - weight_CD @ (mean_D / scale_D))
-        if validation is None or not len(validation[1]):
-            return head
-        log_NC = log_softmax(head.outputs(validation[0]), axis=1)
-        loss = -float((class_weights(validation[1]) * log_NC[np.arange(len(log_NC)), validation[1]]).sum())
-        if best is None or loss < least:
-            best, least = head, loss
-    if best is None:
-        raise ValueError("penalties are (); allowed: one or more")
-    return best
+    weight_CD, bias_C = _minimized((features_ND - mean_D) / scale_D, labels_N, classes, penalty)
+    return Head(weight_CD / scale_D, bias_C - weight_CD @ (mean_D / scale_D))
 
 
 def _minimized(

@@ -50,7 +50,7 @@ def _fitted(
     )
     # log(σ² / λ²): 0 is the prior.
     log_share_TF = torch.full((len(tasks), len(probe.filter_scales)), math.log(FIRST_SHARE), requires_grad=True)
-    optimizer = torch.optim.Adam([log_share_TF], lr=config.learning_rate)
+    optimizer = torch.optim.Adam([log_share_TF], lr=config.step_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     for _ in range(config.steps):
         drawn = [

@@ -26,3 +26,12 @@ CIFAR100: dict[str, tuple[int, ...]] = {
     "vehicles 1": (8, 13, 48, 58, 90),
     "vehicles 2": (41, 69, 81, 85, 89),
 }
+
+# By the name of the data set.
+TAXONOMIES = {"cifar100": CIFAR100}
+
+
+def group_of(dataset: str, label: int) -> str:
+    """The group of a class; where the data set has none, the data set itself."""
+    groups = TAXONOMIES.get(dataset, {})
+    return next((name for name, labels in groups.items() if label in labels), dataset)

@@ -176,7 +176,7 @@ def test_noise_on_outputs_is_that_of_noisy_weights():
 
 def test_the_variational_estimate_orders_filters_as_the_exact_one_does(digits, digits_probe):
     tasks = [(digits, task) for task in ("0-1", "3-8")]
-    config = Task2VecConfig(estimate="variational", examples=100, steps=80, learning_rate=0.2)
+    config = Task2VecConfig(estimate="variational", examples=100, steps=80)
     exact = embed_tasks(digits_probe, tasks, replace(config, estimate="exact"))
     found = embed_tasks(digits_probe, tasks, config)
     for found_F, exact_F in zip(found.values_TE, exact.values_TE, strict=True):
@@ -188,7 +188,7 @@ def test_where_there_is_nothing_to_tell_the_variational_estimate_is_the_prior():
     probe = random_probe(channels=(2,))
     task = headed(probe, 2)
     dull = replace(task, weight_CD=torch.zeros_like(task.weight_CD))
-    config = Task2VecConfig(estimate="variational", steps=150, step_examples=2)
+    config = Task2VecConfig(estimate="variational", steps=150, step_size=0.1, step_examples=2)
     found_TF = variational_fisher(probe, [dull], config, torch.Generator().manual_seed(0))
     torch.testing.assert_close(found_TF[0], config.prior / probe.filter_scales, rtol=0.02, atol=0)
 
@@ -199,14 +199,14 @@ def test_heads_weigh_classes_alike_and_find_a_line_that_parts_them():
     features_ND = generator.normal(size=(200, 3)) + 6 * labels_N[:, None] * np.array([1.0, 0, 0])
     assert class_weights(labels_N).sum() == pytest.approx(1)
     assert class_weights(labels_N)[labels_N == 1].sum() == pytest.approx(0.5)
-    head = fit_head(features_ND, labels_N, 2, (features_ND, labels_N))
+    head = fit_head(features_ND, labels_N, 2, 1e-3)
     assert head.error(features_ND, labels_N) < 0.02
     assert head.error(features_ND, 1 - labels_N) > 0.98
 
 
 def test_a_feature_that_never_changes_gets_no_weight():
     features_ND = np.array([[1.0, 5.0], [2.0, 5.0], [8.0, 5.0], [9.0, 5.0]])
-    head = fit_head(features_ND, np.array([0, 0, 1, 1]), 2)
+    head = fit_head(features_ND, np.array([0, 0, 1, 1]), 2, 1e-3)
     assert np.isfinite(head.weight_CD).all()
     assert (head.weight_CD[:, 1] == 0).all()
 
