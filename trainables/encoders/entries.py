@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from trainables.encoders.config import HyperRepresentationConfig, StatisticsConfig, WeightsConfig
-from trainables.encoders.graph_config import GraphConfig
+from trainables.encoders.graph_config import FunctionalConfig, GraphConfig
 from trainables.encoders.metrics import ENCODER_METRICS, RECONSTRUCTION_R2
-from trainables.encoders.presets import HYPER_REPRESENTATION, NEURAL_GRAPH, PROBING
+from trainables.encoders.presets import HYPER_REPRESENTATION, NEURAL_GRAPH, NFN, PROBING
 from trainables.encoders.probing_config import ProbingConfig
 from trainables.encoders.sne_config import SneConfig
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
@@ -56,6 +56,7 @@ def supervised(
     module: Reference,
     config: type[Any],
     *,
+    check: Reference | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     description: str,
 ) -> Trainable:
@@ -65,6 +66,7 @@ def supervised(
         name: Its name.
         module: Its class, a ``trainables.encoders.supervised.NetworkModule``; or ``module:Class``.
         config: Its settings, those of ``SupervisedConfig`` among them.
+        check: See ``trainables.trainable.Trainable``.
         presets: Named settings.
         description: One sentence.
     """
@@ -75,6 +77,7 @@ def supervised(
         metrics=ENCODER_METRICS,
         begin=partial(call, "trainables.encoders.supervised:SupervisedFit", module),
         load=partial(call, "trainables.encoders.supervised:SupervisedEncoder.from_files", module),
+        check=check,
         presets=presets or {},
         description=description,
     )
@@ -129,6 +132,14 @@ ENCODERS: dict[str, Trainable] = {
             "trainables.encoders.weights_and_behavior.encoder:WeightsAndBehaviorEncoder",
             WeightsAndBehaviorConfig,
             description="Features of weights, in the function metric and of responses to stored inputs, of any layout.",
+        ),
+        supervised(
+            "nfn",
+            "trainables.encoders.graph_functional:NeuralFunctional",
+            FunctionalConfig,
+            check="trainables.encoders.graph_functional:check",
+            presets=NFN,
+            description="NFN-HNP by the optional package nfn, a baseline for networks of one layout (NeurIPS 2023).",
         ),
     )
 }

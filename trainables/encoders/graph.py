@@ -35,7 +35,8 @@ from trainables.encoders.graph_structure import (
     Values,
     network_graph,
 )
-from trainables.encoders.supervised import NetworkModule
+from trainables.encoders.supervised import NetworkModule, bare
+from trainables.trainable import FitData
 from zoo.architecture import Architecture
 from zoo.architecture.activations import ACTIVATIONS
 from zoo.population import Population
@@ -132,6 +133,8 @@ class NeuralGraph(NetworkModule):
 
     config: GraphConfig
     config_type: ClassVar = GraphConfig
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, config: GraphConfig, facts: Any) -> None:
         super().__init__(config, facts)
@@ -145,8 +148,11 @@ class NeuralGraph(NetworkModule):
         self.value_layer = nn.Linear(width, width)
         self.identity = nn.Linear(len(ROLES) + IDENTITY, width)
         self.rounds = nn.ModuleList(Messages(config, context) for _ in range(config.blocks))
+        read = 2 * channels + 4 * width + context
+        self.register_buffer("mean", torch.zeros(read))
+        self.register_buffer("deviation", torch.ones(read))
         self.layer = nn.Sequential(
-            nn.Linear(2 * channels + 4 * width + context, 2 * width),
+            nn.Linear(read, 2 * width),
             nn.SiLU(),
             nn.Dropout(config.dropout),
             nn.Linear(2 * width, width),
@@ -155,6 +161,14 @@ class NeuralGraph(NetworkModule):
         self.to_latent = nn.Sequential(
             nn.Linear((1 + len(ENDS)) * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, config.latent)
         )
+
+    @torch.no_grad()
+    def initialize(self, data: FitData) -> None:
+        """What is read of layers is standardized as it is before training, over layers and networks."""
+        read = [self.read(bare(population.select(range(min(64, len(population)))))) for population in data.training]
+        read_NF = torch.cat([each.flatten(0, 1) for each in read])
+        self.mean.copy_(read_NF.mean(0))
+        self.deviation.copy_(read_NF.std(0, correction=0).clamp_min(1e-3))
 
     def require(self, population: Population) -> None:
         super().require(population)
@@ -175,7 +189,25 @@ class NeuralGraph(NetworkModule):
         return batch.with_weights(weights_BP)
 
     def forward(self, batch: Population) -> Tensor:
-        graph = network_graph(batch.architecture)
+        layers_BLD = self.layer((self.read(batch) - self.mean) / self.deviation)
+        count = layers_BLD.shape[1]
+        ends = [layers_BLD[:, end] if -count <= end < count else layers_BLD[:, 0] * 0 for end in ENDS]
+        return self.to_latent(torch.cat([layers_BLD.mean(1), *ends], dim=1))
+
+    def read(self, batch: Population) -> Tensor:
+        """What there is to know of each layer after all messages, ``[B, L, F]``."""
+        rows_of: dict[NetworkGraph, list[Tensor]] = {}
+        for architecture, rows in batch.groups():
+            rows_of.setdefault(network_graph(architecture), []).append(rows)
+        if len(rows_of) == 1:
+            return self.read_alike(batch, next(iter(rows_of)))
+        # Networks of one layout that differ in what is added to what, say.
+        parts = [torch.cat(rows) for rows in rows_of.values()]
+        read = [self.read_alike(batch.select(rows), graph) for graph, rows in zip(rows_of, parts, strict=True)]
+        return torch.cat(read)[torch.cat(parts).argsort()]
+
+    def read_alike(self, batch: Population, graph: NetworkGraph) -> Tensor:
+        """:meth:`read` of networks that have the same graph."""
         tensors = batch.architecture.tensors(batch.weights_MP)
         if self.config.gauge:
             tensors = without_scales(batch, graph, tensors)
@@ -196,10 +228,8 @@ class NeuralGraph(NetworkModule):
             seen = [edge.mean((1, 2)), before.mean((1, 2))]
             for number in (block.source, block.target):
                 seen += [nodes[number].mean(1), nodes[number].square().mean(1).add(1e-12).sqrt()]
-            layers.append(self.layer(torch.cat([*seen, context], dim=1)))
-        stacked_BLD = torch.stack(layers, dim=1)
-        ends = [stacked_BLD[:, end] if -len(layers) <= end < len(layers) else layers[0] * 0 for end in ENDS]
-        return self.to_latent(torch.cat([stacked_BLD.mean(1), *ends], dim=1))
+            layers.append(torch.cat([*seen, context], dim=1))
+        return torch.stack(layers, dim=1)
 
     def nodes(
         self, batch: Population, graph: NetworkGraph, tensors: dict[str, Tensor], told: list[Tensor]

@@ -1,4 +1,4 @@
-"""Configuration of neural graphs; free of torch."""
+"""Configurations of neural graphs and neural functionals; free of torch."""
 
 from __future__ import annotations
 
@@ -46,3 +46,24 @@ class GraphConfig(SupervisedConfig):
         require(self.messages in MESSAGES, self, "messages", ", ".join(MESSAGES))
         require(0 <= self.dropout < 1, self, "dropout", "0 to less than 1")
         require(self.noise >= 0, self, "noise", "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FunctionalConfig(SupervisedConfig):
+    """NFN-HNP, the layers of the package nfn.
+
+    Attributes:
+        channels: Of every weight in the equivariant layers.
+        blocks: Equivariant layers.
+        width: Hidden width of the network behind them.
+    """
+
+    channels: int = 16
+    blocks: int = 3
+    width: int = 256
+
+    def __post_init__(self) -> None:
+        SupervisedConfig.__post_init__(self)
+        for name in ("channels", "width"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(1 <= self.blocks <= 12, self, "blocks", "1 to 12")

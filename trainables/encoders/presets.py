@@ -75,3 +75,12 @@ NEURAL_GRAPH: Mapping[str, Mapping[str, Any]] = {
     "graph-network": {**_SMALL_CNN_ZOO, "width": 256, "edge_width": 256, "latent": 256, "batch_size": 128},
     "graph-transformer": {**_SMALL_CNN_ZOO, "width": 128, "edge_width": 64, "latent": 256, "batch_size": 192},
 }
+
+# Zhou et al. (NeurIPS 2023, arXiv 2302.14040), as in github.com/AllanYangZhou/nfn for the CNNs of Unterthiner et al.;
+# there the last of three equivariant layers has 5 channels, and the prediction's cross-entropy is minimized.
+NFN: Mapping[str, Mapping[str, Any]] = {
+    "small-cnn-zoo": {
+        "targets": "test_accuracy", "channels": 16, "blocks": 3, "width": 1000, "learning_rate": 1e-3,
+        "weight_decay": 0.0, "batch_size": 8, "epochs": 50,
+    },
+}  # fmt: skip

@@ -93,6 +93,16 @@ def test_a_batch_is_a_loop_whatever_the_layouts():
         np.testing.assert_allclose(np.concatenate(one_by_one), encoder.embed(population), rtol=1e-4, atol=1e-5)
 
 
+def test_networks_of_one_layout_that_read_other_images_have_graphs_of_their_own():
+    architectures = mlp((1, 4, 4), (6,), 3), mlp((4, 2, 2), (6,), 3)
+    assert architectures[0].layout == architectures[1].layout
+    weights_MP, kind_M = random_weights(architectures[0], 5), torch.tensor([1, 0, 0, 1, 0])
+    together = embedded(Population(weights_MP=weights_MP, architectures=architectures, architecture_M=kind_M))
+    apart = [embedded(single_architecture(architecture, weights_MP)) for architecture in architectures]
+    torch.testing.assert_close(together, torch.where(kind_M[:, None] == 0, *apart))
+    assert far(*apart)
+
+
 @pytest.mark.parametrize("messages", MESSAGES)
 def test_messages_are_those_of_a_loop_over_edges(messages):
     architecture = mlp((1, 2, 2), (3, 2), 2)
