@@ -23,6 +23,7 @@ from analysis.card.weights import DISTANCE, ENTRY, NORM, SECTIONS, sampled_layou
 from zoo.config import attribute_words, canonical_json, to_json
 from zoo.data import Dataset
 from zoo.data.class_tasks import task_labels
+from zoo.exchange.generated import GENERATED
 from zoo.population import Member
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import SPLITS
@@ -136,6 +137,7 @@ def _about(zoo: Zoo, data: Dataset | None) -> dict[str, Any]:
         "recipe_meanings": {name: of_recipe.get(name, "") for name in value},
         "axis_meanings": {name: of_members.get(name, "Of the architecture.") for name in value.get("axes", {})},
         "imported": value.get("kind") == "imported",
+        "generated": value.get("source_format") == GENERATED,
         "description": value.get("description", ""),
         "dataset": recipe.dataset,
         "dataset_sha256": manifest.dataset_sha256,

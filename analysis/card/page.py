@@ -66,6 +66,8 @@ def render(card: Card, *, made_on: datetime.date | None = None) -> str:
     shape = layouts["label"][0] if len(layouts) == 1 else f"{count(len(layouts))} parameter layouts"
     made = f"trained{' elsewhere' if about['imported'] else ''}{' on ' if about['dataset'] else ''}{about['dataset']}"
     made += ", imported" * about["imported"]
+    if about["generated"]:
+        made = f"made by a generator or a hypernetwork for {about['dataset']}, not trained"
     return render_page(
         title=f"Model zoo {about['zoo'].rpartition('-')[0]}",
         lead=f"{count(about['members'])} networks ({shape}), {made}: what they are, how they differ, what they are good"
@@ -235,7 +237,7 @@ def _provenance(card: Card) -> Iterator[Block]:
         ("Committed", about["created"]),
     ]
     # What an imported zoo was trained with nobody told.
-    how = "Imported with" if about["imported"] else "Trained with"
+    how = "Made with" if about["generated"] else "Imported with" if about["imported"] else "Trained with"
     asked, every = sum(entry["shards"] for entry in about["made_with"]), about["shards"]
     for entry in about["made_with"]:
         values = [f"{key.replace('_', ' ')}: {plain(value)}" for key, value in entry["environment"].items() if value]
@@ -243,7 +245,8 @@ def _provenance(card: Card) -> Iterator[Block]:
             values.append(f"so say {entry['shards']} of the {counted(asked, 'shard')} looked at")
         rows.append((how, Markup("<br>").join(values)))
     yield prose_table("Which zoo it is", ("", ""), rows)
-    yield Heading("Where it was imported from" if about["imported"] else f"Recipe {about['recipe']['name']}")
+    from_where = "What made it" if about["generated"] else "Where it was imported from"
+    yield Heading(from_where if about["imported"] else f"Recipe {about['recipe']['name']}")
     fields = [
         (code(name), plain(value), about["recipe_meanings"][name])
         for name, value in about["recipe"].items()

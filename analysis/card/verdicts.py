@@ -201,7 +201,12 @@ def limits(card: Card) -> Iterator[str]:
             f"Members have {count(len(card.layouts))} parameter layouts. Methods that need weight vectors of one length"
             " can use one layout at a time."
         )
-    if about["imported"]:
+    if about["generated"]:
+        yield (
+            "The networks were generated, not trained: they have no epochs (their one snapshot stands at epoch 1) and"
+            " no hyper-parameters. Losses and scores were measured here."
+        )
+    elif about["imported"]:
         yield (
             "The zoo was imported. What its source does not say is unknown here, never filled in; losses and scores are"
             " the source's own, or measured here where it has none."

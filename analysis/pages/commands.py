@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.exchange.generated import GENERATED
 from zoo.recipes import RECIPES
 from zoo.recipes.recipe import NOT_IDENTITY
 
@@ -20,6 +21,8 @@ def zoo_commands(recipe: Mapping[str, Any], members: int) -> list[str]:
     That an imported zoo is the same can be told by its source's hash; where the source lies nobody knows.
     """
     name = recipe["name"]
+    if recipe.get("source_format") == GENERATED:
+        return ["# made by a study of the zoo's store, which its column `imported` names", "zooscale make STUDY"]
     if recipe.get("kind") == "imported":
         options = f" --dataset {shlex.quote(recipe['dataset'])}" if recipe["dataset"] else ""
         epochs = ",".join(map(str, recipe["snapshot_epochs"]))

@@ -28,7 +28,7 @@ class TaskExamples:
         targets: Of each task, their labels in it.
 
     Raises:
-        ValueError: A task has no example, or not as many of a class as ``labels`` asks for.
+        ValueError: A task has a class without examples, or not as many as ``labels`` asks for.
     """
 
     def __init__(self, tasks: Sequence[str], examples: Examples, labels: int | None = None) -> None:
@@ -41,8 +41,13 @@ class TaskExamples:
             rows = torch.nonzero(target_N >= 0).flatten()
             if labels is not None:
                 rows = torch.cat([_first(name, target_N, number, labels) for number in range(len(parse_task(name)))])
-            if not len(rows):
-                raise ValueError(f"no example belongs to task {name!r}; its classes do not occur in this data set")
+            present = set(target_N[rows].tolist())
+            lacking = [label for number, label in enumerate(parse_task(name)) if number not in present]
+            if lacking:
+                raise ValueError(
+                    f"task {name!r} has no examples of class {lacking[0]}; the data set has classes "
+                    f"{int(examples.targets.min())} to {int(examples.targets.max())}"
+                )
             self.rows.append(rows)
             self.targets.append(target_N[rows])
 

@@ -174,7 +174,7 @@ def test_labels_are_as_many_of_each_class_as_asked_for(data):
     assert few.rows[0][:5].tolist() == few.rows[1][5:].tolist()
     with pytest.raises(ValueError, match=r"task '3-8' has \d+ examples with label 0; 5000 are asked for"):
         TaskExamples(["3-8"], data.dataset.train, labels=5000)
-    with pytest.raises(ValueError, match="no example belongs to task '11-12'"):
+    with pytest.raises(ValueError, match="task '11-12' has no examples of class 11; the data set has classes 0 to 9"):
         TaskExamples(["11-12"], data.dataset.train)
 
 
