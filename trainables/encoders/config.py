@@ -65,7 +65,7 @@ class HyperRepresentationConfig:
         structure: β: share of the weights' error in the reconstruction loss; the rest is the mean squared difference of
             outputs on training examples (arXiv 2503.17138, which takes 0.1).
         queries: Examples a step on which outputs are compared.
-        precision: Of matrix products while fitting: "bfloat16", or "float32" for CPUs without AVX-512 BF16.
+        precision: Of matrix products: "bfloat16", or "float32" for CPUs without AVX-512 BF16.
         learning_rate: Adam's step size at the start.
         schedule: How it falls: to zero along a half "cosine", or by 0.3 at each "plateau" of the training loss.
         weight_decay: Of Adam, decoupled.

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from trainables.encoders.augmentation import erased, noisy, permuted
+from trainables.encoders.augmentation import erased, noisy, permuted_networks
 from trainables.encoders.config import HyperRepresentationConfig
 from trainables.encoders.contrast import nt_xent, projection_head
 from trainables.encoders.encoder import probe
@@ -60,11 +60,13 @@ class HyperRepresentation(nn.Module):
 
     def encode(self, weights_BP: Tensor) -> Tensor:
         """``latent_BE`` of networks."""
-        return torch.tanh(self.encoder(weights_BP / self.scale_P).float())
+        with fast_products(self.config.precision):
+            return torch.tanh(self.encoder(weights_BP / self.scale_P).float())
 
     def decode(self, latent_BE: Tensor) -> Tensor:
         """``weights_BP`` of latents."""
-        decoded_BP: Tensor = self.decoder(latent_BE)
+        with fast_products(self.config.precision):
+            decoded_BP: Tensor = self.decoder(latent_BE)
         return decoded_BP * self.scale_P
 
 
@@ -90,14 +92,12 @@ class HyperRepresentationFit(GradientFit):
         config, module = self.config, self.module
         batch = self.training.select(rows_B)
         # Network by network: what is known of one holds for each of its views.
-        views_WP = batch.weights_MP.repeat_interleave(config.views, dim=0)
-        if config.permute:
-            views_WP = permuted(views_WP, module.architecture, generator)
+        views = batch.select(torch.arange(len(batch)).repeat_interleave(config.views))
+        views_WP = (permuted_networks(views, generator) if config.permute else views).weights_MP
         seen_WP = noisy(erased(views_WP, config.erase, generator), config.noise, generator)
         found = dict.fromkeys(("contrast", "reconstruction_error", "behavior_error"), torch.zeros(()))
-        with fast_products(config.precision):
-            latent_WE = module.encode(seen_WP)
-            decoded_WP = module.decode(latent_WE) if config.contrast < 1 else None
+        latent_WE = module.encode(seen_WP)
+        decoded_WP = module.decode(latent_WE) if config.contrast < 1 else None
         if config.contrast:
             projected_WE = module.projection(latent_WE)
             found["contrast"] = nt_xent(projected_WE.unflatten(0, (-1, config.views)), config.temperature)

@@ -179,7 +179,8 @@ def test_embeddings_tell_the_size_of_networks_and_come_back_from_files():
     embedded_ME = encoder.embed(population)
     assert embedded_ME.shape == (24, 16)
     assert np.array_equal(again.embed(population), embedded_ME)
-    np.testing.assert_allclose(encoder.embed(population.select([3, 5])), embedded_ME[[3, 5]], rtol=1e-4, atol=1e-6)
+    # Numbers are sums of products that were rounded to 8 bits, in an order that depends on the batch.
+    np.testing.assert_allclose(encoder.embed(population.select([3, 5])), embedded_ME[[3, 5]], atol=0.02)
 
 
 def test_networks_that_cannot_be_embedded_are_refused():
