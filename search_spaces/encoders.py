@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trainables.encoders.config import STATISTICS
 from trainables.encoders.graph_config import MESSAGES
 from trainables.encoders.probing_config import PROBES
+from trainables.encoders.sane_config import READ
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -74,6 +75,24 @@ def weights_and_behavior(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[
     return {
         "inputs": trial.suggest_int("inputs", 32, 1024, log=True),
         "consensus": trial.suggest_categorical("consensus", [False, True]),
+    }
+
+
+def sane(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """How networks are cut, widths and depth of the transformer, latents, and how the losses are weighed."""
+    width = trial.suggest_categorical("width", [64, 128, 256])
+    return {
+        "token": trial.suggest_categorical("token", [32, 80, 160, 289]),
+        "window": trial.suggest_categorical("window", [32, 64, 128]),
+        "width": width,
+        "feedforward": 2 * width,
+        "blocks": trial.suggest_int("blocks", 1, 4),
+        "latent": trial.suggest_int("latent", 16, 128, log=True),
+        "embedding": trial.suggest_categorical("embedding", list(READ)),
+        "contrast": trial.suggest_float("contrast", 0.01, 0.5, log=True),
+        "noise": trial.suggest_categorical("noise", [0.0, 0.1]),
+        "layer_loss": trial.suggest_categorical("layer_loss", [False, True]),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
     }
 
 

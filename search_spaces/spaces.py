@@ -20,6 +20,7 @@ from search_spaces.encoders import (
     hyper_representation,
     neural_graph,
     probing,
+    sane,
     sne,
     weight_statistics,
     weights,
@@ -48,6 +49,7 @@ SPACES: dict[str, Space] = {
     "hyper-representation": hyper_representation,
     "probing": probing,
     "neural-graph": neural_graph,
+    "sane": sane,
     "sne": sne,
 }
 

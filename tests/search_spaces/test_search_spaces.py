@@ -25,6 +25,7 @@ SPACE_OF = {
     "hyper-representation": "hyper-representation",
     "neural-graph": "neural-graph",
     "probing": "probing",
+    "sane": "sane",
     "sne": "sne",
     "weights-and-behavior": "weights-and-behavior",
 }

@@ -9,8 +9,9 @@ from typing import Any
 from trainables.encoders.config import HyperRepresentationConfig, StatisticsConfig, WeightsConfig
 from trainables.encoders.graph_config import FunctionalConfig, GraphConfig
 from trainables.encoders.metrics import ENCODER_METRICS, RECONSTRUCTION_R2
-from trainables.encoders.presets import HYPER_REPRESENTATION, NEURAL_GRAPH, NFN, PROBING
+from trainables.encoders.presets import HYPER_REPRESENTATION, NEURAL_GRAPH, NFN, PROBING, SANE
 from trainables.encoders.probing_config import ProbingConfig
+from trainables.encoders.sane_config import SaneConfig
 from trainables.encoders.sne_config import SneConfig
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
 from trainables.trainable import Reference, Trainable, call
@@ -120,6 +121,15 @@ ENCODERS: dict[str, Trainable] = {
             GraphConfig,
             presets=NEURAL_GRAPH,
             description="Units are nodes, weights and kernels edges: the order of units does not matter (ICLR 2024).",
+        ),
+        encoder(
+            "sane",
+            "trainables.encoders.sane:SaneEncoder",
+            SaneConfig,
+            fit="trainables.encoders.sane:SaneFit",
+            metrics=(RECONSTRUCTION_R2,),
+            presets=SANE,
+            description="A transformer over windows of tokens with a latent each, for any layouts (SANE, ICML 2024).",
         ),
         supervised(
             "sne",

@@ -84,3 +84,13 @@ NFN: Mapping[str, Mapping[str, Any]] = {
         "weight_decay": 0.0, "batch_size": 8, "epochs": 50,
     },
 }  # fmt: skip
+
+# Schürholt, Mahoney and Borth (ICML 2024, arXiv 2406.09997), as in the scripts of github.com/HSG-AIML/SANE. The
+# learning rate rises there for 30 % of the steps and then falls; here it only falls.
+_SANE: Mapping[str, Any] = {
+    "halo": 0, "blocks": 8, "latent": 128, "learning_rate": 1e-4, "weight_decay": 3e-9, "batch_size": 32, "epochs": 50,
+}  # fmt: skip
+SANE: Mapping[str, Mapping[str, Any]] = {
+    "cifar10-cnn": {**_SANE, "token": 289, "window": 64, "width": 1024, "heads": 8, "feedforward": 4096},
+    "cifar100-resnet18": {**_SANE, "token": 288, "window": 256, "width": 2048, "heads": 16, "feedforward": 8192},
+}

@@ -16,15 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from trainables.encoders.augmentation import permuted_networks
+from trainables.encoders.positions import sinusoids
 from trainables.encoders.sne_chunks import KINDS, Chunks, Layers, chunked, cut
 from trainables.encoders.sne_config import SneConfig
-from trainables.encoders.sne_sets import SetToSet, SetToVector, sinusoids, without_biases
+from trainables.encoders.sne_sets import SetToSet, SetToVector, without_biases
 from trainables.encoders.supervised import NetworkModule
 from trainables.trainable import FitData
 from zoo.population import Population
 
-# A network is seldom deeper; a position beyond would only mean a longer table.
-DEPTHS = 64
+# Positions are the same for all networks; of size 1 they drown what tells networks apart.
+POSITION = 0.1
 
 
 class Sne(NetworkModule):
@@ -72,7 +73,8 @@ class Sne(NetworkModule):
         layers_BLD = torch.cat([self.encode_layers(part, chunks_BTD) for part in layout.layers], dim=1)
         depth_L = torch.cat([part.depth_L for part in layout.layers])
         kind_L = torch.cat([part.kind_L for part in layout.layers])
-        layers_BLD = self.of_layers(layers_BLD) + self.level(depth_L) + self.kind(kind_L, self.config.width)
+        where_LD = sinusoids(depth_L, self.config.width) + sinusoids(kind_L, self.config.width)
+        layers_BLD = self.of_layers(layers_BLD) + POSITION * where_LD
         embedding_BE: Tensor = self.to_latent(self.network(layers_BLD))
         return embedding_BE
 
@@ -82,9 +84,9 @@ class Sne(NetworkModule):
         inner = self.config.element_width
         kept = None if chunks.kept_TN is None else chunks.kept_TN.repeat(len(entries_BTN), 1)
         elements_SNW = self.of_elements(self.lift(entries_BTN.flatten(0, 1).unsqueeze(2)), kept)
-        where_TW = self.kind(chunks.kind_T, inner) + sinusoids(DEPTHS, inner)[chunks.depth_T.clamp_max(DEPTHS - 1)]
-        where_TNW = where_TW.unsqueeze(1) + sinusoids(width, inner)
-        elements_SNW = (elements_SNW.unflatten(0, (-1, count)) + where_TNW).flatten(0, 1)
+        where_TW = sinusoids(chunks.kind_T, inner) + sinusoids(chunks.depth_T, inner)
+        where_TNW = where_TW.unsqueeze(1) + sinusoids(torch.arange(width), inner)
+        elements_SNW = (elements_SNW.unflatten(0, (-1, count)) + POSITION * where_TNW).flatten(0, 1)
         found_SW = self.chunk(self.of_typed_elements(elements_SNW, kept), kept)
         chunks_SD: Tensor = self.widen(found_SW)
         return chunks_SD.unflatten(0, (-1, count))
@@ -93,16 +95,8 @@ class Sne(NetworkModule):
         """``layers_BLD``: equation 5."""
         many, count = layers.chunk_LT.shape
         sets_STD = self.of_chunks(chunks_BTD[:, layers.chunk_LT].flatten(0, 1))
-        found_SD: Tensor = self.layer(sets_STD + sinusoids(count, self.config.width))
+        found_SD: Tensor = self.layer(sets_STD + POSITION * sinusoids(torch.arange(count), self.config.width))
         return found_SD.unflatten(0, (-1, many))
-
-    def level(self, depth_L: Tensor) -> Tensor:
-        """Positions of layers: ``[L, D]``."""
-        return sinusoids(DEPTHS, self.config.width)[depth_L.clamp_max(DEPTHS - 1)]
-
-    def kind(self, kind_T: Tensor, width: int) -> Tensor:
-        """Positions of kinds of tensors: ``[T, width]``."""
-        return sinusoids(len(KINDS), width)[kind_T]
 
     def penalty(self, batch: Population, embedding_BE: Tensor, generator: torch.Generator) -> Tensor | None:
         """ν · ½ the squared distance to embeddings of the same networks with their hidden units in another order."""

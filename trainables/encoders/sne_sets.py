@@ -14,15 +14,11 @@ Shape letters: S sets, N elements of a set, D width, H heads, C width of a head.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LONGEST_PERIOD = 10_000.0
-# Positions are the same for all networks; of size 1 they drown what tells networks apart.
-POSITION = 0.1
 LARGEST_LOGIT = 30.0
 # Sets of fewer elements are attended to by plain products.
 FEW = 64
@@ -132,15 +128,3 @@ class SetToVector(nn.Module):
         seen_SD = torch.einsum("shd,hcd->shc", mean_SHD, self.value).flatten(1) + self.bias
         found: Tensor = self.rest(seen_SD)
         return found
-
-
-@lru_cache(maxsize=64)
-def sinusoids(positions: int, width: int) -> Tensor:
-    """Sines and cosines of positions 0, 1, …, with periods from 2π to 2π · 10 000: ``[positions, width]``.
-
-    Vaswani et al. (arXiv 1706.03762), section 3.5, made smaller by a constant.
-    """
-    half = math.ceil(width / 2)
-    period = LONGEST_PERIOD ** (torch.arange(half) / half)
-    angle = torch.arange(positions).unsqueeze(1) / period
-    return POSITION * torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)[:, :width]

@@ -10,10 +10,11 @@ from architectures import random_weights, small_net
 
 from trainables.encoders.augmentation import permuted_networks
 from trainables.encoders.entries import ENCODERS
+from trainables.encoders.positions import sinusoids
 from trainables.encoders.sne import Sne
 from trainables.encoders.sne_chunks import KINDS, chunked, cut
 from trainables.encoders.sne_config import SneConfig
-from trainables.encoders.sne_sets import POSITION, AttentionBlock, SetToVector, sinusoids
+from trainables.encoders.sne_sets import AttentionBlock, SetToVector
 from trainables.trainable import FitData, run
 from zoo.architecture import cnn, mlp
 from zoo.data import load_dataset
@@ -115,7 +116,7 @@ def test_attention_is_that_of_its_formula(count, heads):
 
 def test_sinusoids_are_those_of_their_formula():
     wanted = [[np.sin(p), np.cos(p), np.sin(p / 100), np.cos(p / 100)] for p in range(3)]
-    np.testing.assert_allclose(sinusoids(3, 4), POSITION * np.array(wanted), rtol=1e-5)
+    np.testing.assert_allclose(sinusoids(torch.arange(3), 4), wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
