@@ -104,7 +104,7 @@ def population_of(weights_MP: Tensor, data: Dataset) -> Population:
 def of_split(population: Population, split: str, most: int) -> Population:
     """At most so many members of a split, evenly spaced."""
     rows = np.flatnonzero(population.columns["split"] == split)
-    return population.select(rows[:: -(-len(rows) // most)])
+    return population.select(rows[:: -(-len(rows) // most)].tolist())
 
 
 def feedback_alone(members: Population, x: Tensor, step: float) -> Coded:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import logging
 import os
 import platform
 import statistics
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 RECIPE = "digits-mlp-diverse"
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,7 +86,7 @@ def run_field(trials: int) -> None:
     import ray
     from ray import tune
 
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         results = tune.Tuner(
             tune.with_resources(train_one, {"cpu": 1}),
@@ -144,7 +146,7 @@ def main() -> None:
         (few, few_s), *_, (many, many_s) = of.items()
         each[way] = (many_s - few_s) / (many - few)
     marginal = each[FIELD] / each[OURS]
-    report = {
+    report: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
         "recipe": recipe.identity(),

@@ -16,6 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +102,7 @@ def mnist_like(count: int) -> Examples:
     return Examples(pixels.repeat(repeat, 1, 1, 1)[:count], digits.targets.repeat(repeat)[:count], digits.scale)
 
 
-def measure(case: Case, count: int, images: Examples, epochs: int, device: torch.device) -> dict[str, float | str]:
+def measure(case: Case, count: int, images: Examples, epochs: int, device: torch.device) -> dict[str, Any]:
     """Trains one population for one epoch and for more."""
     members = [Member(id=i, seed=i, batch_size=case.batch, order_seed=i // BLOCK) for i in range(count)]
 
@@ -144,7 +145,7 @@ def main() -> None:
         sys.exit(f"nothing measured: {reason}")
     peak = product_peak(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    report = {
+    report: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{name}, torch {torch.__version__}",
         "peak_flop_per_s": peak,

@@ -118,7 +118,7 @@ def plain_loop(case: Case, data: Examples, **adam: bool) -> Iterator[Tensor]:
     start = initial_weights(case.architecture, members_of(case, case.few, 1))
     for index in range(case.few):
         module = case.architecture.to_module(start[index])
-        optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, **adam)
+        optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, **adam)  # type: ignore[arg-type]
         for _ in range(case.epochs):
             for rows in torch.randperm(len(x))[: case.steps * case.batch].view(case.steps, -1):
                 optimizer.zero_grad()
@@ -253,8 +253,9 @@ def fma_peak(seconds: float = 2.0) -> float:
     """GFLOP/s of multiply-adds on vectors that never leave the registers."""
     import numba
 
+    from zoo.training.lanes.codes import LANES
     from zoo.training.lanes.cpu import registers
-    from zoo.training.lanes.vectors import LANES, aligned_vectors, fma, load, store, vectors_of
+    from zoo.training.lanes.vectors import aligned_vectors, fma, load, store, vectors_of
 
     @numba.njit(nogil=True)
     def six(array: Any, count: int) -> None:

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parents[1]
 MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "OMP_NUM_THREADS": "1"}
@@ -39,7 +40,7 @@ def write(uri: str, members: int) -> str:
     """Writes the zoo; returns its name."""
     from dataclasses import replace
 
-    import storage
+    import storage  # type: ignore[import-not-found]  # beside this file, of the checkout that is measured
 
     from zoo.architecture import mlp
     from zoo.storage.manifest import shard_path
@@ -54,7 +55,7 @@ def write(uri: str, members: int) -> str:
         entries.append(storage.described(shard, data))
         store.put_new(shard_path(name, entries[-1].name), data)
     # Checkouts before the end of November 2026 want the architecture too.
-    more = [architecture] if "architecture" in inspect.signature(storage.commit).parameters else []
+    more: list[Any] = [architecture] if "architecture" in inspect.signature(storage.commit).parameters else []
     return storage.commit(store, recipe, *more, entries)
 
 
@@ -91,7 +92,7 @@ def read(uri: str, name: str) -> dict[str, float]:
     ), strict=True))  # fmt: skip
 
 
-def child(checkout: Path, *words: str) -> dict[str, float]:
+def child(checkout: Path, *words: str) -> dict[str, Any]:
     """What this file prints in a process that imports a checkout."""
     path = os.pathsep.join(map(str, (checkout, checkout / "benchmarks")))
     done = subprocess.run(
@@ -107,7 +108,7 @@ def compare(other: Path, members: int, turns: int, stores: dict[str, str]) -> di
     for kind, root in stores.items():
         uris = {checkout: f"{root}/{place}" for place, checkout in enumerate((other, HERE))}
         names = {checkout: child(checkout, "--write", uri, str(members))["name"] for checkout, uri in uris.items()}
-        told = {checkout: [] for checkout in uris}
+        told: dict[Path, list[dict[str, float]]] = {checkout: [] for checkout in uris}
         for _ in range(turns):
             for checkout, uri in uris.items():
                 told[checkout].append(child(checkout, "--read", uri, names[checkout]))

@@ -89,10 +89,10 @@ def commit(store: Store, recipe: Recipe, entries: list[ShardEntry]) -> str:
     return name
 
 
-def timed(call: Callable[[], object]) -> tuple[float, float]:
-    """(seconds of the clock, seconds of CPU time of this process)."""
+def timed(call: Callable[..., object], *arguments: object, **named: object) -> tuple[float, float]:
+    """(seconds of the clock, seconds of CPU time of this process) that a call takes."""
     wall, cpu = time.perf_counter(), time.process_time()
-    call()
+    call(*arguments, **named)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -109,27 +109,23 @@ def measure(store: Store, recipe: Recipe, architecture: Architecture, repeats: i
             encoded = encode_shard(contents)
 
         encode_cpu_s += timed(encode)[1]
-        put_s += timed(
-            lambda data=encoded, members=members: store.put_new(shard_path(name, shard_name(members)), data)
-        )[0]
+        put_s += timed(store.put_new, shard_path(name, shard_name(members)), encoded)[0]
         entries.append(described(members, encoded))
     commit(store, recipe, entries)
     raw = 4e-6 * architecture.parameters * sum(entry.rows for entry in entries)
     every = np.arange(sum(entry.rows for entry in entries))
-    scans, arrow, populations, tables, first_members, members, alone = [], [], [], [], [], [], []
+    scans, arrow, populations, tables, first_members, member_s, alone = [], [], [], [], [], [], []
     chance = np.random.default_rng(0)
     for _ in range(repeats):
         scans.append(timed(lambda: torch.from_numpy(Zoo.open(name, store=store)._reader.weights(every))))
         arrow.append(sum(arrow_cpu_s(store.read(shard_path(name, entry.name))) for entry in entries))
         zoo = Zoo.open(name, store=store)
-        tables.append(timed(lambda zoo=zoo: zoo.snapshots))
-        populations.append(timed(lambda zoo=zoo: zoo.population()))
+        tables.append(timed(getattr, zoo, "snapshots"))
+        populations.append(timed(zoo.population))
         chosen = chance.integers(recipe.members, size=20).tolist()
         opened = Zoo.open(name, store=store)
-        first_members.append(timed(lambda zoo=opened, one=chosen[0]: zoo.population(members=[one])))
-        members.append(
-            statistics.median(timed(lambda one=one, zoo=zoo: zoo.population(members=[one]))[0] for one in chosen)
-        )
+        first_members.append(timed(opened.population, members=chosen[:1]))
+        member_s.append(statistics.median(timed(zoo.population, members=[one])[0] for one in chosen))
         alone.append(in_a_process("--read-alone", store.uri, name))
     return {
         "encode_mb_per_cpu_s": raw / encode_cpu_s,
@@ -143,7 +139,7 @@ def measure(store: Store, recipe: Recipe, architecture: Architecture, repeats: i
         "population_mb_per_s": raw / statistics.median(wall for wall, _ in populations),
         "first_member_ms": 1e3 * statistics.median(wall for wall, _ in first_members),
         "first_member_cpu_ms": 1e3 * statistics.median(cpu for _, cpu in first_members),
-        "member_ms": 1e3 * statistics.median(members),
+        "member_ms": 1e3 * statistics.median(member_s),
         "alone_member_ms": 1e3 * statistics.median(read["member_s"] for read in alone),
         "alone_scan_mb_per_cpu_s": raw / statistics.median(read["scan_cpu_s"] for read in alone),
     }

@@ -133,8 +133,8 @@ def variational(run: Run) -> None:
     exact, other = run.one_vs_rest("taxonomy", EXACT), run.one_vs_rest("taxonomy-variational", VARIATIONAL)
     pairs = np.triu_indices(len(exact), 1)
     distances = [symmetric_distance(found.values_TE)[pairs] for found in (exact, other)]
-    ranks = [np.argsort(np.argsort(distance)) for distance in distances]
-    print(f"distances of the two estimates: Spearman {np.corrcoef(*ranks)[0, 1]:.3f}")
+    first, second = (np.argsort(np.argsort(distance)) for distance in distances)
+    print(f"distances of the two estimates: Spearman {np.corrcoef(first, second)[0, 1]:.3f}")
 
 
 def difficulty(run: Run) -> None:
@@ -210,12 +210,11 @@ def choice(run: Run) -> None:
     ]
     shared_ST = np.array([[len(source & target) for target in asked[1]] for source in asked[0]])
     for labels in LABELS:
-        kept = run.kept(
-            f"errors-{labels}",
-            lambda labels=labels: {
-                "errors.json": json.dumps(transfer_errors(networks, targets, labels, DRAWS).tolist()).encode()
-            },
-        )
+
+        def errors(labels: int = labels) -> dict[str, bytes]:
+            return {"errors.json": json.dumps(transfer_errors(networks, targets, labels, DRAWS).tolist()).encode()}
+
+        kept = run.kept(f"errors-{labels}", errors)
         errors_ST = np.array(json.loads(kept["errors.json"]))
         config = Task2VecConfig(examples=labels * SUPERCLASSES)
         found = run.embedded(f"targets-{labels}", targets, config)
