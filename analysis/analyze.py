@@ -91,6 +91,7 @@ def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result])
             **study_facts(study),
             "kind": "predictors" if isinstance(plan, PredictorPlan) else "encoders",
             "targets": plan.targets,
+            "snapshots": list(dict.fromkeys(each.snapshots for each in plan.scopes)),
             "on": list(dict.fromkeys(each.tested.zoo.name for each in plan.scopes))[1:],
             "crosswise": isinstance(plan, ProbePlan) and bool(plan.crosswise),
             "not_told": plan.not_told if isinstance(plan, ProbePlan) else [],

@@ -104,5 +104,5 @@ def words(members: int, groups: int, fits: int, grouped: bool, known: bool = Tru
         )
         if groups < FEW_GROUPS:
             said += " So few groups tell little of others, for which intervals are wide (Student's t)."
-    seeds = f"of {fits} fits with other seeds" if fits > 1 else "of no other seeds: each codec was fitted once"
+    seeds = f"of {fits} fits with other seeds" if fits > 1 else "of no other seeds: each was fitted once"
     return f"{said} They cover the choice of networks and examples, and {seeds}."

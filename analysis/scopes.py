@@ -26,8 +26,9 @@ ACROSS = tuple(name for name in MEASURED if name != "epoch")
 def scopes_of(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstrap) -> tuple[HeldOut, ...]:
     """All scopes of an analysis.
 
-    The zoo's own networks, last snapshots and all; snapshots of later epochs by readouts of earlier ones; other zoos'
-    networks; and in a zoo of several layouts, one group of layouts by readouts of each, and by those of all others.
+    The zoo's own networks, last snapshots and, where there are more, all; snapshots of later epochs by readouts of
+    earlier ones; other zoos' networks; and in a zoo of several layouts, one group of layouts by readouts of each, and
+    by those of all others.
 
     Args:
         own: The networks that encoders and readouts are fitted to.
@@ -35,7 +36,8 @@ def scopes_of(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstra
         bootstrap: How intervals are drawn.
     """
     found = []
-    for snapshots, epochs in SNAPSHOTS.items():
+    kept = SNAPSHOTS if len(own.zoo.recipe.snapshot_epochs) > 1 else {LAST: SNAPSHOTS[LAST]}
+    for snapshots, epochs in kept.items():
         fitted = _named(own, epochs)
         tested = [fitted, *(_named(other, epochs) for other in others)]
         found += [HeldOut(fitted=fitted, tested=each, snapshots=snapshots, bootstrap=bootstrap) for each in tested]

@@ -7,6 +7,7 @@ code, a glossary. What needs markup of its own is a block of ``Markup``, or a te
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,6 +24,8 @@ from analysis.pages.glossary import Glossary, marked
 from analysis.pages.tables import Table
 
 ASSETS = Path(__file__).with_name("assets")
+# Of a name; not in τ_max, a sign with its index.
+BETWEEN_WORDS = re.compile(r"(?<=\w\w)_(?=\w\w)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,8 +220,8 @@ def _joined(folders: Sequence[Path], names: Sequence[str]) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """A metric's name that may be broken after its underscores."""
-    return Markup("_<wbr>").join(name.split("_"))
+    """A metric's name that may be broken after its underscores, between words."""
+    return Markup("_<wbr>").join(BETWEEN_WORDS.split(name))
 
 
 def _embedded(value: Any) -> str:

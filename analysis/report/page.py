@@ -266,7 +266,11 @@ def _facts(summary: Mapping[str, Any]) -> list[Fact]:
     elif summary["kind"] == "encoders":
         own = [
             ("Read from embeddings", f"{count(len(summary['targets']))} columns", "of the zoo"),
-            ("Measured on", measured_on, "all held out; their last snapshots, and all"),
+            (
+                "Measured on",
+                measured_on,
+                "all held out; their last snapshots, and all" if summary["snapshots"][1:] else "all held out",
+            ),
         ]
     elif summary["kind"] == "hypernetworks":
         return [

@@ -9,8 +9,8 @@ from typing import Any
 from analysis.evaluators.inputs import MOVED
 from analysis.pages.commands import settings, zoo_commands
 
-# What has an option of its own, or follows from the study's name.
-NOT_SET = ("name", "trials", "epochs", "limits", "settings", "seed")
+# What has an option of its own, follows from the study's name, or changes nothing.
+NOT_SET = ("name", "trials", "epochs", "limits", "settings", "seed", "description", "cost")
 
 
 def commands(summary: Mapping[str, Any]) -> str:
@@ -49,6 +49,6 @@ def _search(summary: Mapping[str, Any]) -> str:
         command += f" --epochs {search['epochs']}"
     if summary["seeds"] > 1:
         command += f" --seeds {summary['seeds']}"
-    of_study = {field: value for field, value in search.items() if field not in NOT_SET}
+    of_study = {field: value for field, value in search.items() if field not in NOT_SET and value not in (None, "")}
     limits = {f"limits.{metric}": value for metric, value in search["limits"].items()}
     return command + settings(of_study | limits | dict(search.get("settings") or {}))

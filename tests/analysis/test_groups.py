@@ -79,4 +79,4 @@ def test_words_tell_groups_and_seeds():
     assert "of 3 fits with other seeds" in words(300, 15, 3, grouped=True)
     assert "were trained in one minibatch order" in words(300, 300, 1, grouped=False)
     assert "in the same minibatch order is not known" in words(300, 300, 1, grouped=False, known=False)
-    assert "each codec was fitted once" in words(300, 15, 1, grouped=True)
+    assert "each was fitted once" in words(300, 15, 1, grouped=True)

@@ -1,17 +1,23 @@
 """What embeddings tell, measured on test members: against readouts fitted by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from encoder_study import write_encoders
 
 from analysis.analyze import analyze
+from analysis.groups import chosen_members
 from analysis.held_out import PREDICTED, TRUE
 from analysis.intervals import Bootstrap
+from analysis.members import ZooMembers
 from analysis.plan import plan_analysis
 from analysis.report.page import render
+from analysis.scopes import scopes_of
 from trainables.readouts.columns import targets_of
 from trainables.readouts.readout import Readouts
 from trainables.readouts.scores import r2
+from zoo.generation.build import generate_zoo
 from zoo.storage.store import Store
 from zoo.views import without_dead_inputs
 
@@ -76,6 +82,13 @@ def test_snapshots_of_a_member_are_one_group(small_zoo, study):
         assert len(held_out.groups) == len(held_out.test)
     last, every = plan.scopes
     assert len(every.test) > len(last.test)
+
+
+def test_networks_of_one_snapshot_are_told_of_once(small_recipe, tmp_path):
+    recipe = dataclasses.replace(small_recipe, name="once", snapshot_epochs=(small_recipe.epochs,))
+    zoo = generate_zoo(recipe, Store(tmp_path))
+    (scope,) = scopes_of(ZooMembers(zoo=zoo, members=chosen_members(zoo, None)), (), Bootstrap())
+    assert scope.snapshots == "last snapshots"
 
 
 def test_the_report_is_rendered(analysis):

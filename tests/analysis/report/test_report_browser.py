@@ -222,6 +222,18 @@ def test_links_to_trials_show_their_row(page, width):
     resize(page, 1280)
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_settings_leave_room_for_what_was_measured(show, width):
+    setting = ", ".join(f"setting_{number}={number / 7:.4f}" for number in range(8))
+    page = show(make_analysis([make_result("uniform", "classical", setting, 2.0, 0.97)], study=False))
+    resize(page, width)
+    shares = page.evaluate(
+        """() => [...document.querySelectorAll(".scroll")].map((scroll) =>
+            scroll.querySelector("th.first").clientWidth / scroll.clientWidth)"""
+    )
+    assert max(shares) < 0.6
+
+
 def test_is_legible_on_light_and_dark_ground(page):
     assert page.evaluate(FAINT) == []
     page.emulate_media(color_scheme="dark")

@@ -1,6 +1,7 @@
 """The commands of a report, read back by what reads the command line."""
 
 import json
+import re
 import shlex
 from dataclasses import replace
 
@@ -103,6 +104,7 @@ def test_a_study_comes_back_under_the_same_name(small_zoo, seed):
     }
     line = next(line for line in commands(summary).splitlines() if line.startswith("zooscale search"))
     assert options(line, "--seeds") == ["2"]
+    assert [text for text in options(line, "--set") if re.match("description|cost|.*=(none)?$", text)] == []
     named = {name: int(options(line, f"--{name}")[0]) for name in ("trials", "epochs")}
     again = plan_study(
         find_study(shlex.split(line)[2]), options(line, "--zoo")[0], small_zoo.store.uri, named, options(line, "--set")
