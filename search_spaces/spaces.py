@@ -26,6 +26,7 @@ from search_spaces.encoders import (
     weights,
     weights_and_behavior,
 )
+from search_spaces.making import component_density, flow, supernet
 from search_spaces.predictors import statistics_boosting, statistics_ridge
 from zoo.config import lookup
 
@@ -51,6 +52,9 @@ SPACES: dict[str, Space] = {
     "neural-graph": neural_graph,
     "sane": sane,
     "sne": sne,
+    "supernet": supernet,
+    "component-density": component_density,
+    "flow": flow,
 }
 
 

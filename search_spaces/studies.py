@@ -309,6 +309,27 @@ WEIGHTS_AND_BEHAVIOR = Study(
     cost="10 s a trial on digits-mlp-diverse",
 )
 
+TASK_HYPERNETWORK = Study(
+    name="task-hypernetwork",
+    trainables=("supernet",),
+    spaces=("supernet",),
+    objectives=("adapted_accuracy",),
+    trials=16,
+    epochs=10,
+    description="A small vector becomes the network of a task: for zoos of tasks such as digits-tasks and mnist-tasks.",
+    cost="10 s a trial on digits-tasks",
+)
+
+NETWORK_GENERATORS = Study(
+    name="network-generators",
+    trainables=("flow", "component-density"),
+    spaces=("flow", "component-density"),
+    objectives=("generated_accuracy", "novelty"),
+    trials=16,
+    epochs=30,
+    description="New networks from trained ones: how good they are without training against how new they are.",
+)
+
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
@@ -324,6 +345,8 @@ STUDIES: dict[str, Study] = {
         WEIGHTS_AND_BEHAVIOR,
         TETRIS_HYPER_REPRESENTATION,
         MNIST_HYPER_REPRESENTATION,
+        TASK_HYPERNETWORK,
+        NETWORK_GENERATORS,
     )
 }
 

@@ -28,12 +28,17 @@ SPACE_OF = {
     "sane": "sane",
     "sne": "sne",
     "weights-and-behavior": "weights-and-behavior",
+    "supernet": "supernet",
+    "component-density": "component-density",
+    "flow": "flow",
 }
 OBJECTIVES = {
     "codec": ("code_bits_per_weight", "agreement"),
     "autoencoder": ("code_bits_per_weight", "agreement"),
     "predictor": ("r2", "kendall_tau"),
     "encoder": ("probe_score",),
+    "hypernetwork": ("adapted_accuracy",),
+    "generator": ("generated_accuracy", "novelty"),
 }
 
 

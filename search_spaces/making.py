@@ -1,0 +1,57 @@
+"""Spaces of what makes networks: hypernetworks and generators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainables.generators.config import PATHS
+from trainables.hypernetworks.config import HEADS, STARTS
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+
+def supernet(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """Width of z, the generator's shape, how it is trained and how z is found for a new task."""
+    head = trial.suggest_categorical("head", list(HEADS))
+    suggested: dict[str, Any] = {
+        "head": head,
+        "z": trial.suggest_int("z", 4, 128, log=True),
+        "hidden": trial.suggest_categorical("hidden", [0, 64, 256]),
+        "residual": trial.suggest_categorical("residual", [False, True]),
+        "bounded": trial.suggest_categorical("bounded", [False, True]),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
+        "start": trial.suggest_categorical("start", list(STARTS)),
+        "adapt_learning_rate": trial.suggest_float("adapt_learning_rate", 3e-3, 0.3, log=True),
+    }
+    if head == "low-rank":
+        suggested["rank"] = trial.suggest_int("rank", 4, 128, log=True)
+    if head == "chunked":
+        suggested["chunk"] = trial.suggest_categorical("chunk", [64, 256, 1024])
+    return suggested
+
+
+def component_density(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """How many components, how wide the kernels are, and which networks they are of."""
+    return {
+        "components": trial.suggest_int("components", 4, 512, log=True),
+        "bandwidth": trial.suggest_float("bandwidth", 0.0, 2.0),
+        "best": trial.suggest_categorical("best", [0.3, 1.0]),
+        "view": trial.suggest_categorical("view", ["standardized", "input_metric"]),
+    }
+
+
+def flow(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """The flow's path, in how many components it lives, and the module's size."""
+    return {
+        "path": trial.suggest_categorical("path", list(PATHS)),
+        "components": trial.suggest_categorical("components", [0, 32, 128, 512]),
+        "best": trial.suggest_categorical("best", [0.3, 1.0]),
+        "view": trial.suggest_categorical("view", ["standardized", "input_metric"]),
+        "jitter": trial.suggest_float("jitter", 0.0, 0.3),
+        "width": trial.suggest_categorical("width", [128, 256, 512]),
+        "depth": trial.suggest_int("depth", 1, 4),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.4),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 3e-3, log=True),
+    }
