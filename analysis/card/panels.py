@@ -15,6 +15,7 @@ from analysis.card.record import Card
 from analysis.card.verdicts import DIVERSE_AGREEMENT, varying
 from analysis.pages import figures
 from zoo.architecture import ARROW
+from zoo.data.class_tasks import REST, parse_task
 from zoo.metric import Metric
 from zoo.storage.rows import GAP
 
@@ -156,7 +157,7 @@ def _norms(card: Card, layout: int) -> Drawn:
 def _tasks(card: Card) -> Drawn:
     found = card.distribution(card.test, "task")
     pairs = found["value"].str.split("-")
-    if not len(found) or (pairs.str.len() != 2).any():
+    if not len(found) or any(len(classes := parse_task(task)) != 2 or REST in classes for task in found["value"]):
         return _boxes(card, card.test, "task", 340, none="no test scores are on record")
     cells = pd.DataFrame({"first": pairs.str[0], "second": pairs.str[1], "mean": found["mean"]})
     labels = sorted({*cells["first"], *cells["second"]}, key=int)

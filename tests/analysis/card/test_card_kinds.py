@@ -216,6 +216,17 @@ def test_tasks_are_compared_within_themselves(tmp_path):
     assert "Matrix of members: members have different tasks." in page
 
 
+def test_tasks_against_the_rest_have_no_table_of_pairs(tmp_path):
+    recipe = replace(find_recipe("digits-tasks"), epochs=1, snapshot_epochs=(0, 1), shard_members=8, block_members=1)
+    tasks = ["0-rest", "1-rest", "2-rest", "3-rest"]
+    zoo = generate_zoo(replace(recipe, axes={**recipe.axes, "task": tasks}), Store(tmp_path), members=24)
+    card = make_card(zoo)
+    assert set(card.tasks["task"]) == set(zoo.members["task"]) <= set(tasks)
+    by_label = card.groups("class_accuracy", "class").set_index("value")["members"]
+    assert set(by_label.index) <= {0, 1, 2, 3}  # the rest is no class
+    assert 'data-figure="scores-by-task"' in render(card)
+
+
 def test_memorized_accuracy_stands_beside_held_out(tmp_path):
     recipe = replace(
         DIGITS_MLP_DIVERSE,
