@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cluster.verbs.generate import Generate as Generate
     from cluster.verbs.import_ import Import as Import
     from cluster.verbs.search import Search as Search
+    from cluster.verbs.tasks import Tasks as Tasks
     from cluster.verbs.verify import Verify as Verify
     from search_spaces.studies import STUDIES as STUDIES
     from search_spaces.studies import Study as Study
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from trainables.registry import TRAINABLES as TRAINABLES
     from trainables.registry import find_trainable as find_trainable
     from trainables.study_files import StudyRecord as StudyRecord
+    from trainables.tasks.embedding import TaskEmbeddings as TaskEmbeddings
+    from trainables.tasks.embedding import embed_tasks as embed_tasks
+    from trainables.tasks.probe_training import train_probe as train_probe
     from zoo.architecture import Architecture as Architecture
     from zoo.architecture import cnn as cnn
     from zoo.architecture import mlp as mlp
@@ -76,11 +80,14 @@ _HOMES = {
     "cluster.verbs.generate": ("Generate",),
     "cluster.verbs.import_": ("Import",),
     "cluster.verbs.search": ("Search",),
+    "cluster.verbs.tasks": ("Tasks",),
     "cluster.verbs.verify": ("Verify",),
     "search_spaces.studies": ("STUDIES", "Study"),
     "trainables.fit_data": ("fit_data",),
     "trainables.registry": ("TRAINABLES", "find_trainable"),
     "trainables.study_files": ("StudyRecord",),
+    "trainables.tasks.embedding": ("TaskEmbeddings", "embed_tasks"),
+    "trainables.tasks.probe_training": ("train_probe",),
     "zoo.architecture": ("Architecture", "cnn", "mlp", "resnet"),
     "zoo.data": ("DATASETS", "load_dataset"),
     "zoo.data.examples": ("Dataset", "Examples", "split_examples"),

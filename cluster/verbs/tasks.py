@@ -47,7 +47,7 @@ class Embedded(Result):
             f"nearest  {self.nearest[0]} and {self.nearest[1]}\n"
             f"hardest  {', '.join(self.hardest)}\n"
             f"report   {self.report}\n"
-            f"vectors  {self.embeddings}"
+            f"vectors  {self.embeddings} (trainables.tasks.embedding.TaskEmbeddings.open)"
         )
 
 
@@ -78,13 +78,7 @@ class Tasks(Verb):
             FileNotFoundError: The files of a data set or the weights of a network are not to be had.
             ZooError: The store cannot be written.
         """
-        from trainables.tasks.embedding import (
-            FACTS_FILE,
-            TENSORS_FILE,
-            TaskEmbeddings,
-            drawn_examples,
-            embed_tasks,
-        )
+        from trainables.tasks.embedding import TaskEmbeddings, drawn_examples, embed_tasks
         from zoo.config import digest
         from zoo.storage.staging import find_dataset
         from zoo.storage.store import Store
@@ -115,7 +109,7 @@ class Tasks(Verb):
                 store.put(f"{folder}/{file}", content)
             page = self._page(network, list(datasets.values()), found)
             store.put(f"{folder}/{REPORT_FILE}", page.encode())
-        found = TaskEmbeddings.from_files({file: store.read(f"{folder}/{file}") for file in (FACTS_FILE, TENSORS_FILE)})
+        found = TaskEmbeddings.open(store.join(folder))
         return _summary(found, store, folder, new, time.monotonic() - started)
 
     def _configurations(self) -> tuple[Task2VecConfig, ProbeConfig]:
@@ -174,7 +168,6 @@ def _summary(found: Any, store: Store, folder: str, new: bool, seconds: float) -
     import numpy as np
 
     from analysis.tasks.distances import symmetric_distance
-    from trainables.tasks.embedding import TENSORS_FILE
 
     distances_TT = symmetric_distance(found.values_TE) + np.diag(np.full(len(found), np.inf))
     first, second = np.unravel_index(distances_TT.argmin(), distances_TT.shape)
@@ -183,7 +176,7 @@ def _summary(found: Any, store: Store, folder: str, new: bool, seconds: float) -
         probe=found.probe[0],
         filters=found.values_TE.shape[1],
         report=store.join(folder, REPORT_FILE),
-        embeddings=store.join(folder, TENSORS_FILE),
+        embeddings=store.join(folder),
         hardest=tuple(found.names[row] for row in np.argsort(-found.norms)[:3]),
         nearest=(found.names[first], found.names[second]),
         new=new,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cluster.cli import run
-from trainables.tasks.embedding import FACTS_FILE, TENSORS_FILE, TaskEmbeddings
+from trainables.tasks.embedding import TaskEmbeddings
 from trainables.tasks.probe import PROBE_FILE, PROBE_WEIGHTS_FILE, TrainedProbe
 from zoo.storage.store import Store
 
@@ -27,7 +27,7 @@ def test_tasks_are_embedded_once_and_can_be_read(capsys, tmp_path):
     store = Store(tmp_path)
     (folder,) = store.folders("reports")
     files = {name: store.read(f"reports/{folder}/{name}") for name in store.files(f"reports/{folder}")}
-    found = TaskEmbeddings.from_files({name: files[name] for name in (FACTS_FILE, TENSORS_FILE)})
+    found = TaskEmbeddings.open(first["embeddings"])
     probe = TrainedProbe.from_files({name: files[name] for name in (PROBE_FILE, PROBE_WEIGHTS_FILE)})
     assert found.names == ("digits:0-1", "digits:3-8", "digits:5-rest")
     assert found.probe == (probe.name, probe.network.sha256)

@@ -24,6 +24,7 @@ from zoo.config import canonical_json, from_json, to_json
 from zoo.data.class_tasks import parse_task, task_labels
 from zoo.data.examples import Dataset, Examples
 from zoo.population import Population
+from zoo.storage.store import Store
 
 FACTS_FILE, TENSORS_FILE = "tasks.json", "embeddings.safetensors"
 COLUMN = "task2vec"
@@ -163,6 +164,16 @@ class TaskEmbeddings:
             probe=(facts["probe"][0], facts["probe"][1]),
             config=from_json(Task2VecConfig, facts["config"]),
         )
+
+    @classmethod
+    def open(cls, folder: str) -> TaskEmbeddings:
+        """Reads what ``zooscale tasks`` has written into a folder, a path or a URI.
+
+        Raises:
+            FileNotFoundError: There are no embeddings.
+        """
+        store = Store(folder)
+        return cls.from_files({file: store.read(file) for file in (FACTS_FILE, TENSORS_FILE)})
 
 
 def embed_tasks(
