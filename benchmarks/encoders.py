@@ -15,6 +15,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -222,7 +223,7 @@ def time_embeddings(count: int, only: str | None) -> None:
             fit.train_epoch()
         encoder = fit.artifact()
         width = encoder.embed(population.select(range(8))).shape[1]
-        clock, cpu = seconds(lambda encoder=encoder: encoder.embed(population))
+        clock, cpu = seconds(partial(encoder.embed, population))
         scaled = f"{cpu:.1f}" if count == ASKED else f"{cpu * ASKED / count:.0f} (scaled)"
         print(f"| {name} | {width:,} | {count:,} | {clock:.1f} | {cpu:.1f} | {scaled} |", flush=True)
 
