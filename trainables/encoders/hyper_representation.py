@@ -22,7 +22,7 @@ from trainables.encoders.augmentation import erased, noisy, permuted_networks
 from trainables.encoders.config import HyperRepresentationConfig
 from trainables.encoders.contrast import nt_xent, projection_head
 from trainables.encoders.encoder import probe
-from trainables.encoders.layouts import require_layout
+from trainables.encoders.layouts import require_finite, require_layout
 from trainables.encoders.supervised import bare
 from trainables.gradient_fit import GradientFit
 from trainables.trainable import FitData
@@ -77,6 +77,7 @@ class HyperRepresentationFit(GradientFit):
 
     def __init__(self, config: HyperRepresentationConfig, data: FitData) -> None:
         training, _ = data.one_layout("a hyper-representation")
+        require_finite(training)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             module = HyperRepresentation(config, training.architecture)

@@ -192,6 +192,9 @@ def test_networks_that_cannot_be_embedded_are_refused():
     odd[2, 4] = float("nan")
     with pytest.raises(ValueError, match="1 of 24 networks have weights that are NaN or infinite, the first in row 2"):
         encoder.embed(data.validation[0].with_weights(odd))
+    broken = dataclasses.replace(data, training=(data.validation[0].with_weights(odd),))
+    with pytest.raises(ValueError, match="1 of 24 networks have weights that are NaN or infinite, the first in row 2"):
+        HyperRepresentationFit(SMALL, broken)
 
 
 @pytest.mark.parametrize(
