@@ -23,7 +23,8 @@ class SaneConfig:
         heads: Attention heads of a block; they divide ``width``.
         feedforward: Hidden width of a block's own network.
         latent: Width of a token's latent.
-        embedding: A network's is the "mean" of its tokens' latents, or those of each of its "layers" side by side.
+        embedding: A network's is the "mean" of its tokens' latents, as published; or those of each of its "layers" and
+            their deviations, side by side, which tell what a mean over signed numbers hides.
         dropout: In the blocks.
         contrast: γ: share of the contrastive loss; the rest is reconstruction.
         temperature: Of the contrastive loss.

@@ -71,7 +71,7 @@ class Sane(nn.Module):
     def width(self) -> int:
         """E."""
         layers: int = self.facts["layers"]
-        return self.config.latent * (1 if self.config.embedding == "mean" else layers)
+        return self.config.latent * (1 if self.config.embedding == "mean" else 2 * layers)
 
     def scale(self, architecture: Architecture) -> Tensor:
         """What each weight of a network is divided by: ``[P]``."""
@@ -114,7 +114,7 @@ class Sane(nn.Module):
         return layout.weights(tokens_BTD) * self.scale(architecture)
 
     def pooled(self, latent_BTZ: Tensor, architecture: Architecture) -> np.ndarray:
-        """Embeddings ``[B, E]``: means of latents over all tokens, or over those of each layer.
+        """Embeddings ``[B, E]``: means of latents over all tokens; or means, then deviations, over those of each layer.
 
         Layers are numbered from the input and the last one is always last; NaN for those that networks do not have. Of
         networks deeper than those of the fit, what is between is left out.
@@ -123,9 +123,10 @@ class Sane(nn.Module):
             return latent_BTZ.mean(dim=1).numpy()
         layout, most = self.layout(architecture), self.facts["layers"]
         layer_T = layout.position_T3[:, 1]
-        means = torch.full((len(latent_BTZ), most, latent_BTZ.shape[2]), torch.nan)
+        found = torch.full((len(latent_BTZ), most, 2 * latent_BTZ.shape[2]), torch.nan)
         for layer in range(layout.layers):
             place = most - 1 if layer == layout.layers - 1 else layer
             if place < most - 1 or layer == layout.layers - 1:
-                means[:, place] = latent_BTZ[:, layer_T == layer].mean(dim=1)
-        return means.flatten(1).numpy()
+                of_layer = latent_BTZ[:, layer_T == layer]
+                found[:, place] = torch.cat([of_layer.mean(dim=1), of_layer.std(dim=1, correction=0)], dim=1)
+        return found.flatten(1).numpy()

@@ -149,11 +149,13 @@ def test_embeddings_of_layers_stand_by_depth_with_the_last_one_last():
     for name, kept in (("mlp", [0, 2]), ("cnn", [0, 1, 2])):
         layout = module.layout(ARCHITECTURES[name])
         latent_BTZ = torch.randn(2, len(layout.place_TD), 6)
-        found = module.pooled(latent_BTZ, ARCHITECTURES[name]).reshape(2, 3, 6)
+        found = module.pooled(latent_BTZ, ARCHITECTURES[name]).reshape(2, 3, 12)
         for layer, place in enumerate(kept):
-            wanted = latent_BTZ[:, layout.position_T3[:, 1] == layer].mean(1)
-            np.testing.assert_allclose(found[:, place], wanted, rtol=1e-5)
+            of_layer = latent_BTZ[:, layout.position_T3[:, 1] == layer].numpy()
+            np.testing.assert_allclose(found[:, place, :6], of_layer.mean(1), rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found[:, place, 6:], of_layer.std(1), rtol=1e-4)
         assert np.isnan(np.delete(found, kept, axis=1)).all()
+        assert found.reshape(2, -1).shape[1] == module.width
 
 
 def test_a_fit_reconstructs_mixed_networks_goes_on_from_its_state_and_comes_back_from_files():
