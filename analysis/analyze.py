@@ -18,6 +18,7 @@ from analysis.evaluators.evaluator import Subject
 from analysis.groups import orders_known, words
 from analysis.headlines import headlines, pareto, quality_metric, targets
 from analysis.kept_rows import KeptRows, measure_rows
+from analysis.latent_maps import latent_maps
 from analysis.making import MakingPlan
 from analysis.plan import ON_RANDOM, CodecPlan, Plan, plan_analysis
 from analysis.prediction import PredictorPlan
@@ -82,7 +83,7 @@ def carry_out(plan: Plan, *, keep: Store | None = None, progress: Progress | Non
 def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result]) -> Analysis:
     """What was found: the results of a plan's rows, and facts about them."""
     zoo, study = plan.zoo, plan.study
-    own = [r for r in results if r.question is not None and r.question.told_of == zoo.name]
+    own = [r for r in results if r.question is not None and r.question.fitted_on == r.question.told_of == zoo.name]
     groups, seeds = max(result.groups for result in own), max(result.fits for result in own)
     return Analysis(
         results=results,
@@ -112,6 +113,7 @@ def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result])
         study_metrics=study.metrics,
         trials=study.trials,
         importances=study.importances,
+        maps=latent_maps(plan) if isinstance(plan, ProbePlan) else None,
     )
 
 

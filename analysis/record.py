@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.headlines import Headline
@@ -21,6 +22,36 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class LatentMap:
+    """Embeddings by one encoder in two dimensions.
+
+    Attributes:
+        name: The encoder and how it was brought to two dimensions.
+        places_M2: Where each snapshot lies, in the order of :class:`LatentMaps`.
+        axes: What the two are called.
+    """
+
+    name: str
+    places_M2: np.ndarray
+    axes: tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentMaps:
+    """The same snapshots in several maps.
+
+    Attributes:
+        maps: One for each encoder, and with ``umap`` installed two.
+        columns: What is known of the snapshots, ``[M]`` each.
+        paths: Of some members their snapshots by epoch.
+    """
+
+    maps: tuple[LatentMap, ...]
+    columns: Mapping[str, np.ndarray]
+    paths: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Analysis:
     """What was found.
 
@@ -32,6 +63,7 @@ class Analysis:
         random_results: Some of the codecs on untrained networks of the same members.
         study_metrics: The metrics that the study's trainables have, by name.
         trials: The study's trials, where there is a study.
+        maps: Of encoders, their embeddings in two dimensions.
         importances: Objective to parameter to importance, where the study tells them.
     """
 
@@ -43,6 +75,7 @@ class Analysis:
     study_metrics: Mapping[str, Metric] = field(default_factory=dict)
     trials: pd.DataFrame | None = None
     importances: Mapping[str, Mapping[str, float]] | None = None
+    maps: LatentMaps | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""

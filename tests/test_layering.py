@@ -66,7 +66,7 @@ FLOORS = {
         ("prediction",),
         ("audit",),
         ("probing", "adaptation", "making"),
-        ("plan",),
+        ("plan", "latent_maps"),
         ("analyze",),
         ("pages", "tables"),
         ("report", "card", "tasks"),

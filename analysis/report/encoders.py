@@ -9,15 +9,19 @@ from markupsafe import Markup
 
 from analysis.calibration import DRAWS
 from analysis.pages.numbers import counted
-from analysis.pages.page import Bullets, Grid, Heading, Section, Text
+from analysis.pages.page import Bullets, Grid, Heading, Section, Text, filled
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
+from analysis.prediction import HYPERPARAMETERS
 from analysis.record import Analysis
 from analysis.report.predictors import BASELINES, main_metric
+from analysis.report.scatter_panels import option_groups, panels
+from analysis.report.sections import ASSETS
 from analysis.report.zoo_matrices import heat_maps
 from analysis.results import Question, Result
-from analysis.scopes import LATER
+from analysis.scopes import LAST, LATER
 from analysis.zoo_matrix import ZooMatrix
 
+MAIN = "test_accuracy"
 LIMITS = (
     "Encoders were chosen on validation networks, and so was each readout's penalty; figures are of test networks."
     " Intervals do not cover which trials were the best.",
@@ -59,6 +63,35 @@ def findings(analysis: Analysis) -> Section:
         chosen = [result for result in results if _asked(result).snapshots == snapshots]
         blocks.append(told_table(chosen, f"What embeddings of {snapshots} tell", _target))
     return Section(anchor="findings", heading="What embeddings tell", blocks=tuple(blocks))
+
+
+def predicted(analysis: Analysis) -> list[Result]:
+    """Results whose predictions of test accuracy are drawn: of last snapshots, by readouts of the zoo itself."""
+    return [
+        result
+        for result in (*own(analysis), *elsewhere(analysis))
+        if result.values and (_asked(result).target, _asked(result).snapshots) == (MAIN, LAST)
+    ]
+
+
+def predicted_against_true(drawn: Sequence[Result]) -> Section | str:
+    """Predicted against true test accuracies."""
+    if not drawn:
+        return "test accuracy is not told of any networks"
+    return Section(
+        anchor="predicted",
+        heading="Predicted against true test accuracy",
+        blocks=(
+            Text("Every point is the last snapshot of a held-out network; on the dashed line predictions are exact."),
+            filled(
+                ASSETS,
+                "scatter.html.j2",
+                panels=panels(drawn, "r2", (HYPERPARAMETERS,)),
+                option_groups=option_groups(drawn),
+                label="Scatter of true against predicted test accuracies",
+            ),
+        ),
+    )
 
 
 def other_zoos(analysis: Analysis) -> Section | str:

@@ -13,7 +13,16 @@ from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count, counted, percent, significant
 from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
 from analysis.record import Analysis
-from analysis.report import encoders, figures, generators, hypernetworks, predictors, sections, zoo_matrices
+from analysis.report import (
+    encoders,
+    figures,
+    generators,
+    hypernetworks,
+    latent,
+    predictors,
+    sections,
+    zoo_matrices,
+)
 from analysis.report.glossary import DERIVED
 from analysis.report.reproduce import commands
 from analysis.report.scatter_panels import scatter_data
@@ -29,6 +38,7 @@ LIMITS_OF_TRIALS = (
     " between trials.",
     "Which trials are the best was decided on one fit of each, which intervals do not cover.",
 )
+MAIN_WORDS = ("true test accuracy", "predicted test accuracy")
 INTERVAL_OF_PREDICTORS = (
     "Bootstrap over test members, by groups of members that share a minibatch order, and over seeds where a predictor"
     " has several."
@@ -90,6 +100,9 @@ def _of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
 
 
 def _of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
+    maps = analysis.maps
+    drawn = encoders.predicted(analysis)
+    scatter = figures.scatter(drawn, predictors.PAIR, shares=_shares(drawn), words=MAIN_WORDS) if drawn else None
     return _of_columns(
         analysis,
         title=f"What embeddings of {analysis.summary['zoo'].rpartition('-')[0]} tell",
@@ -97,13 +110,20 @@ def _of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
         f" {made_on:%-d %B %Y}.",
         findings=[encoders.findings(analysis)],
         candidates={
+            "predicted against true": encoders.predicted_against_true(drawn),
             "other zoos": encoders.other_zoos(analysis),
             "zoos by zoos": zoo_matrices.crosswise(analysis),
             "other layouts": encoders.other_layouts(analysis),
+            "where networks lie": latent.section(maps) if maps else "no encoder can embed the zoo's test networks",
             "what encoders are compared with": encoders.compared_with(),
         },
         searched=predictors.trials_note(analysis, "encoder"),
         limits=encoders.LIMITS,
+        figures=({latent.FIGURE: latent.figure()} if maps else {}) | ({"fidelity": scatter} if scatter else {}),
+        data=({"latent": latent.data(maps)} if maps else {})
+        | ({"fidelity": scatter_data(drawn, predictors.PAIR)} if drawn else {}),
+        scripts=("report.js", "latent.js"),
+        assets=ASSETS,
     )
 
 

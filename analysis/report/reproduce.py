@@ -29,13 +29,17 @@ def commands(summary: Mapping[str, Any]) -> str:
         "evaluators": ",".join(summary.get("added_evaluators", ())),
         "inputs": ",".join(summary["inputs"]) if list(summary.get("inputs", [MOVED])) != [MOVED] else None,
         "seed": summary["seed"] or None,
+        "on": ",".join(summary.get("on", ())),
     }
     analyze += "".join(
         f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in (None, "")
     )
     if summary["study"]:
         lines.append(_search(summary))
-        analyze += f" --study {summary['study']}"
+        crosswise = summary.get("crosswise")
+        # Each zoo has a study of its own that begins so.
+        analyze += f" --study {summary['study'].rpartition('-')[0] if crosswise else summary['study']}"
+        analyze += " --crosswise" if crosswise else ""
     return "\n".join([*lines, analyze])
 
 

@@ -86,10 +86,12 @@ def heat_maps(matrix: ZooMatrix, anchor: str, pixels: int = PIXELS) -> Grid:
     for number, (name, table) in enumerate(drawn.items()):
         frame = pd.DataFrame(table, index=short, columns=short)
         figure = heat_map(frame, KENDALL_TAU, "fitted on %{y}<br>told of %{x}<br>τ_b %{z:.2f}", pixels)
-        figure.update_traces(zmin=min(least, 0.0), texttemplate="%{z:.2f}")
-        figure.update_xaxes(title_text="told of", tickangle=-35).update_yaxes(title_text="fitted on", scaleanchor=False)
+        # Cells hold their values: a scale beside them would take the room that narrow windows do not have.
+        figure.update_traces(zmin=min(least, 0.0), texttemplate="%{z:.2f}", showscale=False)
+        figure.update_xaxes(tickangle=-35).update_yaxes(scaleanchor=False)
         label = f"{name}: Kendall τ_b of {matrix.target.replace('_', ' ')} by what it was fitted on and is told of"
-        charts.append(Chart(name=f"{anchor}-{number}", figure=figure, label=label, caption=name))
+        caption = f"{name}: rows were fitted on, columns are told of"
+        charts.append(Chart(name=f"{anchor}-{number}", figure=figure, label=label, caption=caption))
     return Grid(blocks=tuple(charts))
 
 
