@@ -159,7 +159,7 @@ def test_spectra_of_matrices_of_one_kind_are_alike_whatever_their_size():
 
 
 def test_images_become_gray_and_are_resized_where_networks_read_others():
-    inputs = Inputs({"seen": torch.rand(2, 3, 8, 8)}, {}, 10)
+    inputs = Inputs({"seen": torch.rand(2, 3, 8, 8)}, 1.0, {}, 10)
     given = inputs.adapted((1, 8, 8))
     torch.testing.assert_close(given["seen"], inputs.sets["seen"].mean(1, keepdim=True))
     assert inputs.adapted((3, 5, 5))["seen"].shape == (2, 3, 5, 5)

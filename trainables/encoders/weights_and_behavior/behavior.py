@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.encoders.weights_and_behavior.columns import MEMBERS_AT_ONCE, Columns
-from trainables.encoders.weights_and_behavior.inputs import Inputs, applied
+from trainables.encoders.weights_and_behavior.inputs import Inputs
 from trainables.encoders.weights_and_behavior.responses import (
     agreement_columns,
     bounded,
@@ -21,6 +21,7 @@ from trainables.encoders.weights_and_behavior.responses import (
     output_columns,
 )
 from zoo.architecture import Activate, Architecture, Layer, Residual
+from zoo.evaluation import outputs
 from zoo.population import Population
 
 HIDDEN_EXAMPLES = 32
@@ -65,7 +66,7 @@ class Behavior:
         return {name: torch.cat([part[name] for part in parts])[at] for name in names}
 
     def _of_some(self, architecture: Architecture, population: Population, sets: dict[str, Tensor]) -> Columns:
-        every_MNC = bounded(applied(population, torch.cat(list(sets.values()))))
+        every_MNC = bounded(outputs(population, self.inputs.examples(torch.cat(list(sets.values())))))
         given = dict(zip(sets, every_MNC.split([len(x) for x in sets.values()], dim=1), strict=True))
         softmax = self.inputs.classes > 0
         found: Columns = {}
@@ -79,7 +80,8 @@ class Behavior:
         for what in COMPARED:
             if f"seen {what}" in found:
                 found[f"seen - unseen {what}"] = found[f"seen {what}"] - found[f"unseen {what}"]
-        return found | hidden_columns(architecture, population.weights_MP, sets["seen"][:HIDDEN_EXAMPLES])
+        some = self.inputs.examples(sets["seen"][:HIDDEN_EXAMPLES]).inputs
+        return found | hidden_columns(architecture, population.weights_MP, some)
 
 
 def with_activation(population: Population, function: str) -> Population:

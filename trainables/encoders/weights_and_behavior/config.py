@@ -30,7 +30,7 @@ class WeightsAndBehaviorConfig:
     statistics: bool = True
     metric: bool = True
     behavior: bool = True
-    inputs: int = 256
+    inputs: int = 512
     consensus: bool = True
     labels: bool = False
     activation_known: bool = True

@@ -26,7 +26,6 @@ from trainables.encoders.weights_and_behavior.metric import ReferenceMetric
 from trainables.encoders.weights_and_behavior.weights import weight_columns
 from trainables.trainable import FitData
 from zoo.config import from_json, to_json
-from zoo.data.examples import Examples
 from zoo.population import Population
 
 CONFIG_FILE, REFERENCE_FILE = "config.json", "reference.safetensors"
@@ -83,7 +82,7 @@ class WeightsAndBehaviorEncoder:
             found |= weight_columns(population.architecture, population.weights_MP)
         if self.config.metric:
             sets = self.inputs.adapted(population.architecture.input_shape)
-            seen = None if sets is None else Examples(sets["seen"], torch.zeros(len(sets["seen"]), dtype=torch.int64))
+            seen = None if sets is None else self.inputs.examples(sets["seen"])
             found |= self.metric.columns(population.architecture, population.weights_MP, seen)
         if self.config.behavior:
             found |= Behavior(self.inputs, self.activations).columns(population)

@@ -6,7 +6,7 @@ Shape letters: M members, N examples, C outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -32,12 +32,14 @@ class Inputs:
     values in random order.
 
     Attributes:
-        sets: float32 ``[N, *input_shape]`` each.
+        sets: ``[N, *input_shape]`` each, as a data set's ``Examples`` hold them: images as bytes.
+        scale: What one step of a byte is worth.
         wanted: For "seen" and "unseen" the class of each, int64 ``[N]``; empty where that is not to be known.
         classes: How many classes there are; 0 where outputs are not logits of classes.
     """
 
     sets: Mapping[str, Tensor]
+    scale: float
     wanted: Mapping[str, Tensor]
     classes: int
 
@@ -60,33 +62,45 @@ class Inputs:
             name: examples.select(torch.randperm(len(examples), generator=generator)[:count])
             for name, examples in (("seen", dataset.train), ("unseen", dataset.validation))
         }
-        seen = chosen["seen"].inputs
-        noise = NOISE * seen.std(correction=0) * torch.randn(seen.shape, generator=generator)
+        seen = chosen["seen"].values
+        numbers = seen.float()
+        noise = NOISE * numbers.std(correction=0) * torch.randn(seen.shape, generator=generator)
         shuffled = seen.flatten()[torch.randperm(seen.numel(), generator=generator)].reshape(seen.shape)
-        sets = {name: examples.inputs for name, examples in chosen.items()} | {
-            "noisy": (seen + noise)[: -(-len(seen) // NOISY_SHARE)],
+        sets = {name: examples.values for name, examples in chosen.items()} | {
+            "noisy": like(numbers + noise, seen)[: -(-len(seen) // NOISY_SHARE)],
             "noise": shuffled[: -(-len(seen) // NOISE_SHARE)],
         }
+        inputs = cls(sets, dataset.train.scale, {}, 0)
         classes = training[0].architecture.classes if dataset.task.loss == "softmax" else 0
         wanted: dict[str, Tensor] = {}
         if classes > 1 and labels and dataset.task.outputs == classes:
             wanted = {name: examples.targets for name, examples in chosen.items()}
         elif classes > 1 and consensus and not labels:
             alike = [_some(population) for population in training if population.architecture.classes == classes]
-            given = torch.cat([applied(population, torch.cat([sets["seen"], sets["unseen"]])) for population in alike])
+            both = inputs.examples(torch.cat([sets["seen"], sets["unseen"]]))
+            given = torch.cat([outputs(population, both) for population in alike])
             agreed = consensus_of(given).split([len(sets["seen"]), len(sets["unseen"])])
             wanted = dict(zip(("seen", "unseen"), agreed, strict=True))
-        return cls(sets, wanted, classes)
+        return replace(inputs, wanted=wanted, classes=classes)
 
     def adapted(self, shape: Sequence[int]) -> dict[str, Tensor] | None:
-        """The inputs in another shape: of images, the mean over channels, resized; ``None`` for what is no image."""
-        return _adapted(self.sets, tuple(shape))
+        """The sets in another shape: of images, the mean over channels, resized; ``None`` for what is no image."""
+        own, wanted = tuple(self.sets["seen"].shape[1:]), tuple(shape)
+        if own == wanted:
+            return dict(self.sets)
+        if len(own) != 3 or len(wanted) != 3:
+            return None
+        return {name: like(_resized(values.float(), wanted), values) for name, values in self.sets.items()}
+
+    def examples(self, values: Tensor) -> Examples:
+        """Values of a set, or of several, as examples without targets."""
+        return Examples(values, torch.zeros(len(values), dtype=torch.int64), self.scale)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything as tensors; :meth:`from_tensors` is the inverse."""
         found = {f"sets/{name}": x for name, x in self.sets.items()}
         found |= {f"wanted/{name}": wanted_N for name, wanted_N in self.wanted.items()}
-        return found | {"classes": torch.tensor(self.classes)}
+        return found | {"classes": torch.tensor(self.classes), "scale": torch.tensor(self.scale, dtype=torch.float64)}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Inputs:
@@ -95,12 +109,12 @@ class Inputs:
         def under(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
 
-        return cls(under("sets/"), under("wanted/"), int(tensors["classes"]))
+        return cls(under("sets/"), float(tensors["scale"]), under("wanted/"), int(tensors["classes"]))
 
 
-def applied(population: Population, x: Tensor) -> Tensor:
-    """``outputs_MNC`` of networks on inputs."""
-    return outputs(population, Examples(x, torch.zeros(len(x), dtype=torch.int64)))
+def like(numbers: Tensor, values: Tensor) -> Tensor:
+    """Numbers as bytes where the values are."""
+    return numbers if values.dtype != torch.uint8 else numbers.round().clamp(0, 255).to(torch.uint8)
 
 
 def consensus_of(outputs_MNC: Tensor) -> Tensor:
@@ -125,17 +139,9 @@ def _some(population: Population) -> Population:
     return population.select(late[:CONSENSUS_MEMBERS])
 
 
-def _adapted(sets: Mapping[str, Tensor], shape: tuple[int, ...]) -> dict[str, Tensor] | None:
-    own = tuple(next(iter(sets.values())).shape[1:])
-    if own == shape:
-        return dict(sets)
-    if len(own) != 3 or len(shape) != 3:
-        return None
-
-    def resized(x: Tensor) -> Tensor:
-        channels = x if own[0] == shape[0] else x.mean(1, keepdim=True).expand(-1, shape[0], -1, -1)
-        if own[1:] == shape[1:]:
-            return channels.contiguous()
-        return F.interpolate(channels, size=shape[1:], mode="bilinear", antialias=True, align_corners=False)
-
-    return {name: resized(x) for name, x in sets.items()}
+def _resized(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Images of another size or number of channels."""
+    x = x if x.shape[1] == shape[0] else x.mean(1, keepdim=True).expand(-1, shape[0], -1, -1)
+    if x.shape[2:] == shape[1:]:
+        return x.contiguous()
+    return F.interpolate(x, size=shape[1:], mode="bilinear", antialias=True, align_corners=False)
