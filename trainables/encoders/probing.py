@@ -2,8 +2,8 @@
 
 Outputs and the generator of inputs: Kahana, Horwitz, Shuval and Hoshen, "Deep Linear Probe Generators for Weight Space
 Learning" (ICLR 2025, arXiv 2410.10811), sections 3 and 4. That hidden layers are read too is the idea of HiddenProbe
-(github.com/yonatansverdlov/HiddenProbe, 2026); here by moments, and by a network that sees each unit over all probes
-(Zaheer et al., "Deep Sets", arXiv 1703.06114) and is averaged over units.
+(github.com/yonatansverdlov/HiddenProbe, 2026); here by a network that sees each unit over all probes and is averaged over
+units (Zaheer et al., "Deep Sets", arXiv 1703.06114), or by moments over units.
 
 Networks are applied as they are, each with its own padding, normalization and activation.
 
@@ -69,7 +69,7 @@ class HiddenReader(nn.Module):
     def _of_layer(self, given: Tensor) -> Tensor:
         of, found = units(given), []
         if self.moments:
-            found.append(moments(of).flatten(1))
+            found.append(moments(given, of).flatten(1))
         if self.unit is not None:
             found.append(self.unit(profiles(of)).mean(1))
         return torch.cat(found, dim=1)

@@ -32,7 +32,7 @@ class ProbingConfig(SupervisedConfig):
     count: int = 32
     code: int = 32
     channels: int = 16
-    hidden: str = "both"
+    hidden: str = "profiles"
     units: int = 64
     width: int = 256
     layers: int = 2

@@ -64,22 +64,20 @@ class Units(NamedTuple):
     Attributes:
         mean_MNU: Over positions.
         square_MNU: Mean square over positions.
-        active_MNU: Share of positions above zero, without a gradient.
     """
 
     mean_MNU: Tensor
     square_MNU: Tensor
-    active_MNU: Tensor
 
 
 def units(given: Tensor) -> Units:
     """Of a hidden layer's values ``[M, N, U, *S]``."""
     if given.ndim == 3:
-        return Units(given, given.square(), (given.detach() > 0).to(given.dtype))
+        return Units(given, given.square())
     members, examples, count = given.shape[:3]
     # Convolutions leave channels last, so that this is a view.
     values_NSK = given.flatten(3).permute(1, 3, 0, 2).flatten(2)
-    found = (*OverPositions.apply(values_NSK), (values_NSK.detach() > 0).to(given.dtype).mean(1))
+    found = OverPositions.apply(values_NSK)
     return Units(*(each_NK.view(examples, members, count).transpose(0, 1) for each_NK in found))
 
 
@@ -104,12 +102,18 @@ class OverPositions(torch.autograd.Function):
         return torch.addcmul((mean_NK / positions)[:, None], values_NSK, (2 / positions * square_NK)[:, None])
 
 
-def moments(of: Units) -> Tensor:
-    """``MOMENTS`` over the units of a layer and their positions for each example, ``[M, N, 4]``."""
+def moments(given: Tensor, of: Units) -> Tensor:
+    """``MOMENTS`` over a layer's units and their positions for each example, ``[M, N, 4]``; a share has no gradient.
+
+    Args:
+        given: The layer's values ``[M, N, U, *S]``.
+        of: :func:`units` of them.
+    """
     mean_MN = of.mean_MNU.mean(2)
     squares = (of.square_MNU.mean(2), of.mean_MNU.square().mean(2))
     deviations = [0.5 * torch.log(_variance(square_MN, mean_MN)) for square_MN in squares]
-    return torch.stack([compressed(mean_MN), *deviations, of.active_MNU.mean(2)], dim=2)
+    active_MN = (given.detach() > 0).to(given.dtype).flatten(2).mean(2)
+    return torch.stack([compressed(mean_MN), *deviations, active_MN], dim=2)
 
 
 def profiles(of: Units) -> Tensor:

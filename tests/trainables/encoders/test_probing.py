@@ -23,7 +23,7 @@ from zoo.views import permute
 from zoo.views.weight_layers import weight_layers
 
 ENTRY = ENCODERS["probing"]
-SMALL = ProbingConfig(count=5, width=16, units=8, latent=6, epochs=2, batch_size=16)
+SMALL = ProbingConfig(hidden="both", count=5, width=16, units=8, latent=6, epochs=2, batch_size=16)
 DIGITS = load_dataset("digits")
 
 
@@ -57,7 +57,7 @@ def test_responses_are_those_of_modules(kind):
 
 def test_moments_are_those_over_units_and_positions():
     given = torch.randn(2, 3, 5, 4, 6).relu()
-    found_MNK = moments(units(given))
+    found_MNK = moments(given, units(given))
     assert found_MNK.shape == (2, 3, len(MOMENTS))
     for member in range(2):
         for example in range(3):
