@@ -2,8 +2,8 @@
 
 Outputs and the generator of inputs: Kahana, Horwitz, Shuval and Hoshen, "Deep Linear Probe Generators for Weight Space
 Learning" (ICLR 2025, arXiv 2410.10811), sections 3 and 4. That hidden layers are read too is the idea of HiddenProbe
-(github.com/yonatansverdlov/HiddenProbe, 2026); here by a network that sees each unit over all probes and is averaged over
-units (Zaheer et al., "Deep Sets", arXiv 1703.06114), or by moments over units.
+(github.com/yonatansverdlov/HiddenProbe, 2026); here by a network that sees each unit over all probes and is averaged
+over units (Zaheer et al., "Deep Sets", arXiv 1703.06114), or by moments over units.
 
 Networks are applied as they are, each with its own padding, normalization and activation.
 
