@@ -79,6 +79,8 @@ class Probing(NetworkModule):
     """Probes, what is read of responses, and a network that makes an embedding of it."""
 
     config_type: ClassVar = ProbingConfig
+    # Hidden values of four times as many no longer fit into a core's cache, and take twice as long a network.
+    embedded_at_once: ClassVar = 16
     config: ProbingConfig
     mean_F: Tensor
     scale_F: Tensor
