@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -126,6 +126,7 @@ class Subject:
         self.name = name
         self._outputs: dict[str, Tensor] = {}
         self._predicted: dict[str, Tensor] = {}
+        self._kept: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.population)
@@ -150,6 +151,12 @@ class Subject:
         if data.inputs not in self._predicted:
             self._predicted[data.inputs] = self.outputs(data).argmax(-1)
         return self._predicted[data.inputs]
+
+    def once(self, name: str, found: Callable[[], Any]) -> Any:
+        """What an evaluator finds of the networks alone, found once for all that they are compared with."""
+        if name not in self._kept:
+            self._kept[name] = found()
+        return self._kept[name]
 
     def forget(self, data: EvaluationData) -> None:
         """Lets go of what it answered to these inputs."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.evaluators.accuracy import ACCURACY, ACCURACY_CHANGE
 from analysis.evaluators.agreement import AGREEMENT
+from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.divergence import DIVERGENCE
 from analysis.evaluators.evaluator import Evaluator
 from analysis.evaluators.outputs import LOSS, OUTPUTS
@@ -14,10 +15,11 @@ from zoo.config import lookup
 
 EVALUATORS: dict[str, Evaluator] = {
     evaluator.name: evaluator
-    for evaluator in (AGREEMENT, OUTPUTS, ACCURACY_CHANGE, ACCURACY, LOSS, DIVERGENCE, WEIGHTS)
+    for evaluator in (AGREEMENT, OUTPUTS, ACCURACY_CHANGE, ACCURACY, LOSS, DIVERGENCE, WEIGHTS, DISTANCES)
 }
-# What codecs are measured by, where nothing else is asked for; without what the original's own figures tell already.
-DEFAULT = tuple(name for name in EVALUATORS if name != ACCURACY.name)
+# What codecs are measured by, where nothing else is asked for; without what the original's own figures tell already,
+# and what takes long.
+DEFAULT = tuple(name for name in EVALUATORS if name not in (ACCURACY.name, DISTANCES.name))
 
 
 def find_evaluator(name: str) -> Evaluator:

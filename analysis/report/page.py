@@ -23,6 +23,7 @@ from analysis.report import (
     sections,
     zoo_matrices,
 )
+from analysis.report.distances import distances
 from analysis.report.glossary import DERIVED
 from analysis.report.reproduce import commands
 from analysis.report.scatter_panels import scatter_data
@@ -232,6 +233,7 @@ def _sections(view: View) -> list[Section]:
         "Pareto front": sections.pareto(view),
         "search": sections.search(analysis, {**view.metrics, **analysis.study_metrics}, sections.trials_note(analysis)),
         "fidelity": sections.fidelity(view),
+        "distances": distances(analysis),
         "all results": sections.all_results(view),
     }
     summary = analysis.summary

@@ -1,0 +1,33 @@
+"""The report's section about distances: rank correlations by hand, and why it is absent."""
+
+import pytest
+from scipy.stats import kendalltau
+
+from analysis.analyze import analyze
+from analysis.intervals import Bootstrap
+from analysis.report.distances import distances, rank_correlation
+from analysis.report.page import render
+
+
+@pytest.fixture(scope="module")
+def analysis(small_zoo):
+    return analyze(
+        small_zoo, codecs=["uniform"], evaluators=["distances"], examples=100, bootstrap=Bootstrap(replicates=20)
+    )
+
+
+def test_a_correlation_is_kendall_s_over_all_rows_and_members(analysis):
+    results = [result for result in analysis.results if result.name == "uniform"][:4]
+    tau, low, high = rank_correlation(results, "fisher_kronecker", "kl", 0)
+    pooled = [[value for result in results for value in result.values[name]] for name in ("fisher_kronecker", "kl")]
+    assert tau == pytest.approx(kendalltau(*pooled).statistic)
+    assert low <= tau <= high
+    assert rank_correlation(results, "kl", "kl", 0)[0] == pytest.approx(1)
+
+
+def test_the_section_is_there_where_distances_were_measured(analysis, small_zoo):
+    section = distances(analysis)
+    assert section.heading == "Which distance tells what is lost"
+    assert "Fisher distance (Kronecker)" in render(analysis)
+    without = analyze(small_zoo, codecs=["uniform"], examples=100, bootstrap=Bootstrap(replicates=20))
+    assert distances(without) == "distances were not measured (analyze --evaluators distances)"
