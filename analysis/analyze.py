@@ -22,7 +22,7 @@ from analysis.latent_maps import latent_maps
 from analysis.making import MakingPlan
 from analysis.plan import ON_RANDOM, CodecPlan, Plan, plan_analysis
 from analysis.prediction import PredictorPlan
-from analysis.probing import ProbePlan
+from analysis.probing import BOOSTING, ProbePlan
 from analysis.record import Analysis, Progress, count_diverged, study_facts, zoo_facts
 from analysis.results import Measured, Result
 from analysis.setup import Setup
@@ -94,6 +94,7 @@ def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result])
             "targets": plan.targets,
             "snapshots": list(dict.fromkeys(each.snapshots for each in plan.scopes)),
             "on": list(dict.fromkeys(each.tested.zoo.name for each in plan.scopes))[1:],
+            "boosting": isinstance(plan, ProbePlan) and BOOSTING in plan.readouts,
             "crosswise": isinstance(plan, ProbePlan) and bool(plan.crosswise),
             "not_told": plan.not_told if isinstance(plan, ProbePlan) else [],
             "parameters": list(zoo.parameter_counts),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +32,7 @@ COMPARED = (R2.name, KENDALL_TAU.name, ACCURACY.name)
 # Digits of a replicate that are kept.
 DIGITS = 4
 ArtifactT = TypeVar("ArtifactT")
+Predict = Callable[[Members], np.ndarray]
 
 
 class RefusalError(ValueError):
@@ -53,6 +54,7 @@ class Choice:
     name: str
     epochs: Wanted = None
     layouts: tuple[int, ...] | None = None
+    _fits: dict[tuple[str, str], Predict] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def zoo(self) -> Zoo:
@@ -73,6 +75,12 @@ class Choice:
     def test(self) -> Members:
         """The test members."""
         return self.of.choose("test", self.epochs, self.layouts)
+
+    def fitted(self, name: str, target: str, fit: Callable[[str, Members], Predict]) -> Predict:
+        """What a baseline fits to the training members for a column; once, however often it is asked for."""
+        if (name, target) not in self._fits:
+            self._fits[name, target] = fit(target, self.training)
+        return self._fits[name, target]
 
     def column_known(self, name: str, split: str = "train") -> np.ndarray:
         """A column of a split as far as it is known; reads no weights.

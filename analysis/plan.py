@@ -96,6 +96,7 @@ def plan_analysis(
     examples: int | None = None,
     on: Sequence[Zoo] = (),
     studies_on: Sequence[StudyRecord] = (),
+    boosting: bool = False,
     bootstrap: Bootstrap | None = None,
 ) -> Plan:
     """Finds and checks all that an analysis needs; reads no weights.
@@ -116,6 +117,8 @@ def plan_analysis(
         examples: At most so many test examples; all by default.
         on: Other zoos, whose test members a study's encoders and their readouts are measured on too.
         studies_on: For a matrix of all zoos by all, a study of encoders on each of the other zoos.
+        boosting: Whether gradient boosting reads embeddings of encoders too; it takes minutes where linear readouts
+            take seconds.
         bootstrap: How intervals are drawn.
 
     Raises:
@@ -134,7 +137,9 @@ def plan_analysis(
     if study is not None and study.kind == "predictor":
         return plan_predictors(zoo, study, members=members, bootstrap=bootstrap)
     if study is not None and study.kind == "encoder":
-        return plan_probes(zoo, study, on=on, studies_on=studies_on, members=members, bootstrap=bootstrap)
+        return plan_probes(
+            zoo, study, on=on, studies_on=studies_on, boosting=boosting, members=members, bootstrap=bootstrap
+        )
     if study is not None and study.kind == "hypernetwork":
         return plan_adaptation(zoo, study, tasks=members, bootstrap=bootstrap)
     if study is not None and study.kind == "generator":

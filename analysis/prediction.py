@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.calibration import calibrated
 from analysis.groups import chosen_members
-from analysis.held_out import Choice, HeldOut, HeldOutPlan
+from analysis.held_out import Choice, HeldOut, HeldOutPlan, Predict
 from analysis.intervals import Bootstrap
 from analysis.members import Members, ZooMembers
 from analysis.results import Question
@@ -70,12 +70,12 @@ def baseline_rows(held_out: HeldOut, question: Question, *words: str) -> list[Ro
         words: What the setting says beside the target.
     """
 
-    def predicted(fit: Baseline) -> list[np.ndarray]:
-        return calibrated(held_out, question, fit(question.target, held_out.training))
+    def predicted(name: str, fit: Baseline) -> list[np.ndarray]:
+        return calibrated(held_out, question, held_out.fitted.fitted(name, question.target, fit))
 
     setting = ", ".join([question.target, *words])
     return [
-        held_out.row(name, setting, "control", question, partial(predicted, fit), {"baseline": name})
+        held_out.row(name, setting, "control", question, partial(predicted, name, fit), {"baseline": name})
         for name, fit in BASELINES.items()
     ]
 
@@ -137,7 +137,7 @@ def setting_of(target: str, config: Any, fits: int, *words: str) -> str:
     return ", ".join([target, *words, *changed, *([f"{fits} seeds"] if fits > 1 else [])])
 
 
-def constant(target: str, training: Members) -> Callable[[Members], np.ndarray]:
+def constant(target: str, training: Members) -> Predict:
     """The mean of the training members' targets, or their most frequent category, for every member."""
     true_M = training.target(target)
     true_M = true_M[known(true_M)]
@@ -147,7 +147,7 @@ def constant(target: str, training: Members) -> Callable[[Members], np.ndarray]:
     return lambda members: np.full(len(members), names[counts.argmax()])
 
 
-def from_hyperparameters(target: str, training: Members) -> Callable[[Members], np.ndarray]:
+def from_hyperparameters(target: str, training: Members) -> Predict:
     """Gradient boosting on how members were trained, on their epoch and their size: it never sees a weight."""
     names = [name for name in (*CHOSEN, "activation", "epoch") if name != target]
     categories = {name: np.unique(column_M) for name in names if not is_numeric(column_M := training.column(name))}
@@ -167,7 +167,7 @@ def from_hyperparameters(target: str, training: Members) -> Callable[[Members], 
     return lambda members: decided(trees.outputs(features(members)), names_of)
 
 
-Baseline = Callable[[str, Members], Callable[[Members], np.ndarray]]
+Baseline = Callable[[str, Members], Predict]
 BASELINES: dict[str, Baseline] = {CONSTANT: constant, HYPERPARAMETERS: from_hyperparameters}
 
 

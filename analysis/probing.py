@@ -10,7 +10,7 @@ Shape letters: M members, or snapshots of members; E width of an embedding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import cast
 
@@ -27,11 +27,18 @@ from analysis.rows import Row, fits_content
 from analysis.scopes import ACROSS, crosswise_scopes, scopes_of, told_of
 from trainables.encoders.encoder import Encoder
 from trainables.readouts.columns import is_numeric
+from trainables.readouts.config import BoostingReadout, LinearReadout
 from trainables.readouts.readout import Readout, Readouts
 from trainables.study_files import StudyRecord
 from zoo.population import Population
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
+
+LINEAR, BOOSTING = "linear", "boosting"
+READOUTS: dict[str, LinearReadout | BoostingReadout] = {
+    LINEAR: LinearReadout(),
+    BOOSTING: BoostingReadout(iterations=100, leaves=15, components=48),
+}
 
 
 class Embedded:
@@ -44,7 +51,7 @@ class Embedded:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self._embeddings: dict[int, tuple[Population, np.ndarray | str]] = {}
-        self._readouts: dict[tuple[int, str], Readout] = {}
+        self._readouts: dict[tuple[int, str, str], Readout] = {}
         self._fitted: tuple[Choice, Readouts] | None = None
 
     def of(self, members: Members) -> np.ndarray:
@@ -55,15 +62,22 @@ class Embedded:
         """
         return members.over(self._embedded)
 
-    def predict(self, fitted: Choice, target: str, members: Members) -> np.ndarray:
-        """What a readout that was fitted to a choice of networks says of others: ``[M]``."""
-        key = (id(fitted), target)
+    def predict(self, fitted: Choice, question: Question, members: Members) -> np.ndarray:
+        """What a readout that was fitted to a choice of networks says of others: ``[M]``.
+
+        Args:
+            fitted: What the readout is fitted to.
+            question: The column, and which kind of readout.
+            members: The others.
+        """
+        target, kind = question.target, question.readout
+        key = (id(fitted), target, kind)
         if key not in self._readouts:
             if self._fitted is None or self._fitted[0] is not fitted:
                 parts = (self.of(part).astype(np.float64) for part in (fitted.training, fitted.validation))
                 self._fitted = (fitted, Readouts(*parts))
             training_M, validation_M = (part.target(target) for part in (fitted.training, fitted.validation))
-            self._readouts[key] = self._fitted[1].fit(target, training_M, validation_M)
+            self._readouts[key] = self._fitted[1].fit(target, training_M, validation_M, READOUTS[kind])
         return self._readouts[key].predict(self.of(members).astype(np.float64))
 
     def _embedded(self, population: Population) -> np.ndarray:
@@ -84,10 +98,12 @@ class ProbePlan(HeldOutPlan[Encoder]):
     """An analysis of encoders.
 
     Attributes:
+        readouts: Names in ``READOUTS``: what is fitted to embeddings.
         crosswise: The same of other zoos with their own studies, measured on this one and on each other.
         columns: Only these columns are told; all where ``None``.
     """
 
+    readouts: tuple[str, ...] = (LINEAR,)
     crosswise: tuple[ProbePlan, ...] = ()
     columns: tuple[str, ...] | None = None
     # The embeddings of one trial at a time, so that memory does not grow with the number of trials.
@@ -148,7 +164,8 @@ class ProbePlan(HeldOutPlan[Encoder]):
                     content,
                     trial,
                 )
-                for held_out, question in self.questions
+                for held_out, asked in self.questions
+                for question in (replace(asked, readout=kind) for kind in self.readouts)
             ]
         rows += [row for asked in self.questions for row in baseline_rows(*asked, *in_words(asked[1]))]
         return rows + [row for plan in self.crosswise for row in plan.rows]
@@ -160,14 +177,15 @@ class ProbePlan(HeldOutPlan[Encoder]):
         return [
             predicted_M
             for each in self._embedded[trial]
-            for predicted_M in calibrated(held_out, question, partial(each.predict, held_out.fitted, question.target))
+            for predicted_M in calibrated(held_out, question, partial(each.predict, held_out.fitted, question))
         ]
 
 
 def in_words(question: Question) -> list[str]:
     """What a row's setting says of its question beside the target."""
     elsewhere = [f"{question.fitted_on} to {question.told_of}"] if question.fitted_on != question.told_of else []
-    return [question.snapshots, *elsewhere, *([f"{question.labelled} labelled"] if question.labelled else [])]
+    labelled = [f"{question.labelled} labelled"] if question.labelled else []
+    return [question.snapshots, *elsewhere, *labelled, *([BOOSTING] if question.readout == BOOSTING else [])]
 
 
 def plan_probes(
@@ -176,6 +194,7 @@ def plan_probes(
     *,
     on: Sequence[Zoo] = (),
     studies_on: Sequence[StudyRecord] = (),
+    boosting: bool = False,
     members: int | None,
     bootstrap: Bootstrap,
 ) -> ProbePlan:
@@ -186,6 +205,7 @@ def plan_probes(
         study: A study of encoders on it.
         on: Other zoos whose test members are told of too.
         studies_on: A study on each of them, to be measured on all zoos in turn; none by default.
+        boosting: Whether gradient boosting reads embeddings too, beside linear readouts.
         members: At most so many test members of each zoo; ``None`` for all.
         bootstrap: How intervals are drawn.
 
@@ -198,18 +218,26 @@ def plan_probes(
         if names.count(name) > 1:
             raise ValueError(f"zoo {name} is named {names.count(name)} times; name each of the other zoos once")
     own, *others = (ZooMembers(zoo=each, members=chosen_members(each, members)) for each in (zoo, *on))
+    readouts = (LINEAR, BOOSTING) if boosting else (LINEAR,)
     crosswise = []
     for number, other_study in enumerate(studies_on):
         first, rest = others[number], [own, *others[:number], *others[number + 1 :]]
         scopes = crosswise_scopes(first, rest, bootstrap)
         crosswise.append(
-            ProbePlan(study=other_study, scopes=scopes, artifacts=_encoders(first.zoo, other_study), columns=ACROSS)
+            ProbePlan(
+                study=other_study,
+                scopes=scopes,
+                artifacts=_encoders(first.zoo, other_study),
+                columns=ACROSS,
+                readouts=readouts,
+            )
         )
     return ProbePlan(
         study=study,
         scopes=scopes_of(own, others, bootstrap),
         artifacts=_encoders(zoo, study),
         crosswise=tuple(crosswise),
+        readouts=readouts,
     )
 
 

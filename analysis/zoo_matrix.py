@@ -51,7 +51,8 @@ class ZooMatrix:
             if asked is None or (asked.target, asked.snapshots, asked.labelled) != (target, LAST, 0):
                 continue
             if asked.fitted_on in zoos and asked.told_of in zoos:
-                cells.setdefault(result.name, {}).setdefault((asked.fitted_on, asked.told_of), result)
+                name = f"{result.name}, boosting" if asked.readout == "boosting" else result.name
+                cells.setdefault(name, {}).setdefault((asked.fitted_on, asked.told_of), result)
         sources = {name: {source for source, _ in found} for name, found in cells.items()}
         whole = {name: found for name, found in cells.items() if sources[name] == set(zoos)}
         return cls(target=target, zoos=tuple(zoos), cells=whole)

@@ -48,7 +48,7 @@ FLOORS = {
         ("predictors",),
         ("hypernetworks", "generators", "aggregators"),
         ("registry",),
-        ("study_files",),
+        ("study_files", "network_reader"),
         ("trials",),
     ),
     "analysis": (

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from search_spaces.studies import STUDIES as STUDIES
     from search_spaces.studies import Study as Study
     from trainables.fit_data import fit_data as fit_data
+    from trainables.network_reader import network_reader as network_reader
     from trainables.registry import TRAINABLES as TRAINABLES
     from trainables.registry import find_trainable as find_trainable
     from trainables.study_files import StudyRecord as StudyRecord
@@ -84,6 +85,7 @@ _HOMES = {
     "cluster.verbs.verify": ("Verify",),
     "search_spaces.studies": ("STUDIES", "Study"),
     "trainables.fit_data": ("fit_data",),
+    "trainables.network_reader": ("network_reader",),
     "trainables.registry": ("TRAINABLES", "find_trainable"),
     "trainables.study_files": ("StudyRecord",),
     "trainables.tasks.embedding": ("TaskEmbeddings", "embed_tasks"),

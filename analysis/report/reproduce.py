@@ -40,6 +40,7 @@ def commands(summary: Mapping[str, Any]) -> str:
         # Each zoo has a study of its own that begins so.
         analyze += f" --study {summary['study'].rpartition('-')[0] if crosswise else summary['study']}"
         analyze += " --crosswise" if crosswise else ""
+        analyze += " --boosting" if summary.get("boosting") else ""
     return "\n".join([*lines, analyze])
 
 

@@ -105,12 +105,13 @@ class Report(Result):
         for row in self.predictors:
             name, metric = ("accuracy", "accuracy") if row["target"] in categories else ("r2", "R²")
             called = row["name"] if row["trial"] is None else f"{row['name']} {row['trial']}"
+            called += ", boosting" if row["readout"] == "boosting" else ""
             labelled = f", {row['labelled']} labelled" if row["labelled"] else ""
             elsewhere = f", {row['fitted_on']} to {row['told_of']}" if row["fitted_on"] != row["told_of"] else ""
             of = told.setdefault(f"{row['snapshots']}{elsewhere}{labelled}", {})
             value = "cannot" if row["refusal"] else f"{row[name]:.3f}"
             of.setdefault(f"{row['target']} ({metric})", {})[called] = value
-        lines = [f"{self.summary['test_members']} held-out networks; what a linear readout of each embedding tells"]
+        lines = [f"{self.summary['test_members']} held-out networks; what readouts of each embedding tell"]
         for scope, rows in told.items():
             columns = list(dict.fromkeys(called for values in rows.values() for called in values))
             widths = {called: max(len(called) + 2, 8) for called in columns}
@@ -191,6 +192,9 @@ class Analyze(Planned):
         bool,
         typer.Option("--crosswise", help="Take each zoo of --on as a source too, with its own study of that name."),
     ] = False
+    boosting: Annotated[
+        bool, typer.Option("--boosting", help="Read embeddings by gradient boosting too, beside linear readouts.")
+    ] = False
     layout: Annotated[int | None, typer.Option(min=0, help="Which parameter layout, where the zoo has several.")] = None
     seed: options.Seed = None
     reuse: Annotated[
@@ -223,6 +227,7 @@ class Analyze(Planned):
             "inputs": split_names(self.inputs),
             "layout": self.layout,
             "seed": self.seed,
+            "boosting": self.boosting or None,
         }
         if self.crosswise and (not self.on or self.study is None):
             raise ValueError("--crosswise is for a --study and other zoos; name these with --on A,B")

@@ -142,11 +142,18 @@ def test_later_epochs_are_told_by_earlier_ones(of_layouts, mixed_zoo):
 
 def test_each_zoo_is_a_source_in_turn(small_zoo, study, mixed_zoo, tmp_path):
     other = write_encoders(Store(tmp_path), mixed_zoo, {STATISTICS: 1})
-    analysis = analyze(small_zoo, study, on=[mixed_zoo], studies_on=[other], bootstrap=FEW)
+    analysis = analyze(small_zoo, study, on=[mixed_zoo], studies_on=[other], boosting=True, bootstrap=FEW)
     zoos = (small_zoo.name, mixed_zoo.name)
     matrix = ZooMatrix.of(analysis.results, zoos, "test_accuracy")
-    assert set(matrix.cells) == {STATISTICS, "training mean", "hyper-parameters"}, "weights have one source"
-    (back,) = rows_of(analysis, STATISTICS, fitted_on=mixed_zoo.name, told_of=small_zoo.name, labelled=0)
+    assert set(matrix.cells) == {
+        STATISTICS,
+        f"{STATISTICS}, boosting",
+        "training mean",
+        "hyper-parameters",
+    }, "weights have one source"
+    (back,) = rows_of(
+        analysis, STATISTICS, readout="linear", fitted_on=mixed_zoo.name, told_of=small_zoo.name, labelled=0
+    )
     predicted_M = by_hand(other.artifact(0, 0), mixed_zoo, small_zoo, "test_accuracy")[1]
     assert back.values[PREDICTED] == pytest.approx(predicted_M)
     assert matrix.table(STATISTICS)[1, 0] == back.value("kendall_tau")

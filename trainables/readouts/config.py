@@ -31,6 +31,8 @@ class BoostingReadout:
         leaves: Most leaves of a tree.
         leaf_members: Fewest networks in a leaf.
         l2: Penalty on the values of leaves.
+        components: Trees see so many principal components of the standardized features where these are more; 0 for
+            the features themselves, however many.
         seed: Of the choice of the networks that features are binned by, where there are very many.
     """
 
@@ -39,9 +41,11 @@ class BoostingReadout:
     leaves: int = 31
     leaf_members: int = 20
     l2: float = 0.0
+    components: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require(self.components >= 0, self, "components", "0 or more")
         require(1 <= self.iterations <= 100_000, self, "iterations", "1 to 100,000")
         require(0 < self.learning_rate <= 1, self, "learning_rate", "more than 0, at most 1")
         require(self.leaves >= 2, self, "leaves", "2 or more")

@@ -6,7 +6,7 @@ Shape letters: M members, F features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,37 @@ from trainables.readouts.scores import scores
 from trainables.readouts.softmax import SoftmaxBasis
 
 PENALTIES = tuple(10.0**exponent for exponent in range(3, -6, -1))
-HEADS: dict[str, type[Ridge] | type[Trees]] = {"linear": Ridge, "boosting": Trees}
+
+
+@dataclass(frozen=True)
+class RotatedTrees:
+    """Trees that see principal components of the features.
+
+    Attributes:
+        rotation: Features to components.
+        trees: Components to outputs.
+    """
+
+    rotation: Ridge
+    trees: Trees
+
+    def outputs(self, features_MF: np.ndarray) -> np.ndarray:
+        """The outputs ``[M, K]``."""
+        return self.trees.outputs(self.rotation.outputs(features_MF))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Everything as arrays; :meth:`from_tensors` is the inverse."""
+        return {**self.rotation.tensors(), **self.trees.tensors()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> RotatedTrees:
+        """The inverse of :meth:`tensors`."""
+        return cls(Ridge.from_tensors(tensors), Trees.from_tensors({name: tensors[name] for name in TREE_TENSORS}))
+
+
+Head = Ridge | Trees | RotatedTrees
+HEADS: dict[str, type[Head]] = {"linear": Ridge, "boosting": Trees, "boosting of components": RotatedTrees}
+TREE_TENSORS = tuple(field.name for field in fields(Trees))
 
 
 @dataclass(frozen=True)
@@ -34,7 +64,7 @@ class Readout:
 
     target: str
     categories: tuple[str, ...]
-    head: Ridge | Trees
+    head: Head
 
     def predict(self, features_MF: np.ndarray) -> np.ndarray:
         """For each network a number, float64, or the name of a category: ``[M]``."""
@@ -96,8 +126,7 @@ class Readouts:
         categories = categories_of(target_M)
         numbers_M = np.searchsorted(categories, target_M) if categories else target_M
         if isinstance(settings, BoostingReadout):
-            trees = Trees.fit(self.training_MF[kept], numbers_M, settings, classify=bool(categories))
-            return Readout(target, categories, trees)
+            return Readout(target, categories, self._boosted(kept, numbers_M, settings, classify=bool(categories)))
         basis = self._basis(kept)
         softmax = SoftmaxBasis(basis) if categories else None
 
@@ -113,6 +142,18 @@ class Readouts:
         if settings.penalty or not len(true_M):
             return solved(settings.penalty or 1.0)
         return min((solved(penalty) for penalty in PENALTIES), key=error)
+
+    def _boosted(
+        self, kept_M: np.ndarray, numbers_M: np.ndarray, settings: BoostingReadout, *, classify: bool
+    ) -> Trees | RotatedTrees:
+        features_MF = self.training_MF[kept_M]
+        if not 0 < settings.components < features_MF.shape[1]:
+            return Trees.fit(features_MF, numbers_M, settings, classify=classify)
+        basis = self._basis(kept_M)
+        axes_FR = basis.components(settings.components)
+        rotation = Ridge(basis.standardization, axes_FR, -basis.center_F @ axes_FR)
+        trees = Trees.fit(rotation.outputs(features_MF), numbers_M, settings, classify=classify)
+        return RotatedTrees(rotation, trees)
 
     def _basis(self, kept_M: np.ndarray) -> RidgeBasis:
         """The decomposition of the kept networks' features; that of all of them is made once."""

@@ -93,6 +93,15 @@ class RidgeBasis:
         self.squares, self.vectors = np.linalg.eigh(gram)
         self.squares = self.squares.clip(min=0.0)
 
+    def components(self, most: int) -> np.ndarray:
+        """Directions of the largest variance among the standardized features, orthonormal ``[F, at most most]``."""
+        kept = np.flatnonzero(self.squares > self.squares.max(initial=0.0) * 1e-12)
+        kept = kept[np.argsort(-self.squares[kept], kind="stable")][:most]
+        if self.tall:
+            axes_FR: np.ndarray = self.vectors[:, kept]
+            return axes_FR
+        return self.centered_MF.T @ self.vectors[:, kept] / np.sqrt(self.squares[kept])
+
     def fit(self, target_MK: np.ndarray, penalty: float) -> Ridge:
         """The ridge regression of targets at one penalty, which weighs the squared coefficients."""
         offset_K = target_MK.mean(0)

@@ -1,0 +1,46 @@
+"""An encoder and a readout in one, against the two by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.fit_data import fit_data
+from trainables.network_reader import network_reader
+from trainables.readouts.config import BoostingReadout
+from trainables.readouts.readout import Readouts
+
+
+@pytest.fixture(scope="module")
+def data(small_zoo):
+    return fit_data(small_zoo)
+
+
+@pytest.mark.parametrize("target", ["test_accuracy", "optimizer"])
+def test_predictions_are_those_of_a_readout_of_embeddings(data, target):
+    reader = network_reader("weight-statistics", data, target)
+    (training,), (validation,) = data.training, data.validation
+    features = [reader.encoder.embed(part).astype(np.float64) for part in (training, validation)]
+    columns = [part.column(target) for part in (training, validation)]
+    readout = Readouts(*features).fit(target, *columns)
+    assert np.array_equal(reader.predict(validation), readout.predict(features[1]))
+    again = network_reader(reader.encoder, data, target)
+    assert np.array_equal(again.predict(validation), reader.predict(validation))
+
+
+def test_trees_read_too(data):
+    reader = network_reader("weights", data, readout=BoostingReadout(iterations=20, leaf_members=3, components=8))
+    (training,) = data.training
+    assert reader.predict(training) == pytest.approx(training.column("test_accuracy"), abs=0.2)
+
+
+def test_what_cannot_be_read_is_said(data, small_zoo):
+    (training,) = data.training
+    with pytest.raises(ValueError, match="is of kind codec; name an encoder"):
+        network_reader("uniform", data)
+    with pytest.raises(ValueError, match="nothing is known of these networks under 'size'"):
+        network_reader("weights", data, "size")
+    with pytest.raises(ValueError, match="target 'batch_size' takes 1 values"):
+        network_reader("weights", data, "batch_size")
+    broken = training.with_weights(training.weights_MP.clone().index_fill_(0, torch.tensor([3]), float("nan")))
+    with pytest.raises(ValueError, match="networks have weights that are NaN or infinite, the first in row 3"):
+        network_reader("weights", data).predict(broken)
