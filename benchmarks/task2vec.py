@@ -24,7 +24,8 @@ from analysis.tasks.distances import asymmetric_distance, symmetric_distance
 from analysis.tasks.relations import choice_of_source, with_difficulty, with_taxonomy
 from analysis.tasks.transfer import held_out_errors, transfer_errors
 from trainables.tasks.config import ProbeConfig, Task2VecConfig
-from trainables.tasks.embedding import Features, TaskEmbeddings, embed_tasks
+from trainables.tasks.embedding import Features, embed_tasks
+from trainables.tasks.embeddings import TaskEmbeddings, joined
 from trainables.tasks.probe import ProbeNetwork, TrainedProbe
 from trainables.tasks.probe_training import train_probe
 from zoo.architecture import cnn
@@ -38,6 +39,8 @@ STEPS = ("probe", "taxonomy", "variational", "difficulty", "data-sets", "sources
 PROBE = ProbeConfig(channels=(8, 16, 32), epochs=8, learning_rate=4e-3, augment=True)
 EXACT = Task2VecConfig(examples=320)
 VARIATIONAL = Task2VecConfig(estimate="variational", examples=320, steps=80, step_examples=24)
+# Tasks that the variational estimate takes at a time.
+LOT = 10
 # Classes of each superclass by what they are for.
 FOR_PROBE, FOR_SOURCES, FOR_TARGETS = slice(0, 2), slice(2, 4), slice(4, 5)
 SOURCES, TARGETS, SUPERCLASSES = 24, 40, 4
@@ -82,14 +85,20 @@ class Run:
         print(f"probe: {right:.3f} of the validation images of its {len(classes)} classes")
         return made
 
-    def embedded(self, name: str, tasks: Sequence[tuple[Dataset, str]], config: Task2VecConfig) -> TaskEmbeddings:
-        """Embeddings of tasks under a name."""
-        return TaskEmbeddings.from_files(self.kept(name, lambda: embed_tasks(self.probe, tasks, config).to_files()))
+    def embedded(
+        self, name: str, tasks: Sequence[tuple[Dataset, str]], config: Task2VecConfig, together: int | None = None
+    ) -> TaskEmbeddings:
+        """Embeddings of tasks under a name; so many together, each lot kept as it is made, or all at once."""
+        if together is None:
+            return TaskEmbeddings.from_files(self.kept(name, lambda: embed_tasks(self.probe, tasks, config).to_files()))
+        lots = [tasks[start : start + together] for start in range(0, len(tasks), together)]
+        return joined([self.embedded(f"{name}-{number}", lot, config) for number, lot in enumerate(lots)])
 
     def one_vs_rest(self, name: str, config: Task2VecConfig) -> TaskEmbeddings:
         """Each class that the probe has not seen against all others."""
         unseen = sorted(itertools.chain(*(members[FOR_PROBE.stop :] for members in CIFAR100.values())))
-        return self.embedded(name, [(self.data, f"{label}-rest") for label in unseen], config)
+        tasks = [(self.data, f"{label}-rest") for label in unseen]
+        return self.embedded(name, tasks, config, together=None if config.estimate == "exact" else LOT)
 
 
 def group_of(task: str) -> str:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from trainables.registry import TRAINABLES as TRAINABLES
     from trainables.registry import find_trainable as find_trainable
     from trainables.study_files import StudyRecord as StudyRecord
-    from trainables.tasks.embedding import TaskEmbeddings as TaskEmbeddings
     from trainables.tasks.embedding import embed_tasks as embed_tasks
+    from trainables.tasks.embeddings import TaskEmbeddings as TaskEmbeddings
     from trainables.tasks.probe_training import train_probe as train_probe
     from zoo.architecture import Architecture as Architecture
     from zoo.architecture import cnn as cnn
@@ -88,7 +88,8 @@ _HOMES = {
     "trainables.network_reader": ("network_reader",),
     "trainables.registry": ("TRAINABLES", "find_trainable"),
     "trainables.study_files": ("StudyRecord",),
-    "trainables.tasks.embedding": ("TaskEmbeddings", "embed_tasks"),
+    "trainables.tasks.embedding": ("embed_tasks",),
+    "trainables.tasks.embeddings": ("TaskEmbeddings",),
     "trainables.tasks.probe_training": ("train_probe",),
     "zoo.architecture": ("Architecture", "cnn", "mlp", "resnet"),
     "zoo.data": ("DATASETS", "load_dataset"),

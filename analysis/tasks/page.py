@@ -22,7 +22,7 @@ from analysis.pages.page import Block, Chart, Code, Fact, Section, Text, render_
 from analysis.pages.tables import Cell, Table, metric_cell, table_of
 from analysis.tasks.distances import symmetric_distance
 from analysis.tasks.relations import RELATION_METRICS, with_difficulty, with_taxonomy
-from trainables.tasks.embedding import TaskEmbeddings
+from trainables.tasks.embeddings import TaskEmbeddings
 from zoo.metric import Metric, by_name
 
 DISTANCE = Metric(

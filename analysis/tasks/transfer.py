@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from trainables.tasks.config import Task2VecConfig
-from trainables.tasks.embedding import Features, TaskEmbeddings, drawn_examples
+from trainables.tasks.embedding import Features, drawn_examples
+from trainables.tasks.embeddings import TaskEmbeddings
 from trainables.tasks.heads import fit_head
 from trainables.tasks.probe import ProbeNetwork
 from zoo.data.class_tasks import parse_task, task_labels

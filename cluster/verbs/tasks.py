@@ -47,7 +47,7 @@ class Embedded(Result):
             f"nearest  {self.nearest[0]} and {self.nearest[1]}\n"
             f"hardest  {', '.join(self.hardest)}\n"
             f"report   {self.report}\n"
-            f"vectors  {self.embeddings} (trainables.tasks.embedding.TaskEmbeddings.open)"
+            f"vectors  {self.embeddings} (trainables.tasks.embeddings.TaskEmbeddings.open)"
         )
 
 
@@ -78,7 +78,8 @@ class Tasks(Verb):
             FileNotFoundError: The files of a data set or the weights of a network are not to be had.
             ZooError: The store cannot be written.
         """
-        from trainables.tasks.embedding import TaskEmbeddings, drawn_examples, embed_tasks
+        from trainables.tasks.embedding import drawn_examples, embed_tasks
+        from trainables.tasks.embeddings import TaskEmbeddings
         from zoo.config import digest
         from zoo.storage.staging import find_dataset
         from zoo.storage.store import Store

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cluster.cli import run
-from trainables.tasks.embedding import TaskEmbeddings
+from trainables.tasks.embeddings import TaskEmbeddings
 from trainables.tasks.probe import PROBE_FILE, PROBE_WEIGHTS_FILE, TrainedProbe
 from zoo.storage.store import Store
 

@@ -7,7 +7,7 @@ import pytest
 
 from analysis.tasks.page import render
 from trainables.tasks.config import Task2VecConfig
-from trainables.tasks.embedding import EmbeddedTask, TaskEmbeddings
+from trainables.tasks.embeddings import EmbeddedTask, TaskEmbeddings
 from trainables.tasks.heads import Head
 
 

@@ -9,7 +9,8 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from trainables.tasks.config import ProbeConfig, Task2VecConfig
-from trainables.tasks.embedding import TaskEmbeddings, drawn_examples, embed_tasks, joined
+from trainables.tasks.embedding import drawn_examples, embed_tasks
+from trainables.tasks.embeddings import TaskEmbeddings, joined
 from trainables.tasks.fisher import DrawnLabels, HeadedTask, label_gradients, task_fisher
 from trainables.tasks.heads import class_weights, fit_head
 from trainables.tasks.probe import ProbeNetwork, TrainedProbe, torchvision_probe
