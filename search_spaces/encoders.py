@@ -71,10 +71,17 @@ def neural_graph(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def weights_and_behavior(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
-    """How many inputs are stored, and whether agreement on them counts."""
+    """How many inputs are stored, whether agreement on them counts, and the head's size."""
+    head = trial.suggest_categorical("head", [True, False])
+    sizes = {}
+    if head:
+        sizes["width"] = trial.suggest_categorical("width", [64, 128, 256])
+        sizes["passes"] = trial.suggest_int("passes", 10, 60)
     return {
-        "inputs": trial.suggest_int("inputs", 32, 1024, log=True),
-        "consensus": trial.suggest_categorical("consensus", [False, True]),
+        "inputs": trial.suggest_int("inputs", 64, 1024, log=True),
+        "consensus": trial.suggest_categorical("consensus", [True, False]),
+        "head": head,
+        **sizes,
     }
 
 

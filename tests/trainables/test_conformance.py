@@ -20,7 +20,15 @@ from zoo.population import Member, Population
 
 # Settings that keep a fit of a few networks short.
 SHORT = {"latent": 4, "encoder_width": 8, "decoder_width": 8, "epochs": 3, "batch_size": 8, "refine_steps": 3}
-SHORT |= {"width": 8, "heads": 2, "feedforward": 8, "projection": 8, "projection_output": 4, "projection_layers": 1}
+SHORT |= {
+    "passes": 1,
+    "width": 8,
+    "heads": 2,
+    "feedforward": 8,
+    "projection": 8,
+    "projection_output": 4,
+    "projection_layers": 1,
+}
 SHORT |= {"integration_steps": 2, "repeats": 1, "z": 4, "steps": 3, "adapt_steps": 3}
 GENERAL = {"view": "standardized"}
 MEMBERS = 24

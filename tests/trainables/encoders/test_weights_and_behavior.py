@@ -10,8 +10,10 @@ from architectures import ARCHITECTURES, random_permutations, random_weights
 from trainables.encoders.entries import ENCODERS
 from trainables.encoders.weights_and_behavior.columns import quantiles, spectrum
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
+from trainables.encoders.weights_and_behavior.cross_fitted import CrossFitted, keys_of, wanted_outputs
 from trainables.encoders.weights_and_behavior.inputs import Inputs, consensus_of
 from trainables.encoders.weights_and_behavior.metric import ReferenceMetric
+from trainables.encoders.weights_and_behavior.normal_scores import NormalScores
 from trainables.encoders.weights_and_behavior.responses import agreement_columns
 from trainables.trainable import FitData, run
 from zoo.architecture import cnn, mlp
@@ -25,7 +27,8 @@ from zoo.views.weight_layers import watched
 
 ENTRY = ENCODERS["weights-and-behavior"]
 DIGITS = load_dataset("digits")
-SMALL = WeightsAndBehaviorConfig(inputs=12)
+FEATURES = WeightsAndBehaviorConfig(inputs=12, head=False)
+SMALL = dataclasses.replace(FEATURES, head=True, width=8, passes=2)
 
 
 def population(architecture, members=9, seed=1):
@@ -42,7 +45,7 @@ def dataset(architecture):
     return Dataset("random", Task("softmax", architecture.classes), *parts)
 
 
-def fitted(*architectures, config=SMALL, data=None):
+def fitted(*architectures, config=FEATURES, data=None):
     training = tuple(population(architecture) for architecture in architectures)
     validation = tuple(population(architecture, 4, seed=2) for architecture in architectures)
     data = data or dataset(architectures[0])
@@ -58,6 +61,50 @@ def test_embeddings_do_not_depend_on_the_order_of_hidden_units(kind):
     assert torch.equal(moved_MP, networks.weights_MP) == (not architecture.symmetry)
     close = np.isclose(found_MF, wanted_MF, atol=2e-3, rtol=2e-3, equal_nan=True)
     assert close.mean() > 0.998  # two classes that are equally probable may change places
+
+
+@pytest.mark.parametrize("kind", ["one hidden layer", "cnn-4970"])
+def test_a_head_does_not_depend_on_it_either_and_knows_its_training_networks_again(kind):
+    architecture = ARCHITECTURES[kind]
+    encoder, training = fitted(architecture, config=SMALL), population(architecture)
+    moved_MP = permute(training.weights_MP, architecture, random_permutations(architecture, 9, seed=4))
+    np.testing.assert_allclose(encoder.embed(training.with_weights(moved_MP)), encoder.embed(training), atol=2e-3)
+    assert (encoder.head.folds(keys_of(moved_MP)) >= 0).all()
+    assert (encoder.head.folds(keys_of(training.weights_MP * 1.001)) == -1).all()
+
+
+def test_a_head_gives_training_networks_what_it_makes_of_others():
+    """Of targets that have nothing to do with features, nothing is told of training networks either."""
+    generator = np.random.default_rng(0)
+    features_MF, member_M = generator.normal(size=(240, 60)), np.arange(240) // 2
+    number_M, category_M = features_MF[:, 0] + 0.1 * generator.normal(size=240), generator.choice(["a", "b"], 240)
+    config = dataclasses.replace(SMALL, width=32, passes=20)
+    head = CrossFitted.fit(config, features_MF, [number_M, category_M], np.arange(1.0, 241), member_M)
+    known, new = (head.outputs(features_MF, np.arange(240.0) + first) for first in (1.0, 1000.0))
+    assert all(np.corrcoef(known[:, column], number_M)[0, 1] > 0.6 for column in (0, 3))
+    is_a_M = category_M == "a"
+    assert all(abs(np.corrcoef(known[:, column], is_a_M)[0, 1]) < 0.2 for column in (1, 4))
+    assert np.corrcoef(new[:, 4], is_a_M)[0, 1] > 0.5, "it has learned them by heart"
+    assert all(len(set(head.folds(np.array([key, key + 1])))) == 1 for key in range(1, 240, 2)), "members stay whole"
+    assert not set(range(5)) - set(head.folds(np.arange(1.0, 241)))
+
+
+def test_columns_weigh_the_same_and_what_is_not_known_is_left_out():
+    wanted_MK, count_K = wanted_outputs([np.array([1.0, np.nan, 3.0]), np.array(["a", "b", "c"])])
+    np.testing.assert_allclose(wanted_MK[:, 0], [-1, np.nan, 1])
+    np.testing.assert_allclose(wanted_MK[:, 1:].std(0), 1)
+    np.testing.assert_allclose(count_K, [1, 1 / 3, 1 / 3, 1 / 3])
+
+
+def test_scores_are_normal_and_hardly_move_where_many_networks_have_one_value():
+    features_MF = np.exp(np.random.default_rng(0).normal(size=(4000, 2)) * 3)
+    features_MF[:2000, 1] = 1.0
+    scores = NormalScores.of(features_MF)
+    column_M = scores(features_MF)[:, 0]
+    assert abs(column_M.mean()) < 0.2
+    assert column_M.std() == pytest.approx(1, abs=0.15)
+    moved = scores(np.array([[1.0, 1.0], [1.0, 1.0 + 1e-6]]))[:, 1]
+    assert abs(moved[1] - moved[0]) < 1e-3
 
 
 def test_a_batch_is_embedded_like_its_networks_one_by_one_whatever_their_activations():
@@ -80,10 +127,11 @@ def test_networks_of_other_widths_depths_and_shapes_of_images_are_embedded():
     assert np.isfinite(of_vectors["last rows mean"]).all()
 
 
-@pytest.mark.parametrize("part", ["statistics", "metric", "behavior"])
+@pytest.mark.parametrize("part", ["statistics", "metric", "behavior", "head"])
 def test_each_part_alone_comes_back_from_files(part):
-    parts = {name: name == part for name in ("statistics", "metric", "behavior")}
-    encoder = fitted(mlp((1, 8, 8), (6,), 10), config=dataclasses.replace(SMALL, **parts), data=DIGITS)
+    parts = {name: part in (name, "head") for name in ("statistics", "metric", "behavior")}
+    parts |= {"head": part == "head", "passes": 1}
+    encoder = fitted(mlp((1, 8, 8), (6,), 10), config=dataclasses.replace(FEATURES, **parts), data=DIGITS)
     networks = population(mlp((1, 8, 8), (6,), 10), 4, seed=5)
     again = ENTRY.from_files(encoder.to_files())
     assert encoder.names
@@ -96,7 +144,7 @@ def test_embeddings_do_not_tell_the_activation_where_it_is_not_known():
     for known in (True, False):
         training = tuple(population(relu) for _ in range(1))
         mixed = dataclasses.replace(training[0], architectures=(relu, tanh), architecture_M=torch.arange(9) % 2)
-        config = dataclasses.replace(SMALL, activation_known=known)
+        config = dataclasses.replace(FEATURES, activation_known=known)
         encoder = run(ENTRY.fit(config, FitData(training=(mixed,), validation=(mixed,), dataset=DIGITS))).artifact()
         first, second = (encoder.embed(single_architecture(each, weights_MP)) for each in (relu, tanh))
         assert np.array_equal(first, second) != known
@@ -105,7 +153,7 @@ def test_embeddings_do_not_tell_the_activation_where_it_is_not_known():
 def test_labels_alone_make_agreement_accuracy():
     architecture = mlp((1, 8, 8), (6,), 10)
     networks = population(architecture)
-    config = dataclasses.replace(SMALL, labels=True, inputs=1000)
+    config = dataclasses.replace(FEATURES, labels=True, inputs=1000)
     encoder = fitted(architecture, config=config, data=DIGITS)
     column = encoder.embed(networks)[:, encoder.names.index("unseen agreement")]
     validation = DIGITS.validation
@@ -175,5 +223,11 @@ def test_refuses_weights_that_are_not_finite_and_settings_that_leave_nothing():
         encoder.embed(networks.with_weights(broken_MP))
     with pytest.raises(ValueError, match="allowed: true for at least one of statistics, metric, behavior"):
         WeightsAndBehaviorConfig(statistics=False, metric=False, behavior=False)
+    few = FitData(training=(networks.select([0, 1, 2]),), validation=(networks,), dataset=DIGITS)
+    with pytest.raises(ValueError, match="of 3 members; a head needs 5 or more: take more members or head=false"):
+        run(ENTRY.fit(SMALL, few))
+    same = dataclasses.replace(networks, members=tuple(Member(id=i, seed=i) for i in range(9)))
+    with pytest.raises(ValueError, match="differ in nothing that the zoo knows of them"):
+        run(ENTRY.fit(SMALL, dataclasses.replace(few, training=(same,))))
     with pytest.raises(ValueError, match="labels is True; allowed: false where consensus is false"):
         WeightsAndBehaviorConfig(labels=True, consensus=False)

@@ -113,3 +113,8 @@ def stacked(columns: Mapping[str, Tensor], names: Sequence[str], members: int) -
         if name in columns:
             features_MF[:, number] = columns[name].float().numpy()
     return features_MF
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

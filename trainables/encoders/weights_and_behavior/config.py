@@ -11,7 +11,7 @@ PARTS = ("statistics", "metric", "behavior")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsAndBehaviorConfig:
-    """Which features networks are embedded by.
+    """Which features networks are embedded by, and whether by what a head makes of them.
 
     Attributes:
         statistics: Distributions, norms, spectra and balance of weights.
@@ -24,7 +24,12 @@ class WeightsAndBehaviorConfig:
             weights: report such results apart.
         activation_known: Networks are applied with their own activation. Otherwise with each that training networks
             have, so that the embedding does not depend on it and can be asked for it.
-        seed: Of the choice of inputs.
+        head: Embed by what ridge regressions and perceptrons, fitted across folds to all columns in which training
+            networks differ, make of the features; else by the features themselves.
+        width: Hidden units of the perceptrons' layers.
+        passes: Of perceptrons over the training snapshots.
+        learning_rate: Their largest step size.
+        seed: Of the choice of inputs, and of all that the head draws.
     """
 
     statistics: bool = True
@@ -34,6 +39,10 @@ class WeightsAndBehaviorConfig:
     consensus: bool = True
     labels: bool = False
     activation_known: bool = True
+    head: bool = True
+    width: int = 128
+    passes: int = 30
+    learning_rate: float = 3e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -41,4 +50,7 @@ class WeightsAndBehaviorConfig:
         require(bool(parts), self, PARTS[0], f"true for at least one of {', '.join(PARTS)}")
         require(1 <= self.inputs <= 100_000, self, "inputs", "1 to 100,000")
         require(self.consensus or not self.labels, self, "labels", "false where consensus is false")
+        for name in ("width", "passes"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(self.learning_rate > 0, self, "learning_rate", "more than 0")
         require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")

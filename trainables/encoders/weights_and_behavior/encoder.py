@@ -1,7 +1,8 @@
 """An encoder of networks of any layout: features of their weights, in the function metric, and of what they do.
 
-Nothing is learned but reference points: which inputs networks are applied to, what the training networks take them
-for, second moments of hidden units. What it tells of networks does not depend on the order of their hidden units.
+Features need reference points only: which inputs networks are applied to, what the training networks take them for,
+second moments of hidden units. A head, fitted to all that is known of the training networks, makes some numbers for
+each column of some hundred features. Neither depends on the order of hidden units.
 
 Shape letters: M members, F features.
 """
@@ -10,25 +11,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from trainables.encoders.encoder import differing
 from trainables.encoders.layouts import require_finite
 from trainables.encoders.weights_and_behavior.behavior import Behavior
-from trainables.encoders.weights_and_behavior.columns import Columns, stacked
+from trainables.encoders.weights_and_behavior.columns import Columns, stacked, under
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
+from trainables.encoders.weights_and_behavior.cross_fitted import CrossFitted, groups_of, keys_of
 from trainables.encoders.weights_and_behavior.inputs import Inputs
 from trainables.encoders.weights_and_behavior.metric import ReferenceMetric
 from trainables.encoders.weights_and_behavior.weights import weight_columns
+from trainables.readouts.columns import targets_of
 from trainables.trainable import FitData
 from zoo.config import from_json, to_json
 from zoo.population import Population
 
 CONFIG_FILE, REFERENCE_FILE = "config.json", "reference.safetensors"
+# What differs by less, relative to the largest value or to this, differs by rounding.
+LEAST_SPREAD = 1e-3
 # Weights beyond this make no network; their squares would be infinite.
 LARGEST_WEIGHT = 1e6
 
@@ -45,6 +52,7 @@ class WeightsAndBehaviorEncoder:
         names: The features, in order.
         range_2F: The least and the largest value of each feature among training networks. Others are moved to these:
             readouts are linear and would be led astray by a network that is far from all.
+        head: What makes an embedding of features; ``None`` where they are the embedding.
     """
 
     config: WeightsAndBehaviorConfig
@@ -53,26 +61,43 @@ class WeightsAndBehaviorEncoder:
     activations: tuple[str, ...]
     names: tuple[str, ...]
     range_2F: Tensor
+    head: CrossFitted | None
 
     @classmethod
     def fit(cls, config: WeightsAndBehaviorConfig, data: FitData) -> WeightsAndBehaviorEncoder:
-        """Draws inputs, pools moments of training networks, and notes which features they have and how large."""
+        """Draws inputs, pools moments of training networks, notes their features, and fits the head to these.
+
+        Raises:
+            ValueError: A weight is not finite; or there is to be a head, and the training networks are of too few
+                members or differ in nothing that is known of them.
+        """
         for population in data.training:
             require_finite(population)
-        consensus, labels = config.behavior and config.consensus, config.labels
-        inputs = Inputs.of(data.dataset, data.training, config.inputs, config.seed, consensus=consensus, labels=labels)
+        inputs = Inputs.of(
+            data.dataset,
+            data.training,
+            config.inputs,
+            config.seed,
+            consensus=config.behavior and config.consensus,
+            labels=config.labels,
+        )
         metric = ReferenceMetric.fit(data.training, data.dataset.train) if config.metric else ReferenceMetric({})
         activations = () if config.activation_known else activations_of(data.training)
-        start = cls(config, inputs, metric, activations, (), torch.zeros(2, 0))
+        start = cls(config, inputs, metric, activations, (), torch.zeros(2, 0), None)
         columns = [start.columns(population) for population in data.training]
         names = tuple(dict.fromkeys(name for each in columns for name in each))
         features_MF = np.concatenate(
             [stacked(each, names, len(population)) for each, population in zip(columns, data.training, strict=True)]
         )
-        some = np.isfinite(features_MF).any(axis=0)
-        features_MF, names = features_MF[:, some], tuple(name for name, kept in zip(names, some, strict=True) if kept)
+        kept_F = varying(features_MF)
+        features_MF = features_MF[:, kept_F]
         range_2F = torch.from_numpy(np.stack([np.nanmin(features_MF, axis=0), np.nanmax(features_MF, axis=0)]))
-        return cls(config, inputs, metric, activations, names, range_2F)
+        return replace(
+            start,
+            names=tuple(name for name, kept in zip(names, kept_F, strict=True) if kept),
+            range_2F=range_2F,
+            head=head_of(config, features_MF, data.training) if config.head else None,
+        )
 
     def columns(self, population: Population) -> Columns:
         """All features of networks by name."""
@@ -89,22 +114,31 @@ class WeightsAndBehaviorEncoder:
         return found
 
     @torch.no_grad()
-    def embed(self, population: Population) -> np.ndarray:
-        """``[M, F]``, NaN for features that a network does not have."""
+    def features(self, population: Population) -> np.ndarray:
+        """All features, float32 ``[M, F]``; NaN for those that a network does not have."""
         require_finite(population)
         if not len(population):
             return np.zeros((0, len(self.names)), np.float32)
         features_MF = stacked(self.columns(population), self.names, len(population))
         low_F, high_F = self.range_2F.numpy()
-        return np.clip(features_MF, low_F, high_F)
+        clipped_MF: np.ndarray = np.clip(features_MF, low_F, high_F)
+        return clipped_MF
+
+    def embed(self, population: Population) -> np.ndarray:
+        """The features, or the head's outputs for them."""
+        features_MF = self.features(population)
+        return features_MF if self.head is None else self.head.outputs(features_MF, keys_of(population.weights_MP))
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
         tensors = {f"inputs/{name}": tensor for name, tensor in self.inputs.tensors().items()}
         tensors |= {f"metric/{name}": tensor for name, tensor in self.metric.tensors().items()}
+        tensors |= {"range": self.range_2F}
+        if self.head is not None:
+            tensors |= {f"head/{name}": tensor for name, tensor in self.head.tensors().items()}
         facts = {"config": self.config, "activations": self.activations, "names": self.names}
         return {
-            REFERENCE_FILE: save({name: t.contiguous() for name, t in (tensors | {"range": self.range_2F}).items()}),
+            REFERENCE_FILE: save({name: tensor.contiguous() for name, tensor in tensors.items()}),
             CONFIG_FILE: json.dumps(to_json(facts), indent=2).encode(),
         }
 
@@ -112,18 +146,41 @@ class WeightsAndBehaviorEncoder:
     def from_files(cls, files: Mapping[str, bytes]) -> WeightsAndBehaviorEncoder:
         """The inverse of :meth:`to_files`."""
         facts, tensors = json.loads(files[CONFIG_FILE]), load(files[REFERENCE_FILE])
-
-        def under(prefix: str) -> dict[str, Tensor]:
-            return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-
+        config = from_json(WeightsAndBehaviorConfig, facts["config"])
         return cls(
-            config=from_json(WeightsAndBehaviorConfig, facts["config"]),
-            inputs=Inputs.from_tensors(under("inputs/")),
-            metric=ReferenceMetric.from_tensors(under("metric/")),
+            config=config,
+            inputs=Inputs.from_tensors(under("inputs/", tensors)),
+            metric=ReferenceMetric.from_tensors(under("metric/", tensors)),
             activations=tuple(facts["activations"]),
             names=tuple(facts["names"]),
             range_2F=tensors["range"],
+            head=CrossFitted.from_tensors(under("head/", tensors)) if config.head else None,
         )
+
+
+def varying(features_MF: np.ndarray) -> np.ndarray:
+    """Which features differ between networks by more than rounding: bool ``[F]``."""
+    known_MF = np.ma.masked_invalid(features_MF)
+    spread_F = np.ma.filled(np.ma.ptp(known_MF, axis=0), 0.0)
+    kept_F: np.ndarray = spread_F > LEAST_SPREAD * np.ma.filled(np.abs(known_MF).max(0), np.inf).clip(min=LEAST_SPREAD)
+    return kept_F
+
+
+def head_of(config: WeightsAndBehaviorConfig, features_MF: np.ndarray, training: Sequence[Population]) -> CrossFitted:
+    """The head for all columns in which training networks differ."""
+    names = differing(partial(targets_of, training))
+    if not names:
+        raise ValueError(
+            "the training networks differ in nothing that the zoo knows of them; take a zoo with measured accuracies, "
+            "or head=false for the features alone"
+        )
+    return CrossFitted.fit(
+        config,
+        features_MF,
+        [targets_of(training, name) for name in names],
+        np.concatenate([keys_of(population.weights_MP) for population in training]),
+        groups_of(*(targets_of(training, name) for name in ("order_seed", "id"))),
+    )
 
 
 def activations_of(populations: Sequence[Population]) -> tuple[str, ...]:

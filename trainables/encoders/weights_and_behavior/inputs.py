@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainables.encoders.weights_and_behavior.columns import under
 from zoo.data.examples import Dataset, Examples
 from zoo.evaluation import outputs
 from zoo.population import Population
@@ -105,11 +106,8 @@ class Inputs:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Inputs:
         """The inverse of :meth:`tensors`."""
-
-        def under(prefix: str) -> dict[str, Tensor]:
-            return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
-
-        return cls(under("sets/"), float(tensors["scale"]), under("wanted/"), int(tensors["classes"]))
+        sets, wanted = under("sets/", tensors), under("wanted/", tensors)
+        return cls(sets, float(tensors["scale"]), wanted, int(tensors["classes"]))
 
 
 def like(numbers: Tensor, values: Tensor) -> Tensor:

@@ -1,0 +1,203 @@
+"""A learned head whose outputs can be trusted on the networks that it was fitted to, too.
+
+A readout that is fitted to outputs of a head on the head's own training networks takes them for better than they are.
+So one head is fitted without each fold of the members, as in stacking (Wolpert, "Stacked generalization", Neural
+Networks 5, 1992): a network of the training set gets the outputs of the one that has not seen it, any other the mean
+of all. The training networks are known again by the sum of their squared weights, which the order of hidden units does
+not change.
+
+A head is a ridge regression, its penalty chosen for each output by the error on the folds left out, beside
+perceptrons: one holds where others do not, and readouts weigh them.
+
+Shape letters: M members, F features, K outputs, E perceptrons, N training networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.encoders.weights_and_behavior.columns import under
+from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
+from trainables.encoders.weights_and_behavior.normal_scores import NormalScores
+from trainables.encoders.weights_and_behavior.perceptrons import Perceptrons
+from trainables.readouts.columns import categories_of, known
+from trainables.readouts.ridge import Ridge, RidgeBasis, Standardization
+
+FOLDS = 5
+# Perceptrons of one fold differ in what is drawn.
+PERCEPTRONS = 2
+# Members that share a minibatch order lie in one fold where there are so many orders that folds are about even.
+LEAST_GROUPS = 4 * FOLDS
+PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(8, -3, -1))
+FARTHEST = 4.0
+SAME = 1e-10
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """Heads for all columns, one for each fold of the training members.
+
+    Attributes:
+        scores: Of the features.
+        ridges: One a fold.
+        standardization: Of what perceptrons see.
+        perceptrons: Two a fold.
+        key_N: What training networks are known by, increasing, float64.
+        fold_N: The fold of each.
+    """
+
+    scores: NormalScores
+    ridges: tuple[Ridge, ...]
+    standardization: Standardization
+    perceptrons: Perceptrons
+    key_N: np.ndarray
+    fold_N: np.ndarray
+
+    @classmethod
+    def fit(
+        cls,
+        config: WeightsAndBehaviorConfig,
+        features_MF: np.ndarray,
+        columns: Sequence[np.ndarray],
+        key_M: np.ndarray,
+        group_M: np.ndarray,
+    ) -> CrossFitted:
+        """Fits the heads.
+
+        Args:
+            config: Sizes.
+            features_MF: Of training networks; NaN where missing.
+            columns: What is learned, numbers or categories; see :func:`wanted_outputs`.
+            key_M: What the networks are known by; see :func:`keys_of`.
+            group_M: Networks of one group lie in one fold.
+
+        Raises:
+            ValueError: There are fewer groups than folds.
+        """
+        groups, number_M = np.unique(group_M, return_inverse=True)
+        if len(groups) < FOLDS:
+            raise ValueError(
+                f"the training networks are of {len(groups)} members; a head needs {FOLDS} or more: take more members "
+                "or head=false"
+            )
+        generator = torch.Generator().manual_seed(config.seed)
+        fold_M = (torch.randperm(len(groups), generator=generator).numpy() % FOLDS)[number_M]
+        scores = NormalScores.of(features_MF)
+        both_MF = np.hstack([features_MF, scores(features_MF)]).astype(np.float64)
+        wanted_MK, weight_K = wanted_outputs(columns)
+        standardization = Standardization.of(both_MF)
+        perceptrons = Perceptrons.fit(
+            _near(standardization, both_MF),
+            torch.from_numpy(wanted_MK).float(),
+            torch.from_numpy(weight_K).float(),
+            [torch.from_numpy(np.flatnonzero(fold_M != fold)) for fold in range(FOLDS) for _ in range(PERCEPTRONS)],
+            width=config.width,
+            passes=config.passes,
+            learning_rate=config.learning_rate,
+            generator=generator,
+        )
+        order = np.argsort(key_M, kind="stable")
+        ridges = cross_fitted_ridges(both_MF, np.nan_to_num(wanted_MK), fold_M)
+        return cls(scores, ridges, standardization, perceptrons, key_M[order], fold_M[order])
+
+    def outputs(self, features_MF: np.ndarray, key_M: np.ndarray) -> np.ndarray:
+        """Outputs of ridge regressions, then of perceptrons: float32 ``[M, 2 K]``."""
+        both_MF = np.hstack([features_MF, self.scores(features_MF)]).astype(np.float64)
+        by_ridge = np.stack([ridge.outputs(both_MF) for ridge in self.ridges])
+        by_perceptron = self.perceptrons.outputs(_near(self.standardization, both_MF)).numpy()
+        by_perceptron = by_perceptron.reshape(FOLDS, PERCEPTRONS, *by_perceptron.shape[1:]).mean(1)
+        by_fold = np.concatenate([by_ridge, by_perceptron], axis=2)
+        fold_M = self.folds(key_M)
+        own_MK = by_fold[fold_M.clip(min=0), np.arange(len(fold_M))]
+        return np.where((fold_M >= 0)[:, None], own_MK, by_fold.mean(0)).astype(np.float32)
+
+    def folds(self, key_M: np.ndarray) -> np.ndarray:
+        """The fold of each network, -1 for those that are not in the training set: int64 ``[M]``."""
+        after_M = np.searchsorted(self.key_N, key_M)
+        fold_M = np.full(len(key_M), -1)
+        for place_M in (after_M.clip(max=len(self.key_N) - 1), (after_M - 1).clip(min=0)):
+            same_M = np.abs(self.key_N[place_M] - key_M) <= SAME * np.abs(key_M)
+            fold_M = np.where(same_M, self.fold_N[place_M], fold_M)
+        return fold_M
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything as tensors; :meth:`from_tensors` is the inverse."""
+        arrays = {"quantile": self.scores.quantile_QF, "key": self.key_N, "fold": self.fold_N}
+        arrays |= {f"standardization/{name}": array for name, array in vars(self.standardization).items()}
+        for fold, ridge in enumerate(self.ridges):
+            arrays |= {f"ridge {fold}/{name}": array for name, array in ridge.tensors().items()}
+        found = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        return found | {f"perceptrons/{name}": tensor for name, tensor in self.perceptrons.tensors().items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> CrossFitted:
+        """The inverse of :meth:`tensors`."""
+
+        def arrays(prefix: str) -> dict[str, np.ndarray]:
+            return {name: tensor.numpy() for name, tensor in under(prefix, tensors).items()}
+
+        return cls(
+            scores=NormalScores(tensors["quantile"].numpy()),
+            ridges=tuple(Ridge.from_tensors(arrays(f"ridge {fold}/")) for fold in range(FOLDS)),
+            standardization=Standardization(**arrays("standardization/")),
+            perceptrons=Perceptrons.from_tensors(under("perceptrons/", tensors)),
+            key_N=tensors["key"].numpy(),
+            fold_N=tensors["fold"].numpy(),
+        )
+
+
+def cross_fitted_ridges(x_MF: np.ndarray, wanted_MK: np.ndarray, fold_M: np.ndarray) -> tuple[Ridge, ...]:
+    """One ridge regression without each fold; of each output the penalty with the least error on folds left out."""
+    solved = []
+    error_PK = np.zeros((len(PENALTIES), wanted_MK.shape[1]))
+    for fold in range(FOLDS):
+        basis = RidgeBasis(x_MF[fold_M != fold])
+        solved.append([basis.fit(wanted_MK[fold_M != fold], penalty) for penalty in PENALTIES])
+        for number, ridge in enumerate(solved[-1]):
+            missed_MK = ridge.outputs(x_MF[fold_M == fold]) - wanted_MK[fold_M == fold]
+            error_PK[number] += np.square(missed_MK).sum(0)
+    best_K = error_PK.argmin(0)
+    every_K = np.arange(len(best_K))
+
+    def chosen(ridges: Sequence[Ridge]) -> Ridge:
+        coefficients_FK = np.stack([ridge.coefficients_FK for ridge in ridges])[best_K, :, every_K].T
+        offset_K = np.stack([ridge.offset_K for ridge in ridges])[best_K, every_K]
+        return Ridge(ridges[0].standardization, coefficients_FK, offset_K)
+
+    return tuple(chosen(ridges) for ridges in solved)
+
+
+def keys_of(weights_MP: Tensor) -> np.ndarray:
+    """What networks are known by: float64 ``[M]``, to rounding the same whatever the order of hidden units."""
+    return weights_MP.double().square().sum(1).numpy()
+
+
+def wanted_outputs(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(standardized numbers, and a standardized indicator of each category: ``[M, K]``; what each counts: ``[K]``).
+
+    What is not known is NaN. All columns count the same.
+    """
+    parts: list[np.ndarray] = []
+    counts: list[float] = []
+    for column_M in columns:
+        categories = categories_of(column_M)
+        several = [column_M == each for each in categories] if categories else [column_M]
+        several_MK = np.stack(several, axis=1).astype(np.float64)
+        several_MK[~known(column_M)] = np.nan
+        parts.append((several_MK - np.nanmean(several_MK, axis=0)) / np.nanstd(several_MK, axis=0))
+        counts += [1 / len(several)] * len(several)
+    return np.concatenate(parts, axis=1), np.array(counts)
+
+
+def groups_of(order_M: np.ndarray, id_M: np.ndarray) -> np.ndarray:
+    """What must not be divided between folds: minibatch orders that members share, or members where there are few."""
+    return order_M if len(np.unique(order_M)) >= LEAST_GROUPS else id_M
+
+
+def _near(standardization: Standardization, both_MF: np.ndarray) -> Tensor:
+    return torch.from_numpy(standardization(both_MF).clip(-FARTHEST, FARTHEST)).float()
