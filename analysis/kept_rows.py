@@ -119,6 +119,8 @@ def own_code(modules: Iterable[str]) -> dict[str, str] | None:
     files = [getattr(module, "__file__", None) for module in named]
     if None in files:
         return None
+    if not files:
+        return {}
     folders = {Path(str(file)).parent for file in files}
     beside = {name: Path(getattr(module, "__file__", None) or "") for name, module in list(sys.modules.items())}
     return _hashes(sorted((name, path) for name, path in beside.items() if path.parent in folders))

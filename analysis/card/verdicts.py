@@ -87,7 +87,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     ),
     AXES: (
         Rule(fact="axes", words="{} beside seeds, names and tasks", written="hyper-parameter", least=1,
-             why="Members differ in nothing else."),
+             why="Nothing else is known in which members differ."),
         *HELD_OUT,
     ),
     GENERATION: (

@@ -73,7 +73,9 @@ def search(plan: StudyPlan, *, seeds: int = 1, workers: int | None = None) -> Do
                 export(plan, record)
         facts = folder.facts() or {}
         if not facts.get("trials_completed"):
-            what = f"all {facts.get('trials_failed')} trials" if study.spaces else f"the fit of {study.trainables[0]}"
+            failed = facts.get("trials_failed", 0)
+            trials = "the one trial" if failed == 1 else f"all {failed} trials"
+            what = trials if study.spaces else f"the fit of {study.trainables[0]}"
             raise NoResultError(f"{what} failed: {facts.get('failure')}")
         fits = _fit_again(plan, folder, seeds, workers) if seeds > 1 else 0
     return Done(lacking, fits)

@@ -512,5 +512,5 @@ def test_export_without_a_finished_trial_names_the_failure(small_zoo, zoo_copy, 
         trial.set_user_attr(FAILURE, "the loss is nan")
         study.tell(trial, state=TrialState.FAIL)
         export(study_plan, study)
-    with pytest.raises(RuntimeError, match="all 1 trials failed: the loss is nan"):
+    with pytest.raises(RuntimeError, match="the one trial failed: the loss is nan"):
         search(study_plan)

@@ -71,7 +71,9 @@ def test_a_zoo_of_seeds_alone_is_not_for_compression(tmp_path):
     uses = card.uses.set_index("purpose")
     assert uses["verdict"]["Claims about weight compression"] == "not suited"
     assert "Not diverse enough" in uses["reason"]["Claims about weight compression"]
-    assert "Members differ in nothing else." in uses["reason"]["Predicting hyper-parameters from weights"]
+    assert (
+        "Nothing else is known in which members differ." in uses["reason"]["Predicting hyper-parameters from weights"]
+    )
     assert card.distribution("agreement", "snapshots")["value"].tolist() == ["last"]
     page = render(card)
     assert "Scores over epochs: there are snapshots of one epoch only." in page
@@ -191,7 +193,7 @@ def test_tasks_are_compared_within_themselves(tmp_path):
     for task in card.tasks["task"]:
         found = row_of(card.distribution("test_accuracy", "task"), task)
         matches(found, last[last["task"] == task]["test_accuracy"].to_numpy())
-    assert card.uses["reason"].str.contains("Members differ in nothing else.").any()
+    assert card.uses["reason"].str.contains("Nothing else is known in which members differ.").any()
     (agreement,) = card.distribution("agreement", "snapshots").itertuples()
     assert agreement.count == sum(n * (n - 1) // 2 for n in last["task"].value_counts())
     assert len(card.matrix) == 0
