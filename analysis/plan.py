@@ -19,6 +19,7 @@ from analysis.setup import Setup
 from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
 from zoo.architecture import Architecture
+from zoo.recipes.imported import Imported
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 
@@ -69,9 +70,9 @@ class CodecPlan:
     def on_untrained(self) -> list[Row]:
         """Rows of the codecs of ``ON_RANDOM`` on the members as they were before training, at all settings.
 
-        None where seeds are not known, as those of imported networks are: how they were initialized nobody can tell.
+        None of imported networks, even if their seeds are known: what other programs made of these nobody can tell.
         """
-        if self.zoo.snapshots["seed"].null_count:
+        if isinstance(self.zoo.recipe, Imported):
             return []
         families = {name: family for name, family in self.families.items() if name in ON_RANDOM}
         rows = codec_rows(families, self.setup, untrained=True)
