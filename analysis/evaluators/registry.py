@@ -10,24 +10,40 @@ from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.divergence import DIVERGENCE
 from analysis.evaluators.evaluator import Evaluator
 from analysis.evaluators.outputs import LOSS, OUTPUTS
+from analysis.evaluators.robustness import ATTACK, WEIGHT_NOISE, attack, weight_noise
 from analysis.evaluators.weights import WEIGHTS
 from zoo.config import lookup
 
+USUAL = (AGREEMENT, OUTPUTS, ACCURACY_CHANGE, LOSS, DIVERGENCE, WEIGHTS)
 EVALUATORS: dict[str, Evaluator] = {
     evaluator.name: evaluator
-    for evaluator in (AGREEMENT, OUTPUTS, ACCURACY_CHANGE, ACCURACY, LOSS, DIVERGENCE, WEIGHTS, DISTANCES)
+    for evaluator in (
+        *USUAL,
+        ACCURACY,
+        DISTANCES,
+        # Of these any other strength can be named.
+        attack("fgsm-0.1"),
+        attack("pgd-0.1"),
+        weight_noise("weight-noise-0.1"),
+        weight_noise("weight-noise-0.1x20"),
+    )
 }
-# What codecs are measured by, where nothing else is asked for; without what the original's own figures tell already,
-# and what takes long.
-DEFAULT = tuple(name for name in EVALUATORS if name not in (ACCURACY.name, DISTANCES.name))
+# What codecs are measured by, where nothing else is asked for.
+DEFAULT = tuple(evaluator.name for evaluator in USUAL)
 
 
 def find_evaluator(name: str) -> Evaluator:
-    """An evaluator by its name in ``EVALUATORS``, or the user's own by ``module:attribute``.
+    """An evaluator by its name in ``EVALUATORS``, one of robustness, or the user's own by ``module:attribute``.
+
+    Those of robustness are named with how strong they are: "fgsm-0.05", "weight-noise-0.2x100".
 
     Raises:
         ValueError: There is no such evaluator, or it is something else.
     """
+    if ATTACK.fullmatch(name):
+        return attack(name)
+    if WEIGHT_NOISE.fullmatch(name):
+        return weight_noise(name)
     evaluator = lookup(EVALUATORS, name, "evaluator")
     if not isinstance(evaluator, Evaluator):
         raise ValueError(

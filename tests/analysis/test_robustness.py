@@ -1,0 +1,117 @@
+"""Robustness: attacks against a loop over networks and a closed form, and averaged noisy inference."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from analysis.evaluators.evaluator import EvaluationData, Subject
+from analysis.evaluators.registry import find_evaluator
+from analysis.evaluators.robustness import EXAMPLES, Attack, WeightNoise
+from zoo.architecture import mlp
+from zoo.data import Dataset
+from zoo.data.examples import Examples
+from zoo.data.task import Task
+from zoo.population.population import single_architecture
+
+
+@pytest.fixture(scope="module")
+def networks(small_zoo):
+    return next(iter(small_zoo.populations("train", epochs="last"))).select(range(6))
+
+
+@pytest.fixture(scope="module")
+def data(small_zoo):
+    return EvaluationData(small_zoo.dataset(), small_zoo.dataset().test)
+
+
+def value(name, population, data):
+    (values_M,) = find_evaluator(name).run(Subject(population), None, data).values()
+    return values_M
+
+
+def test_fgsm_is_that_of_a_loop_over_modules(networks, data):
+    examples = data.examples.first(EXAMPLES)
+    expected = []
+    for row in range(len(networks)):
+        one = networks.select([row])
+        module = one.architectures[int(one.architecture_M[0])].to_module(one.weights_MP[0])
+        x = examples.inputs.clone().requires_grad_()
+        F.cross_entropy(module(x), examples.targets).backward()
+        moved = (examples.inputs + 0.1 * x.grad.sign()).clamp(0, 255 * examples.scale)
+        clean = module(examples.inputs).argmax(1) == examples.targets
+        expected.append(((module(moved).argmax(1) == examples.targets) & clean).double().mean())
+    torch.testing.assert_close(value("fgsm-0.1", networks, data), torch.stack(expected).float(), atol=1e-6, rtol=0)
+
+
+def test_stronger_attacks_leave_less(networks, data):
+    clean = value("weight-noise-0", networks, data)
+    weak, strong, large = (value(name, networks, data) for name in ("fgsm-0.05", "pgd-0.05", "pgd-0.2"))
+    assert (weak <= clean).all()
+    assert float(strong.mean()) <= float(weak.mean())
+    assert (large <= strong).all()
+    assert float(large.mean()) < float(clean.mean()) - 0.2
+
+
+def test_of_linear_networks_attacks_reach_the_worst_case():
+    """Of two classes an L∞ ball of radius ε changes the answer just where the margin is below ε · |w₁ - w₂|₁."""
+    generator = torch.Generator().manual_seed(0)
+    architecture = mlp((6,), (), 2)
+    weights_MP = torch.randn(3, architecture.parameters, generator=generator)
+    examples = Examples(torch.randn(80, 6, generator=generator), torch.arange(80) % 2)
+    data = EvaluationData(Dataset("d", Task(loss="softmax", outputs=2), examples, examples, examples), examples)
+    logits_MNC = architecture.logits(weights_MP, examples.inputs)
+    margin_MN = (logits_MNC[..., 0] - logits_MNC[..., 1]) * (1 - 2 * examples.targets)
+    rows_MCD = (
+        architecture.tensors(weights_MP)["1.weight"]
+        if "1.weight" in architecture.tensors(weights_MP)
+        else next(tensor for tensor in architecture.tensors(weights_MP).values() if tensor.ndim == 3)
+    )
+    reach_M1 = 0.1 * (rows_MCD[:, 0] - rows_MCD[:, 1]).abs().sum(1, keepdim=True)
+    expected = (margin_MN > reach_M1).double().mean(1)
+    population = single_architecture(architecture, weights_MP)
+    for name in ("fgsm-0.1", "pgd-0.1"):
+        torch.testing.assert_close(value(name, population, data).double(), expected, atol=0.02, rtol=0)
+
+
+def test_members_and_tasks_do_not_touch_each_other(networks, data, monkeypatch):
+    together = value("pgd-0.1", networks, data)
+    monkeypatch.setattr("analysis.evaluators.robustness.AT_ONCE", 1)
+    assert float((value("fgsm-0.1", networks, data) - value("fgsm-0.1", networks.select([0]), data)[0])[0].abs()) < 1e-6
+    assert len(together) == len(networks)
+
+
+def test_averaging_inferences_restores_what_noise_takes(networks, data):
+    clean, noisy, averaged = (
+        value(name, networks, data) for name in ("weight-noise-0", "weight-noise-0.6", "weight-noise-0.6x200")
+    )
+    assert float(noisy.mean()) < float(clean.mean()) - 0.05
+    assert float(averaged.mean()) > float(noisy.mean()) + 0.05
+
+
+def test_noise_is_relative_to_each_tensor(networks):
+    member = networks.select([0])
+    x = torch.zeros(1, *member.architecture.input_shape)
+    noise = WeightNoise(0.0, 7, "m")
+    expected = member.architectures[int(member.architecture_M[0])].logits(member.weights_MP, x)[0].softmax(1)
+    torch.testing.assert_close(noise.mean_probabilities(member, x, torch.Generator()), expected)
+
+
+def test_a_ball_of_no_size_changes_nothing(networks, data):
+    attack = Attack(0.0, 3, 2, "m")
+    torch.testing.assert_close(
+        attack.run(Subject(networks), None, data)["m"], value("weight-noise-0", networks, data).float()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pgd-3", "evaluator 'pgd-3': allowed are fgsm-E and pgd-E with E more than 0, at most 1"),
+        ("fgsm-0", "allowed are fgsm-E"),
+        ("weight-noise-0.1x0", "allowed are weight-noise-R and weight-noise-RxK with K from 1 to 100,000"),
+        ("pgd", "unknown evaluator 'pgd'"),
+    ],
+)
+def test_strengths_out_of_range_are_refused(name, said):
+    with pytest.raises(ValueError, match=said):
+        find_evaluator(name)
