@@ -17,6 +17,7 @@ from zoo.architecture import (
     cnn,
     cnn_2464,
     cnn_4970,
+    cnn_strided,
     mlp,
     resnet,
 )
@@ -36,6 +37,7 @@ CONVOLUTIONAL = {
     "cnn-2464": cnn_2464((1, 28, 28), (), 10),
     "cnn-2464 in color": cnn_2464((3, 32, 32), (), 10, activation="relu"),
     "cnn-4970": cnn_4970((1, 28, 28), (), 10, activation="tanh"),
+    "cnn-strided": cnn_strided((3, 9, 8), (4, 5), 3, dense=(6,)),
     "resnet": resnet((3, 8, 8), (4, 6), 5),
     "every pool on rescaled pixels": Architecture(
         (2, 13, 11),

@@ -1,7 +1,16 @@
 """Architectures as data: layer specifications, what follows from them, and ready ones by name."""
 
 from zoo.architecture.architecture import Architecture
-from zoo.architecture.builders import ARCHITECTURES, cnn, cnn_2464, cnn_4970, mlp, normalizing, resnet
+from zoo.architecture.builders import (
+    ARCHITECTURES,
+    cnn,
+    cnn_2464,
+    cnn_4970,
+    cnn_strided,
+    mlp,
+    normalizing,
+    resnet,
+)
 from zoo.architecture.convolution import AveragePool, Conv, GlobalAveragePool, MaxPool
 from zoo.architecture.description import ARROW, LAYERS
 from zoo.architecture.layers import Activate, AfterActivation, BatchStatistics, Flatten, Layer, Linear, Shape
@@ -36,6 +45,7 @@ __all__ = [
     "cnn",
     "cnn_2464",
     "cnn_4970",
+    "cnn_strided",
     "mlp",
     "normalizing",
     "resnet",

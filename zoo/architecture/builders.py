@@ -89,6 +89,30 @@ def cnn_4970(
     )
 
 
+def cnn_strided(
+    input_shape: Shape,
+    hidden: tuple[int, ...],
+    classes: int,
+    *,
+    activation: str = "relu",
+    bias: bool = True,
+    kernel: int = 5,
+    dense: tuple[int, ...] = (),
+) -> Architecture:
+    """A convolution of stride 2 and an activation for each number of channels in ``hidden``, then linear layers.
+
+    Convolutions halve the image where ``kernel`` is odd; ``dense`` are the widths of linear layers before the last.
+    """
+    act = Activate(function=activation)
+    layers: list[Layer] = []
+    for channels in hidden:
+        layers += [Conv(channels=channels, kernel=kernel, stride=2, padding=kernel // 2, bias=bias), act]
+    layers.append(Flatten())
+    for width in dense:
+        layers += [Linear(features=width, bias=bias), act]
+    return Architecture(tuple(input_shape), (*layers, Linear(features=classes, bias=bias)))
+
+
 def resnet(
     input_shape: Shape, hidden: tuple[int, ...], classes: int, *, activation: str = "relu", bias: bool = True
 ) -> Architecture:
@@ -125,5 +149,6 @@ ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
     "cnn": cnn,
     "cnn-2464": cnn_2464,
     "cnn-4970": cnn_4970,
+    "cnn-strided": cnn_strided,
     "resnet": resnet,
 }

@@ -72,6 +72,13 @@ def one_vs_one(classes: int, *, reversals: bool = False) -> list[str]:
     return [f"{first}-{second}" for first, second in pairs(range(classes), 2)]
 
 
+def one_vs_last(classes: int, *, reversals: bool = False) -> list[str]:
+    """All tasks of telling a class from the last one: "0-9", "1-9" … of ten, and with reversals "9-0", "9-1" … too."""
+    last = classes - 1
+    tasks = [f"{label}-{last}" for label in range(last)]
+    return [*tasks, *(f"{last}-{label}" for label in range(last))] if reversals else tasks
+
+
 def one_vs_rest(classes: int) -> list[str]:
     """All tasks of telling one class from all others: "0-rest", "1-rest" …."""
     return [f"{label}-{REST_WORD}" for label in range(classes)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from zoo.config import digest, from_json, require
+from zoo.recipes.recipe import HELD_OUT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +31,7 @@ class Imported:
     """
 
     kind: ClassVar[str] = "imported"
+    held_out: ClassVar[int] = HELD_OUT
 
     name: str
     members: int

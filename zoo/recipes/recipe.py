@@ -33,6 +33,8 @@ COUNTS = {
     "window_members": 2**16,
     "evaluation_examples": 10**9,
 }
+# Percent of validation and test together.
+HELD_OUT = 30
 # A worker holds two shards in memory.
 MOST_SHARD_BYTES = 2 * 2**30
 # Members whose architectures are tried before training: every choice occurs among far fewer.
@@ -71,6 +73,8 @@ class Recipe:
         snapshot_epochs: Epochs at whose end weights are stored; 0 is the initialization.
         seed: Seed of everything.
         block_members: Members that share one minibatch order and training subset, and lie in one split.
+        held_out: Percent of the blocks, or of the tasks where members have any, that are held out: half of them lie in
+            the validation split and half in the test split.
         shard_members: Members of a shard, or at most so many in a mixed zoo; a multiple of ``block_members``.
         window_members: In a mixed zoo, the members of each window of so many are numbered so that those of one
             architecture fill shards. The larger it is against the number of architectures, the fuller these are, and
@@ -94,6 +98,7 @@ class Recipe:
     snapshot_epochs: tuple[int, ...] = (0, 1, 2, 5, 10, 25)
     seed: int = 0
     block_members: int = 16
+    held_out: int = HELD_OUT
     shard_members: int = 64
     window_members: int = 1024
     evaluation_examples: int = 10_000
@@ -117,6 +122,7 @@ class Recipe:
             value = getattr(self, name)
             require(type(value) is int and 0 < value <= most, self, name, f"a whole number, 1 to {most:,}")
         require(type(self.seed) is int and 0 <= self.seed < 2**63, self, "seed", "a whole number, 0 to 2**63 - 1")
+        require(type(self.held_out) is int and 2 <= self.held_out <= 98, self, "held_out", "a whole number, 2 to 98")
         require(self.design in get_args(Design), self, "design", ", ".join(get_args(Design)))
         if self.normalize != ():
             allowed = "(mean, standard deviation), finite, the second above 0; or nothing"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from zoo.data.class_tasks import one_vs_one
+from zoo.data.class_tasks import one_vs_last, one_vs_one
 from zoo.recipes.recipe import Recipe
 
 DIGITS = Recipe(
@@ -69,4 +69,51 @@ F_MNIST_REVERSED = replace(
     dataset="fashion_mnist",
     description="As f-mnist-tasks, half of the members with swapped labels: 90 tasks, 16 members each.",
     expected="",
+)
+
+# SuperNet's tasks: a class of CIFAR-100 against the last one, "class i against class 100" counted from one. Its network
+# has 37 165 weights with one output; ours has an output for each of the two classes, and 101 weights more.
+CIFAR100_AGAINST_LAST = Recipe(
+    name="cifar100-against-last",
+    dataset="cifar100",
+    members=396,
+    architecture="cnn-strided",
+    axes={
+        "hidden": (16, 16, 16, 16),
+        "dense": (100, 100),
+        "task": one_vs_last(100),
+        "learning_rate": 1e-3,
+    },
+    normalize=(0.5, 0.25),
+    batch_size=32,
+    epochs=10,
+    snapshot_epochs=(0, 1, 10),
+    block_members=4,
+    held_out=52,
+    shard_members=32,
+    description="CNNs of 37 266 parameters on 99 tasks: a class of CIFAR-100 against the last, 4 members each; 26 "
+    "of them are held out for validation, 24 for tests.",
+)
+
+CIFAR100_AGAINST_LAST_REVERSED = replace(
+    CIFAR100_AGAINST_LAST,
+    name="cifar100-against-last-reversed",
+    members=792,
+    axes={**CIFAR100_AGAINST_LAST.axes, "task": one_vs_last(100, reversals=True)},
+    description="As cifar100-against-last with both orders of the labels: 198 tasks, more than one network can solve.",
+)
+
+CIFAR100_AGAINST_LAST_SMALL = replace(
+    CIFAR100_AGAINST_LAST,
+    name="cifar100-against-last-small",
+    axes={**CIFAR100_AGAINST_LAST.axes, "hidden": (8, 8, 8), "dense": (16,)},
+    description="As cifar100-against-last, CNNs of 5 922 parameters.",
+)
+
+CIFAR100_AGAINST_LAST_SMALL_REVERSED = replace(
+    CIFAR100_AGAINST_LAST_SMALL,
+    name="cifar100-against-last-small-reversed",
+    members=792,
+    axes={**CIFAR100_AGAINST_LAST_SMALL.axes, "task": one_vs_last(100, reversals=True)},
+    description="As cifar100-against-last-small with both orders of the labels: 198 tasks.",
 )

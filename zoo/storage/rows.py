@@ -18,6 +18,7 @@ from zoo.config import digest, to_json
 from zoo.data.class_tasks import parse_task
 from zoo.data.task import Task
 from zoo.population import Member
+from zoo.recipes.recipe import HELD_OUT
 
 SPLITS = ("train", "validation", "test")
 # Chosen so that the first four blocks go to all three splits: a small zoo is usable.
@@ -61,8 +62,8 @@ def with_gap(metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return told
 
 
-def split_of(member: int, block_members: int, task: str = "") -> str:
-    """The split of all snapshots of a member: 70 % train, 15 % validation, 15 % test.
+def split_of(member: int, block_members: int, task: str = "", held_out: int = HELD_OUT) -> str:
+    """The split of all snapshots of a member: 70 % train, 15 % validation, 15 % test unless a recipe says otherwise.
 
     Members of one block share their training images and their order, so a block lies on one side. Members of a
     task go by the classes of the task, so that a task and the same with other labels lie on one side.
@@ -71,12 +72,13 @@ def split_of(member: int, block_members: int, task: str = "") -> str:
         member: Number of the member.
         block_members: Members of a block, ``Recipe.block_members``.
         task: Its task, empty for the whole data set.
+        held_out: Percent of validation and test together, ``Recipe.held_out``.
     """
     if task:
         place = _hash(f"{TASK_SPLIT_PURPOSE} {sorted(parse_task(task))}") % 100
     else:
         place = hash_number(SPLIT_PURPOSE, member // block_members) % 100
-    return "train" if place < 70 else "validation" if place < 85 else "test"
+    return "train" if place < 100 - held_out else "validation" if place < 100 - held_out // 2 else "test"
 
 
 def hash_number(purpose: str, number: int) -> int:

@@ -159,7 +159,7 @@ def encode_shard(contents: ShardContents) -> bytes:
     columns |= {
         "epoch": list(population.epochs),
         "step": list(contents.steps),
-        "split": [split_of(member.id, recipe.block_members, member.task) for member in members],
+        "split": [split_of(member.id, recipe.block_members, member.task, recipe.held_out) for member in members],
         "dataset": [recipe.dataset] * rows,
         "activation": [architecture.activation] * rows,
         "subset": list(contents.subsets) or [np.empty(0, np.int32)] * rows,

@@ -146,7 +146,10 @@ def _row_faults(zoo: Zoo, entry: ShardEntry, table: pa.Table) -> Iterator[tuple[
         if odd:
             yield "wrong specs", f"not trained as the recipe says: (member, epoch) {odd[:5]}"
     tasks = (task or "" for task in table["task"].to_pylist())
-    splits = [split_of(member, zoo.recipe.block_members, task) for (member, _), task in zip(rows, tasks, strict=True)]
+    splits = [
+        split_of(member, zoo.recipe.block_members, task, zoo.recipe.held_out)
+        for (member, _), task in zip(rows, tasks, strict=True)
+    ]
     if table["split"].to_pylist() != splits:
         yield "wrong split", "a member is in another split than its number or task says"
     sizes = [size or 0 for size in table["subset_size"].to_pylist()]

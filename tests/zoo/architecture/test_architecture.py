@@ -157,6 +157,7 @@ def test_what_is_added_to_the_input_or_is_an_output_does_not_move():
         ("cnn", (4, 8), 9 * 4 + 4 + 36 * 8 + 8 + 392 * 10 + 10),
         ("cnn-2464", (), 2464),
         ("cnn-4970", (), 4970),
+        ("cnn-strided", (4, 6), 25 * 4 + 4 + 100 * 6 + 6 + 6 * 49 * 10 + 10),
         ("resnet", (4,), 9 * 4 + 2 * 144 + 3 * 16 + 50),
     ],
 )
@@ -168,7 +169,7 @@ def test_ready_architectures_have_the_published_number_of_parameters(name, hidde
 
 
 def test_every_builder_and_every_kind_of_layer_has_a_test_above():
-    assert set(ARCHITECTURES) == {"mlp", "cnn", "cnn-2464", "cnn-4970", "resnet"}
+    assert set(ARCHITECTURES) == {"mlp", "cnn", "cnn-2464", "cnn-4970", "cnn-strided", "resnet"}
     assert {place.layer.kind for case in CASES.values() for place in case.placed} == set(LAYERS)
 
 

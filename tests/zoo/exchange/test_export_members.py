@@ -89,7 +89,7 @@ EVERYTHING = Architecture(
 def onnx_networks() -> dict[str, Architecture]:
     networks = {"everything": EVERYTHING}
     for name, build in ARCHITECTURES.items():
-        networks[name] = build((1, 28, 28), (4, 6) if name in ("mlp", "cnn", "resnet") else (), 10)
+        networks[name] = build((1, 28, 28), (4, 6) if name in ("mlp", "cnn", "cnn-strided", "resnet") else (), 10)
     for function in ACTIVATIONS:
         networks[function] = ARCHITECTURES["mlp"]((3,), (5,), 2, activation=function)
     networks["pools"] = Architecture(

@@ -263,6 +263,18 @@ def test_tasks_go_by_their_classes():
     assert splits == [split_of(123, 16, f"{b}-{a}") for a, b in pairs]
 
 
+def test_recipes_hold_out_as_much_as_they_say():
+    pairs = [f"{label}-99" for label in range(99)]
+    fewer, more = ([split_of(0, 1, task, held_out) for task in pairs] for held_out in (30, 52))
+    assert fewer == [split_of(0, 1, task) for task in pairs]
+    assert collections.Counter(more)["test"] >= 20
+    assert all(other != "train" for split, other in zip(fewer, more, strict=True) if split != "train")
+    recipe = RECIPES["cifar100-against-last"]
+    assert recipe.held_out == 52
+    with pytest.raises(ValueError, match="held_out is 100; allowed: a whole number, 2 to 98"):
+        dataclasses.replace(recipe, held_out=100)
+
+
 def test_what_is_not_known_of_an_imported_member_is_null(small_recipe):
     def spoil(weights_MP, metrics):
         weights_MP[4, 0] = float("nan")
