@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainables.encoders.config import STATISTICS
-from trainables.encoders.graph_config import MESSAGES
-from trainables.encoders.probing_config import PROBES
-from trainables.encoders.sane_config import READ
+from trainables.encoders.graph.config import MESSAGES
+from trainables.encoders.probing.config import PROBES
+from trainables.encoders.sane.config import READ
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any
 
 from trainables.encoders.config import HyperRepresentationConfig, StatisticsConfig, WeightsConfig
-from trainables.encoders.graph_config import FunctionalConfig, GraphConfig
+from trainables.encoders.graph.config import FunctionalConfig, GraphConfig
 from trainables.encoders.metrics import ENCODER_METRICS, RECONSTRUCTION_R2
 from trainables.encoders.presets import HYPER_REPRESENTATION, NEURAL_GRAPH, NFN, PROBING, SANE
-from trainables.encoders.probing_config import ProbingConfig
-from trainables.encoders.sane_config import SaneConfig
-from trainables.encoders.sne_config import SneConfig
+from trainables.encoders.probing.config import ProbingConfig
+from trainables.encoders.sane.config import SaneConfig
+from trainables.encoders.sne.config import SneConfig
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
 from trainables.trainable import Reference, Trainable, call
 from zoo.metric import Metric
@@ -110,30 +110,30 @@ ENCODERS: dict[str, Trainable] = {
         ),
         supervised(
             "probing",
-            "trainables.encoders.probing:Probing",
+            "trainables.encoders.probing.encoder:Probing",
             ProbingConfig,
             presets=PROBING,
             description="What networks make of learned inputs, in outputs and hidden layers (ProbeGen, ICLR 2025).",
         ),
         supervised(
             "neural-graph",
-            "trainables.encoders.graph:NeuralGraph",
+            "trainables.encoders.graph.encoder:NeuralGraph",
             GraphConfig,
             presets=NEURAL_GRAPH,
             description="Units are nodes, weights and kernels edges: the order of units does not matter (ICLR 2024).",
         ),
         encoder(
             "sane",
-            "trainables.encoders.sane:SaneEncoder",
+            "trainables.encoders.sane.encoder:SaneEncoder",
             SaneConfig,
-            fit="trainables.encoders.sane:SaneFit",
+            fit="trainables.encoders.sane.encoder:SaneFit",
             metrics=(RECONSTRUCTION_R2,),
             presets=SANE,
             description="A transformer over windows of tokens with a latent each, for any layouts (SANE, ICML 2024).",
         ),
         supervised(
             "sne",
-            "trainables.encoders.sne:Sne",
+            "trainables.encoders.sne.encoder:Sne",
             SneConfig,
             description="Attention over sets of weights, of chunks and of layers, for any layouts (arXiv 2305.16625).",
         ),
@@ -145,9 +145,9 @@ ENCODERS: dict[str, Trainable] = {
         ),
         supervised(
             "nfn",
-            "trainables.encoders.graph_functional:NeuralFunctional",
+            "trainables.encoders.graph.functional:NeuralFunctional",
             FunctionalConfig,
-            check="trainables.encoders.graph_functional:check",
+            check="trainables.encoders.graph.functional:check",
             presets=NFN,
             description="NFN-HNP by the optional package nfn, a baseline for networks of one layout (NeurIPS 2023).",
         ),

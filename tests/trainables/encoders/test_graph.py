@@ -9,9 +9,9 @@ import torch
 from architectures import ARCHITECTURES, random_examples, random_weights
 
 from trainables.encoders.augmentation import permuted
-from trainables.encoders.graph import Frequencies, Messages, NeuralGraph, cosines, without_scales
-from trainables.encoders.graph_config import MESSAGES, GraphConfig
-from trainables.encoders.graph_structure import network_graph
+from trainables.encoders.graph.config import MESSAGES, GraphConfig
+from trainables.encoders.graph.encoder import Frequencies, Messages, NeuralGraph, cosines, without_scales
+from trainables.encoders.graph.structure import network_graph
 from trainables.encoders.supervised import SupervisedEncoder
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, run

@@ -7,8 +7,8 @@ import torch
 from architectures import ARCHITECTURES, random_weights
 
 from trainables.encoders.augmentation import permuted
-from trainables.encoders.graph_config import FunctionalConfig
-from trainables.encoders.graph_functional import NeuralFunctional, require_chain
+from trainables.encoders.graph.config import FunctionalConfig
+from trainables.encoders.graph.functional import NeuralFunctional, require_chain
 from trainables.registry import find_trainable
 from zoo.population.population import single_architecture
 

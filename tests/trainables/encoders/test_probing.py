@@ -9,10 +9,10 @@ from architectures import ARCHITECTURES, random_examples, random_permutations, r
 from torch import nn
 
 from trainables.encoders.entries import ENCODERS
-from trainables.encoders.probing import Probing
-from trainables.encoders.probing_config import HIDDEN, PROBES, ProbingConfig
-from trainables.encoders.probing_inputs import FreeProbes, GeneratedProbes
-from trainables.encoders.probing_responses import MOMENTS, OverPositions, moments, responses, units
+from trainables.encoders.probing.config import HIDDEN, PROBES, ProbingConfig
+from trainables.encoders.probing.encoder import Probing
+from trainables.encoders.probing.inputs import FreeProbes, GeneratedProbes
+from trainables.encoders.probing.responses import MOMENTS, OverPositions, moments, responses, units
 from trainables.trainable import FitData, run
 from zoo.architecture import cnn, mlp
 from zoo.data import load_dataset

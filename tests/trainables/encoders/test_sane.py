@@ -11,10 +11,10 @@ from trainables.encoders.augmentation import permuted
 from trainables.encoders.contrast import nt_xent
 from trainables.encoders.entries import ENCODERS
 from trainables.encoders.hyper_representation import behavior_error
-from trainables.encoders.sane import SaneFit, canonical
-from trainables.encoders.sane_config import SaneConfig
-from trainables.encoders.sane_module import Sane
-from trainables.encoders.sane_tokens import in_windows, token_layout
+from trainables.encoders.sane.config import SaneConfig
+from trainables.encoders.sane.encoder import SaneFit, canonical
+from trainables.encoders.sane.module import Sane
+from trainables.encoders.sane.tokens import in_windows, token_layout
 from trainables.trainable import FitData, run
 from zoo.architecture import cnn, mlp
 from zoo.data import load_dataset

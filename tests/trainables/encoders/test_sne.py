@@ -11,10 +11,10 @@ from architectures import random_weights, small_net
 from trainables.encoders.augmentation import permuted_networks
 from trainables.encoders.entries import ENCODERS
 from trainables.encoders.positions import sinusoids
-from trainables.encoders.sne import Sne
-from trainables.encoders.sne_chunks import KINDS, chunked, cut
-from trainables.encoders.sne_config import SneConfig
-from trainables.encoders.sne_sets import AttentionBlock, SetToVector
+from trainables.encoders.sne.chunks import KINDS, chunked, cut
+from trainables.encoders.sne.config import SneConfig
+from trainables.encoders.sne.encoder import Sne
+from trainables.encoders.sne.sets import AttentionBlock, SetToVector
 from trainables.trainable import FitData, run
 from zoo.architecture import cnn, mlp
 from zoo.data import load_dataset

@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from trainables.encoders.probing_config import ProbingConfig
-from trainables.encoders.probing_inputs import FreeProbes, GeneratedProbes
-from trainables.encoders.probing_responses import (
+from trainables.encoders.probing.config import ProbingConfig
+from trainables.encoders.probing.inputs import FreeProbes, GeneratedProbes
+from trainables.encoders.probing.responses import (
     MOMENTS,
     ROLES,
     by_role,

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from trainables.encoders.probing_config import ProbingConfig
+from trainables.encoders.probing.config import ProbingConfig
 from zoo.architecture import Shape
 from zoo.data.examples import Examples
 

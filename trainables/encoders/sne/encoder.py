@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from trainables.encoders.augmentation import permuted_networks
 from trainables.encoders.positions import sinusoids
-from trainables.encoders.sne_chunks import KINDS, Chunks, Layers, chunked, cut
-from trainables.encoders.sne_config import SneConfig
-from trainables.encoders.sne_sets import SetToSet, SetToVector, without_biases
+from trainables.encoders.sne.chunks import KINDS, Chunks, Layers, chunked, cut
+from trainables.encoders.sne.config import SneConfig
+from trainables.encoders.sne.sets import SetToSet, SetToVector, without_biases
 from trainables.encoders.supervised import NetworkModule
 from trainables.trainable import FitData
 from zoo.population import Population

@@ -24,8 +24,8 @@ from trainables.encoders.contrast import nt_xent
 from trainables.encoders.encoder import probe
 from trainables.encoders.hyper_representation import behavior_error
 from trainables.encoders.layouts import require_finite
-from trainables.encoders.sane_config import SaneConfig
-from trainables.encoders.sane_module import Sane
+from trainables.encoders.sane.config import SaneConfig
+from trainables.encoders.sane.module import Sane
 from trainables.encoders.supervised import bare
 from trainables.gradient_fit import GradientFit
 from trainables.trainable import FitData

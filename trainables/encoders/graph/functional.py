@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from trainables.encoders.graph_config import FunctionalConfig
-from trainables.encoders.graph_structure import network_graph
+from trainables.encoders.graph.config import FunctionalConfig
+from trainables.encoders.graph.structure import network_graph
 from trainables.encoders.layouts import require_layout
 from trainables.encoders.supervised import NetworkModule
 from trainables.trainable import FitData

@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.encoders.graph_config import GraphConfig
-from trainables.encoders.graph_structure import (
+from trainables.encoders.graph.config import GraphConfig
+from trainables.encoders.graph.structure import (
     KINDS,
     POSITION,
     ROLES,

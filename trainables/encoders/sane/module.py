@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.encoders.positions import sinusoids
-from trainables.encoders.sane_config import SaneConfig
-from trainables.encoders.sane_tokens import TokenLayout, in_windows, token_layout
+from trainables.encoders.sane.config import SaneConfig
+from trainables.encoders.sane.tokens import TokenLayout, in_windows, token_layout
 from trainables.encoders.statistics import tensor_places
 from trainables.transformers.blocks import Blocks
 from zoo.architecture import Architecture

@@ -1,0 +1,1 @@
+"""Networks as graphs: units are nodes, weights and kernels edges."""

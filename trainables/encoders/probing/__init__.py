@@ -1,0 +1,1 @@
+"""Networks by what they make of learned inputs."""

@@ -1,0 +1,1 @@
+"""Sequential autoencoding of tokens of networks of any size."""

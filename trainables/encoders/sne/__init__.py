@@ -1,0 +1,1 @@
+"""Set-based encoding of networks: weights, chunks and layers as sets."""
