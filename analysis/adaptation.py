@@ -1,7 +1,7 @@
 """Held-out tasks: a hypernetwork's vector alone against other ways of coming to a network for a task.
 
 Every way fits its own numbers to the same labeled examples, by the same optimizer in as many steps, at the learning
-rate that is best on validation tasks, and is judged on test examples of test tasks.
+rate (z also under the prior) that is best on validation tasks, and is judged on test examples of test tasks.
 
 Shape letters: T tasks, S fits, P parameters.
 """
@@ -47,7 +47,8 @@ from zoo.storage.zoo import Zoo
 LABELS: tuple[int | None, ...] = (5, 20, 100, None)
 STEPS = (10, 50, 250)
 EXAMPLES = 32
-LEARNING_RATES = (3e-3, 1e-2, 3e-2, 1e-1)
+LEARNING_RATES = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+PRIORS = (0.1, 1.0)
 SMALL_LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 LOW_RANK = 1
 SHARED_STEPS = 500
@@ -55,6 +56,9 @@ SHARED_STEPS = 500
 WALKS, WALK_STEPS = 4, 21
 TASK = "task"
 VECTOR = "vector alone"
+
+
+Begin = Callable[[Hypernetwork, TaskExamples, int], Adapted]
 
 
 @dataclass(frozen=True)
@@ -66,16 +70,18 @@ class Way:
         begin: From the hypernetwork, the tasks' labeled examples and a seed to what is fitted.
         learning_rates: To choose from on validation tasks.
         description: What it is.
+        variants: Other ways to begin, one of which is chosen on validation tasks too.
     """
 
     name: str
-    begin: Callable[[Hypernetwork, TaskExamples, int], Adapted]
+    begin: Begin
     learning_rates: tuple[float, ...]
     description: str
+    variants: tuple[Begin, ...] = ()
 
 
-def _vector(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
-    return AdaptedVector(made.module.generator, made.start(examples, seed))
+def _vector(made: Hypernetwork, examples: TaskExamples, seed: int, prior: float = 0.0) -> Adapted:
+    return made.adapted(examples, prior, seed)
 
 
 def _scratch(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
@@ -108,7 +114,13 @@ def _random_generator(made: Hypernetwork, examples: TaskExamples, seed: int) -> 
     return AdaptedVector(generator, torch.zeros(len(examples), config.z))
 
 
-LEARNED = Way(VECTOR, _vector, LEARNING_RATES, "the vector z of the frozen generator")
+LEARNED = Way(
+    VECTOR,
+    _vector,
+    LEARNING_RATES,
+    "the vector z of the frozen generator, under the prior that training tasks' vectors suggest or none",
+    tuple(partial(_vector, prior=strength) for strength in PRIORS),
+)
 OTHERS = (
     Way("all weights, from scratch", _scratch, SMALL_LEARNING_RATES, "a network of its own, drawn at random"),
     Way("all weights, fine-tuned", _all_weights, SMALL_LEARNING_RATES, "all weights of the network where z starts"),
@@ -231,20 +243,23 @@ class AdaptationPlan:
         fitted, judged = TaskExamples(self.tasks, dataset.train, labels), TaskExamples(self.tasks, dataset.test)
 
         def accuracies(
-            made: Hypernetwork, examples: TaskExamples, held_out: TaskExamples, rate: float, seed: int
+            begin: Begin, made: Hypernetwork, examples: TaskExamples, held_out: TaskExamples, rate: float, seed: int
         ) -> Tensor:
-            weights_TP = adapted_weights(way, made, examples, steps, rate, seed)
+            weights_TP = adapted_weights(begin, made, examples, steps, rate, seed)
             return task_accuracies(made.architecture, weights_TP, held_out)
 
-        def on_validation(rate: float) -> float:
+        def on_validation(begin: Begin, rate: float) -> float:
             try:
-                return float(accuracies(fits[0], tuned, tuned_on, rate, 0).mean())
+                return float(accuracies(begin, fits[0], tuned, tuned_on, rate, 0).mean())
             except DivergedError:
                 return 0.0
 
-        best = max(way.learning_rates, key=on_validation)
+        best = max(way.learning_rates, key=partial(on_validation, way.begin))
+        begin = (
+            max((way.begin, *way.variants), key=lambda each: on_validation(each, best)) if way.variants else way.begin
+        )
         began = time.perf_counter()
-        found = [accuracies(made, fitted, judged, best, seed) for seed, made in enumerate(fits)]
+        found = [accuracies(begin, made, fitted, judged, best, seed) for seed, made in enumerate(fits)]
         seconds = (time.perf_counter() - began) / len(fits) / len(self.tasks)
         numbers = way.begin(fits[0], fitted, 0).trainable
         name = way.name if trial is None else self.study.trainable(trial).name
@@ -326,14 +341,14 @@ class AdaptationPlan:
 
 
 def adapted_weights(
-    way: Way, made: Hypernetwork, examples: TaskExamples, steps: int, learning_rate: float, seed: int
+    begin: Begin, made: Hypernetwork, examples: TaskExamples, steps: int, learning_rate: float, seed: int
 ) -> Tensor:
-    """The weights to which a way comes for each task: ``[T, P]``.
+    """The weights to which one comes for each task from a beginning: ``[T, P]``.
 
     Raises:
         DivergedError: A loss is not finite.
     """
-    adapted = way.begin(made, examples, seed)
+    adapted = begin(made, examples, seed)
     adapt(
         adapted,
         made.architecture,

@@ -24,6 +24,7 @@ def supernet(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
         "start": trial.suggest_categorical("start", list(STARTS)),
         "adapt_learning_rate": trial.suggest_float("adapt_learning_rate", 3e-3, 0.3, log=True),
+        "adapt_prior": trial.suggest_categorical("adapt_prior", [0.0, 0.1, 1.0]),
     }
     if head == "low-rank":
         suggested["rank"] = trial.suggest_int("rank", 4, 128, log=True)

@@ -20,8 +20,8 @@ NOTHING = "not adapted"
 LIMITS = (
     "Held-out tasks are of the same data set as those the generator was trained on, and their classes occur in training"
     " tasks, though in other pairs.",
-    "Of every way the learning rate was chosen on validation tasks with as many labels; the number of steps is the same"
-    " for all.",
+    "Of every way the learning rate was chosen on validation tasks with as many labels, of the vector then whether a"
+    " prior counts; the number of steps is the same for all.",
     "Intervals are over tasks (a pair of classes in both orders is one) and fits; they do not cover which trial was the"
     " best.",
 )

@@ -1,5 +1,6 @@
 """Held-out tasks: rows of hypernetworks and of what they are compared with, and their page."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -70,14 +71,15 @@ def test_a_row_is_the_accuracy_of_adapted_networks_on_test_examples(analysis, zo
     assert not set(tasks) & set(study.artifact(0, 0).tasks)
     fitted, judged = TaskExamples(tasks, dataset.train, 5), TaskExamples(tasks, dataset.test)
     possible = []
-    for rate in LEARNED.learning_rates:
+    for begin, rate in itertools.product((LEARNED.begin, *LEARNED.variants), LEARNED.learning_rates):
         of_fits = []
         for seed in range(2):
             made = study.artifact(0, seed)
-            weights_TP = adapted_weights(LEARNED, made, fitted, 40, rate, seed)
+            weights_TP = adapted_weights(begin, made, fitted, 40, rate, seed)
             of_fits.append(task_accuracies(made.architecture, weights_TP, judged))
         possible.append(float(torch.stack(of_fits).mean()))
     assert row.value("task_accuracy") in [pytest.approx(value) for value in possible]
+    assert len(set(possible)) > len(LEARNED.learning_rates), "a prior changes what is found"
     assert (row.fits, row.members, row.value("trainable_numbers")) == (2, len(tasks), 16)
     assert row.metrics["task_accuracy"].low < row.value("task_accuracy") < row.metrics["task_accuracy"].high
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,35 @@ class Adapted(ABC):
         """How many numbers of each task are fitted."""
         return sum(math.prod(each.shape[1:]) for each in self.numbers)
 
+    def penalty(self) -> Tensor | float:
+        """What numbers cost beside the examples' losses, as minus the logarithm of a prior density: ``[T]``."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class VectorPrior:
+    """Where vectors of tasks are to be expected: a round Gaussian.
+
+    Attributes:
+        mean_Z: Its mean.
+        deviation: Its standard deviation, of each entry.
+        strength: Of the prior against the examples: 1 is Bayes' rule, 0 is none.
+    """
+
+    mean_Z: Tensor
+    deviation: float
+    strength: float
+
+    @classmethod
+    def of(cls, z_TZ: Tensor, strength: float) -> VectorPrior:
+        """The prior that vectors of training tasks suggest."""
+        mean_Z = z_TZ.mean(0)
+        return cls(mean_Z, float((z_TZ - mean_Z).square().mean().sqrt()), strength)
+
+    def penalty(self, z_TZ: Tensor) -> Tensor:
+        """Minus its logarithm, up to a constant: ``[T]``."""
+        return 0.5 * self.strength * ((z_TZ - self.mean_Z) / self.deviation).square().sum(1)
+
 
 class AdaptedVector(Adapted):
     """The vector z of a frozen generator.
@@ -45,11 +75,17 @@ class AdaptedVector(Adapted):
     Args:
         generator: Maps ``z_TZ`` to ``weights_TP``.
         start_TZ: Where z starts.
+        prior: Where it is to be expected, if that is to count.
     """
 
-    def __init__(self, generator: nn.Module, start_TZ: Tensor) -> None:
+    def __init__(self, generator: nn.Module, start_TZ: Tensor, prior: VectorPrior | None = None) -> None:
         self.generator = generator
+        self.prior = prior if prior is not None and prior.strength else None
         self.numbers = [start_TZ.detach().clone().requires_grad_()]
+
+    def penalty(self) -> Tensor | float:
+        """See :class:`Adapted`."""
+        return 0.0 if self.prior is None else self.prior.penalty(self.numbers[0])
 
     def weights(self) -> Tensor:
         """See :class:`Adapted`."""
@@ -150,6 +186,8 @@ def adapt(
 ) -> None:
     """Fits the numbers of every task to its examples by Adam, whose step size falls along a half cosine.
 
+    A prior weighs as much as one example: the more labels a task has, the less it counts.
+
     Args:
         adapted: What is fitted, in place.
         architecture: Of the networks.
@@ -167,6 +205,7 @@ def adapt(
     optimizer = torch.optim.Adam(adapted.numbers, lr=learning_rate)
     generator = torch.Generator().manual_seed(seed)
     every = range(len(examples))
+    labels_T = torch.tensor([len(rows) for rows in examples.rows])
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -178,7 +217,7 @@ def adapt(
                 f"the loss of task {odd!r} is not finite in step {step + 1} of adaptation; lower the learning rate, "
                 f"which is {learning_rate}"
             )
-        gradients = torch.autograd.grad(loss_T.sum(), adapted.numbers)
+        gradients = torch.autograd.grad((loss_T + adapted.penalty() / labels_T).sum(), adapted.numbers)
         for numbers, gradient in zip(adapted.numbers, gradients, strict=True):
             numbers.grad = gradient
         optimizer.step()

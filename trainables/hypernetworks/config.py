@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from zoo.config import require
@@ -34,6 +35,8 @@ class HypernetworkConfig:
         learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
         adapt_steps: Steps in which z is found for a task that was not trained on.
         adapt_learning_rate: Adam's step size then.
+        adapt_prior: How much it counts then that z is to be expected where those of training tasks are: 1 is a Gaussian
+            prior by Bayes' rule, so that it matters where labels are few; 0 is none.
         start: Where z starts for such a task: the "mean" of training tasks' vectors, or the "nearest": the one whose
             network has the smallest loss on the task's labeled examples.
         seed: Seed of everything random.
@@ -55,6 +58,7 @@ class HypernetworkConfig:
     learning_rate: float = 1e-3
     adapt_steps: int = 200
     adapt_learning_rate: float = 3e-2
+    adapt_prior: float = 0.0
     start: str = "mean"
     seed: int = 0
 
@@ -67,6 +71,7 @@ class HypernetworkConfig:
             require(getattr(self, name) >= 0, self, name, "0 or more")
         for name in ("learning_rate", "adapt_learning_rate"):
             require(getattr(self, name) > 0, self, name, "more than 0")
+        require(0 <= self.adapt_prior < math.inf, self, "adapt_prior", "0 or more, finite")
         require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
 
     @property

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from trainables.gradient_fit import GradientFit
-from trainables.hypernetworks.adaptation import AdaptedVector, adapt, task_accuracies
+from trainables.hypernetworks.adaptation import AdaptedVector, VectorPrior, adapt, task_accuracies
 from trainables.hypernetworks.config import HypernetworkConfig
 from trainables.hypernetworks.generator import WeightGenerator
 from trainables.hypernetworks.metrics import ADAPTED_ACCURACY, FITTED_ACCURACY
@@ -159,6 +159,7 @@ class Hypernetwork:
         steps: int | None = None,
         learning_rate: float | None = None,
         batch: int | None = None,
+        prior: float | None = None,
         seed: int = 0,
     ) -> Tensor:
         """Vectors of tasks, fitted to their labeled examples while the generator stays as it is.
@@ -168,13 +169,15 @@ class Hypernetwork:
             steps: As the configuration says where ``None``; likewise the others.
             learning_rate: Adam's.
             batch: Examples of each task a step.
+            prior: Strength of the prior.
             seed: Of the examples drawn.
 
         Returns:
             ``z_TZ``.
         """
         config = self.module.config
-        adapted = AdaptedVector(self.module.generator, self.start(examples, seed))
+        strength = config.adapt_prior if prior is None else prior
+        adapted = self.adapted(examples, strength, seed)
         adapt(
             adapted,
             self.architecture,
@@ -186,6 +189,11 @@ class Hypernetwork:
             seed=seed,
         )
         return adapted.numbers[0].detach()
+
+    def adapted(self, examples: TaskExamples, prior: float, seed: int = 0) -> AdaptedVector:
+        """Vectors of tasks that start as the configuration says, to be fitted under a prior of this strength."""
+        expected = VectorPrior.of(self.trained_vectors, prior)
+        return AdaptedVector(self.module.generator, self.start(examples, seed), expected)
 
     @torch.no_grad()
     def start(self, examples: TaskExamples, seed: int = 0) -> Tensor:

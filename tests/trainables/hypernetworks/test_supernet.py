@@ -9,8 +9,10 @@ import torch
 from trainables.hypernetworks.adaptation import (
     AdaptedLastLayer,
     AdaptedLowRank,
+    AdaptedShared,
     AdaptedVector,
     AdaptedWeights,
+    VectorPrior,
     adapt,
     task_accuracies,
 )
@@ -19,8 +21,8 @@ from trainables.hypernetworks.generator import WeightGenerator
 from trainables.hypernetworks.hypernetwork import Hypernetwork, HypernetworkFit
 from trainables.hypernetworks.task_examples import TaskExamples
 from trainables.registry import find_trainable
-from trainables.trainable import FitData, run
-from zoo.architecture import cnn, mlp
+from trainables.trainable import DivergedError, FitData, run
+from zoo.architecture import cnn, cnn_strided, mlp
 from zoo.data import load_dataset
 from zoo.population import Member
 from zoo.population.population import single_architecture
@@ -168,6 +170,81 @@ def test_tasks_of_a_batch_do_not_touch_each_other(data):
     assert (found[0][1:] != found[1][1:]).any(1).all()
 
 
+def test_a_strong_prior_keeps_z_where_training_tasks_are_and_many_labels_outweigh_it(fit, data):
+    hypernetwork = fit.artifact()
+    mean_Z = hypernetwork.trained_vectors.mean(0)
+
+    def away(prior, labels):
+        z_TZ = hypernetwork.vectors(TaskExamples(HELD_OUT, data.dataset.train, labels), steps=60, prior=prior)
+        return float((z_TZ - mean_Z).norm(dim=1).mean())
+
+    assert away(100.0, 5) < 0.5 * away(1.0, 5) < away(0.0, 5)
+    assert away(1.0, 5) < away(1.0, None)
+    assert away(0.0, 5) == away(None, 5), "by default as the configuration says"
+
+
+def test_a_prior_is_minus_the_logarithm_of_a_gaussian():
+    z_TZ = torch.randn(50, 4, generator=torch.Generator().manual_seed(1)) * 3 + 2
+    prior = VectorPrior.of(z_TZ, 0.5)
+    density = torch.distributions.Normal(z_TZ.mean(0), prior.deviation).log_prob(z_TZ).sum(1)
+    differences = -0.5 * (density - density[0])
+    torch.testing.assert_close(prior.penalty(z_TZ) - prior.penalty(z_TZ)[0], differences, rtol=1e-4, atol=1e-4)
+    assert prior.deviation == pytest.approx(3, abs=0.4)
+
+
+def test_no_single_network_serves_both_orders_of_labels(data):
+    tasks = ["0-1", "1-0", "2-7", "7-2"]
+    task = data.dataset.task.of_classes((0, 1))
+    start_TP = 0.3 * torch.randn(4, ARCHITECTURE.parameters, generator=torch.Generator().manual_seed(3))
+    judged = TaskExamples(tasks, data.dataset.test)
+    found = {}
+    for name, adapted in (("shared", AdaptedShared(start_TP[0], 4)), ("own", AdaptedWeights(start_TP))):
+        examples = TaskExamples(tasks, data.dataset.train)
+        adapt(adapted, ARCHITECTURE, task, examples, steps=60, learning_rate=2e-2, batch=32)
+        found[name] = task_accuracies(ARCHITECTURE, adapted.weights(), judged)
+    assert (found["own"] > 0.9).all()
+    for one, other in (found["shared"][:2], found["shared"][2:]):
+        assert float(one + other) == pytest.approx(1.0), "what is right under one order is wrong under the other"
+
+
+def test_z_makes_convolutional_networks_of_both_orders():
+    """The strided network that was published, on smaller images and with fewer channels."""
+    tasks, held_out = ["0-1", "1-0", "2-3", "3-2", "0-3", "3-0"], ["2-1", "1-2"]
+    strided = cnn_strided((1, 8, 8), (6, 6), 2, dense=(8,))
+
+    def members(tasks):
+        specs = [Member(id=i, seed=i, task=task) for i, task in enumerate(tasks)]
+        return single_architecture(strided, torch.zeros(len(tasks), strided.parameters), specs)
+
+    dataset = load_dataset("digits")
+    data = FitData(training=(members(tasks),), validation=(members(held_out),), dataset=dataset)
+    config = dataclasses.replace(SHORT, z=8, steps=50, epochs=4, task_batch=6, start="nearest")
+    found = run(HypernetworkFit(config, data)).validate()
+    assert found["fitted_accuracy"] > 0.95
+    assert found["adapted_accuracy"] > 0.85
+
+
+def test_weights_that_explode_are_told_of_with_the_step_and_the_last_state_is_kept(data):
+    fit = HypernetworkFit(dataclasses.replace(SHORT, steps=3, epochs=3), data)
+    fit.train_epoch()
+    kept = fit.state()
+    fit.module.z_TZ.data[:] = 1e38
+    with pytest.raises(
+        DivergedError, match=r"the loss is (nan|inf) in epoch 2, step 1; lower learning_rate \(0\.003\)"
+    ):
+        fit.train_epoch()
+    again = HypernetworkFit(fit.config, data)
+    again.load_state(kept)
+    straight = run(HypernetworkFit(fit.config, data)).module.z_TZ
+    assert torch.equal(run(again).module.z_TZ, straight)
+    huge = AdaptedWeights(torch.full((3, ARCHITECTURE.parameters), 1e38))
+    examples = TaskExamples(HELD_OUT, data.dataset.train)
+    with pytest.raises(
+        DivergedError, match=r"task '0-1' is not finite in step 1 of adaptation; lower the learning rate"
+    ):
+        adapt(huge, ARCHITECTURE, data.dataset.task.of_classes((0, 1)), examples, steps=2, learning_rate=1.0, batch=8)
+
+
 def test_labels_are_as_many_of_each_class_as_asked_for(data):
     few = TaskExamples(["3-8", "8-3"], data.dataset.train, labels=5)
     assert [targets.tolist() for targets in few.targets] == [[0] * 5 + [1] * 5] * 2
@@ -188,3 +265,5 @@ def test_what_cannot_be_fitted_or_made_is_refused(fit, data):
         fit.artifact().make(torch.zeros(2, 5))
     with pytest.raises(ValueError, match="head is 'deep'; allowed: linear, low-rank, chunked"):
         dataclasses.replace(SHORT, head="deep")
+    with pytest.raises(ValueError, match="adapt_prior is -1; allowed: 0 or more, finite"):
+        dataclasses.replace(SHORT, adapt_prior=-1)
