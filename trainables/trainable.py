@@ -19,6 +19,7 @@ from zoo.metric import Metric
 if TYPE_CHECKING:
     from zoo.architecture import Architecture
     from zoo.data.examples import Dataset
+    from zoo.data.task import Task
     from zoo.population import Population
 
 Reference = str | Callable[..., Any]
@@ -145,6 +146,7 @@ class Trainable:
             differ from the defaults.
         tasks: Which zoos it can be fitted to, by the class tasks of their members: "any", "one" (all members have the
             same, or none), or "several".
+        needs_classes: Whether targets must be classes.
         description: One sentence for listings.
     """
 
@@ -159,6 +161,7 @@ class Trainable:
     encode_steps: str = ""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tasks: Literal["any", "one", "several"] = "any"
+    needs_classes: bool = False
     description: str
 
     @property
@@ -181,6 +184,7 @@ class Trainable:
             ValueError: The networks, or their tasks, are none that it can be fitted to.
         """
         self.check_tasks(member.task for population in data.training for member in population.members)
+        self.check_targets(data.dataset.task)
         fit: Fit = resolved(self.begin)(config, data)
         return fit
 
@@ -201,6 +205,14 @@ class Trainable:
             raise ValueError(
                 f"{self.name} needs a zoo whose networks all have one task; this one has {len(found)}: generate one "
                 "with --set task=…"
+            )
+
+    def check_targets(self, task: Task) -> None:
+        """Raises a ``ValueError`` where targets are values though it needs classes."""
+        if self.needs_classes and not task.has_classes:
+            raise ValueError(
+                f"{self.name} needs classes to tell apart; this data set's loss is {task.loss!r}: take a zoo of a data "
+                "set such as digits or mnist"
             )
 
     def steps_of(self, config: Any) -> int:

@@ -30,6 +30,7 @@ SHORT |= {
     "projection_layers": 1,
 }
 SHORT |= {"integration_steps": 2, "repeats": 1, "z": 4, "steps": 3, "adapt_steps": 3}
+SHORT |= {"set_size": 6, "queries": 5}
 GENERAL = {"view": "standardized"}
 MEMBERS = 24
 KINDS = {
@@ -97,6 +98,7 @@ def begin(name: str, kind: str, **changes) -> Fit:
     try:
         trainable.known_before(config, data.training[0].architectures)
         trainable.check_tasks(member.task for member in data.training[0].members)
+        trainable.check_targets(data.dataset.task)
     except ValueError as error:
         pytest.skip(str(error))
     return trainable.fit(config, data)

@@ -40,6 +40,24 @@ ADAPT_S = Metric(
     direction="min",
     description="Time in which the numbers of one task are fitted, all held-out tasks at once.",
 )
+SET_ACCURACY = Metric(
+    name="set_accuracy",
+    label="accuracy on the set",
+    unit="share",
+    direction="max",
+    description="Accuracy of a network on the labeled examples of the very set that it was made for; the mean over "
+    "held-out sets.",
+)
+UNSEEN_ACCURACY = Metric(
+    name="unseen_accuracy",
+    label="accuracy on other examples",
+    unit="share",
+    direction="max",
+    description="Accuracy of a network on examples that are not in the set that it was made for, of the same task; the "
+    "mean over held-out sets.",
+)
+SET_METRICS = (UNSEEN_ACCURACY, SET_ACCURACY)
+"""What networks made for sets of examples are judged by."""
 ADAPTATION_METRICS = (TASK_ACCURACY, TRAINABLE_NUMBERS, ADAPT_S)
 """What ways of adapting to a task are compared by."""
 HYPERNETWORK_METRICS = (ADAPTED_ACCURACY, FITTED_ACCURACY)

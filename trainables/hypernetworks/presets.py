@@ -9,3 +9,18 @@ from typing import Any
 SUPERNET: Mapping[str, Mapping[str, Any]] = {
     "one-hot": {"z": 100, "one_hot": True, "learn_z": False, "head": "linear", "bounded": True, "residual": False},
 }
+
+# A hundred examples, one branch each, attention across them and their mean; what it writes is compared with the weights
+# of networks that memorised such sets, or judged on the set and on other examples.
+_NOTES: Mapping[str, Any] = {
+    "embedding": "slots",
+    "width": 256,
+    "head": "linear",
+    "output_layer": "pooled",
+    "permute": False,
+}
+DATASET_HYPERNETWORK: Mapping[str, Mapping[str, Any]] = {
+    "weights": {**_NOTES, "weight_loss": 1.0, "query_loss": 0.0},
+    "branches": _NOTES,
+    "set-transformer": {"attention": "induced", "blocks": 2, "width": 128, "output_layer": "pooled", "permute": False},
+}

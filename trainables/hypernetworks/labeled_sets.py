@@ -1,0 +1,91 @@
+"""Sets of labeled examples: tasks of their own, each with other examples to be judged on.
+
+Shape letters: T sets, B examples of each, Q queries of each, X the shape of one example.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.data.examples import Examples
+
+
+@dataclass(frozen=True)
+class LabeledSets:
+    """Several sets of one size with their queries.
+
+    Attributes:
+        inputs: float32 ``[T, B, *X]``.
+        labels_TB: int64.
+        queries: float32 ``[T, Q, *X]``: other examples of the same task.
+        query_labels_TQ: int64.
+    """
+
+    inputs: Tensor
+    labels_TB: Tensor
+    queries: Tensor
+    query_labels_TQ: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels_TB)
+
+
+def drawn_sets(
+    examples: Examples,
+    outputs: int,
+    *,
+    count: int,
+    size: int,
+    queries: int,
+    generator: torch.Generator,
+    permute: bool = False,
+    classes: int = 0,
+) -> LabeledSets:
+    """Random sets; no example is in a set and among its queries.
+
+    Args:
+        examples: Of the data set, with labels 0 to ``outputs - 1``.
+        outputs: Labels that there are.
+        count: T.
+        size: B.
+        queries: Q.
+        generator: For all that is drawn.
+        permute: Whether the labels of each set are permuted.
+        classes: So many classes occur in each set; 0 for all.
+
+    Raises:
+        ValueError: There are too few examples, or fewer classes than asked for.
+    """
+    if classes > outputs:
+        raise ValueError(f"sets of {classes} classes are asked for; the data set has {outputs}")
+    shuffled_N = torch.randperm(len(examples), generator=generator)
+    apart = count * (size + queries) <= len(examples)
+    rows, labels = [], []
+    for number in range(count):
+        chosen = torch.randperm(outputs, generator=generator)[: classes or outputs]
+        label_C = torch.full((outputs,), -1)
+        names = torch.randperm(outputs, generator=generator) if permute else torch.arange(outputs)
+        label_C[chosen] = names[chosen]
+        # Of many examples, sets are places of one shuffle: a shuffle for each would cost more than a step.
+        order_N = (
+            shuffled_N.roll(-number * (size + queries)) if apart else torch.randperm(len(examples), generator=generator)
+        )
+        known_N = label_C[examples.targets[order_N]]
+        own = (known_N >= 0).nonzero().flatten()[: size + queries]
+        if len(own) < size + queries:
+            raise ValueError(
+                f"sets of {size} examples with {queries} others need {size + queries}; there are {len(own)}"
+                f"{f' of the {classes} classes of a set' if classes else ''}: take a smaller set_size or fewer queries"
+            )
+        rows.append(order_N[own])
+        labels.append(known_N[own])
+    return sets_of(examples, torch.stack(rows), torch.stack(labels), size)
+
+
+def sets_of(examples: Examples, rows_TN: Tensor, labels_TN: Tensor, size: int) -> LabeledSets:
+    """The sets of the first ``size`` of the given rows each; the others are their queries."""
+    inputs = examples.select(rows_TN.flatten()).inputs.unflatten(0, rows_TN.shape)
+    return LabeledSets(inputs[:, :size], labels_TN[:, :size], inputs[:, size:], labels_TN[:, size:])
