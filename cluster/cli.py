@@ -26,7 +26,7 @@ BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 # In the order of the work; others follow by name.
 ORDER = (
     "demo", "generate", "search", "fit", "analyze", "make", "card", "verify", "list", "import", "export", "copy", "rm",
-    "data", "tasks", "dashboard", "recipes", "studies", "trainables", "evaluators",
+    "data", "tasks", "neurons", "dashboard", "recipes", "studies", "trainables", "evaluators",
 )  # fmt: skip
 
 app = typer.Typer(

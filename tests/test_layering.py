@@ -69,7 +69,7 @@ FLOORS = {
         ("plan", "latent_maps"),
         ("analyze",),
         ("pages", "tables"),
-        ("report", "card", "tasks"),
+        ("report", "card", "tasks", "neurons"),
     ),
 }
 # Imports upwards or aside that are there still: (who, whom). None may be added, and those that are gone leave the list.

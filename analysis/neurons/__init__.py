@@ -1,0 +1,1 @@
+"""Neurons over training: what hidden units do on whole data sets, from snapshot to snapshot."""
