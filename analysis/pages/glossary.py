@@ -27,7 +27,8 @@ WORDS = {
     "layout": "names, shapes and offsets of a network's tensors in its flat weight vector of length P",
     "task": "what a data set asks: its loss, its number of outputs and the metrics that judge it; a member's "
     "class task (`3-8`) is a part of the classes with labels of its own",
-    "trainable": "a registry entry for what can be fitted: a codec, an autoencoder, an encoder, a predictor",
+    "trainable": "a registry entry for what can be fitted: a codec, an autoencoder, an encoder, a "
+    "predictor, a hypernetwork, a generator",
     "kind": "of a trainable: what its artifact is used for",
     "family": "of autoencoders: one of them, with its own configuration",
     "fit": "one fitting in progress",
@@ -37,6 +38,13 @@ WORDS = {
     "embedding": 'a vector that tells of a network: what a trainable of the kind "encoder" makes of its weights',
     "readout": "a simple map from embeddings, or other features, to a column of the zoo: linear, or boosted trees",
     "probe": "a readout that judges an encoder: fitted on training members, its penalty chosen on validation members",
+    "hypernetwork": "a network that makes the weights of others: of a small vector, one for each task",
+    "adaptation": "finding the few numbers (a hypernetwork's vector, a last layer, all weights) that make a "
+    "network for a task",
+    "generator": "makes new networks of what a population has in common",
+    "audit": "whether generated networks are new: their distance from training networks, outside their "
+    "affine hull, other errors",
+    "preset": "named settings of a trainable, such as those published with a method",
     "symbols": "the latent as integers",
     "payload": "the symbols as bytes",
     "shared bytes": "what a receiver must hold before the first payload: decoder, codebook, tables",
