@@ -24,7 +24,7 @@ from zoo.architecture import Activate, Architecture, Layer, Residual
 from zoo.evaluation import outputs
 from zoo.population import Population
 
-HIDDEN_EXAMPLES = 32
+HIDDEN_EXAMPLES = 16
 # What may differ between inputs that a network was trained on and others.
 COMPARED = ("confidence mean", "entropy mean", "margin mean", "agreement", "wanted loss", "wanted probability")
 

@@ -33,7 +33,7 @@ FOLDS = 5
 PERCEPTRONS = 2
 # Members that share a minibatch order lie in one fold where there are so many orders that folds are about even.
 LEAST_GROUPS = 4 * FOLDS
-PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(8, -3, -1))
+PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(12, -3, -1))
 FARTHEST = 4.0
 SAME = 1e-10
 
