@@ -1,7 +1,7 @@
 """SuperNet on held-out tasks: a table of ways of coming to a network by labeled examples.
 
     python benchmarks/supernet.py digits-tasks-reversed --work FOLDER [--held-out 52] [--dataset MODULE:ATTRIBUTE]
-        [--labels 5 20 all] [--ways "vector alone" …] [--set z=32 epochs=20] [--seeds 3] [--tasks 28]
+        [--labels 5 20 all] [--ways "vector alone" …] [--set z=32 epochs=20] [--seeds 3] [--tasks 28] [--tuned-on 10]
 
 Tasks, their split and the architecture are a recipe's; its networks are not needed, since those that are compared are
 trained here, all tasks at once. What is measured is what ``zooscale analyze`` measures of a study of hypernetworks,
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -50,22 +50,24 @@ class Run:
         recipe: Whose tasks.
         settings: Of the hypernetworks, as text.
         seeds: How many of them.
-        tasks: At most so many test tasks.
+        most: At most how many tasks of a split are looked at; all where it is not named.
         work: Where results are kept.
     """
 
-    def __init__(self, recipe: Recipe, settings: Sequence[str], seeds: int, tasks: int | None, work: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, settings: Sequence[str], seeds: int, most: Mapping[str, int | None], work: Path
+    ) -> None:
         self.dataset: Dataset = load_dataset(recipe.dataset)
         self.architecture = recipe.member_architecture(0, self.dataset)
         named = recipe.axes["task"].choices
         self.tasks: dict[str, list[str]] = {split: [] for split in SPLITS}
         for task in sorted(named, key=parse_task):
             self.tasks[split_of(0, recipe.block_members, task, recipe.held_out)].append(task)
-        self.tasks["test"] = self.tasks["test"][:tasks]
+        self.tasks = {split: tasks[: most.get(split)] for split, tasks in self.tasks.items()}
         self.training, self.validation, self.test = self.tasks.values()
         changes = dict(each.split("=", 1) for each in settings)
         self.config = find_trainable("supernet").configuration({name: _value(text) for name, text in changes.items()})
-        self.seeds, self.work = seeds, work / digest([recipe.identity(), settings, tasks])[:12]
+        self.seeds, self.work = seeds, work / digest([recipe.identity(), settings])[:12]
         self.work.mkdir(parents=True, exist_ok=True)
 
     def hypernetworks(self) -> list[Hypernetwork]:
@@ -92,7 +94,7 @@ class Run:
 
     def cell(self, way: str, labels: int | None, steps: int) -> dict[str, Any]:
         """Accuracies ``[S, T]`` of a way with so many labels, kept in the folder."""
-        file = self.work / f"{way.replace(' ', '-')}-{labels}-{steps}-{self.seeds}.json"
+        file = self.work / f"{digest([way, labels, steps, self.seeds, self.validation, self.test])[:12]}.json"
         if not file.exists():
             cpu = time.process_time()
             file.write_text(json.dumps(self._measured(way, labels, steps) | {"cpu_s": time.process_time() - cpu}))
@@ -183,12 +185,14 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], dest="settings", metavar="NAME=VALUE")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tasks", type=int, help="at most so many test tasks")
+    parser.add_argument("--tuned-on", type=int, help="at most so many validation tasks")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     recipe = find_recipe(arguments.recipe)
     changes = {"dataset": arguments.dataset, "held_out": arguments.held_out}
     recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})
-    work = Run(recipe, arguments.settings, arguments.seeds, arguments.tasks, arguments.work)
+    most = {"test": arguments.tasks, "validation": arguments.tuned_on}
+    work = Run(recipe, arguments.settings, arguments.seeds, most, arguments.work)
     labels = [None if each == "all" else int(each) for each in arguments.labels]
     table(work, arguments.ways, labels, arguments.steps)
 
