@@ -125,6 +125,10 @@ class Coordinates:
         """``weights_MP`` (of the canonical networks); differentiable in the coordinates."""
         return self.view.inverse((coordinates_MP + self.mean_P) * _factor(gain_M)[:, None]).float()
 
+    def weights(self, coordinates_MP: Tensor) -> Tensor:
+        """The inverse where all networks have the common gain: ``weights_MP``; differentiable in the coordinates."""
+        return self.inverse(coordinates_MP, torch.full((len(coordinates_MP),), self.common_gain))
+
     def linear_inverse(self, rows_KP: Tensor) -> Tensor:
         """The view's inverse without its constant: ``[K, P]`` to ``[K, P]``."""
         return (self.view.inverse(rows_KP) - self.view.inverse(torch.zeros(1, self.parameters))).float()

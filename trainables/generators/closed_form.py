@@ -68,8 +68,7 @@ class ClosedFormGenerator:
         """See :class:`NetworkGenerator`."""
         require_nothing_wanted(wanted)
         coordinates_MP = self.drawn(count, torch.Generator().manual_seed(seed))
-        gain_M = torch.full((count,), self.coordinates.common_gain)
-        return single_architecture(self.coordinates.architecture, self.coordinates.inverse(coordinates_MP, gain_M))
+        return single_architecture(self.coordinates.architecture, self.coordinates.weights(coordinates_MP))
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""

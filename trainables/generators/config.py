@@ -10,6 +10,7 @@ from zoo.config import require
 SNAPSHOTS = ("last", "all")
 PATHS = ("linear", "diffusion")
 PREDICTED = ("network", "velocity")
+SOLVERS = ("runge-kutta", "euler")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +106,14 @@ class FlowConfig(GeneratorConfig):
         width: Of the hidden layers.
         depth: How many residual blocks.
         dropout: In the blocks.
-        integration_steps: Of fourth-order Runge-Kutta when networks are made.
+        task_loss: Weight of the loss on training examples of networks that the flow makes, one for each of a batch;
+            0 for none. What is learned by it holds for the solver and steps it was learned with: take few of "euler".
+        task_examples: How many examples that loss is of, in a step.
+        noise: Deviation of noise on what is made, in standard deviations that each coordinate has over training
+            networks; it leads out of their affine hull. The task loss is of networks with this noise.
+        source: Deviation of the noise at which the flow starts.
+        solver: How networks are made: "runge-kutta" (fourth order, four evaluations a step) or "euler" (one).
+        integration_steps: Of the solver.
         learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
         weight_decay: Of Adam, decoupled.
         batch_size: Networks a step.
@@ -123,6 +131,11 @@ class FlowConfig(GeneratorConfig):
     width: int = 256
     depth: int = 2
     dropout: float = 0.0
+    task_loss: float = 0.0
+    task_examples: int = 64
+    noise: float = 0.0
+    source: float = 1.0
+    solver: str = "runge-kutta"
     integration_steps: int = 20
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
@@ -134,10 +147,12 @@ class FlowConfig(GeneratorConfig):
         GeneratorConfig.__post_init__(self)
         require(self.path in PATHS, self, "path", ", ".join(PATHS))
         require(self.predicted in PREDICTED, self, "predicted", ", ".join(PREDICTED))
-        for name in ("components", "guidance", "jitter", "weight_decay"):
+        require(self.solver in SOLVERS, self, "solver", ", ".join(SOLVERS))
+        for name in ("components", "guidance", "jitter", "weight_decay", "task_loss", "noise"):
             require(getattr(self, name) >= 0, self, name, "0 or more")
-        for name in ("width", "depth", "integration_steps", "batch_size", "repeats", "epochs"):
+        for name in ("width", "depth", "task_examples", "integration_steps", "batch_size", "repeats", "epochs"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
         for name in ("dropped", "dropout"):
             require(0 <= getattr(self, name) < 1, self, name, "0 to less than 1")
-        require(self.learning_rate > 0, self, "learning_rate", "more than 0")
+        for name in ("source", "learning_rate"):
+            require(getattr(self, name) > 0, self, name, "more than 0")

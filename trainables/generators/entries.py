@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from trainables.generators.config import DensityConfig, FlowConfig, MeanConfig, NoiseConfig
 from trainables.generators.metrics import GENERATOR_METRICS
+from trainables.generators.presets import FLOW
 from trainables.trainable import Reference, Trainable, call
 
 
 def generator(
-    name: str, implementation: Reference, config: type[Any], *, fit: Reference | None = None, description: str
+    name: str,
+    implementation: Reference,
+    config: type[Any],
+    *,
+    fit: Reference | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    description: str,
 ) -> Trainable:
     """A registry entry for a generator of networks.
 
@@ -21,6 +29,7 @@ def generator(
             ``module:Class``. Where there is a ``fit``, the class need not have the method of that name.
         config: Its settings.
         fit: ``(config, FitData) -> Fit``, where it takes epochs.
+        presets: Settings by their name.
         description: One sentence.
     """
     return Trainable(
@@ -29,6 +38,7 @@ def generator(
         config=config,
         metrics=GENERATOR_METRICS,
         tasks="one",
+        presets=presets or {},
         begin=fit
         or partial(call, "trainables.closed_form:begin", implementation, "trainables.generators.generator:validate"),
         load=partial(call, "trainables.closed_form:load", implementation),
@@ -62,6 +72,7 @@ GENERATORS: dict[str, Trainable] = {
             "trainables.generators.flow:Flow",
             FlowConfig,
             fit="trainables.generators.flow:FlowFit",
+            presets=FLOW,
             description="A flow from noise to networks, learned by matching its velocity; with conditions if wanted.",
         ),
     )

@@ -17,6 +17,7 @@ from trainables.generators.config import GeneratorConfig
 from trainables.generators.metrics import GENERATED_ACCURACY, GENERATED_LOSS, NOVELTY
 from trainables.trainable import FitData
 from zoo.data.class_tasks import parse_task, select
+from zoo.data.task import Task
 from zoo.evaluation import evaluate
 from zoo.population import Population
 from zoo.views import align
@@ -97,13 +98,17 @@ def require_nothing_wanted(wanted: Mapping[str, float | str] | None) -> None:
         )
 
 
+def task_of(training: Population, data: FitData) -> tuple[str, Task]:
+    """The name of the class task that all networks have, that of the first, and what it asks for."""
+    name = training.members[0].task if training.members else ""
+    return name, data.dataset.task.of_classes(parse_task(name))
+
+
 def validate(generator: NetworkGenerator, data: FitData) -> dict[str, float]:
     """The metrics, of networks on validation examples."""
     training, _ = data.one_layout("a generator")
     generated = generator.generate(JUDGED, seed=0)
-    # All networks have one task: that of the first.
-    name = training.members[0].task if training.members else ""
-    task = data.dataset.task.of_classes(parse_task(name))
+    name, task = task_of(training, data)
     found = evaluate(generated, select(name, data.dataset.validation), task)
     metrics = {GENERATED_LOSS.name: float(found["loss"].mean())}
     if task.has_classes:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from trainables.generators.config import PATHS, PREDICTED, FlowConfig
-from trainables.generators.flow import Flow, FlowFit, path
+from trainables.generators.flow import Flow, FlowFit
+from trainables.generators.flow_module import path
 from trainables.trainable import FitData, run
 from zoo.architecture import mlp
 from zoo.data import load_dataset
@@ -56,6 +57,37 @@ def test_networks_are_made_around_both_centers(name, predicted, components, data
     assert 0.3 < float((mean_M > 0).float().mean()) < 0.7
     assert float((mean_M.abs() - 1).abs().median()) < 0.15
     assert float(made.weights_MP.std(1).median()) < 0.35
+
+
+def test_networks_that_are_trained_on_the_task_while_made_learn_it():
+    architecture, generator = mlp((1, 4, 4), (5,), 4), torch.Generator().manual_seed(0)
+    weights_MP = 0.3 * torch.randn(32, architecture.parameters, generator=generator)
+    specs = [Member(id=i, seed=i) for i in range(32)]
+    population = single_architecture(architecture, weights_MP, specs, [1] * 32)
+    data = FitData(training=(population,), validation=(), dataset=load_dataset("tetris"))
+    found = {}
+    for weight in (0.0, 1.0):
+        config = dataclasses.replace(SHORT, epochs=20, solver="euler", integration_steps=4, task_loss=weight)
+        found[weight] = run(FlowFit(config, data)).validate()
+    assert found[1.0]["generated_loss"] < 0.9 * found[0.0]["generated_loss"]
+    assert found[1.0]["generated_accuracy"] > found[0.0]["generated_accuracy"] + 0.1
+
+
+def test_noise_leads_out_of_the_components_and_has_the_deviation_of_the_networks(data):
+    config = dataclasses.replace(SHORT, epochs=1, components=4)
+    without, noisy = (FlowFit(dataclasses.replace(config, noise=noise), data).artifact() for noise in (0.0, 0.5))
+    added_MP = noisy.generate(2000).weights_MP - without.generate(2000).weights_MP
+    deviation_P = data.training[0].weights_MP.std(0)
+    torch.testing.assert_close(added_MP.std(0), 0.5 * deviation_P, rtol=0.1, atol=0)
+
+
+def test_a_fine_solver_follows_the_flow_as_a_finer_one_of_lower_order_does(data):
+    fit = run(FlowFit(SHORT, data))
+    made = {}
+    for solver, steps in (("runge-kutta", 20), ("euler", 400)):
+        fit.module.config = dataclasses.replace(SHORT, solver=solver, integration_steps=steps)
+        made[solver] = fit.artifact().generate(8).weights_MP
+    torch.testing.assert_close(made["runge-kutta"], made["euler"], atol=0.05, rtol=0)
 
 
 def test_what_is_wanted_is_made(data):
