@@ -19,6 +19,7 @@ from analysis.groups import orders_known, words
 from analysis.headlines import headlines, pareto, quality_metric, targets
 from analysis.kept_rows import KeptRows, measure_rows
 from analysis.latent_maps import latent_maps
+from analysis.made_for_sets import SetPlan
 from analysis.making import MakingPlan
 from analysis.plan import ON_RANDOM, CodecPlan, Plan, plan_analysis
 from analysis.prediction import PredictorPlan
@@ -75,6 +76,8 @@ def carry_out(plan: Plan, *, keep: Store | None = None, progress: Progress | Non
         return _codec_analysis(plan, results, kept)
     if isinstance(plan, AdaptationPlan):
         return _adaptation_analysis(plan, results)
+    if isinstance(plan, SetPlan):
+        return _set_analysis(plan, results)
     if isinstance(plan, MakingPlan):
         return _making_analysis(plan, results)
     return _prediction_analysis(plan, results)
@@ -135,6 +138,33 @@ def _adaptation_analysis(plan: AdaptationPlan, results: list[Result]) -> Analysi
             "test_groups": groups,
             "intervals": f"Intervals are over {groups} groups of tasks and {counted(seeds, 'fit')}.",
             "interpolation": plan.interpolation(),
+            "seeds": seeds,
+            "seed": plan.bootstrap.seed,
+        },
+        headlines=[],
+        pareto=[],
+        study_metrics=study.metrics,
+        trials=study.trials,
+        importances=study.importances,
+    )
+
+
+def _set_analysis(plan: SetPlan, results: list[Result]) -> Analysis:
+    """What was found of networks made for sets of examples."""
+    zoo, study = plan.zoo, plan.study
+    seeds = max(result.fits for result in results)
+    return Analysis(
+        results=results,
+        summary={
+            **zoo_facts(zoo),
+            **study_facts(study),
+            "kind": "data sets",
+            "datasets": list(plan.datasets),
+            "set_size": plan.made[plan.trials[0]][0].module.config.set_size,
+            "parameters": list(zoo.parameter_counts),
+            "test_members": plan.count,
+            "test_groups": plan.count,
+            "intervals": f"Intervals are over {plan.count} sets and {counted(seeds, 'fit')}.",
             "seeds": seeds,
             "seed": plan.bootstrap.seed,
         },

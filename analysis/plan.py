@@ -11,6 +11,7 @@ from analysis.evaluation import Evaluation
 from analysis.evaluators.registry import chosen_evaluators
 from analysis.groups import chosen_members, orders_differ
 from analysis.intervals import Bootstrap
+from analysis.made_for_sets import SetPlan, plan_sets
 from analysis.making import MakingPlan, plan_making
 from analysis.prediction import PredictorPlan, plan_predictors
 from analysis.probing import ProbePlan, plan_probes
@@ -81,7 +82,7 @@ class CodecPlan:
         return rows
 
 
-Plan = CodecPlan | PredictorPlan | ProbePlan | AdaptationPlan | MakingPlan
+Plan = CodecPlan | PredictorPlan | ProbePlan | AdaptationPlan | SetPlan | MakingPlan
 
 
 def plan_analysis(
@@ -110,10 +111,10 @@ def plan_analysis(
         evaluators: Names in ``analysis.evaluators.registry.EVALUATORS`` or ``module:attribute``, beside the default
             ones.
         inputs: Other inputs: "translation-1", "noise-0.1", names of data sets; by default the first for images, else
-            the second.
+            the second. Of hypernetworks of data sets names alone, by default none.
         layout: Number of the parameter layout whose networks are analyzed, where the zoo has several.
         members: At most so many test members; by default 300, and of predictors all. Of hypernetworks so many
-            tasks, of generators so many networks made by each.
+            tasks or sets, of generators so many networks made by each.
         training_snapshots: At most so many snapshots of training members for fitting.
         examples: At most so many test examples; all by default.
         on: Other zoos, whose test members a study's encoders and their readouts are measured on too.
@@ -141,6 +142,8 @@ def plan_analysis(
         return plan_probes(
             zoo, study, on=on, studies_on=studies_on, boosting=boosting, members=members, bootstrap=bootstrap
         )
+    if study is not None and study.kind == "hypernetwork" and reads_sets(study):
+        return plan_sets(zoo, study, count=members, datasets=inputs or (), bootstrap=bootstrap)
     if study is not None and study.kind == "hypernetwork":
         return plan_adaptation(zoo, study, tasks=members, bootstrap=bootstrap)
     if study is not None and study.kind == "generator":
@@ -176,6 +179,18 @@ def plan_analysis(
         added_evaluators=tuple(evaluators or ()),
         chosen_codecs=None if codecs is None else list(codecs),
     )
+
+
+def reads_sets(study: StudyRecord) -> bool:
+    """Whether a study's hypernetworks read sets of examples; the others have a vector for each task.
+
+    Raises:
+        ZooError: The study has both.
+    """
+    read = {name == "dataset-hypernetwork" for name in study.facts["study"]["trainables"]}
+    if len(read) > 1:
+        raise ZooError(f"study {study.name} has hypernetworks of tasks and of data sets; make a study of each")
+    return read == {True}
 
 
 def chosen_architecture(zoo: Zoo, layout: int | None) -> Architecture:

@@ -65,7 +65,7 @@ FLOORS = {
         ("zoo_matrix",),
         ("prediction",),
         ("audit",),
-        ("probing", "adaptation", "making"),
+        ("probing", "adaptation", "made_for_sets", "making"),
         ("plan", "latent_maps"),
         ("analyze",),
         ("pages", "tables"),

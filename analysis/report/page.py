@@ -19,6 +19,7 @@ from analysis.report import (
     generators,
     hypernetworks,
     latent,
+    made_for_sets,
     predictors,
     sections,
     zoo_matrices,
@@ -76,6 +77,7 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
         "predictors": _of_predictors,
         "encoders": _of_encoders,
         "hypernetworks": _of_hypernetworks,
+        "data sets": _of_sets,
         "generators": _of_generators,
     }
     return pages[analysis.summary["kind"]](analysis, made_on)
@@ -138,6 +140,18 @@ def _of_hypernetworks(analysis: Analysis, made_on: datetime.date) -> str:
         candidates={},
         searched=predictors.trials_note(analysis, "hypernetwork"),
         limits=hypernetworks.LIMITS,
+    )
+
+
+def _of_sets(analysis: Analysis, made_on: datetime.date) -> str:
+    return _of_columns(
+        analysis,
+        title=f"Networks made for sets of {analysis.summary['datasets'][0]}",
+        lead=f"a set of labeled examples becomes a network in one pass. {made_on:%-d %B %Y}.",
+        findings=[made_for_sets.findings(analysis), made_for_sets.ways()],
+        candidates={},
+        searched=predictors.trials_note(analysis, "hypernetwork"),
+        limits=made_for_sets.LIMITS,
     )
 
 
@@ -301,6 +315,14 @@ def _facts(summary: Mapping[str, Any]) -> list[Fact]:
                 *zoo,
                 ("Trained on", counted(summary["training_tasks"], "task"), ""),
                 ("Measured on", counted(len(summary["tasks"]), "task"), "all held out"),
+            )
+        ]
+    elif summary["kind"] == "data sets":
+        return [
+            Fact(name=name, value=value, detail=detail)
+            for name, value, detail in (
+                *zoo,
+                ("Measured on", counted(summary["test_members"], "set"), f"of {summary['set_size']} examples each"),
             )
         ]
     elif summary["kind"] == "generators":

@@ -53,6 +53,7 @@ class Report(Result):
             "predictors": self._of_predictors,
             "encoders": self._of_encoders,
             "hypernetworks": self._of_hypernetworks,
+            "data sets": self._of_sets,
             "generators": self._of_generators,
         }
         lines = of_kind[self.summary["kind"]]()
@@ -96,6 +97,16 @@ class Report(Result):
             called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
             spent = ", ".join(row["setting"].split(", ")[:2])
             lines.append(f"{called:32}{spent:34}{row['task_accuracy']:>10.4f}{row['trainable_numbers']:>10,.0f}")
+        return lines
+
+    def _of_sets(self) -> list[str]:
+        size = self.summary["set_size"]
+        lines = [f"networks for {self.summary['test_members']} held-out sets of {size} examples: accuracy", ""]
+        lines.append(f"{'':38}{'data, budget':28}{'other examples':>16}{'the set':>10}")
+        for row in self.predictors:
+            called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
+            spent = ", ".join(row["setting"].split(", ")[: 2 if row["trial"] is None else 1])
+            lines.append(f"{called:38}{spent:28}{row['unseen_accuracy']:>16.4f}{row['set_accuracy']:>10.4f}")
         return lines
 
     def _of_encoders(self) -> list[str]:

@@ -117,6 +117,7 @@ class Make(Verb):
         """The networks, and what each was made of."""
         from trainables.generators.generator import NetworkGenerator
         from trainables.hypernetworks.hypernetwork import Hypernetwork
+        from trainables.hypernetworks.set_hypernetwork import DatasetHypernetwork
         from trainables.hypernetworks.task_examples import TaskExamples
 
         artifact = study.artifact(trial, 0)
@@ -134,6 +135,11 @@ class Make(Verb):
             examples = TaskExamples([task.strip() for task in tasks], source.dataset().train, self.labels)
             population = artifact.make(artifact.vectors(examples, seed=self.seed or 0))
             return population, [{"task": task, "labels": self.labels} for task in examples.tasks]
+        if isinstance(artifact, DatasetHypernetwork):
+            raise ValueError(
+                f"study {study.name} makes networks for sets of examples, which a command cannot name; in Python: "
+                "study.artifact(trial, 0).make([examples])"
+            )
         raise ValueError(f"study {study.name} is of kind {study.kind!r}; networks are made by: {', '.join(MAKERS)}")
 
 

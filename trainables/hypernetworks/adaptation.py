@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -172,11 +173,31 @@ class AdaptedLowRank(Adapted):
         return self._start_TP + change_TP
 
 
+class LabeledTasks(Protocol):
+    """Labeled examples of several tasks."""
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """Their names."""
+        ...
+
+    @property
+    def rows(self) -> Sequence[Tensor]:
+        """Of each task, its examples' places."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def drawn(self, tasks: Sequence[int], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """So many examples of each of some tasks: ``inputs_TBX`` and ``labels_TB``."""
+        ...
+
+
 def adapt(
     adapted: Adapted,
     architecture: Architecture,
     task: Task,
-    examples: TaskExamples,
+    examples: LabeledTasks,
     *,
     steps: int,
     learning_rate: float,

@@ -5,6 +5,7 @@ Shape letters: T sets, B examples of each, Q queries of each, X the shape of one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,22 @@ class LabeledSets:
 
     def __len__(self) -> int:
         return len(self.labels_TB)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the sets, for messages."""
+        return tuple(f"set {number}" for number in range(len(self)))
+
+    @property
+    def rows(self) -> list[Tensor]:
+        """Of each set, its examples' places in it."""
+        return [torch.arange(self.labels_TB.shape[1])] * len(self)
+
+    def drawn(self, tasks: Sequence[int], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """So many examples of each of some sets, drawn with replacement; see ``TaskExamples.drawn``."""
+        chosen_TB = torch.randint(self.labels_TB.shape[1], (len(tasks), count), generator=generator)
+        rows_T1 = torch.as_tensor(tasks).unsqueeze(1)
+        return self.inputs[rows_T1, chosen_TB], self.labels_TB[rows_T1, chosen_TB]
 
 
 def drawn_sets(
@@ -67,8 +84,8 @@ def drawn_sets(
     for number in range(count):
         chosen = torch.randperm(outputs, generator=generator)[: classes or outputs]
         label_C = torch.full((outputs,), -1)
-        names = torch.randperm(outputs, generator=generator) if permute else torch.arange(outputs)
-        label_C[chosen] = names[chosen]
+        permuted = torch.randperm(outputs, generator=generator)
+        label_C[chosen] = permuted[chosen] if permute else chosen
         # Of many examples, sets are places of one shuffle: a shuffle for each would cost more than a step.
         order_N = (
             shuffled_N.roll(-number * (size + queries)) if apart else torch.randperm(len(examples), generator=generator)

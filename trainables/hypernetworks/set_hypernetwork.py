@@ -168,6 +168,12 @@ class DatasetHypernetwork:
             raise ValueError("there are no sets; give one or more")
         return single_architecture(self.architecture, torch.stack(weights))
 
+    @torch.no_grad()
+    def weights(self, sets: LabeledSets) -> Tensor:
+        """``weights_TP`` of networks for sets of one size, all in one pass."""
+        weights_TP: Tensor = self.module(sets.inputs, sets.labels_TB)
+        return weights_TP
+
     def _check(self, examples: Examples, what: str) -> None:
         shape, classes, config = tuple(examples.values.shape[1:]), self.architecture.classes, self.module.config
         if shape != tuple(self.architecture.input_shape):
