@@ -21,6 +21,7 @@ from analysis.kept_rows import KeptRows, measure_rows
 from analysis.latent_maps import latent_maps
 from analysis.made_for_sets import SetPlan
 from analysis.making import MakingPlan
+from analysis.noisy_storage.rows import FAMILY as NOISY
 from analysis.plan import ON_RANDOM, CodecPlan, Plan, plan_analysis
 from analysis.prediction import PredictorPlan
 from analysis.probing import BOOSTING, ProbePlan
@@ -204,6 +205,7 @@ def _making_analysis(plan: MakingPlan, results: list[Result]) -> Analysis:
 
 def _codec_analysis(plan: CodecPlan, results: list[Result], kept: KeptRows) -> Analysis:
     setup, study = plan.setup, plan.study
+    noisy, results = [r for r in results if r.family == NOISY], [r for r in results if r.family != NOISY]
     quality = quality_metric(results)
     zero_rate = max(result.metrics[quality.name].estimate for result in results if result.name in ZERO_RATE)
     results = [_with_excess(result, quality, zero_rate) for result in results]
@@ -228,6 +230,7 @@ def _codec_analysis(plan: CodecPlan, results: list[Result], kept: KeptRows) -> A
             "codecs_left_out": [name for name, family in CODECS.items() if family.obstacle(architecture)],
             "added_evaluators": list(plan.added_evaluators),
             "chosen_codecs": plan.chosen_codecs,
+            "cells": list(plan.cells),
             "seed": setup.evaluation.bootstrap.seed,
             "quality": quality.name,
             "zero_rate": zero_rate,
@@ -236,6 +239,7 @@ def _codec_analysis(plan: CodecPlan, results: list[Result], kept: KeptRows) -> A
         headlines=headlines(results),
         pareto=pareto(results),
         random_results=_on_untrained(plan, results, kept),
+        noisy_results=noisy,
         study_metrics={} if study is None else study.metrics,
         trials=None if study is None else study.trials,
         importances=None if study is None else study.importances,

@@ -13,6 +13,7 @@ from analysis.groups import chosen_members, orders_differ
 from analysis.intervals import Bootstrap
 from analysis.made_for_sets import SetPlan, plan_sets
 from analysis.making import MakingPlan, plan_making
+from analysis.noisy_storage.rows import noisy_rows
 from analysis.prediction import PredictorPlan, plan_predictors
 from analysis.probing import ProbePlan, plan_probes
 from analysis.rows import LEARNED, Row, chosen_families, codec_rows, fitted_codecs, learned_rows
@@ -43,6 +44,7 @@ class CodecPlan:
         codecs: Of each of those trials its codecs, which differ in their seed.
         added_evaluators: Names of the evaluators asked for beside the usual ones.
         chosen_codecs: Names of the codecs asked for; ``None`` where those that suit were taken.
+        cells: Numbers of analog cells for each weight that networks are read back from.
     """
 
     setup: Setup
@@ -52,6 +54,7 @@ class CodecPlan:
     codecs: dict[int, list[Codec]]
     added_evaluators: tuple[str, ...]
     chosen_codecs: list[str] | None
+    cells: tuple[int, ...] = ()
 
     @property
     def zoo(self) -> Zoo:
@@ -92,6 +95,7 @@ def plan_analysis(
     codecs: Sequence[str] | None = None,
     evaluators: Sequence[str] | None = None,
     inputs: Sequence[str] | None = None,
+    cells: Sequence[int] = (),
     layout: int | None = None,
     members: int | None = None,
     training_snapshots: int = TRAINING_SNAPSHOTS,
@@ -112,6 +116,8 @@ def plan_analysis(
             ones.
         inputs: Other inputs: "translation-1", "noise-0.1", names of data sets; by default the first for images, else
             the second. Of hypernetworks of data sets names alone, by default none.
+        cells: For so many noisy memory cells a weight, networks are read back from these, and payloads with flipped
+            bits.
         layout: Number of the parameter layout whose networks are analyzed, where the zoo has several.
         members: At most so many test members; by default 300, and of predictors all. Of hypernetworks so many
             tasks or sets, of generators so many networks made by each.
@@ -136,6 +142,8 @@ def plan_analysis(
     if on and (study is None or study.kind != "encoder"):
         kind = "no study" if study is None else f"a study of {study.kind}s"
         raise ValueError(f"other zoos are for studies of encoders; this is {kind}: leave them out")
+    if cells and study is not None and study.kind not in ("codec", "autoencoder"):
+        raise ValueError(f"cells are for analyses of codecs; this is a study of {study.kind}s: leave them out")
     if study is not None and study.kind == "predictor":
         return plan_predictors(zoo, study, members=members, bootstrap=bootstrap)
     if study is not None and study.kind == "encoder":
@@ -170,6 +178,7 @@ def plan_analysis(
     rows = codec_rows(families, setup)
     if study is not None:
         rows += learned_rows(study, found, setup)
+    rows += noisy_rows(setup, cells)
     return CodecPlan(
         setup=setup,
         rows=rows,
@@ -178,6 +187,7 @@ def plan_analysis(
         codecs=found,
         added_evaluators=tuple(evaluators or ()),
         chosen_codecs=None if codecs is None else list(codecs),
+        cells=tuple(cells),
     )
 
 

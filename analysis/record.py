@@ -61,6 +61,7 @@ class Analysis:
         headlines: One entry for each codec.
         pareto: The results on the front of rate and agreement over all codecs.
         random_results: Some of the codecs on untrained networks of the same members.
+        noisy_results: Networks read back from noisy memory.
         study_metrics: The metrics that the study's trainables have, by name.
         trials: The study's trials, where there is a study.
         maps: Of encoders, their embeddings in two dimensions.
@@ -72,6 +73,7 @@ class Analysis:
     headlines: list[Headline]
     pareto: list[Result]
     random_results: list[Result] = field(default_factory=list)
+    noisy_results: list[Result] = field(default_factory=list)
     study_metrics: Mapping[str, Metric] = field(default_factory=dict)
     trials: pd.DataFrame | None = None
     importances: Mapping[str, Mapping[str, float]] | None = None
@@ -85,6 +87,7 @@ class Analysis:
             "results": [result.to_json() for result in self.results],
             "pareto": [{"name": r.name, "setting": r.setting, "trial": r.trial} for r in self.pareto],
             "random_results": [result.to_json() for result in self.random_results],
+            "noisy_results": [result.to_json() for result in self.noisy_results],
         }
 
 

@@ -59,6 +59,7 @@ FLOORS = {
         ("evaluation",),
         ("setup", "measurement"),
         ("rows", "headlines"),
+        ("noisy_storage",),
         ("record",),
         ("held_out", "kept_rows", "layout_groups"),
         ("calibration", "scopes"),

@@ -28,6 +28,7 @@ def commands(summary: Mapping[str, Any]) -> str:
         "codecs": ",".join(summary.get("chosen_codecs") or ()),
         "evaluators": ",".join(summary.get("added_evaluators", ())),
         "inputs": ",".join(summary["inputs"]) if list(summary.get("inputs", [MOVED])) != [MOVED] else None,
+        "cells": ",".join(map(str, summary.get("cells", ()))),
         "seed": summary["seed"] or None,
         "on": ",".join(summary.get("on", ())),
     }

@@ -60,7 +60,8 @@ class View:
     @cached_property
     def metrics(self) -> dict[str, Metric]:
         """Every metric that was measured, by name."""
-        return declared([*self.analysis.results, *self.analysis.random_results])
+        analysis = self.analysis
+        return declared([*analysis.results, *analysis.random_results, *analysis.noisy_results])
 
     @cached_property
     def intervals(self) -> bool:

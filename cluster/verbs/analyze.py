@@ -192,6 +192,10 @@ class Analyze(Planned):
             "else noise-0.1)"
         ),
     ] = None
+    cells: Annotated[
+        str | None,
+        typer.Option(help="Read networks back from so many noisy memory cells a weight too, with commas: 1,2,4."),
+    ] = None
     on: Annotated[
         str | None,
         typer.Option(
@@ -236,6 +240,7 @@ class Analyze(Planned):
             "codecs": split_names(self.codecs),
             "evaluators": split_names(self.evaluators),
             "inputs": split_names(self.inputs),
+            "cells": _whole_numbers(self.cells, "cells"),
             "layout": self.layout,
             "seed": self.seed,
             "boosting": self.boosting or None,
@@ -252,6 +257,14 @@ class Analyze(Planned):
 def split_names(text: str | None) -> list[str] | None:
     """Names that are separated by commas."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _whole_numbers(text: str | None, option: str) -> list[int] | None:
+    """Whole numbers that are separated by commas."""
+    names = split_names(text)
+    if names is not None and not (names and all(name.isdecimal() for name in names)):
+        raise ValueError(f"--{option} is {text!r}; allowed: whole numbers with commas, as in 1,2,4")
+    return None if names is None else [int(name) for name in names]
 
 
 def plan_of(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> Plan:

@@ -1,0 +1,1 @@
+"""Networks read back from memory that makes errors: analog cells with noise, and payloads with flipped bits."""

@@ -1,0 +1,188 @@
+"""Rows of networks read back from noisy cells, and from payloads with flipped bits, measured as codecs' are.
+
+Shape letters: M members, P parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.codecs import CODECS
+from analysis.evaluators.evaluator import Subject
+from analysis.noisy_storage.bit_flips import correct, flipped, protect
+from analysis.noisy_storage.channel import CellChannel
+from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS, read_back
+from analysis.results import Measured, Result, sizes
+from analysis.rows import Row
+from analysis.setup import Setup
+from trainables.codecs.payloads import compressor, decompress
+from zoo.metric import Metric
+
+FAMILY = "noisy storage"
+# Each network is written and read so many times; the spread is part of the intervals.
+WRITES = 3
+# Noisier cells, with one for each weight: more cells of the published kind are like less noise.
+NOISES = (2.0, 4.0, 8.0)
+# Payloads whose bits flip: those of one codec at one setting, one payload a network.
+CODEC, SETTING = "uniform", {"step": 0.6}
+BIT_ERROR_RATES = (1e-5, 1e-4, 1e-3)
+PROTECTIONS = ("no correction", "Hamming code")
+CELLS_PER_WEIGHT = Metric(
+    name="cells_per_weight",
+    label="cells per weight",
+    direction="min",
+    description="Memory cells for each weight: analog ones, and those that hold digital bits, "
+    f"{DIGITAL_BITS_PER_CELL:g} in each.",
+)
+CELL_NOISE = Metric(
+    name="cell_noise",
+    label="noise of a weight's cells",
+    direction="min",
+    description="Deviation of the mean of the cells that hold a weight, in deviations of the published phase-change "
+    "cell.",
+)
+BIT_ERROR_RATE = Metric(
+    name="bit_error_rate",
+    label="share of bits that flip",
+    unit="share",
+    direction="min",
+    description="Probability with which each stored bit flips.",
+)
+LOST_SHARE = Metric(
+    name="lost_share",
+    label="networks lost",
+    unit="share",
+    direction="min",
+    description="Share of the networks whose payload is not what it was, which its checksum tells; their weights "
+    "are taken to be zero.",
+)
+
+
+def noisy_rows(setup: Setup, cells: Sequence[int]) -> list[Row]:
+    """Rows of every mapping with so many cells for each weight, of noisier cells, and of flipped bits.
+
+    Args:
+        setup: What is measured.
+        cells: Numbers of cells that hold one weight; none for no rows.
+
+    Raises:
+        ValueError: A number of cells is not a whole number above 0.
+    """
+    for number in cells:
+        if type(number) is not int or number < 1:
+            raise ValueError(f"cells has {number!r}; allowed: whole numbers from 1 on, as in 1,2,4")
+    if not cells:
+        return []
+    settings = [(number, 1.0) for number in dict.fromkeys(cells)] + [(1, noise) for noise in NOISES]
+    rows = [_cell_row(setup, name, number, noise) for name in MAPPINGS for number, noise in settings]
+    if CODECS[CODEC].obstacle(setup.architecture) is None:
+        rows += [_flip_row(setup, protection, rate) for protection in PROTECTIONS for rate in BIT_ERROR_RATES]
+    return rows
+
+
+def _cell_row(setup: Setup, name: str, cells: int, noise: float) -> Row:
+    mapping, channel = MAPPINGS[name], CellChannel(noise=noise)
+    setting = f"cells={cells}" if noise == 1 else f"cells={cells}, noise={noise:g}"
+
+    def read(write: int) -> tuple[Tensor, Mapping[str, Measured]]:
+        population = setup.original.population
+        generator = np.random.default_rng(write)
+        weights_MP = read_back(
+            population.weights_MP.numpy(), setup.architecture.layout, mapping, channel, cells, generator
+        )
+        cells_per_weight = mapping.cells_per_weight(setup.architecture.layout, cells)
+        return torch.from_numpy(weights_MP), _given(
+            (CELLS_PER_WEIGHT, cells_per_weight), (CELL_NOISE, noise / cells**0.5)
+        )
+
+    content = {"mapping": dataclasses.asdict(mapping), "channel": dataclasses.asdict(channel), "cells": cells}
+    return _row(setup, name, setting, content, read)
+
+
+def _flip_row(setup: Setup, protection: str, rate: float) -> Row:
+    content = {"codec": CODEC, "setting": SETTING, "protection": protection, "bit_error_rate": rate}
+    return _row(
+        setup, f"flipped bits, {protection}", f"rate={rate:g}", content, partial(_flip, setup, protection, rate)
+    )
+
+
+def _flip(setup: Setup, protection: str, rate: float, write: int) -> tuple[Tensor, Mapping[str, Measured]]:
+    """Every member's payload stored, read with flipped bits, and decoded."""
+    population, generator = setup.original.population, np.random.default_rng(write)
+    codec = CODECS[CODEC].codec(setup.fit_data, SETTING)
+    compressed = compressor(codec, population)
+    hamming = protection == PROTECTIONS[1]
+    weights_MP, stored, lost = torch.zeros_like(population.weights_MP), 0, 0
+    for row in range(len(population)):
+        payload = compressed([row])
+        kept = protect(payload) if hamming else payload
+        stored += len(kept)
+        read = flipped(kept, rate, generator)
+        if (correct(read, len(payload)) if hamming else read) == payload:
+            weights_MP[row] = decompress(codec, payload, len(population.architectures))[0][0]
+        else:
+            lost += 1
+    bits_per_weight = 8 * stored / population.weights_MP.numel()
+    return weights_MP, {
+        **sizes(code_bits_per_weight=bits_per_weight, shared_bytes=codec.shared_bytes),
+        **_given(
+            (CELLS_PER_WEIGHT, bits_per_weight / DIGITAL_BITS_PER_CELL),
+            (BIT_ERROR_RATE, rate),
+            (LOST_SHARE, lost / len(population)),
+        ),
+    }
+
+
+def _given(*values: tuple[Metric, float]) -> dict[str, Measured]:
+    return {metric.name: Measured(metric=metric, estimate=value) for metric, value in values}
+
+
+def _row(
+    setup: Setup,
+    name: str,
+    setting: str,
+    content: Mapping[str, Any],
+    read: Callable[[int], tuple[Tensor, Mapping[str, Measured]]],
+) -> Row:
+    """A row of networks read back ``WRITES`` times.
+
+    Args:
+        setup: What is measured.
+        name: In tables.
+        setting: What tells it from others of its name.
+        content: What decides what is read.
+        read: Weights ``[M, P]`` and sizes of one writing, by its seed.
+    """
+
+    def measured() -> Result:
+        original, found = setup.original, [read(write) for write in range(WRITES)]
+        population = original.population
+        subjects = [Subject(population.with_weights(weights_MP), name) for weights_MP, _ in found]
+        metrics, values = dataclasses.replace(setup.evaluation, others=()).measure(subjects, original)
+        own = {
+            key: dataclasses.replace(one, estimate=float(np.mean([given[key].estimate for _, given in found])))
+            for key, one in found[0][1].items()
+        }
+        return Result(
+            name=name,
+            family=FAMILY,
+            setting=setting,
+            trial=None,
+            fits=WRITES,
+            members=len(population),
+            groups=len(np.unique(setup.evaluation.groups(population))),
+            parameters=population.parameters,
+            examples=len(setup.evaluation.test),
+            metrics={**own, **metrics},
+            values=values,
+        )
+
+    content = {"noisy_storage": content, "writes": WRITES, **setup.content(fitted=False, untrained=False)}
+    return Row(name=name, setting=setting, family=FAMILY, content=content, measure=measured)

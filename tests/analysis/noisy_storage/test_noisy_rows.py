@@ -1,0 +1,76 @@
+"""Networks read back from noisy memory through the whole analysis, beside digital storage."""
+
+import pytest
+
+from analysis.analyze import analyze
+from analysis.intervals import Bootstrap
+from analysis.noisy_storage.mapping import MAPPINGS
+from analysis.noisy_storage.rows import BIT_ERROR_RATES, NOISES, PROTECTIONS
+from analysis.plan import plan_analysis
+from analysis.report.noisy_storage import noisy_storage
+from analysis.report.page import render
+from analysis.report.reproduce import commands
+from analysis.tables import write_tables
+from cluster.verbs.analyze import Analyze
+from zoo.storage.store import Store
+
+OPTIONS = {"codecs": ["uniform"], "members": 8, "examples": 60, "bootstrap": Bootstrap(replicates=20)}
+
+
+@pytest.fixture(scope="module")
+def analysis(small_zoo):
+    return analyze(small_zoo, cells=[1, 256], **OPTIONS)
+
+
+def test_every_mapping_is_measured_at_every_number_of_cells_and_noise(analysis):
+    named = [(result.name, result.setting) for result in analysis.noisy_results]
+    assert len(named) == len(set(named)) == len(MAPPINGS) * (2 + len(NOISES)) + len(PROTECTIONS) * len(BIT_ERROR_RATES)
+    assert {result.name for result in analysis.results} == {
+        "uniform",
+        "mean weights",
+        "constant member",
+        "random network",
+    }
+
+
+def test_many_cells_give_the_network_back(analysis):
+    agreement = {(r.name, r.setting): r.value("agreement") for r in analysis.noisy_results}
+    for name in ("plain cells", "sign protection", "adaptive mapping"):
+        assert agreement[name, "cells=256"] > 0.97
+        assert agreement[name, "cells=1, noise=8"] < agreement[name, "cells=256"]
+
+
+def test_flips_lose_networks_and_the_code_saves_them(analysis):
+    lost = {(r.name, r.setting): r.value("lost_share") for r in analysis.noisy_results}
+    plain, protected = (f"flipped bits, {protection}" for protection in PROTECTIONS)
+    assert lost[plain, "rate=0.001"] > 0.5
+    assert lost[protected, "rate=0.0001"] == 0
+    rates = {r.name: r.rate for r in analysis.noisy_results if "lost_share" in r.metrics}
+    assert rates[protected] / rates[plain] == pytest.approx(71 / 64, rel=0.02)
+
+
+def test_is_repeatable(analysis, small_zoo):
+    again = analyze(small_zoo, cells=[1, 256], **OPTIONS).noisy_results
+    assert [result.row() for result in again] == [result.row() for result in analysis.noisy_results]
+
+
+def test_report_tables_and_command_show_it(analysis, small_zoo, tmp_path):
+    section = noisy_storage(analysis)
+    assert [block.name for block in section.blocks if block.kind == "chart"] == ["noisy-cells", "noise"]
+    assert "Networks read back from analog and digital cells" in render(analysis)
+    assert any(path.endswith("noisy_storage.csv") for path in write_tables(analysis, Store(tmp_path), "tables"))
+    assert "--cells 1,256" in commands(analysis.summary)
+    without = analyze(small_zoo, **OPTIONS)
+    assert noisy_storage(without) == "networks were not read back from noisy memory (analyze --cells 1,2,4)"
+
+
+@pytest.mark.parametrize("cells", [[0], [1.5], [True]])
+def test_other_numbers_of_cells_are_refused(small_zoo, cells):
+    with pytest.raises(ValueError, match=r"allowed: whole numbers from 1 on, as in 1,2,4"):
+        plan_analysis(small_zoo, cells=cells)
+
+
+@pytest.mark.parametrize("cells", ["1,x", "", "1.5", "-1"])
+def test_the_option_takes_whole_numbers(small_zoo, cells):
+    with pytest.raises(ValueError, match=r"--cells is .*; allowed: whole numbers with commas"):
+        Analyze(zoo=small_zoo.name, store=str(small_zoo.store.join()), cells=cells).plan()
