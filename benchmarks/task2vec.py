@@ -35,7 +35,7 @@ from zoo.data.taxonomy import CIFAR100
 from zoo.population import Member
 from zoo.training.train import train_population
 
-STEPS = ("probe", "taxonomy", "variational", "difficulty", "data-sets", "sources", "choice")
+STEPS = ("probe", "taxonomy", "variational", "difficulty", "data-sets", "sources", "choice", "across")
 PROBE = ProbeConfig(channels=(8, 16, 32), epochs=8, learning_rate=4e-3, augment=True)
 EXACT = Task2VecConfig(examples=320)
 VARIATIONAL = Task2VecConfig(estimate="variational", examples=320, steps=80, step_examples=24)
@@ -45,6 +45,8 @@ LOT = 10
 FOR_PROBE, FOR_SOURCES, FOR_TARGETS = slice(0, 2), slice(2, 4), slice(4, 5)
 SOURCES, TARGETS, SUPERCLASSES = 24, 40, 4
 EXPERT_EPOCHS, LABELS, DRAWS = 15, (5, 20), range(5)
+# Targets of each half of a data set, and training images of which half train a network.
+TARGETS_ACROSS, MOST_IMAGES = 4, 4000
 
 
 class Run:
@@ -187,25 +189,43 @@ def drawn_tasks(classes: slice, count: int) -> list[str]:
     return ["-".join(str(label) for group in sorted(chosen) for label in members[group][classes]) for chosen in groups]
 
 
-def experts(run: Run) -> list[ProbeNetwork]:
-    """A network for each source task, trained side by side."""
-    tasks = drawn_tasks(FOR_SOURCES, SOURCES)
-    architecture = cnn(run.data.input_shape, (8, 16, 32), len(parse_task(tasks[0])))
+def trained(run: Run, name: str, data: Dataset, tasks: Sequence[str], share: float = 1.0) -> list[ProbeNetwork]:
+    """A network for each of some tasks with equally many classes, trained side by side on a share of their images."""
+    architecture = cnn(data.input_shape, (8, 16, 32), len(parse_task(tasks[0])))
 
-    def trained() -> dict[str, bytes]:
-        members = [Member(id=i, seed=i, task=task, learning_rate=2e-3, batch_size=32) for i, task in enumerate(tasks)]
+    def make() -> dict[str, bytes]:
+        members = [
+            Member(id=i, seed=i, task=task, learning_rate=2e-3, batch_size=32, training_fraction=share)
+            for i, task in enumerate(tasks)
+        ]
         files: dict[str, bytes] = {}
         snapshots = train_population(
-            architecture, members, run.data.train, epochs=EXPERT_EPOCHS, snapshot_epochs=[EXPERT_EPOCHS]
+            architecture, members, data.train, epochs=EXPERT_EPOCHS, snapshot_epochs=[EXPERT_EPOCHS]
         )
         for snapshot in snapshots:
             for row, weights_P in zip(snapshot.rows, snapshot.weights_MP, strict=True):
                 files[f"{row}.npy"] = weights_P.numpy().tobytes()
         return files
 
-    files = run.kept("experts", trained)
+    files = run.kept(name, make)
     weights = [torch.from_numpy(np.frombuffer(files[f"{row}.npy"], np.float32).copy()) for row in range(len(tasks))]
     return [TrainedProbe(task, architecture, one).network for task, one in zip(tasks, weights, strict=True)]
+
+
+def experts(run: Run) -> list[ProbeNetwork]:
+    """A network for each source task on classes of CIFAR-100."""
+    return trained(run, "experts", run.data, drawn_tasks(FOR_SOURCES, SOURCES))
+
+
+def kept_errors(
+    run: Run, name: str, networks: Sequence[ProbeNetwork], targets: Sequence[tuple[Dataset, str]], labels: int
+) -> np.ndarray:
+    """Errors on targets with few labels, on the features of each network."""
+
+    def make() -> dict[str, bytes]:
+        return {"errors.json": json.dumps(transfer_errors(networks, targets, labels, DRAWS).tolist()).encode()}
+
+    return np.array(json.loads(run.kept(f"{name}-{labels}", make)["errors.json"]))
 
 
 def choice(run: Run) -> None:
@@ -219,12 +239,7 @@ def choice(run: Run) -> None:
     ]
     shared_ST = np.array([[len(source & target) for target in asked[1]] for source in asked[0]])
     for labels in LABELS:
-
-        def errors(labels: int = labels) -> dict[str, bytes]:
-            return {"errors.json": json.dumps(transfer_errors(networks, targets, labels, DRAWS).tolist()).encode()}
-
-        kept = run.kept(f"errors-{labels}", errors)
-        errors_ST = np.array(json.loads(kept["errors.json"]))
+        errors_ST = kept_errors(run, "errors", networks, targets, labels)
         config = Task2VecConfig(examples=labels * SUPERCLASSES)
         found = run.embedded(f"targets-{labels}", targets, config)
         distances_ST = {
@@ -233,6 +248,42 @@ def choice(run: Run) -> None:
             "shared superclasses": -shared_ST,
         }
         say(f"choice of source, {labels} labels a class", choice_of_source(errors_ST, distances_ST))
+
+
+def across(run: Run) -> None:
+    """The same with a source of each data set: five of its ten classes; targets are three of the five others."""
+    datasets = [load_dataset(name) for name in run.others]
+    generator = np.random.default_rng(0)
+    triples = list(itertools.combinations(range(5), 3))
+    halves = ("0-1-2-3-4", "5-6-7-8-9")
+    networks = [
+        trained(run, f"experts-{data.name}", data, halves, min(1.0, MOST_IMAGES / len(data.train))) for data in datasets
+    ]
+    sources = run.embedded("sources-across", [(data, half) for data in datasets for half in halves], EXACT)
+    drawn = [
+        [
+            (data, "-".join(str(5 * half + label) for label in triples[row]))
+            for data in datasets
+            for row in generator.choice(len(triples), TARGETS_ACROSS, replace=False)
+        ]
+        for half in (0, 1)
+    ]
+    own_ST = np.tile(np.repeat(np.eye(len(datasets)), TARGETS_ACROSS, axis=1), 2)
+    for labels in LABELS:
+        errors, symmetric, asymmetric = [], [], []
+        for half, targets in enumerate(drawn):
+            of_other_half = [one[1 - half] for one in networks]
+            errors.append(kept_errors(run, f"errors-across-{half}", of_other_half, targets, labels))
+            found = run.embedded(f"targets-across-{half}-{labels}", targets, Task2VecConfig(examples=3 * labels))
+            values = sources.values_TE[1 - half :: 2]
+            symmetric.append(symmetric_distance(values, found.values_TE))
+            asymmetric.append(asymmetric_distance(values, found.values_TE, sources.prior_E))
+        distances_ST = {
+            "symmetric": np.hstack(symmetric),
+            "asymmetric": np.hstack(asymmetric),
+            "own data set": -own_ST,
+        }
+        say(f"choice among data sets, {labels} labels a class", choice_of_source(np.hstack(errors), distances_ST))
 
 
 def main() -> None:
@@ -251,6 +302,7 @@ def main() -> None:
         "data-sets": lambda: data_sets(run),
         "sources": lambda: experts(run),
         "choice": lambda: choice(run),
+        "across": lambda: across(run),
     }
     for step in options.steps:
         does[step]()
