@@ -16,6 +16,8 @@ class Purpose(IntEnum):
     SUBSET = 3
     DROPOUT = 4
     RECIPE = 5
+    WEIGHT_NOISE = 6
+    ATTACK = 7
 
 
 class _Key(ISeedSequence):

@@ -37,14 +37,19 @@ def dropout_factors(members: Sequence[Member], epoch: int, step: int, units: int
         ValueError: There are more draws in one step than the hash has counters.
     """
     require_counters(units, batch)
-    keys_M2 = dropout_keys([member.seed for member in members], epoch, np.array([step]))[0]
-    draws = np.arange(units * batch, dtype=np.uint32) + keys_M2[:, :1]
+    draws = words(dropout_keys([member.seed for member in members], epoch, np.array([step]))[0], units * batch)
+    rates = [member.dropout for member in members]
+    kept = draws >= drop_thresholds(rates)[:, None]
+    return (kept * keep_factors(rates)[:, None]).reshape(len(members), units, batch)
+
+
+def words(keys_M2: np.ndarray, count: int) -> np.ndarray:
+    """The hash of the first counters under the keys of a step, uint32 ``[M, count]``."""
+    draws = np.arange(count, dtype=np.uint32) + keys_M2[:, :1]
     draws ^= draws >> np.uint32(FIRST_SHIFT)
     draws *= np.uint32(FIRST_FACTOR)
     draws += keys_M2[:, 1:]
     draws ^= draws >> np.uint32(SECOND_SHIFT)
     draws *= np.uint32(SECOND_FACTOR)
     draws ^= draws >> np.uint32(LAST_SHIFT)
-    rates = [member.dropout for member in members]
-    kept = draws >= drop_thresholds(rates)[:, None]
-    return (kept * keep_factors(rates)[:, None]).reshape(len(members), units, batch)
+    return draws

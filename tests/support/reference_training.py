@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from reference_dropout import dropout_factors
+from reference_robustness import add_weight_noise, attacked
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -78,10 +79,23 @@ def train_one(
     for epoch in range(1, epochs + 1):
         for step, batch in enumerate(minibatches(member, examples, epoch)):
             rows = torch.from_numpy(batch)
-            if member.dropout:
-                dropout.begin_step(torch.from_numpy(dropout_factors([member], epoch, step, units, len(batch))[0]))
+            factors = torch.from_numpy(dropout_factors([member], epoch, step, units, len(batch))[0])
+
+            def loss_of(x: Tensor, rows: Tensor = rows, factors: Tensor = factors) -> Tensor:
+                if member.dropout:
+                    dropout.begin_step(factors)
+                return loss(module(x), targets[rows])
+
+            clean = {name: value.detach().clone() for name, value in module.named_parameters()}
+            add_weight_noise(module, member, epoch, step)
+            x = data.inputs[rows]
+            if member.adversarial_epsilon:
+                x = attacked(module, member, loss_of, x, (0, 255 * data.scale), epoch, step)
             optimizer.zero_grad()
-            loss(module(data.inputs[rows]), targets[rows]).backward()
+            loss_of(x).backward()
+            with torch.no_grad():
+                for name, value in module.named_parameters():
+                    value.copy_(clean[name])
             optimizer.step()
             done += 1
             yield done, architecture.from_module(module)

@@ -22,7 +22,7 @@ from zoo.generation.commit import checked_entry, plan_zoo
 from zoo.population import single_architecture
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import shard_name, shard_path
-from zoo.storage.rows import MEMBER_COLUMNS, members_of, metrics_among
+from zoo.storage.rows import MEMBER_COLUMNS, OPTIONAL_COLUMNS, members_of, metrics_among
 from zoo.storage.shards import ShardContents, encode_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
@@ -94,7 +94,8 @@ def _open_rows(exported: ExportedZoo) -> pads.Dataset:
         rows = pads.dataset([str(file) for file in files], format="parquet")
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{files[0].parent} cannot be read ({error}); export the zoo again") from error
-    if lacking := [name for name in (*REST, *MEMBER_COLUMNS, "weights") if name not in rows.schema.names]:
+    needed = (*REST, *(name for name in MEMBER_COLUMNS if name not in OPTIONAL_COLUMNS), "weights")
+    if lacking := [name for name in needed if name not in rows.schema.names]:
         raise ValueError(f"{exported.path} lacks the column {lacking[0]}; export the zoo again")
     return rows
 
@@ -124,7 +125,7 @@ def _contents(exported: ExportedZoo, shard: ExportedShard, rows: pads.Dataset) -
     """A shard as it was before it was exported."""
     table = _table(exported, shard, rows)
     architecture = exported.architectures[shard.architecture]
-    known = {name: table[name].is_valid().to_pylist() for name in MEMBER_COLUMNS}
+    known = {name: table[name].is_valid().to_pylist() for name in MEMBER_COLUMNS if name in table.column_names}
     weights_MP = _weights(exported, architecture, table)
     return ShardContents(
         recipe=exported.recipe,
@@ -138,8 +139,7 @@ def _contents(exported: ExportedZoo, shard: ExportedShard, rows: pads.Dataset) -
         subsets=table["subset"].to_pylist(),
         imported=table["imported"].to_pylist(),
         unknown=[
-            frozenset(field.name for name, field in MEMBER_COLUMNS.items() if not known[name][row])
-            for row in range(len(table))
+            frozenset(MEMBER_COLUMNS[name].name for name in known if not known[name][row]) for row in range(len(table))
         ],
         environment=shard.environment,
     )

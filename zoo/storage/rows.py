@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from zoo.config import digest, to_json
 from zoo.data.class_tasks import parse_task
 from zoo.data.task import Task
 from zoo.population import Member
+from zoo.recipes import RecipeLike
 from zoo.recipes.recipe import HELD_OUT
 
 SPLITS = ("train", "validation", "test")
@@ -26,6 +28,8 @@ SPLIT_PURPOSE = "split of block 1489"
 # Chosen so that of the 45 pairs of ten classes 31 go to train and 7 to each of the others.
 TASK_SPLIT_PURPOSE = "split of task 68"
 MEMBER_COLUMNS = {"member" if field.name == "id" else field.name: field for field in dataclasses.fields(Member)}
+# A shard has all of these columns, or lacks those that its recipe says nothing of: all members have the default there.
+OPTIONAL_COLUMNS = frozenset(name for name, field in MEMBER_COLUMNS.items() if field.metadata.get("optional"))
 GAP = "generalization_gap"
 # Fewer runs of rows than these are cut out of a table one by one.
 FEW_RUNS = 32
@@ -90,14 +94,20 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
-def shard_schema(parameters: int, metrics: Iterable[str] = METRIC_COLUMNS) -> pa.Schema:
-    """The columns of a shard of networks with so many parameters and such metrics.
+def shard_schema(
+    parameters: int, metrics: Iterable[str] = METRIC_COLUMNS, optional: Collection[str] = OPTIONAL_COLUMNS
+) -> pa.Schema:
+    """The columns of a shard of networks with so many parameters, such metrics and some of the optional columns.
 
     What is not known of an imported member is null; members of a recipe have no nulls.
     """
     columns: dict[str, pa.DataType] = {"member": ARROW_TYPES["int"], "epoch": pa.int64(), "step": pa.int64()}
     columns |= {"split": pa.string(), "dataset": pa.string(), "activation": pa.string()}
-    columns |= {name: ARROW_TYPES[str(field.type)] for name, field in MEMBER_COLUMNS.items()}
+    columns |= {
+        name: ARROW_TYPES[str(field.type)]
+        for name, field in MEMBER_COLUMNS.items()
+        if name not in OPTIONAL_COLUMNS or name in optional
+    }
     columns |= {"subset": pa.list_(pa.int32()), "imported": pa.string()}
     columns |= dict.fromkeys(with_gap(dict.fromkeys(metrics, np.empty(0))), pa.float64())
     columns |= {"diverged": pa.bool_(), "weights": weights_type(parameters)}
@@ -107,7 +117,8 @@ def shard_schema(parameters: int, metrics: Iterable[str] = METRIC_COLUMNS) -> pa
 def schema_fault(schema: pa.Schema, parameters: int) -> str:
     """What is wrong with the columns of a shard of networks with so many parameters; empty where nothing is."""
     measured = [name.removeprefix("test_") for name in schema.names if name.startswith("test_")]
-    expected = shard_schema(parameters, [f"{split}_{metric}" for split in SPLITS for metric in measured])
+    metrics = [f"{split}_{metric}" for split in SPLITS for metric in measured]
+    expected = shard_schema(parameters, metrics, OPTIONAL_COLUMNS.intersection(schema.names))
     if schema.equals(expected, check_metadata=False):
         return ""
     odd, lacking = (
@@ -115,6 +126,12 @@ def schema_fault(schema: pa.Schema, parameters: int) -> str:
         for one, other in ((schema, expected), (expected, schema))
     )
     return f"its columns are not those of a shard; lacking: {lacking}; too many: {odd}"
+
+
+def optional_of(recipe: RecipeLike) -> frozenset[str]:
+    """The optional columns that shards of a recipe have: of what it varies; where nobody knows, all."""
+    axes: Any = recipe.identity().get("axes")
+    return OPTIONAL_COLUMNS if axes is None else OPTIONAL_COLUMNS.intersection(axes)
 
 
 def weights_type(parameters: int) -> pa.DataType:
@@ -159,12 +176,14 @@ def booleans(column: pa.ChunkedArray) -> np.ndarray:
 def members_of(table: pa.Table) -> Iterator[Member]:
     """How each row was trained; what is not known of an imported member has its default (seed 0).
 
-    Rows that follow one another and are trained alike, as the snapshots of a member are, get the same object.
+    So have optional columns that lack. Rows that follow one another and are trained alike, as the snapshots of a
+    member are, get the same object.
     """
     before: dict[str, object] = {}
-    for row in table.select(list(MEMBER_COLUMNS)).to_pylist():
+    columns = {name: field.name for name, field in MEMBER_COLUMNS.items() if name in table.column_names}
+    for row in table.select(list(columns)).to_pylist():
         if row != before:
-            known = {field.name: row[name] for name, field in MEMBER_COLUMNS.items() if row[name] is not None}
+            known = {field: row[name] for name, field in columns.items() if row[name] is not None}
             before, member = row, Member(**{"seed": 0} | known)
         yield member
 
@@ -184,13 +203,22 @@ def content_hash(table: pa.Table, architecture: Architecture) -> str:
     total, before = 0, None
     for member, row, weights_P in zip(members_of(table), rest, weights_MP, strict=True):
         if member is not before:
-            before, spec = member, to_json(member)
+            before, spec = member, member_told(member)
         # As canonical_json does, for values that are plain already.
         told = {"architecture": of_architecture, "member": spec, **row}
         state = hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
         state.update(weights_P.tobytes())
         total += int.from_bytes(state.digest(), "big")
     return f"{total % 2**256:064x}"
+
+
+def member_told(member: Member) -> dict[str, Any]:
+    """A member as JSON, without optional fields that have their default: a field that is new changes no old hash."""
+    told: dict[str, Any] = to_json(member)
+    for name in OPTIONAL_COLUMNS:
+        if told[name] == MEMBER_COLUMNS[name].default:
+            del told[name]
+    return told
 
 
 def sum_hashes(hashes: Sequence[str]) -> str:

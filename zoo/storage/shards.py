@@ -25,7 +25,16 @@ from zoo.recipes import RecipeLike
 from zoo.storage.environment import environment
 from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.manifest import ShardEntry, shard_name
-from zoo.storage.rows import MEMBER_COLUMNS, content_hash, finite_rows, shard_schema, split_of, weights_type, with_gap
+from zoo.storage.rows import (
+    MEMBER_COLUMNS,
+    content_hash,
+    finite_rows,
+    optional_of,
+    shard_schema,
+    split_of,
+    weights_type,
+    with_gap,
+)
 
 SCHEMA_VERSION = 3
 METADATA_PREFIX = "zooscale."
@@ -169,7 +178,7 @@ def encode_shard(contents: ShardContents) -> bytes:
             pa.array(weights.reshape(-1)), type=weights_type(architecture.parameters)
         ),
     }
-    schema = shard_schema(architecture.parameters, metrics)
+    schema = shard_schema(architecture.parameters, metrics, optional_of(recipe))
     table = pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
     header = {
         "schema_version": SCHEMA_VERSION,

@@ -344,7 +344,9 @@ class Zoo:
             numbers.append(starts[shard] + (member - entry.first) * snapshots + np.arange(snapshots))
         rows = np.concatenate([np.empty(0, dtype=np.int64), *numbers])
         shard = int(self._reader.shard_of(rows[:1])[0]) if len(rows) else 0
-        return self._reader.table(rows, [*CHOSEN_BY, *measured_among(self._reader.columns(shard))]), rows
+        names = self._reader.columns(shard)
+        chosen_by = [name for name in CHOSEN_BY if name in names]
+        return self._reader.table(rows, [*chosen_by, *measured_among(names)]), rows
 
     def _layout_of(self, rows: np.ndarray) -> np.ndarray:
         """For each row, which layout it has."""

@@ -19,8 +19,10 @@ from zoo.architecture import Architecture, BatchStatistics
 from zoo.data.examples import Examples
 from zoo.data.task import Task
 from zoo.population import Member
+from zoo.training.adversary import Adversary, pixel_limits
 from zoo.training.device import members_within
 from zoo.training.torch_trainer import TorchBackend, TorchTrainer
+from zoo.training.weight_noise import WeightNoise
 
 
 class AutogradBackend(TorchBackend):
@@ -82,6 +84,15 @@ class AutogradTrainer(TorchTrainer):
         units = [math.prod(place.output_shape) for place in self.architecture.activations]
         self.first_unit = [0, *accumulate(units)]
         super().__init__(backend, members, self.parameters, expand, inputs, self.first_unit[-1], batch)
+        self.noise: WeightNoise | None = None
+        if any(member.weight_noise for member in members):
+            self.noise = WeightNoise(self.architecture, members, device)
+            self.drawn.append(self.noise.draws)
+        self.adversary: Adversary | None = None
+        if members[0].attack_steps:
+            limits = pixel_limits(backend.examples.values_ND.dtype, backend.examples.scale)
+            self.adversary = Adversary(members, self.architecture.input_shape, batch, limits, device)
+            self.drawn += [self.adversary.draws] if self.adversary.draws else []
 
     @torch.no_grad()
     def begin_copy(self) -> Callable[[], Tensor]:
@@ -91,16 +102,22 @@ class AutogradTrainer(TorchTrainer):
     def step(self) -> None:
         with torch.no_grad():
             self.minibatches.gather()
-        statistics = BatchStatistics()
-        outputs_MBC = self.architecture.apply(
-            {**self.trained, **self.buffers}, self._examples(), self._dropped(), statistics
-        )
+        tensors, dropped, x = {**self.trained, **self.buffers}, self._dropped(), self._examples()
+        if self.noise is not None:
+            tensors |= self.noise.noisy(tensors, self.minibatches.step)
         # The loss is one of each example, so that members are so many more examples.
-        batch = outputs_MBC.shape[1]
+        batch = x.shape[-len(self.architecture.input_shape) - 1]
         targets = self.minibatches.targets.unflatten(0, (self.blocks, 1, batch))
         targets = targets.expand(-1, self.members // self.blocks, *targets.shape[2:]).flatten(0, 2)
-        losses = self.losses(outputs_MBC.flatten(0, 1), targets)
-        gradients = torch.autograd.grad(losses.sum() / batch, list(self.trained.values()))
+
+        def loss(x: Tensor, statistics: BatchStatistics) -> Tensor:
+            outputs_MBC = self.architecture.apply(tensors, x, dropped, statistics)
+            return self.losses(outputs_MBC.flatten(0, 1), targets).sum()
+
+        if self.adversary is not None:
+            x = self.adversary.attack(lambda moved: loss(moved, BatchStatistics()), x, self.minibatches.step)
+        statistics = BatchStatistics()
+        gradients = torch.autograd.grad(loss(x, statistics) / batch, list(self.trained.values()))
         with torch.no_grad():
             torch._foreach_copy_(self.gradients, gradients)
             self.optimizer.step(self.gradient)

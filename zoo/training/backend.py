@@ -48,7 +48,7 @@ class Backend(Protocol):
         """Begins to train a group.
 
         Args:
-            members: Equal in optimizer, batch size and number of examples; block by block.
+            members: Of one ``zoo.training.grouping.Alike``; block by block.
             weights_MP: Their initial weights.
             block: Members that share their minibatches.
             batch: Examples a step.
@@ -70,7 +70,7 @@ class BackendType(Protocol):
 
         Args:
             architecture: Of all of them.
-            members: Equal in optimizer, batch size and number of examples.
+            members: Of one ``zoo.training.grouping.Alike``.
             task: What they are trained for.
             examples: Training examples.
             device: Where.
@@ -103,7 +103,7 @@ def choose_backend(
 
     Args:
         architecture: What is trained.
-        members: Equal in optimizer, batch size and number of examples.
+        members: Of one ``zoo.training.grouping.Alike``.
         task: What they are trained for.
         examples: Training examples.
         device: Where.

@@ -22,6 +22,7 @@ from zoo.data.examples import Examples
 from zoo.data.task import Task
 from zoo.population import Member
 from zoo.training.device import members_within
+from zoo.training.grouping import robustness_obstacle
 from zoo.training.torch_trainer import TorchBackend, TorchTrainer
 
 
@@ -31,7 +32,7 @@ class ClosedFormBackend(TorchBackend):
     @staticmethod
     def obstacle(
         architecture: Architecture,
-        members: Sequence[Member],  # noqa: ARG004
+        members: Sequence[Member],
         task: Task,
         examples: Examples,  # noqa: ARG004
         device: torch.device,  # noqa: ARG004
@@ -40,7 +41,7 @@ class ClosedFormBackend(TorchBackend):
             return "it trains only linear layers with one activation between each two"
         if task.loss not in RESIDUALS:
             return f"it has no derivative of the loss {task.loss!r}"
-        return None
+        return robustness_obstacle(members)
 
     @staticmethod
     def members_at_once(architecture: Architecture, batch: int, device: torch.device) -> int:

@@ -34,8 +34,13 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
 def dropout_keys(seeds: Sequence[int], epoch: int, steps: np.ndarray) -> np.ndarray:
+    """Those of dropout; see :func:`step_keys`."""
+    return step_keys(Purpose.DROPOUT, seeds, epoch, steps)
+
+
+def step_keys(purpose: Purpose, seeds: Sequence[int], epoch: int, steps: np.ndarray) -> np.ndarray:
     """The keys of the hash: uint32 ``[S, M, 2]`` for the given steps of one epoch and members of the given seeds."""
-    state = np.full((1, len(seeds)), int(Purpose.DROPOUT), dtype=np.uint64)
+    state = np.full((1, len(seeds)), int(purpose), dtype=np.uint64)
     state = _absorb(state, np.array(seeds, dtype=np.uint64))
     state = _absorb(state, np.uint64(epoch))
     state = _absorb(state, np.asarray(steps).astype(np.uint64)[:, None])

@@ -18,7 +18,7 @@ from zoo.streams import Purpose, stream
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Members trained together: equal optimizer, batch size and number of examples, in blocks of one order.
+    """Members trained together: see :class:`Alike`; in blocks of one order.
 
     Attributes:
         rows: Indices of the members in the caller's sequence, block by block.
@@ -46,8 +46,9 @@ def group_members(
     blocks: dict[tuple[object, ...], list[int]] = {}
     for row, member in enumerate(members):
         data = (member.task, member.subset_seed, member.subset_size, member.subset_index, member.training_fraction)
-        blocks.setdefault((member.optimizer, member.batch_size, member.order_seed, *data), []).append(row)
-    by_size: dict[tuple[str, int, int, int, int], list[list[int]]] = {}
+        robust = (member.weight_noise > 0, member.attack_steps)
+        blocks.setdefault((member.optimizer, member.batch_size, member.order_seed, *robust, *data), []).append(row)
+    by_size: dict[tuple[Alike, int, int], list[list[int]]] = {}
     for rows in blocks.values():
         first = members[rows[0]]
         limit = members_at_once(first)
@@ -55,9 +56,9 @@ def group_members(
         size = -(-len(rows) // pieces)
         for start in range(0, len(rows), size):
             piece = rows[start : start + size]
-            by_size.setdefault((*alike(first, examples), limit, len(piece)), []).append(piece)
+            by_size.setdefault((alike(first, examples), limit, len(piece)), []).append(piece)
     groups = []
-    for (*_, limit, block), many in by_size.items():
+    for (_, limit, block), many in by_size.items():
         together = max(1, limit // block)
         for start in range(0, len(many), together):
             chosen = many[start : start + together]
@@ -106,9 +107,43 @@ def training_examples(member: Member, examples: Examples) -> np.ndarray:
     return shuffled[member.subset_index * count :][:count]
 
 
-def alike(member: Member, examples: Examples) -> tuple[str, int, int]:
-    """What members of one group have in common: optimizer, batch size and number of examples."""
-    return member.optimizer, member.batch_size, example_count(member, examples)
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """What members of one group have in common, and their backend is chosen by.
+
+    Attributes:
+        optimizer: Their optimizer.
+        batch_size: Examples a step.
+        examples: Number of examples that each sees.
+        noisy: Whether they have noise on their weights, whatever its strength.
+        attack_steps: Of the attacks on their examples; 0 where there are none.
+    """
+
+    optimizer: str
+    batch_size: int
+    examples: int
+    noisy: bool
+    attack_steps: int
+
+
+def alike(member: Member, examples: Examples) -> Alike:
+    """What a member has in common with those of its group."""
+    return Alike(
+        member.optimizer,
+        member.batch_size,
+        example_count(member, examples),
+        member.weight_noise > 0,
+        member.attack_steps,
+    )
+
+
+def robustness_obstacle(members: Sequence[Member]) -> str | None:
+    """Why what trains only on examples and weights as they are cannot train these members; ``None`` where it can."""
+    if any(member.weight_noise for member in members):
+        return "it has no noise on weights (weight_noise)"
+    if any(member.attack_steps for member in members):
+        return "it makes no adversarial examples (adversarial_epsilon)"
+    return None
 
 
 def batch_examples(member: Member, examples: Examples) -> int:

@@ -14,6 +14,7 @@ from zoo.data.task import Task
 from zoo.population import Member
 from zoo.population.optimizers import find_optimizer
 from zoo.training.device import DeviceExamples, Minibatches, exact_convolutions, stepper
+from zoo.training.draws import DeviceDraws
 from zoo.training.masks import DeviceDropout
 
 
@@ -58,15 +59,18 @@ class TorchTrainer:
         )
         self.minibatches = Minibatches(backend.examples, inputs)
         self.dropout: DeviceDropout | None = None
+        # All that is drawn anew in each step; a subclass may have more.
+        self.drawn: list[DeviceDraws] = []
         if units and any(member.dropout for member in members):
             self.dropout = DeviceDropout(members, units, batch, backend.device)
+            self.drawn.append(self.dropout)
         self.stepper = stepper(backend.device)
 
     def run_epoch(self, epoch: int, examples_GSB: np.ndarray, targets_GSB: np.ndarray) -> None:
         steps = examples_GSB.shape[1]
         self.minibatches.begin_epoch(self.stepper, examples_GSB, targets_GSB)
-        if self.dropout is not None:
-            self.dropout.begin_epoch(self.stepper, epoch, steps)
+        for draws in self.drawn:
+            draws.begin_epoch(self.stepper, epoch, steps)
         with exact_convolutions():
             self.stepper.run(self.step, steps)
 

@@ -20,7 +20,7 @@ from zoo.data.task import Task
 from zoo.population import Member
 from zoo.population.initialization import initial_weights
 from zoo.training.backend import Backend, BackendType, choose_backend
-from zoo.training.grouping import Group, alike, batch_examples, group_members, minibatches, training_examples
+from zoo.training.grouping import Alike, Group, alike, batch_examples, group_members, minibatches, training_examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ def train_population(
 ) -> Iterator[Snapshot]:
     """Trains every member and yields their weights along the way.
 
-    Members differ in anything that a :class:`~zoo.population.Member` says. Those with equal optimizer, batch size
-    and number of examples are trained together, fastest where blocks of them share a minibatch order; groups
+    Members differ in anything that a :class:`~zoo.population.Member` says. Those that are
+    ``zoo.training.grouping.Alike`` are trained together, fastest where blocks of them share a minibatch order; groups
     follow one another, so memory is bounded by one group. A member that diverges goes on with non-finite weights
     and does not touch the others.
 
@@ -107,7 +107,7 @@ def train_population(
         raise ValueError(f"device is {str(device)!r}; allowed: cpu, cuda, cuda:0 and so on") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {str(device)!r}; torch sees no GPU here; allowed: cpu")
-    kinds: dict[tuple[object, ...], tuple[str, BackendType]] = {}
+    kinds: dict[Alike, tuple[str, BackendType]] = {}
 
     def members_at_once(member: Member) -> int:
         of_group = alike(member, data)

@@ -19,12 +19,14 @@ from zoo.recipes import RECIPES
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import (
     METRIC_COLUMNS,
+    OPTIONAL_COLUMNS,
     booleans,
     content_hash,
     hash_number,
     integers,
     members_of,
     rows_at,
+    schema_fault,
     shard_schema,
     split_of,
     sum_hashes,
@@ -57,14 +59,23 @@ def shard_bytes(small_recipe, *, first=0, end=4, seed=0, spoil=None, **more):
     return encode_shard(dataclasses.replace(contents, **more)), weights_MP, members
 
 
-def test_write_read_round_trip_is_exact(small_recipe):
+@pytest.mark.parametrize("varied", [(), ("weight_noise",), tuple(sorted(OPTIONAL_COLUMNS))])
+def test_write_read_round_trip_is_exact(small_recipe, varied):
+    axes = {name: [1, 2] if name == "adversarial_steps" else [0.1, 0.2] for name in varied}
+    small_recipe = dataclasses.replace(small_recipe, axes={**small_recipe.axes, **axes})
     data, weights_MP, members = shard_bytes(small_recipe)
     header, table = read_shard(data, "here")
+    assert list(members_of(table)) == members
+    assert schema_fault(table.schema, ARCHITECTURE.parameters) == ""
     assert np.array_equal(weights_of(table["weights"]), weights_MP.numpy())
-    assert table.schema.equals(shard_schema(ARCHITECTURE.parameters), check_metadata=False)
+    expected = shard_schema(ARCHITECTURE.parameters, optional=varied)
+    assert table.schema.equals(expected, check_metadata=False)
     frame = table.to_pandas()
     for field in dataclasses.fields(Member):
         column = "member" if field.name == "id" else field.name
+        if column in OPTIONAL_COLUMNS and column not in varied:
+            assert column not in frame
+            continue
         assert frame[column].tolist() == [getattr(member, field.name) for member in members]
     assert frame.epoch.tolist() == [0, 1, 2] * 4
     assert frame.step.tolist() == [0, 31, 62] * 4

@@ -22,7 +22,7 @@ from zoo.data.examples import Examples
 from zoo.data.task import Task
 from zoo.population import Member
 from zoo.training.dropout import require_counters
-from zoo.training.grouping import batch_examples
+from zoo.training.grouping import batch_examples, robustness_obstacle
 from zoo.training.lanes import plan
 from zoo.training.lanes.codes import LANES, OPTIMIZERS
 from zoo.training.lanes.packing import Lanes
@@ -213,6 +213,8 @@ def _untrained(architecture: Architecture, members: Sequence[Member], task: Task
     for member in members:
         if member.optimizer not in OPTIMIZERS:
             return f"it does not know the optimizer {member.optimizer!r}"
+    if obstacle := robustness_obstacle(members):
+        return obstacle
     batch = max(batch_examples(member, examples) for member in members)
     needed = work_bytes(compiled(architecture, batch, training=True))
     if needed > MOST_WORK_BYTES:
