@@ -116,6 +116,8 @@ def own_code(modules: Iterable[str]) -> dict[str, str] | None:
         ``None`` where one of them has no file, as what is written in a notebook.
     """
     named = [sys.modules[name] for name in modules if name in sys.modules and name.partition(".")[0] not in OURS]
+    if not named:
+        return {}
     files = [getattr(module, "__file__", None) for module in named]
     if None in files:
         return None

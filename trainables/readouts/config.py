@@ -12,7 +12,8 @@ class LinearReadout:
     """Ridge regression of numbers, softmax regression of categories, on standardized features.
 
     Attributes:
-        penalty: Weight of the squared coefficients; 0 for the one of 1e3 … 1e-5 that is best on validation members.
+        penalty: Weight of the squared coefficients; 0 for the one of 1e3 … 1e-5 that is best on validation members
+            (of categories the search from the largest ends after three in a row that are no better).
     """
 
     penalty: float = 0.0

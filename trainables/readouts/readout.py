@@ -18,6 +18,8 @@ from trainables.readouts.ridge import Ridge, RidgeBasis
 from trainables.readouts.scores import scores
 from trainables.readouts.softmax import SoftmaxBasis
 
+# Of categories, after so many penalties in a row that are no better than a larger one no smaller ones are tried.
+PATIENCE = 3
 PENALTIES = tuple(10.0**exponent for exponent in range(3, -6, -1))
 
 
@@ -141,7 +143,15 @@ class Readouts:
 
         if settings.penalty or not len(true_M):
             return solved(settings.penalty or 1.0)
-        return min((solved(penalty) for penalty in PENALTIES), key=error)
+        best, least, since = None, np.inf, 0
+        for penalty in PENALTIES:
+            readout = solved(penalty)
+            found = error(readout)
+            best, least, since = (readout, found, 0) if found < least else (best, least, since + 1)
+            # Softmax regressions with ever smaller penalties take ever longer, and tell ever less of others.
+            if categories and since == PATIENCE:
+                break
+        return best or solved(PENALTIES[0])
 
     def _boosted(
         self, kept_M: np.ndarray, numbers_M: np.ndarray, settings: BoostingReadout, *, classify: bool
