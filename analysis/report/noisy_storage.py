@@ -13,6 +13,7 @@ from analysis.noisy_storage.rows import BIT_ERROR_RATE, CELL_NOISE, CELLS_PER_WE
 from analysis.pages.figures import PALETTE, axis_of, base_layout
 from analysis.pages.page import Block, Chart, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, metric_cell, metric_column
+from analysis.rates import FLOAT_BITS
 from analysis.record import Analysis
 from analysis.report.figures import style
 from analysis.results import Result, declared
@@ -20,8 +21,8 @@ from analysis.results import Result, declared
 # What networks keep, the first that was measured.
 KEPT = ("accuracy_reconstructed", "agreement", "output_r2")
 COLUMNS = ("accuracy_reconstructed", "accuracy_drop_pp", "agreement", "output_r2")
-# What the digital side is: entropy-coded weights, of codecs that need nothing but the layout, or know the function.
-DIGITAL = ("uniform", "function-metric")
+# The digital side: half floats, and entropy-coded weights of codecs that know nothing but the layout, or the function.
+DIGITAL = ("float16", "uniform", "function-metric")
 
 
 def noisy_storage(analysis: Analysis) -> Section | str:
@@ -40,7 +41,8 @@ def noisy_storage(analysis: Analysis) -> Section | str:
             "Each weight is a level that one analog cell holds, or the mean of several; what is read has noise that"
             " depends on the level, as measured of phase-change memory. Signs, and which scale a weight is written on,"
             f" can be stored without errors, at {DIGITAL_BITS_PER_CELL:g} bits in a cell. Digital storage is the"
-            " payload of a codec in such cells, without a code against errors. No digital use of the analog cells holds"
+            " payload of a codec in such cells, without a code against errors or what is shared; 32-bit floats would"
+            f" take {FLOAT_BITS / DIGITAL_BITS_PER_CELL:g} cells. No digital use of the analog cells holds"
             f" more than {bits:.2f} bits in one if all levels are written equally often. Means of {WRITES} writings."
         ),
         Chart(
