@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainables.generators.config import PATHS
+from trainables.generators.config import DENSITIES, PATHS
 from trainables.hypernetworks.config import HEADS, STARTS
 
 if TYPE_CHECKING:
@@ -43,9 +43,21 @@ def component_density(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str
     }
 
 
-def flow(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
-    """The flow's path, in how many components it lives, and the module's size."""
+def latent_density(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """How wide latents are, what they are drawn from, and how the autoencoder is fitted."""
     return {
+        "latent": trial.suggest_int("latent", 8, 128, log=True),
+        "density": trial.suggest_categorical("density", list(DENSITIES)),
+        "bandwidth": trial.suggest_float("bandwidth", 0.0, 2.0),
+        "best": trial.suggest_categorical("best", [0.3, 1.0]),
+        "rate_loss": trial.suggest_float("rate_loss", 0.03, 1.0, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True),
+    }
+
+
+def flow(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """The flow's path, in how many components it lives, the module's size, and whether it is trained on the task."""
+    suggested: dict[str, Any] = {
         "path": trial.suggest_categorical("path", list(PATHS)),
         "components": trial.suggest_categorical("components", [0, 32, 128, 512]),
         "best": trial.suggest_categorical("best", [0.3, 1.0]),
@@ -56,3 +68,7 @@ def flow(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # no
         "dropout": trial.suggest_float("dropout", 0.0, 0.4),
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 3e-3, log=True),
     }
+    suggested["task_loss"] = trial.suggest_categorical("task_loss", [0.0, 0.03, 0.1, 0.3])
+    if suggested["task_loss"]:
+        suggested |= {"noise": trial.suggest_float("noise", 0.0, 0.5), "solver": "euler", "integration_steps": 4}
+    return suggested

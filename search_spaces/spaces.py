@@ -26,7 +26,7 @@ from search_spaces.encoders import (
     weights,
     weights_and_behavior,
 )
-from search_spaces.making import component_density, flow, supernet
+from search_spaces.making import component_density, flow, latent_density, supernet
 from search_spaces.predictors import statistics_boosting, statistics_ridge
 from zoo.config import lookup
 
@@ -54,6 +54,7 @@ SPACES: dict[str, Space] = {
     "sne": sne,
     "supernet": supernet,
     "component-density": component_density,
+    "latent-density": latent_density,
     "flow": flow,
 }
 

@@ -322,8 +322,8 @@ TASK_HYPERNETWORK = Study(
 
 NETWORK_GENERATORS = Study(
     name="network-generators",
-    trainables=("flow", "component-density"),
-    spaces=("flow", "component-density"),
+    trainables=("flow", "latent-density", "component-density"),
+    spaces=("flow", "latent-density", "component-density"),
     objectives=("generated_accuracy", "novelty"),
     trials=16,
     epochs=30,

@@ -30,6 +30,7 @@ SPACE_OF = {
     "weights-and-behavior": "weights-and-behavior",
     "supernet": "supernet",
     "component-density": "component-density",
+    "latent-density": "latent-density",
     "flow": "flow",
 }
 OBJECTIVES = {

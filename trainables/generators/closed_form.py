@@ -152,10 +152,21 @@ class ComponentDensity(ClosedFormGenerator):
 
     def drawn(self, count: int, generator: torch.Generator) -> Tensor:
         """See :class:`ClosedFormGenerator`."""
-        positions_KD = self.fitted["positions"]
-        networks, components = positions_KD.shape
-        # Scott's rule for one dimension (Multivariate Density Estimation, 1992, section 6.2).
-        width_D = self.config.bandwidth * networks ** (-1 / 5) * positions_KD.std(0)
-        chosen_MD = torch.randint(networks, (count, components), generator=generator)
-        drawn_MD = positions_KD.gather(0, chosen_MD) + width_D * torch.randn(count, components, generator=generator)
+        drawn_MD = kernel_draws(self.fitted["positions"], count, self.config.bandwidth, generator)
         return drawn_MD @ self.fitted["directions"].T + self.fitted["mean"]
+
+
+def kernel_draws(positions_KD: Tensor, count: int, bandwidth: float, generator: torch.Generator) -> Tensor:
+    """Draws from a kernel density of each dimension, independent of the others: ``[M, D]``.
+
+    Args:
+        positions_KD: What the density is of.
+        count: M.
+        bandwidth: Of the kernels, in Scott's.
+        generator: For all that is drawn.
+    """
+    networks, dimensions = positions_KD.shape
+    # Scott's rule for one dimension (Multivariate Density Estimation, 1992, section 6.2).
+    width_D = bandwidth * networks ** (-1 / 5) * positions_KD.std(0)
+    chosen_MD = torch.randint(networks, (count, dimensions), generator=generator)
+    return positions_KD.gather(0, chosen_MD) + width_D * torch.randn(count, dimensions, generator=generator)

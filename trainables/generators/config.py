@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainables.autoencoders.config import ORDERS
+from trainables.autoencoders.config import ORDERS, NetworkAutoencoderConfig
 from zoo.config import require
 
 SNAPSHOTS = ("last", "all")
 PATHS = ("linear", "diffusion")
 PREDICTED = ("network", "velocity")
 SOLVERS = ("runge-kutta", "euler")
+DENSITIES = ("kernel", "prior")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,3 +157,33 @@ class FlowConfig(GeneratorConfig):
             require(0 <= getattr(self, name) < 1, self, name, "0 to less than 1")
         for name in ("source", "learning_rate"):
             require(getattr(self, name) > 0, self, name, "more than 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatentDensityConfig(NetworkAutoencoderConfig):
+    """Latents of an autoencoder for whole networks, drawn and decoded; the autoencoder's fields and these.
+
+    Attributes:
+        snapshots: As for other generators.
+        best: As for other generators.
+        density: From what latents are drawn: a "kernel" density of each dimension of training networks' latents, or the
+            "prior" of the normal bottleneck.
+        bandwidth: Of the kernels, in Scott's.
+    """
+
+    snapshots: str = "last"
+    best: float = 1.0
+    density: str = "kernel"
+    bandwidth: float = 1.0
+    gain: bool = False
+    latent: int = 64
+    bottleneck: str = "gaussian"
+    epochs: int = 40
+
+    def __post_init__(self) -> None:
+        NetworkAutoencoderConfig.__post_init__(self)
+        require(self.snapshots in SNAPSHOTS, self, "snapshots", ", ".join(SNAPSHOTS))
+        require(0 < self.best <= 1, self, "best", "more than 0, at most 1")
+        require(self.density in DENSITIES, self, "density", ", ".join(DENSITIES))
+        require(self.bandwidth >= 0, self, "bandwidth", "0 or more")
+        require(not self.gain, self, "gain", "false: networks are made in one size")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from trainables.generators.config import DensityConfig, FlowConfig, MeanConfig, NoiseConfig
+from trainables.generators.config import DensityConfig, FlowConfig, LatentDensityConfig, MeanConfig, NoiseConfig
 from trainables.generators.metrics import GENERATOR_METRICS
 from trainables.generators.presets import FLOW
 from trainables.trainable import Reference, Trainable, call
@@ -66,6 +66,13 @@ GENERATORS: dict[str, Trainable] = {
             "trainables.generators.closed_form:ComponentDensity",
             DensityConfig,
             description="A kernel density of each principal component of the training networks.",
+        ),
+        generator(
+            "latent-density",
+            "trainables.generators.latent_density:LatentDensity",
+            LatentDensityConfig,
+            fit="trainables.generators.latent_density:LatentDensityFit",
+            description="Latents of an autoencoder of networks, drawn from a kernel density or its prior, and decoded.",
         ),
         generator(
             "flow",

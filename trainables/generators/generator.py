@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.coordinates import Coordinates
-from trainables.generators.config import GeneratorConfig
+from trainables.generators.config import GeneratorConfig, LatentDensityConfig
 from trainables.generators.metrics import GENERATED_ACCURACY, GENERATED_LOSS, NOVELTY
 from trainables.trainable import FitData
 from zoo.data.class_tasks import parse_task, select
@@ -49,7 +49,7 @@ class NetworkGenerator(Protocol):
         ...
 
 
-def fitted_networks(config: GeneratorConfig, data: FitData) -> Population:
+def fitted_networks(config: GeneratorConfig | LatentDensityConfig, data: FitData) -> Population:
     """The training networks that a generator is fitted to, as its configuration says; all are finite.
 
     Raises:
