@@ -25,7 +25,7 @@ class WeightsAndBehaviorConfig:
         activation_known: Networks are applied with their own activation. Otherwise with each that training networks
             have, so that the embedding does not depend on it and can be asked for it.
         head: Embed by what ridge regressions and perceptrons, fitted across folds to all columns in which training
-            networks differ, make of the features; else by the features themselves.
+            networks differ, make of the features, beside agreement as it is; else by the features themselves.
         width: Hidden units of the perceptrons' layers.
         passes: Of perceptrons over the training snapshots.
         learning_rate: Their largest step size.

@@ -34,6 +34,8 @@ from zoo.config import from_json, to_json
 from zoo.population import Population
 
 CONFIG_FILE, REFERENCE_FILE = "config.json", "reference.safetensors"
+# Features that tell accuracy as they are: an embedding has them beside the head's outputs.
+PLAIN = tuple(f"{name} {what}" for name in ("seen", "unseen") for what in ("agreement", "wanted log loss"))
 # What differs by less, relative to the largest value or to this, differs by rounding.
 LEAST_SPREAD = 1e-3
 # Weights beyond this make no network; their squares would be infinite.
@@ -125,9 +127,12 @@ class WeightsAndBehaviorEncoder:
         return clipped_MF
 
     def embed(self, population: Population) -> np.ndarray:
-        """The features, or the head's outputs for them."""
+        """The features; or some of them, as far as there are such, and the head's outputs."""
         features_MF = self.features(population)
-        return features_MF if self.head is None else self.head.outputs(features_MF, keys_of(population.weights_MP))
+        if self.head is None:
+            return features_MF
+        plain = [number for number, name in enumerate(self.names) if name in PLAIN]
+        return np.hstack([features_MF[:, plain], self.head.outputs(features_MF, keys_of(population.weights_MP))])
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
