@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.generators.config import DENSITIES, PATHS
 from trainables.hypernetworks.config import HEADS, STARTS
+from trainables.hypernetworks.set_config import ATTENTIONS, OUTPUT_LAYERS
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -72,3 +73,15 @@ def flow(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # no
     if suggested["task_loss"]:
         suggested |= {"noise": trial.suggest_float("noise", 0.0, 0.5), "solver": "euler", "integration_steps": 4}
     return suggested
+
+
+def dataset_hypernetwork(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """How sets are read, and what makes the last layer and the others."""
+    return {
+        "width": trial.suggest_categorical("width", [32, 64, 128]),
+        "attention": trial.suggest_categorical("attention", list(ATTENTIONS)),
+        "output_layer": trial.suggest_categorical("output_layer", list(OUTPUT_LAYERS)),
+        "head": trial.suggest_categorical("head", ["linear", "low-rank"]),
+        "support_loss": trial.suggest_categorical("support_loss", [0.0, 0.3]),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 1e-2, log=True),
+    }

@@ -26,7 +26,7 @@ from search_spaces.encoders import (
     weights,
     weights_and_behavior,
 )
-from search_spaces.making import component_density, flow, latent_density, supernet
+from search_spaces.making import component_density, dataset_hypernetwork, flow, latent_density, supernet
 from search_spaces.predictors import statistics_boosting, statistics_ridge
 from zoo.config import lookup
 
@@ -53,6 +53,7 @@ SPACES: dict[str, Space] = {
     "sane": sane,
     "sne": sne,
     "supernet": supernet,
+    "dataset-hypernetwork": dataset_hypernetwork,
     "component-density": component_density,
     "latent-density": latent_density,
     "flow": flow,

@@ -320,6 +320,17 @@ TASK_HYPERNETWORK = Study(
     cost="10 s a trial on digits-tasks",
 )
 
+DATASET_HYPERNETWORK = Study(
+    name="dataset-to-network",
+    trainables=("dataset-hypernetwork",),
+    spaces=("dataset-hypernetwork",),
+    objectives=("unseen_accuracy",),
+    trials=16,
+    epochs=5,
+    description="A set of labeled examples becomes a network: for zoos whose networks all have the same classes.",
+    cost="15 s a trial on digits-mlp-seeds",
+)
+
 NETWORK_GENERATORS = Study(
     name="network-generators",
     trainables=("flow", "latent-density", "component-density"),
@@ -346,6 +357,7 @@ STUDIES: dict[str, Study] = {
         TETRIS_HYPER_REPRESENTATION,
         MNIST_HYPER_REPRESENTATION,
         TASK_HYPERNETWORK,
+        DATASET_HYPERNETWORK,
         NETWORK_GENERATORS,
     )
 }

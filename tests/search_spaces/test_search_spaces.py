@@ -29,6 +29,7 @@ SPACE_OF = {
     "sne": "sne",
     "weights-and-behavior": "weights-and-behavior",
     "supernet": "supernet",
+    "dataset-hypernetwork": "dataset-hypernetwork",
     "component-density": "component-density",
     "latent-density": "latent-density",
     "flow": "flow",
@@ -39,13 +40,14 @@ OBJECTIVES = {
     "predictor": ("r2", "kendall_tau"),
     "encoder": ("probe_score",),
     "hypernetwork": ("adapted_accuracy",),
+    "dataset-hypernetwork": ("unseen_accuracy",),
     "generator": ("generated_accuracy", "novelty"),
 }
 
 
 def study_of(name):
     """A study of one space, with the objectives of its kind."""
-    objectives = OBJECTIVES[find_trainable(SPACE_OF[name]).kind]
+    objectives = OBJECTIVES.get(name) or OBJECTIVES[find_trainable(SPACE_OF[name]).kind]
     return Study(name="s", trainables=(SPACE_OF[name],), spaces=(name,), objectives=objectives)
 
 
