@@ -13,6 +13,7 @@ from analysis.groups import chosen_members, orders_differ
 from analysis.intervals import Bootstrap
 from analysis.made_for_sets import SetPlan, plan_sets
 from analysis.making import MakingPlan, plan_making
+from analysis.noisy_storage.latents import latent_rows
 from analysis.noisy_storage.rows import noisy_rows
 from analysis.prediction import PredictorPlan, plan_predictors
 from analysis.probing import ProbePlan, plan_probes
@@ -179,6 +180,8 @@ def plan_analysis(
     if study is not None:
         rows += learned_rows(study, found, setup)
     rows += noisy_rows(setup, cells)
+    if study is not None:
+        rows += latent_rows(study, found, setup, cells)
     return CodecPlan(
         setup=setup,
         rows=rows,

@@ -65,6 +65,10 @@ LOST_SHARE = Metric(
 )
 
 
+NoisyNetworks = tuple[Tensor, Mapping[str, Measured]]
+"""Weights ``[M, P]`` that were read, and the sizes of what they were stored in."""
+
+
 def noisy_rows(setup: Setup, cells: Sequence[int]) -> list[Row]:
     """Rows of every mapping with so many cells for each weight, of noisier cells, and of flipped bits.
 
@@ -91,29 +95,29 @@ def _cell_row(setup: Setup, name: str, cells: int, noise: float) -> Row:
     mapping, channel = MAPPINGS[name], CellChannel(noise=noise)
     setting = f"cells={cells}" if noise == 1 else f"cells={cells}, noise={noise:g}"
 
-    def read(write: int) -> tuple[Tensor, Mapping[str, Measured]]:
+    def read(write: int) -> NoisyNetworks:
         population = setup.original.population
         generator = np.random.default_rng(write)
         weights_MP = read_back(
             population.weights_MP.numpy(), setup.architecture.layout, mapping, channel, cells, generator
         )
         cells_per_weight = mapping.cells_per_weight(setup.architecture.layout, cells)
-        return torch.from_numpy(weights_MP), _given(
+        return torch.from_numpy(weights_MP), given(
             (CELLS_PER_WEIGHT, cells_per_weight), (CELL_NOISE, noise / cells**0.5)
         )
 
     content = {"mapping": dataclasses.asdict(mapping), "channel": dataclasses.asdict(channel), "cells": cells}
-    return _row(setup, name, setting, content, read)
+    return noisy_row(setup, name, setting, content, read)
 
 
 def _flip_row(setup: Setup, protection: str, rate: float) -> Row:
     content = {"codec": CODEC, "setting": SETTING, "protection": protection, "bit_error_rate": rate}
-    return _row(
+    return noisy_row(
         setup, f"flipped bits, {protection}", f"rate={rate:g}", content, partial(_flip, setup, protection, rate)
     )
 
 
-def _flip(setup: Setup, protection: str, rate: float, write: int) -> tuple[Tensor, Mapping[str, Measured]]:
+def _flip(setup: Setup, protection: str, rate: float, write: int) -> NoisyNetworks:
     """Every member's payload stored, read with flipped bits, and decoded."""
     population, generator = setup.original.population, np.random.default_rng(write)
     codec = CODECS[CODEC].codec(setup.fit_data, SETTING)
@@ -132,7 +136,7 @@ def _flip(setup: Setup, protection: str, rate: float, write: int) -> tuple[Tenso
     bits_per_weight = 8 * stored / population.weights_MP.numel()
     return weights_MP, {
         **sizes(code_bits_per_weight=bits_per_weight, shared_bytes=codec.shared_bytes),
-        **_given(
+        **given(
             (CELLS_PER_WEIGHT, bits_per_weight / DIGITAL_BITS_PER_CELL),
             (BIT_ERROR_RATE, rate),
             (LOST_SHARE, lost / len(population)),
@@ -140,16 +144,19 @@ def _flip(setup: Setup, protection: str, rate: float, write: int) -> tuple[Tenso
     }
 
 
-def _given(*values: tuple[Metric, float]) -> dict[str, Measured]:
+def given(*values: tuple[Metric, float]) -> dict[str, Measured]:
+    """Sizes by their metrics' names."""
     return {metric.name: Measured(metric=metric, estimate=value) for metric, value in values}
 
 
-def _row(
+def noisy_row(
     setup: Setup,
     name: str,
     setting: str,
     content: Mapping[str, Any],
-    read: Callable[[int], tuple[Tensor, Mapping[str, Measured]]],
+    read: Callable[[int], NoisyNetworks],
+    *,
+    trial: int | None = None,
 ) -> Row:
     """A row of networks read back ``WRITES`` times.
 
@@ -158,7 +165,8 @@ def _row(
         name: In tables.
         setting: What tells it from others of its name.
         content: What decides what is read.
-        read: Weights ``[M, P]`` and sizes of one writing, by its seed.
+        read: One writing, by its seed.
+        trial: Of a study, where an autoencoder is its.
     """
 
     def measured() -> Result:
@@ -174,7 +182,7 @@ def _row(
             name=name,
             family=FAMILY,
             setting=setting,
-            trial=None,
+            trial=trial,
             fits=WRITES,
             members=len(population),
             groups=len(np.unique(setup.evaluation.groups(population))),
@@ -185,4 +193,4 @@ def _row(
         )
 
     content = {"noisy_storage": content, "writes": WRITES, **setup.content(fitted=False, untrained=False)}
-    return Row(name=name, setting=setting, family=FAMILY, content=content, measure=measured)
+    return Row(name=name, setting=setting, family=FAMILY, trial=trial, content=content, measure=measured)

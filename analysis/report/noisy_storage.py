@@ -8,6 +8,7 @@ from html import escape
 import plotly.graph_objects as go
 
 from analysis.noisy_storage.channel import CellChannel
+from analysis.noisy_storage.latents import LATENTS
 from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS
 from analysis.noisy_storage.rows import BIT_ERROR_RATE, CELL_NOISE, CELLS_PER_WEIGHT, LOST_SHARE, WRITES
 from analysis.pages.figures import PALETTE, axis_of, base_layout
@@ -17,20 +18,22 @@ from analysis.rates import FLOAT_BITS
 from analysis.record import Analysis
 from analysis.report.figures import style
 from analysis.results import Result, declared
+from analysis.rows import LEARNED
 
 # What networks keep, the first that was measured.
 KEPT = ("accuracy_reconstructed", "agreement", "output_r2")
 COLUMNS = ("accuracy_reconstructed", "accuracy_drop_pp", "agreement", "output_r2")
 # The digital side: half floats, and entropy-coded weights of codecs that know nothing but the layout, or the function.
-DIGITAL = ("float16", "uniform", "function-metric")
+DIGITAL = ("float16", "uniform", "function-metric", LEARNED)
+ANALOG = (*MAPPINGS, LATENTS)
 
 
 def noisy_storage(analysis: Analysis) -> Section | str:
     """Accuracy against cells for each weight, analog and digital; why not, where it was not measured."""
-    analog = [result for result in analysis.noisy_results if result.name in MAPPINGS]
+    analog = [result for result in analysis.noisy_results if result.name in ANALOG]
     if not analog:
         return "networks were not read back from noisy memory (analyze --cells 1,2,4)"
-    flips = [result for result in analysis.noisy_results if result.name not in MAPPINGS]
+    flips = [result for result in analysis.noisy_results if result.name not in ANALOG]
     digital = [result for result in analysis.results if result.name in DIGITAL]
     quality = next(name for name in KEPT if name in analog[0].metrics)
     published = [result for result in analog if "noise=" not in result.setting]
@@ -53,7 +56,7 @@ def noisy_storage(analysis: Analysis) -> Section | str:
         ),
         Chart(
             name="noise",
-            figure=against_noise(analog, quality),
+            figure=against_noise([result for result in analog if result.name in MAPPINGS], quality),
             label=f"Chart of {label} against the noise of a weight's cells",
             caption="The same against the noise that remains in a weight, in deviations of the published cell: so many"
             " cells divide it by the square root of their number.",
@@ -136,8 +139,8 @@ def _cell(result: Result, name: str) -> Cell:
 def _line(name: str, points: Sequence[tuple[float, Result]], quality: str) -> go.Scatter:
     points = sorted(points, key=lambda point: point[0])
     measured = [result.metrics[quality] for _, result in points]
-    analog = name in MAPPINGS
-    color = PALETTE[list(MAPPINGS).index(name) % len(PALETTE)] if analog else style(name, "classical").color
+    analog = name in ANALOG
+    color = PALETTE[ANALOG.index(name)] if analog else style(name, points[0][1].family).color
     return go.Scatter(
         x=[place for place, _ in points],
         y=[one.estimate for one in measured],
@@ -148,7 +151,8 @@ def _line(name: str, points: Sequence[tuple[float, Result]], quality: str) -> go
             "width": 2.5,
         },
         name=escape(name if analog else f"{name}, digital"),
-        mode="lines+markers",
+        # Trials are autoencoders of their own, not settings of one.
+        mode="markers" if points[0][1].trial is not None else "lines+markers",
         line={"width": 1.6, "color": color},
         marker={"size": 7.5, "symbol": "circle" if analog else "square", "color": color},
         text=[escape(f"{name} · {result.setting}") for _, result in points],

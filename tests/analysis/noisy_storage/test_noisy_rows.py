@@ -1,9 +1,11 @@
 """Networks read back from noisy memory through the whole analysis, beside digital storage."""
 
 import pytest
+from example_study import write_study
 
 from analysis.analyze import analyze
 from analysis.intervals import Bootstrap
+from analysis.noisy_storage.latents import LATENTS
 from analysis.noisy_storage.mapping import MAPPINGS
 from analysis.noisy_storage.rows import BIT_ERROR_RATES, NOISES, PROTECTIONS
 from analysis.plan import plan_analysis
@@ -12,6 +14,7 @@ from analysis.report.page import render
 from analysis.report.reproduce import commands
 from analysis.tables import write_tables
 from cluster.verbs.analyze import Analyze
+from trainables.study_files import StudyRecord
 from zoo.storage.store import Store
 
 OPTIONS = {"codecs": ["uniform"], "members": 8, "examples": 60, "bootstrap": Bootstrap(replicates=20)}
@@ -74,3 +77,18 @@ def test_other_numbers_of_cells_are_refused(small_zoo, cells):
 def test_the_option_takes_whole_numbers(small_zoo, cells):
     with pytest.raises(ValueError, match=r"--cells is .*; allowed: whole numbers with commas"):
         Analyze(zoo=small_zoo.name, store=str(small_zoo.store.join()), cells=cells).plan()
+
+
+def test_latents_of_a_study_are_read_back_too(small_zoo, tmp_path):
+    store = Store(tmp_path)
+    write_study(store, small_zoo)
+    found = analyze(small_zoo, StudyRecord.open(store, "small-search"), cells=[1, 4096], **OPTIONS)
+    rows = {(r.trial, r.setting.rpartition("cells=")[2]): r for r in found.noisy_results if r.name == LATENTS}
+    learned = {r.trial: r for r in found.results if r.name == "autoencoder"}
+    assert sorted(rows) == [(trial, cells) for trial in sorted(learned) for cells in ("1", "4096")]
+    for trial, coded in learned.items():
+        # Latents that are hardly noisy are better than rounded ones; each has one cell or many.
+        assert rows[trial, "4096"].value("kl") < coded.value("kl")
+        assert rows[trial, "4096"].value("kl") < rows[trial, "1"].value("kl")
+        assert rows[trial, "1"].value("cells_per_weight") < 1
+    assert LATENTS in render(found)
