@@ -92,7 +92,8 @@ class MakingPlan:
             *(("means", Means, MeanConfig(networks=networks)) for networks in MEANS),
         ]
         for name, kind, config in controls:
-            setting = setting_of("", config, 1).removeprefix(", ")
+            strength = "noise" if isinstance(config, NoiseConfig) else "networks"
+            setting = f"{strength}={getattr(config, strength)}"
             rows.append(self._row(name, setting, partial(self._by_control, kind, config), {"config": to_json(config)}))
         for trial, fits in self.generators.items():
             name = self.study.trainable(trial).name

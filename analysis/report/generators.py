@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from analysis.audit import ACCURACY, DISTANCE, OUTSIDE, OVERLAP, passed
+from analysis.audit import ACCURACY, DISTANCE, DIVERSITY, OUTSIDE, OVERLAP, passed
 from analysis.making import CONTROLS, TRAINED, UNTRAINED
 from analysis.pages.figures import BLUE, GRAY, PALETTE, axis_of, base_layout
 from analysis.pages.numbers import with_unit
@@ -111,6 +111,7 @@ def compared_with() -> Section:
 
 def _said(result: Result, usual: Result) -> str:
     accuracy, theirs = (each.metrics[ACCURACY.name] for each in (result, usual))
+    apart, usually = (with_unit(DIVERSITY, each.metrics[DIVERSITY.name].estimate) for each in (result, usual))
     verdicts = passed(
         {name: measured.estimate for name, measured in result.metrics.items()},
         {name: measured.estimate for name, measured in usual.metrics.items()},
@@ -119,4 +120,5 @@ def _said(result: Result, usual: Result) -> str:
     return (
         f"{named(result)} makes networks of {with_unit(ACCURACY, accuracy.estimate)} accuracy without a step of"
         f" training (held-out networks of the zoo: {with_unit(ACCURACY, theirs.estimate)}): {words}."
+        f" Two of them predict different classes for {apart} of the test examples (held-out networks: {usually})."
     )

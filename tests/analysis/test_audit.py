@@ -94,6 +94,8 @@ def test_generators_are_measured_beside_trained_networks_and_controls(small_zoo,
     assert copies.value("nearest_distance") < trained.value("nearest_distance")
     page = render(analysis)
     assert "without a step of training" in page
+    assert "Two of them predict different classes for" in page
+    assert {"noise=0.1", "networks=3"} <= {result.setting for result in analysis.results}
     assert "accuracy-by-nearest-distance" in page
 
 
