@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -151,17 +152,25 @@ def table(work: Run, ways: Sequence[str], labels: Sequence[int | None], steps: i
     counts = (f"{len(tasks)} {split}" for split, tasks in work.tasks.items())
     print(f"tasks: {', '.join(counts)}; {work.seeds} fits")
     print(f"| way | numbers a task | {' | '.join(heads)} |\n|---|---:|{'---:|' * len(heads)}")
+
+    def percent(values_ST: np.ndarray, most: float) -> str:
+        interval = Bootstrap().interval(values_ST[..., None], groups_M=groups_T, most=most)
+        estimate, low, high = (100 * float(end or 0) for end in (interval.estimate, interval.low, interval.high))
+        return f"{estimate:.1f} [{low:.1f}, {high:.1f}]"
+
     for way in ways:
-        cells, numbers = [], 0
-        for each in labels[-1:] if way in (SHARED, MEAN) else labels:
-            found = work.cell(way, each, steps)
-            numbers = found["numbers"]
-            accuracy_ST = np.array(found["accuracies"])[..., None]
-            interval = Bootstrap().interval(accuracy_ST, groups_M=groups_T, most=1.0)
-            estimate, low, high = (100 * float(end or 0) for end in (interval.estimate, interval.low, interval.high))
-            cells.append(f"{estimate:.1f} [{low:.1f}, {high:.1f}]")
+        budgets = labels[-1:] if way in (SHARED, MEAN) else labels
+        found = [work.cell(way, each, steps) for each in budgets]
+        cells = [percent(np.array(cell["accuracies"]), 1.0) for cell in found]
         cells = [*["–"] * (len(labels) - len(cells)), *cells]
-        print(f"| {way} | {numbers:,} | {' | '.join(cells)} |", flush=True)
+        print(f"| {way} | {found[0]['numbers']:,} | {' | '.join(cells)} |", flush=True)
+    if {LEARNED.name, OTHERS[0].name} <= set(ways):
+        pairs = (
+            [np.array(work.cell(way.name, each, steps)["accuracies"]) for way in (LEARNED, OTHERS[0])]
+            for each in labels
+        )
+        cells = [percent(alone_ST - scratch_ST, math.inf) for alone_ST, scratch_ST in pairs]
+        print(f"| {LEARNED.name} minus {OTHERS[0].name}, paired | | {' | '.join(cells)} |")
 
 
 def _value(text: str) -> Any:
