@@ -178,8 +178,8 @@ def test_verb_writes_page_and_json_and_list_shows_it(capsys, in_store, small_zoo
     ("arguments", "words"),
     [
         (["nothing"], "it has small-"),
-        (["small", "--members", "1"], "greater than or equal to 2"),
-        (["small", "--examples", "0"], "greater than or equal to 1"),
+        (["small", "--members", "1"], "--members is '1'; allowed: a whole number, 2 or more"),
+        (["small", "--examples", "0"], "--examples is '0'; allowed: a whole number, 1 or more"),
         (["small", "--store", "/nowhere/at/all"], "there is no store"),
         (["/nowhere/zoos/small"], "there is no zoo"),
     ],
