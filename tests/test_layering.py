@@ -55,7 +55,7 @@ FLOORS = {
         ("controls", "intervals", "rates", "resampling"),
         ("groups",),
         ("evaluators", "codecs", "members"),
-        ("results",),
+        ("results", "by_axis"),
         ("evaluation",),
         ("setup", "measurement"),
         ("rows", "headlines"),

@@ -1,0 +1,48 @@
+"""Zoos of networks that were trained to withstand noise and adversaries: every combination, as many members of each.
+
+A grid of weight noise on a random share of the neurons (as in ``zoo.training.weight_noise``) and of adversarial
+training (``zoo.training.adversary``): neither, one of them, both. The members of a block share the order of their
+examples, so the four are compared on equal terms: ``analysis.by_axis.measured_by`` tells what each withstands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from zoo.recipes.recipe import Recipe
+
+DIGITS_ROBUST = Recipe(
+    name="digits-robust",
+    dataset="digits",
+    members=256,
+    axes={
+        "hidden": (32,),
+        "learning_rate": 3e-3,
+        "weight_noise": [0.0, 0.5],
+        "weight_noise_share": 0.25,
+        "adversarial_epsilon": [0.0, 0.1],
+        "adversarial_steps": 5,
+    },
+    design="grid",
+    batch_size=32,
+    epochs=30,
+    snapshot_epochs=(0, 10, 30),
+    block_members=16,
+    shard_members=64,
+    description="MLPs 64-32-10 (2 410 parameters): trained as ever, with noise on the weights of random neurons, on "
+    "adversarial examples (PGD, ε = 0.1), or with both.",
+    expected="on 256 test images, accuracy 96.6, 96.6, 95.9 and 94.9 %; under PGD at ε = 0.1 33, 36, 69 and 67 %",
+)
+
+F_MNIST_ROBUST = replace(
+    DIGITS_ROBUST,
+    name="f-mnist-robust",
+    dataset="fashion_mnist",
+    axes={**DIGITS_ROBUST.axes, "learning_rate": 1e-3, "adversarial_steps": 1},
+    batch_size=64,
+    epochs=3,
+    snapshot_epochs=(0, 1, 3),
+    description="MLPs 784-32-10 (25 450 parameters) on Fashion-MNIST: trained as ever, with noise on the weights of "
+    "random neurons, on adversarial examples (FGSM, ε = 0.1), or with both.",
+    expected="",
+)
