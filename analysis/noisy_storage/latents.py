@@ -34,7 +34,8 @@ def latent_rows(
 ) -> list[Row]:
     """A row for each trial of autoencoders with each number of cells for a number of the latent.
 
-    The first fit of a trial is taken. Latents are written in units of the codec's steps, signs protected.
+    The first fit of a trial is taken. Symbols are written, where the codec has any, and read without being rounded;
+    signs are protected.
     """
     return [
         noisy_row(
@@ -73,12 +74,11 @@ def _reader(codec: LearnedCodec, setup: Setup, cells: int) -> Callable[[int], No
 @torch.no_grad()
 def read_latents(codec: LearnedCodec, latent: Latent, cells: int, generator: np.random.Generator) -> Tensor:
     """Networks ``[M, P]`` decoded from latents that were read from so many cells for each of their numbers."""
-    symbols = codec.receiver.symbols
-    step_Z = torch.ones(latent.values_MZ.shape[1]) if symbols is None else symbols.step_Z
-    read_MZ = read_back(
-        (latent.values_MZ / step_Z).numpy(), _layout(latent.values_MZ), MAPPING, CellChannel(), cells, generator
-    )
-    return codec.receiver.weights(torch.from_numpy(read_MZ) * step_Z, latent.gain_M)
+    symbols, values_MZ = codec.receiver.symbols, latent.values_MZ
+    # Refined latents are made to be rounded, and lose more where they are not.
+    written_MZ = values_MZ.numpy() if symbols is None else symbols.of(values_MZ)
+    read_MZ = torch.from_numpy(read_back(written_MZ, _layout(values_MZ), MAPPING, CellChannel(), cells, generator))
+    return codec.receiver.weights(read_MZ if symbols is None else read_MZ * symbols.step_Z, latent.gain_M)
 
 
 def _layout(values_MZ: Tensor) -> tuple[TensorSpec, ...]:

@@ -82,13 +82,12 @@ def test_the_option_takes_whole_numbers(small_zoo, cells):
 def test_latents_of_a_study_are_read_back_too(small_zoo, tmp_path):
     store = Store(tmp_path)
     write_study(store, small_zoo)
-    found = analyze(small_zoo, StudyRecord.open(store, "small-search"), cells=[1, 4096], **OPTIONS)
+    found = analyze(small_zoo, StudyRecord.open(store, "small-search"), cells=[1, 2**24], **OPTIONS)
     rows = {(r.trial, r.setting.rpartition("cells=")[2]): r for r in found.noisy_results if r.name == LATENTS}
     learned = {r.trial: r for r in found.results if r.name == "autoencoder"}
-    assert sorted(rows) == [(trial, cells) for trial in sorted(learned) for cells in ("1", "4096")]
+    assert sorted(rows) == [(trial, cells) for trial in sorted(learned) for cells in ("1", "16777216")]
     for trial, coded in learned.items():
-        # Latents that are hardly noisy are better than rounded ones; each has one cell or many.
-        assert rows[trial, "4096"].value("kl") < coded.value("kl")
-        assert rows[trial, "4096"].value("kl") < rows[trial, "1"].value("kl")
+        assert rows[trial, "16777216"].value("kl") == pytest.approx(coded.value("kl"), rel=1e-2)
+        assert rows[trial, "16777216"].value("kl") < rows[trial, "1"].value("kl")
         assert rows[trial, "1"].value("cells_per_weight") < 1
     assert LATENTS in render(found)
