@@ -2,7 +2,9 @@
 
 After Isik et al., Neural Network Compression for Noisy Storage Devices (arXiv 2102.07725): signs are protected, small
 weights get a scale of their own (adaptive mapping), and of pruned networks only weights that are not zero take cells
-(sparsity-driven protection). What is protected costs digital bits, which are counted as cells too.
+(sparsity-driven protection). What is protected costs digital bits, which are counted as cells too. The shares of
+weights that are large, or kept, and scales for each tensor are chosen here, not taken from the paper; networks are
+not trained again after they are pruned.
 
 This is no codec of ``trainables``: there are no bytes to send, and what is read differs each time. So it lies beside
 what measures. Everything here is a function of numbers and a generator.

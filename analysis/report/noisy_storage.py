@@ -47,6 +47,8 @@ def noisy_storage(analysis: Analysis) -> Section | str:
             " payload of a codec in such cells, without a code against errors or what is shared; 32-bit floats would"
             f" take {FLOAT_BITS / DIGITAL_BITS_PER_CELL:g} cells. No digital use of the analog cells holds"
             f" more than {bits:.2f} bits in one if all levels are written equally often. Means of {WRITES} writings."
+            + " Latents in cells are the symbols of a study's autoencoders, and what is read is not rounded."
+            * any(result.name == LATENTS for result in analog)
         ),
         Chart(
             name="noisy-cells",
