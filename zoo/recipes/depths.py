@@ -40,5 +40,8 @@ MNIST = replace(
 )
 
 F_MNIST = replace(
-    MNIST, name="f-mnist-depths", dataset="fashion_mnist", description="As digits-depths, on Fashion-MNIST."
+    MNIST,
+    name="f-mnist-depths",
+    dataset="fashion_mnist",
+    description="As digits-depths, on Fashion-MNIST.",
 )
