@@ -161,7 +161,7 @@ def _metrics(zoo: Zoo, frame: pd.DataFrame) -> pd.DataFrame:
         "config.l2reg": frame.weight_decay / 2,
         "config.w_init": [word for word, _ in words],
     }
-    ours = {f"config.{name}": frame[name] for name in ("member", *OWN_FIELDS)}
+    ours = {f"config.{name}": frame[name] for name in ("member", *OWN_FIELDS) if name in frame}
     places = {
         "modeldir": [f"{zoo.name}/{member:07d}" for member in frame.member],
         "step": frame.epoch,
