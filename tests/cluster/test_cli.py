@@ -133,7 +133,7 @@ def test_bad_input_is_named_in_one_line(arguments, words, capsys, tmp_path, monk
     [
         (["verify", "nothing"], "it has small-"),
         (["search", "digits-autoencoder", "--zoo", "nothing"], "it has small-"),
-        (["search", "nothing", "--zoo", "small"], "cnn-autoencoder, digits-autoencoder"),
+        (["search", "nothing", "--zoo", "small"], "cnn-autoencoder, dataset-to-network, digits-autoencoder"),
         (
             ["search", "digits-autoencoder", "--zoo", "small", "--set", "color=red"],
             "those of NeuronAutoencoderConfig are",
