@@ -4,7 +4,8 @@ A readout that is fitted to outputs of a head on the head's own training network
 So one head is fitted without each fold of the members, as in stacking (Wolpert, "Stacked generalization", Neural
 Networks 5, 1992): a network of the training set gets the outputs of the one that has not seen it, any other the mean
 of all. The training networks are known again by the sum of their squared weights, which the order of hidden units does
-not change.
+not change. Folds are of members, not of all those that share a minibatch order: these may share other choices too, and
+a head that has never met a category says nothing of what readouts may expect of it.
 
 A head is a ridge regression, its penalty chosen for each output by the error on the folds left out, beside
 perceptrons: one holds where others do not, and readouts weigh them.
@@ -31,8 +32,6 @@ from trainables.readouts.ridge import Ridge, RidgeBasis, Standardization
 FOLDS = 5
 # Perceptrons of one fold differ in what is drawn.
 PERCEPTRONS = 2
-# Members that share a minibatch order lie in one fold where there are so many orders that folds are about even.
-LEAST_GROUPS = 4 * FOLDS
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(12, -3, -1))
 FARTHEST = 4.0
 SAME = 1e-10
@@ -47,6 +46,7 @@ class CrossFitted:
         ridges: One a fold.
         standardization: Of what perceptrons see.
         perceptrons: Two a fold.
+        range_2K: The least and the largest standardized target of each output; none is predicted beyond these.
         key_N: What training networks are known by, increasing, float64.
         fold_N: The fold of each.
     """
@@ -55,6 +55,7 @@ class CrossFitted:
     ridges: tuple[Ridge, ...]
     standardization: Standardization
     perceptrons: Perceptrons
+    range_2K: np.ndarray
     key_N: np.ndarray
     fold_N: np.ndarray
 
@@ -65,7 +66,7 @@ class CrossFitted:
         features_MF: np.ndarray,
         columns: Sequence[np.ndarray],
         key_M: np.ndarray,
-        group_M: np.ndarray,
+        member_M: np.ndarray,
     ) -> CrossFitted:
         """Fits the heads.
 
@@ -74,19 +75,19 @@ class CrossFitted:
             features_MF: Of training networks; NaN where missing.
             columns: What is learned, numbers or categories; see :func:`wanted_outputs`.
             key_M: What the networks are known by; see :func:`keys_of`.
-            group_M: Networks of one group lie in one fold.
+            member_M: Number of each network's member; snapshots of one lie in one fold.
 
         Raises:
-            ValueError: There are fewer groups than folds.
+            ValueError: There are fewer members than folds.
         """
-        groups, number_M = np.unique(group_M, return_inverse=True)
-        if len(groups) < FOLDS:
+        ids, number_M = np.unique(member_M, return_inverse=True)
+        if len(ids) < FOLDS:
             raise ValueError(
-                f"the training networks are of {len(groups)} members; a head needs {FOLDS} or more: take more members "
+                f"the training networks are of {len(ids)} members; a head needs {FOLDS} or more: take more members "
                 "or head=false"
             )
         generator = torch.Generator().manual_seed(config.seed)
-        fold_M = (torch.randperm(len(groups), generator=generator).numpy() % FOLDS)[number_M]
+        fold_M = (torch.randperm(len(ids), generator=generator).numpy() % FOLDS)[number_M]
         scores = NormalScores.of(features_MF)
         both_MF = np.hstack([features_MF, scores(features_MF)]).astype(np.float64)
         wanted_MK, weight_K = wanted_outputs(columns)
@@ -103,7 +104,8 @@ class CrossFitted:
         )
         order = np.argsort(key_M, kind="stable")
         ridges = cross_fitted_ridges(both_MF, np.nan_to_num(wanted_MK), fold_M)
-        return cls(scores, ridges, standardization, perceptrons, key_M[order], fold_M[order])
+        range_2K = np.stack([np.nanmin(wanted_MK, axis=0), np.nanmax(wanted_MK, axis=0)])
+        return cls(scores, ridges, standardization, perceptrons, range_2K, key_M[order], fold_M[order])
 
     def outputs(self, features_MF: np.ndarray, key_M: np.ndarray) -> np.ndarray:
         """Outputs of ridge regressions, then of perceptrons: float32 ``[M, 2 K]``."""
@@ -111,7 +113,7 @@ class CrossFitted:
         by_ridge = np.stack([ridge.outputs(both_MF) for ridge in self.ridges])
         by_perceptron = self.perceptrons.outputs(_near(self.standardization, both_MF)).numpy()
         by_perceptron = by_perceptron.reshape(FOLDS, PERCEPTRONS, *by_perceptron.shape[1:]).mean(1)
-        by_fold = np.concatenate([by_ridge, by_perceptron], axis=2)
+        by_fold = np.concatenate([by_ridge.clip(*self.range_2K), by_perceptron.clip(*self.range_2K)], axis=2)
         fold_M = self.folds(key_M)
         own_MK = by_fold[fold_M.clip(min=0), np.arange(len(fold_M))]
         return np.where((fold_M >= 0)[:, None], own_MK, by_fold.mean(0)).astype(np.float32)
@@ -127,7 +129,7 @@ class CrossFitted:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything as tensors; :meth:`from_tensors` is the inverse."""
-        arrays = {"quantile": self.scores.quantile_QF, "key": self.key_N, "fold": self.fold_N}
+        arrays = {"quantile": self.scores.quantile_QF, "range": self.range_2K, "key": self.key_N, "fold": self.fold_N}
         arrays |= {f"standardization/{name}": array for name, array in vars(self.standardization).items()}
         for fold, ridge in enumerate(self.ridges):
             arrays |= {f"ridge {fold}/{name}": array for name, array in ridge.tensors().items()}
@@ -146,6 +148,7 @@ class CrossFitted:
             ridges=tuple(Ridge.from_tensors(arrays(f"ridge {fold}/")) for fold in range(FOLDS)),
             standardization=Standardization(**arrays("standardization/")),
             perceptrons=Perceptrons.from_tensors(under("perceptrons/", tensors)),
+            range_2K=tensors["range"].numpy(),
             key_N=tensors["key"].numpy(),
             fold_N=tensors["fold"].numpy(),
         )
@@ -192,11 +195,6 @@ def wanted_outputs(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarra
         parts.append((several_MK - np.nanmean(several_MK, axis=0)) / np.nanstd(several_MK, axis=0))
         counts += [1 / len(several)] * len(several)
     return np.concatenate(parts, axis=1), np.array(counts)
-
-
-def groups_of(order_M: np.ndarray, id_M: np.ndarray) -> np.ndarray:
-    """What must not be divided between folds: minibatch orders that members share, or members where there are few."""
-    return order_M if len(np.unique(order_M)) >= LEAST_GROUPS else id_M
 
 
 def _near(standardization: Standardization, both_MF: np.ndarray) -> Tensor:

@@ -24,7 +24,7 @@ from trainables.encoders.layouts import require_finite
 from trainables.encoders.weights_and_behavior.behavior import Behavior
 from trainables.encoders.weights_and_behavior.columns import Columns, stacked, under
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
-from trainables.encoders.weights_and_behavior.cross_fitted import CrossFitted, groups_of, keys_of
+from trainables.encoders.weights_and_behavior.cross_fitted import CrossFitted, keys_of
 from trainables.encoders.weights_and_behavior.inputs import Inputs
 from trainables.encoders.weights_and_behavior.metric import ReferenceMetric
 from trainables.encoders.weights_and_behavior.weights import weight_columns
@@ -184,7 +184,7 @@ def head_of(config: WeightsAndBehaviorConfig, features_MF: np.ndarray, training:
         features_MF,
         [targets_of(training, name) for name in names],
         np.concatenate([keys_of(population.weights_MP) for population in training]),
-        groups_of(*(targets_of(training, name) for name in ("order_seed", "id"))),
+        targets_of(training, "id"),
     )
 
 
