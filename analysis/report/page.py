@@ -334,7 +334,7 @@ def _facts(summary: Mapping[str, Any]) -> list[Fact]:
     fitted = [("Fitted on", f"{count(summary['training_snapshots'])} snapshots", "of training networks")]
     if summary["study"]:
         name = summary["study"].rpartition("-")[0]
-        fitted.append(("Search", f"{count(summary['trials'])} trials", f"study {name}"))
+        fitted.append(("Search", counted(summary["trials"], "trial"), f"study {name}"))
     return [Fact(name=name, value=value, detail=detail) for name, value, detail in [*zoo, *own, *fitted]]
 
 

@@ -221,8 +221,9 @@ def _infeasible(trials: pd.DataFrame, limits: Mapping[str, float], metrics: Mapp
 def trials_note(analysis: Analysis) -> str:
     """What is said of a search for codecs."""
     measured = len({r.trial for r in analysis.results if r.trial is not None})
+    trials = 0 if analysis.trials is None else len(analysis.trials)
     return (
-        f"{count(0 if analysis.trials is None else len(analysis.trials))} trials on validation networks and validation"
+        f"{counted(trials, 'trial')} on validation networks and validation"
         " examples; figures in this table are the search's own. Measured anew, on networks and examples that the search"
         f" never saw: {count(measured)} from their Pareto front, in the sections above and below."
     )
