@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from analysis.intervals import Bootstrap
-from analysis.prediction import best_trials, setting_of
+from analysis.measured_trials import measured_artifacts
+from analysis.prediction import setting_of
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from trainables.hypernetworks.adaptation import (
@@ -385,7 +386,7 @@ def plan_adaptation(zoo: Zoo, study: StudyRecord, *, tasks: int | None, bootstra
     Raises:
         ZooError: No trial can be measured, or a split has no tasks.
     """
-    made = {t: [cast(Hypernetwork, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
+    made = measured_artifacts(study)
     held_out, validation = (_tasks(zoo, split) for split in ("test", "validation"))
     return AdaptationPlan(
         study=study,

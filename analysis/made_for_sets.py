@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from analysis.intervals import Bootstrap
-from analysis.prediction import best_trials, setting_of
+from analysis.measured_trials import measured_artifacts
+from analysis.prediction import setting_of
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from trainables.hypernetworks.adaptation import AdaptedWeights, adapt
@@ -239,7 +240,7 @@ def plan_sets(
                 f"inputs are {name!r}, examples of shape {other.input_shape}; networks of zoo {zoo.name} read "
                 f"{own.input_shape} and tell {own.classes} classes apart: choose a data set that is alike"
             )
-    made = {t: [cast(DatasetHypernetwork, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
+    made = measured_artifacts(study)
     return SetPlan(
         study=study, zoo=zoo, made=made, datasets=(own.name, *datasets), count=count or SETS, bootstrap=bootstrap
     )

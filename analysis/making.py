@@ -9,14 +9,15 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from analysis.audit import OF_ALL, OF_EACH, Audit
 from analysis.intervals import Bootstrap
-from analysis.prediction import best_trials, setting_of
+from analysis.measured_trials import measured_artifacts
+from analysis.prediction import setting_of
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from trainables.fit_data import fit_data
@@ -212,5 +213,5 @@ def plan_making(zoo: Zoo, study: StudyRecord, *, count: int | None, bootstrap: B
     for split in ("train", "test"):
         if not len(zoo.rows(split)):
             raise ZooError(f"zoo {zoo.name} has no members in its {split} split")
-    fits = {t: [cast(NetworkGenerator, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
+    fits = measured_artifacts(study)
     return MakingPlan(study=study, zoo=zoo, generators=fits, count=count or MADE, bootstrap=bootstrap)

@@ -13,11 +13,12 @@ from analysis.groups import chosen_members, orders_differ
 from analysis.intervals import Bootstrap
 from analysis.made_for_sets import SetPlan, plan_sets
 from analysis.making import MakingPlan, plan_making
+from analysis.measured_trials import measured_artifacts
 from analysis.noisy_storage.latents import latent_rows
 from analysis.noisy_storage.rows import noisy_rows
 from analysis.prediction import PredictorPlan, plan_predictors
 from analysis.probing import ProbePlan, plan_probes
-from analysis.rows import LEARNED, Row, chosen_families, codec_rows, fitted_codecs, learned_rows
+from analysis.rows import LEARNED, Row, chosen_families, codec_rows, learned_rows
 from analysis.setup import Setup
 from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
@@ -175,7 +176,7 @@ def plan_analysis(
         training_snapshots=min(training_snapshots, len(zoo.rows("train", architecture=architecture))),
         evaluation=evaluation,
     )
-    found = {} if study is None else fitted_codecs(study)
+    found = {} if study is None else measured_artifacts(study)
     rows = codec_rows(families, setup)
     if study is not None:
         rows += learned_rows(study, found, setup)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from analysis.calibration import calibrated
 from analysis.groups import chosen_members
 from analysis.held_out import Choice, HeldOut, HeldOutPlan, Predict
 from analysis.intervals import Bootstrap
+from analysis.measured_trials import measured_artifacts
 from analysis.members import Members, ZooMembers
 from analysis.results import Question
 from analysis.rows import Row, fits_content
@@ -27,8 +28,6 @@ from trainables.study_files import StudyRecord
 from zoo.storage.zoo import Zoo
 
 CONSTANT, HYPERPARAMETERS = "training mean", "hyper-parameters"
-
-MEASURED_TRIALS = 12
 
 
 class PredictorPlan(HeldOutPlan[Predictor]):
@@ -93,7 +92,7 @@ def plan_predictors(zoo: Zoo, study: StudyRecord, *, members: int | None, bootst
         ZooError: No trial can be measured, or a split has no members.
     """
     zoo.rows("train")  # the baselines are fitted to them
-    fits = {t: [cast(Predictor, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
+    fits = measured_artifacts(study)
     networks = ZooMembers(zoo=zoo, members=chosen_members(zoo, members))
     held_out = HeldOut(
         fitted=Choice(of=networks, name=zoo.name),
@@ -112,19 +111,6 @@ def one_question(target: str, held_out: HeldOut) -> Question:
         fitted_on=held_out.fitted.name,
         told_of=held_out.tested.name,
     )
-
-
-def best_trials(study: StudyRecord) -> list[int]:
-    """A study's Pareto front, and of each trainable the trial that is best; the best by the first objective first.
-
-    Raises:
-        ZooError: No trial can be measured.
-    """
-    front = study.best_trials()
-    objective, direction = study.facts["study"]["objectives"][0], study.facts["directions"][0]
-    complete = study.trials[study.trials[objective].notna()].sort_values(objective, ascending=direction == "min")
-    of_each = complete.groupby("trainable", sort=False)["trial"].first() if "trainable" in complete else []
-    return list(dict.fromkeys([*front[:MEASURED_TRIALS], *(int(trial) for trial in of_each)]))
 
 
 def setting_of(target: str, config: Any, fits: int, *words: str) -> str:

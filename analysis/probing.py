@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import cast
 
 import numpy as np
 
@@ -20,8 +19,9 @@ from analysis.calibration import LABELLED, calibrated
 from analysis.groups import chosen_members
 from analysis.held_out import Choice, HeldOut, HeldOutPlan, RefusalError
 from analysis.intervals import Bootstrap
+from analysis.measured_trials import measured_artifacts
 from analysis.members import Members, ZooMembers
-from analysis.prediction import baseline_rows, best_trials, setting_of
+from analysis.prediction import baseline_rows, setting_of
 from analysis.results import Question
 from analysis.rows import Row, fits_content
 from analysis.scopes import ACROSS, crosswise_scopes, scopes_of, told_of
@@ -253,4 +253,4 @@ def _encoders(zoo: Zoo, study: StudyRecord) -> dict[int, list[Encoder]]:
             f"{zoo.digest[:8]}: search on it under the same name of a study first"
         )
     zoo.rows("validation")  # penalties are chosen on them
-    return {t: [cast(Encoder, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
+    return measured_artifacts(study)

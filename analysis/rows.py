@@ -10,9 +10,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 
 from analysis.codecs import CODECS, CodecFamily, Setting, find_codec, setting_name
@@ -31,7 +30,6 @@ from zoo.architecture import Architecture
 LEARNED = "autoencoder"
 # After the name of a codec whose constants a study found.
 SEARCHED = " (searched)"
-LEARNED_TRIALS = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,33 +129,10 @@ def _row(
     return Row(**called, content=content, measure=measured)
 
 
-def measured_trials(study: StudyRecord) -> list[int]:
-    """Numbers of the trials on a study's Pareto front; some, evenly spaced, where there are many.
-
-    Raises:
-        ZooError: The study has no trial that can be measured.
-    """
-    front = study.best_trials()
-    places = np.linspace(0, len(front) - 1, min(LEARNED_TRIALS, len(front))).round().astype(int)
-    return [front[place] for place in np.unique(places)]
-
-
-def fitted_codecs(study: StudyRecord) -> dict[int, list[Codec]]:
-    """The codecs of a study's :func:`measured_trials`: of each trial a fit for each seed.
-
-    Raises:
-        ZooError: The study has no trial that can be measured, or an artifact is damaged.
-    """
-    return {
-        trial: [cast(Codec, study.artifact(trial, fit)) for fit in study.fits(trial)]
-        for trial in measured_trials(study)
-    }
-
-
 def learned_rows(
     study: StudyRecord, codecs: Mapping[int, Sequence[Codec]], setup: Setup, *, untrained: bool = False
 ) -> list[Row]:
-    """Rows for a study's :func:`fitted_codecs`, and for the mean latent of autoencoders."""
+    """Rows for the codecs that a study has fitted, and for the mean latent of autoencoders."""
     rows = []
     for trial, fits in codecs.items():
         setting = trial_setting(study.config(trial))

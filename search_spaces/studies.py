@@ -36,14 +36,14 @@ class Proposal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """A search, or a single fit; flat, stored as JSON.
+    """A search, or a fit of each of some trainables; flat, stored as JSON.
 
     Attributes:
         name: Name of the study.
         trainables: Names in ``trainables.registry.TRAINABLES`` or ``module:attribute``. Of several, all of one kind,
             each trial takes one.
         spaces: For each trainable its space: a name in ``SPACES`` or ``module:attribute``. None at all where
-            nothing is searched: the study is a single fit.
+            nothing is searched: each trainable is fitted once, as its configuration says.
         objectives: What is optimized: names of the trainables' metrics, which say in which direction.
         limits: For names of metrics the worst value that counts. What a trainable knows before it is fitted, such
             as ``shared_bytes``, Optuna is told before the trial runs.
@@ -136,8 +136,8 @@ class Study:
 
     @property
     def wanted_trials(self) -> int:
-        """How many trials there are to be: one where nothing is searched."""
-        return self.trials if self.spaces else 1
+        """How many trials there are to be: one of each trainable where nothing is searched."""
+        return self.trials if self.spaces else len(self.trainables)
 
     def configuration(self, trainable: Trainable, suggested: Mapping[str, Any]) -> dict[str, Any]:
         """All fields of a trainable's configuration: settings, else what was suggested, else preset, else defaults.
@@ -283,6 +283,24 @@ DIGITS_ENCODERS = Study(
     cost="1 s to 5 min a trial on digits-mlp-diverse",
 )
 
+ENCODER_COMPARISON = Study(
+    name="encoder-comparison",
+    trainables=(
+        "weights",
+        "weight-statistics",
+        "hyper-representation",
+        "sane",
+        "sne",
+        "neural-graph",
+        "probing",
+        "weights-and-behavior",
+    ),
+    preset="small",
+    objectives=("probe_score",),
+    description="Every encoder once, with its default settings, hyper-representations with small ones: for --seeds 3.",
+    cost="1 s to 10 min a fit on 2 500 snapshots of CNNs of 4 970 parameters",
+)
+
 TETRIS_HYPER_REPRESENTATION = Study(
     name="tetris-hyper-representation",
     trainables=("hyper-representation",),
@@ -353,6 +371,7 @@ STUDIES: dict[str, Study] = {
         DIGITS_PREDICTOR,
         CATEGORY_PREDICTOR,
         DIGITS_ENCODERS,
+        ENCODER_COMPARISON,
         WEIGHTS_AND_BEHAVIOR,
         TETRIS_HYPER_REPRESENTATION,
         MNIST_HYPER_REPRESENTATION,

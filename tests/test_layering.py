@@ -53,7 +53,7 @@ FLOORS = {
     ),
     "analysis": (
         ("controls", "intervals", "rates", "resampling"),
-        ("groups",),
+        ("groups", "measured_trials"),
         ("evaluators", "codecs", "members"),
         ("results", "by_axis"),
         ("evaluation",),

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +205,7 @@ class StudyRecord:
     def content_sha256(self) -> str:
         """Hash of what was searched, of all that the trials table tells, and of how many fits the best ones have."""
         table = self.trials.to_json(orient="records", double_precision=15)
-        fits = [self.fits(trial) for trial in self.pareto_trials()]
+        fits = [self.fits(trial) for trial in dict.fromkeys([*self.pareto_trials(), *self.best_of_each_trainable()])]
         return digest({"study": self.facts["study"], "trials": table, "fits": fits})
 
     def pareto_trials(self) -> list[int]:
@@ -212,13 +213,31 @@ class StudyRecord:
 
         By the first objective.
         """
-        objectives = self.facts["study"]["objectives"]
-        if not {"trial", "state"} <= set(self.trials.columns):  # no trial has ended
+        return _front(self._eligible, self.facts["study"]["objectives"], self.facts["directions"])
+
+    def best_of_each_trainable(self) -> list[int]:
+        """Numbers of the trials that are each the best of one trainable by the first objective, the best of all first.
+
+        As :meth:`pareto_trials` of completed trials with an artifact and within the limits.
+        """
+        objective, direction = self.facts["study"]["objectives"][0], self.facts["directions"][0]
+        trials = self._eligible
+        if objective not in trials:
             return []
+        trials = trials[trials[objective].notna()].sort_values(objective, ascending=direction == "min", kind="stable")
+        best: dict[str, int] = {}
+        for number in trials["trial"]:
+            best.setdefault(self.trainable(number).name, int(number))
+        return list(best.values())
+
+    @cached_property
+    def _eligible(self) -> pd.DataFrame:
+        """The completed trials with an artifact, within the limits."""
+        if not {"trial", "state"} <= set(self.trials.columns):  # no trial has ended
+            return self.trials.iloc[:0]
         trials = self.trials[self.trials["state"].str.lower() == COMPLETE]
         trials = trials[_within(trials, self.facts["study"]["limits"], self.metrics)]
-        trials = trials[[self._artifact_facts(number) is not None for number in trials["trial"]]]
-        return _front(trials, objectives, self.facts["directions"])
+        return trials[[self._artifact_facts(number) is not None for number in trials["trial"]]]
 
     def best_trials(self) -> list[int]:
         """As :meth:`pareto_trials`, of which there has to be one.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from analysis.rows import measured_trials
+from analysis.measured_trials import measured_trials
 from cluster.display import live, say
 from cluster.distributed.fits import FurtherFits
 from cluster.distributed.journal import SearchFolder
@@ -75,7 +75,7 @@ def search(plan: StudyPlan, *, seeds: int = 1, workers: int | None = None) -> Do
         if not facts.get("trials_completed"):
             failed = facts.get("trials_failed", 0)
             trials = "the one trial" if failed == 1 else f"all {failed} trials"
-            what = trials if study.spaces else f"the fit of {study.trainables[0]}"
+            what = trials if study.spaces or failed > 1 else f"the fit of {study.trainables[0]}"
             raise NoResultError(f"{what} failed: {facts.get('failure')}")
         fits = _fit_again(plan, folder, seeds, workers) if seeds > 1 else 0
     return Done(lacking, fits)

@@ -44,6 +44,9 @@ class Trials:
     def __init__(self, plan: StudyPlan, folder: SearchFolder, record: optuna.Study, lacking: int, task: Task) -> None:
         self._study, self._folder, self._record, self._task = plan.study, folder, record, task
         self._record.sampler = new_sampler(plan.study, plan.seed + SEED_STRIDE * len(record.get_trials(deepcopy=False)))
+        if len(plan.study.trainables) > 1:  # each once, before the sampler has its way
+            for name in plan.study.trainables:
+                record.enqueue_trial({TRAINABLE: name}, skip_if_exists=True)
         self._space = plan.study.bound_space(plan.architectures)
         self._logs = TrialLogs(folder.tensorboard)
         self._running: dict[int, Trial] = {}

@@ -10,8 +10,8 @@ from example_study import write_study
 
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
+from analysis.measured_trials import MEASURED_TRIALS, measured_trials
 from analysis.plan import ON_RANDOM
-from analysis.rows import LEARNED_TRIALS, measured_trials
 from cluster.verbs.analyze import Analyze, write_report
 from trainables.study_files import StudyRecord
 from zoo.generation.build import generate_zoo
@@ -120,8 +120,8 @@ def test_a_dry_run_refuses_what_the_run_refuses(small_zoo, small_recipe, store, 
 
 
 def test_no_more_trials_than_these_are_measured(store, monkeypatch):
-    monkeypatch.setattr(StudyRecord, "pareto_trials", lambda self: list(range(3 * LEARNED_TRIALS)))
-    assert len(measured_trials(StudyRecord.open(store, "small-search"))) == LEARNED_TRIALS
+    monkeypatch.setattr(StudyRecord, "pareto_trials", lambda self: list(range(3 * MEASURED_TRIALS)))
+    assert len(measured_trials(StudyRecord.open(store, "small-search"))) == MEASURED_TRIALS
 
 
 @pytest.mark.parametrize("do", [Analyze.plan, Analyze.run])

@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 from ray_environment import environment
 
-from analysis.rows import LEARNED_TRIALS
+from analysis.measured_trials import MEASURED_TRIALS
 from cluster.distributed.journal import SearchFolder
 from cluster.distributed.runtime import quieten
 from cluster.distributed.search import export, importances, search, search_folder
@@ -444,8 +444,8 @@ def test_estimate_knows_of_the_validation(small_zoo, monkeypatch):
     assert 5 + 20 * 0.5 < result.seconds < 5 + 20 * 5
     assert (result.ray, result.workers) == (True, 2)
     further = Search(**options, seeds=3).plan()
-    assert further.further_fits == 2 * LEARNED_TRIALS
-    assert further.seconds > 2 * 5 + (20 + LEARNED_TRIALS) * 0.5
+    assert further.further_fits == 2 * MEASURED_TRIALS
+    assert further.seconds > 2 * 5 + (20 + MEASURED_TRIALS) * 0.5
     assert "and up to 24 fits of the best ones with further seeds" in further.text
     assert 40 * 5_000 < result.bytes < 40 * 1_000_000
 

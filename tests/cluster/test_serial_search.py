@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from analysis.measured_trials import measured_trials
 from cluster.display import live
 from cluster.distributed import making
 from cluster.distributed import search as searching
@@ -94,6 +95,35 @@ def test_a_study_without_a_space_is_one_fit(zoo_copy):
     single = plan(zoo_copy, study, [], epochs=None, trials=9)
     assert search(single) == searching.Done(1, 0)
     assert list(trials(single)["step"]) == [0.7]
+
+
+def test_several_trainables_without_spaces_are_fitted_once_each_and_again_with_other_seeds(zoo_copy):
+    """Also those that are not the best, since an analysis measures the best trial of each."""
+    study = Study(name="all", trainables=("weights", "weight-statistics", "probing"), objectives=("probe_score",))
+    several = plan(zoo_copy, study, ["count=4", "latent=4", "width=8"], epochs=1, trials=9)
+    assert search(several) == searching.Done(3, 0)
+    assert list(trials(several)["trainable"]) == list(study.trainables)
+    record = StudyRecord.open(zoo_copy.store, several.folder.name)
+    assert sorted(measured_trials(record)) == [0, 1, 2]
+    before = record.content_sha256
+    assert search(several, seeds=2) == searching.Done(0, 1)  # only probing differs by its seed
+    record = StudyRecord.open(zoo_copy.store, several.folder.name)
+    assert [record.fits(trial) for trial in (0, 1, 2)] == [[0], [0], [0, 1]]
+    assert record.content_sha256 != before
+    assert search(several, seeds=2) == searching.Done(0, 0)
+
+
+def test_a_search_tries_each_trainable_before_any_twice(zoo_copy):
+    spaced = Study(
+        name="spaced",
+        trainables=("statistics-ridge", "statistics-boosting"),
+        spaces=("statistics-ridge", "statistics-boosting"),
+        objectives=("r2",),
+        settings={"target": "test_accuracy"},
+    )
+    begun = plan(zoo_copy, spaced, [], epochs=None, trials=2)
+    search(begun)
+    assert set(trials(begun)["trainable"]) == {"statistics-ridge", "statistics-boosting"}
 
 
 def test_trials_over_a_limit_are_marked_and_off_the_front(zoo_copy):

@@ -105,7 +105,7 @@ def test_a_preset_stands_below_epochs_space_and_settings():
     assert (config["width"], config["epochs"], config["latent"]) == (32, 7, 9)
     assert (config["feedforward"], config["schedule"]) == (512, "plateau")
     assert study.configuration(find_trainable("weights"), {}) == {"aligned": False}, "others have no such preset"
-    with pytest.raises(ValueError, match=r"Study\.preset is 'tetris'; allowed: tetris-seed, tetris-hyp"):
+    with pytest.raises(ValueError, match=r"Study\.preset is 'tetris'; allowed: small, tetris-seed, tetris-hyp"):
         dataclasses.replace(study, preset="tetris")
 
 

@@ -27,8 +27,19 @@ _UNTERTHINER: Mapping[str, Any] = {
     **_PUBLISHED, "width": 512, "blocks": 4, "feedforward": 1000, "latent": 1200,
 }  # fmt: skip
 
-# Named like the zoos that they were published for.
+# Named like the zoos that they were published for, but for the first, which is ours.
 HYPER_REPRESENTATION: Mapping[str, Mapping[str, Any]] = {
+    # Minutes of one core on some thousand snapshots.
+    "small": {
+        "width": 128,
+        "feedforward": 256,
+        "latent": 128,
+        "projection": 64,
+        "projection_layers": 2,
+        "learning_rate": 1e-3,
+        "batch_size": 64,
+        "epochs": 30,
+    },
     "tetris-seed": _TETRIS,
     "tetris-hyp": {**_TETRIS, "feedforward": 900},
     "mnist-seed": _MNIST_SEED,
