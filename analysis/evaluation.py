@@ -152,6 +152,11 @@ class Evaluation:
                     metric, source = data.metric(measure.metric), data.named(measure.source)
                     metrics[metric.name] = self._measured(metric, measure.statistic, values_SMN, groups_M, counted)
                     values[source] = tuple(member_means(values_SMN, counted).mean(0).tolist())
+                values |= {
+                    data.named(name): tuple(member_means(values_SMN).mean(0).tolist())
+                    for name, values_SMN in given.items()
+                    if evaluator.of_series(name)
+                }
             for subject in subjects:
                 subject.forget(data)
         return metrics, values
@@ -184,7 +189,8 @@ def _stacked(
     """
     given = [evaluator.run(subject, original, data) for subject in subjects]
     known = {measure.source for measure in evaluator.measures}
-    if unknown := sorted({name for values in given for name in values} - known):
+    names = {name for values in given for name in values if not evaluator.of_series(name)}
+    if unknown := sorted(names - known):
         raise ValueError(f"evaluator {evaluator.name!r} gives {unknown[0]!r}; it declares {', '.join(sorted(known))}")
     return {
         name: np.stack([_checked(evaluator, name, values[name], len(subjects[0]), data) for values in given])

@@ -190,12 +190,15 @@ class Evaluator:
         run: ``(subject, original or None, data) -> values``.
         needs_original: Whether it compares; without an original it is left out.
         judges: What networks must answer for it to make sense: "classes", "values" (regression) or "any".
+        series: Names of values of which there are several, one a layer say: "layer_error 1", "layer_error 2". They are
+            kept for each member for figures, and are no metrics.
         description: One sentence for listings.
     """
 
     name: str
     measures: tuple[Measure, ...]
     run: Run
+    series: tuple[str, ...] = ()
     needs_original: bool = True
     judges: Judges = "any"
     description: str
@@ -203,6 +206,11 @@ class Evaluator:
     def __post_init__(self) -> None:
         require(bool(self.measures), self, "measures", "at least one")
         require(self.judges in JUDGES, self, "judges", ", ".join(JUDGES))
+
+    def of_series(self, name: str) -> bool:
+        """Whether values are one of a series."""
+        first, _, which = name.partition(" ")
+        return first in self.series and bool(which)
 
     def obstacle(self, data: EvaluationData, paired: bool) -> str | None:
         """Why it cannot be run: a few words that follow its name; ``None`` where it can.

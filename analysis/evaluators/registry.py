@@ -9,6 +9,7 @@ from analysis.evaluators.agreement import AGREEMENT
 from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.divergence import DIVERGENCE
 from analysis.evaluators.evaluator import Evaluator
+from analysis.evaluators.layers import LAYERS
 from analysis.evaluators.outputs import LOSS, OUTPUTS
 from analysis.evaluators.robustness import ATTACK, WEIGHT_NOISE, attack, weight_noise
 from analysis.evaluators.weights import WEIGHTS
@@ -21,6 +22,7 @@ EVALUATORS: dict[str, Evaluator] = {
         *USUAL,
         ACCURACY,
         DISTANCES,
+        LAYERS,
         # Of these any other strength can be named.
         attack("fgsm-0.1"),
         attack("pgd-0.1"),

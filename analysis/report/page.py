@@ -26,6 +26,7 @@ from analysis.report import (
 )
 from analysis.report.distances import distances
 from analysis.report.glossary import DERIVED
+from analysis.report.layers import layers
 from analysis.report.noisy_storage import noisy_storage
 from analysis.report.reproduce import commands
 from analysis.report.scatter_panels import scatter_data
@@ -249,6 +250,7 @@ def _sections(view: View) -> list[Section]:
         "search": sections.search(analysis, {**view.metrics, **analysis.study_metrics}, sections.trials_note(analysis)),
         "fidelity": sections.fidelity(view),
         "distances": distances(analysis),
+        "layer by layer": layers(analysis),
         "noisy storage": noisy_storage(analysis),
         "all results": sections.all_results(view),
     }
