@@ -21,6 +21,7 @@ from analysis.kept_rows import KeptRows, measure_rows
 from analysis.latent_maps import latent_maps
 from analysis.made_for_sets import SetPlan
 from analysis.making import MakingPlan
+from analysis.members import differing
 from analysis.noisy_storage.rows import FAMILY as NOISY
 from analysis.plan import ON_RANDOM, CodecPlan, Plan, plan_analysis
 from analysis.prediction import PredictorPlan
@@ -243,6 +244,7 @@ def _codec_analysis(plan: CodecPlan, results: list[Result], kept: KeptRows) -> A
         study_metrics={} if study is None else study.metrics,
         trials=None if study is None else study.trials,
         importances=None if study is None else study.importances,
+        members=differing(setup.original.population),
     )
 
 

@@ -161,6 +161,14 @@ class Evaluation:
                 subject.forget(data)
         return metrics, values
 
+    def details(self, subject: Subject, original: Subject | None = None) -> dict[str, Any]:
+        """What evaluators give for pictures on the test examples, by their names; for arguments see :meth:`measure`."""
+        return {
+            evaluator.name: dict(evaluator.details(subject, original, self.test))
+            for evaluator in self.evaluators
+            if evaluator.details is not None
+        }
+
     def _measured(
         self,
         metric: Metric,

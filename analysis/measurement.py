@@ -118,6 +118,7 @@ def measure(
     called = f"codec {name!r} ({setting})"
     subjects = [Subject(population.with_weights(part.weights_MP), called) for part in coded]
     metrics, values = evaluation.measure(subjects, original)
+    details = evaluation.details(subjects[0], original)
     payload_bytes = float(np.mean([part.payload_bytes for part in coded]))
     return Result(
         name=name,
@@ -145,6 +146,7 @@ def measure(
             ),
         },
         values=values,
+        details=details,
     )
 
 

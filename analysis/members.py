@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from analysis.groups import group_numbers, orders_differ
-from trainables.readouts.columns import strata_of, target_of
+from trainables.readouts.columns import CHOSEN, strata_of, target_of
 from zoo.population import Population
 from zoo.recipes import Imported
 from zoo.storage.zoo import Zoo
@@ -148,6 +149,18 @@ class ZooMembers:
             return Members(populations=tuple(populations))  # which inputs never occur is not known
         train = self.zoo.dataset().train
         return Members(populations=tuple(without_dead_inputs(population, train) for population in populations))
+
+
+def differing(population: Population) -> pd.DataFrame:
+    """Of each row ``member``, ``epoch``, ``order_seed`` and ``weight_norm``, and what else is known and differs."""
+    columns = {
+        "member": population.column("id"),
+        "epoch": population.column("epoch"),
+        "order_seed": population.column("order_seed"),
+        "weight_norm": population.weights_MP.double().norm(dim=1).numpy(),
+    }
+    others = {name: population.column(name) for name in (*CHOSEN, "activation")}
+    return pd.DataFrame(columns | {name: values for name, values in others.items() if len(set(values.tolist())) > 1})
 
 
 def layout_of_members(zoo: Zoo) -> np.ndarray:

@@ -64,6 +64,8 @@ class Analysis:
         noisy_results: Networks read back from noisy memory.
         study_metrics: The metrics that the study's trainables have, by name.
         trials: The study's trials, where there is a study.
+        members: Of codecs, what is known of each network that was measured, one a row: ``member``, ``epoch``, and
+            what else differs among them.
         maps: Of encoders, their embeddings in two dimensions.
         importances: Objective to parameter to importance, where the study tells them.
     """
@@ -77,6 +79,7 @@ class Analysis:
     study_metrics: Mapping[str, Metric] = field(default_factory=dict)
     trials: pd.DataFrame | None = None
     importances: Mapping[str, Mapping[str, float]] | None = None
+    members: pd.DataFrame | None = None
     maps: LatentMaps | None = None
 
     def to_json(self) -> dict[str, Any]:

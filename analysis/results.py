@@ -121,6 +121,7 @@ class Result:
         metrics: What was measured: sizes, and what the evaluators gave; a metric that makes no sense here is absent.
         values: For each name the values of the members, averaged over examples and fits.
         question: What was predicted; ``None`` of codecs.
+        details: Of some evaluators, by their names, what pictures are made of, as JSON values.
         refusal: Why nothing was measured; empty where it was.
         replicates: Of some metrics their values in each replicate of the bootstrap, by which two rows that were
             measured on the same members are compared.
@@ -139,6 +140,7 @@ class Result:
     metrics: Mapping[str, Measured]
     values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     question: Question | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
     refusal: str = ""
     replicates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     fits_spread: Mapping[str, float] = field(default_factory=dict)

@@ -178,6 +178,8 @@ def required(original: Subject | None) -> Subject:
 Values = Mapping[str, Tensor]
 """For each name ``[M]``, or ``[M, N]`` where there is a value for each example."""
 Run = Callable[[Subject, Subject | None, EvaluationData], Values]
+Details = Callable[[Subject, Subject | None, EvaluationData], Mapping[str, Any]]
+"""JSON values by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +194,8 @@ class Evaluator:
         judges: What networks must answer for it to make sense: "classes", "values" (regression) or "any".
         series: Names of values of which there are several, one a layer say: "layer_error 1", "layer_error 2". They are
             kept for each member for figures, and are no metrics.
+        details: Gives what pictures are made of that values of members cannot make, as JSON values; ``None`` of
+            evaluators without. It is kept with the row.
         description: One sentence for listings.
     """
 
@@ -199,6 +203,7 @@ class Evaluator:
     measures: tuple[Measure, ...]
     run: Run
     series: tuple[str, ...] = ()
+    details: Details | None = None
     needs_original: bool = True
     judges: Judges = "any"
     description: str

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.evaluators.accuracy import ACCURACY, ACCURACY_CHANGE
 from analysis.evaluators.agreement import AGREEMENT
+from analysis.evaluators.boundaries import BOUNDARIES, BOUNDARY_DISTANCE
 from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.divergence import DIVERGENCE
 from analysis.evaluators.evaluator import Evaluator
@@ -23,6 +24,8 @@ EVALUATORS: dict[str, Evaluator] = {
         ACCURACY,
         DISTANCES,
         LAYERS,
+        BOUNDARIES,
+        BOUNDARY_DISTANCE,
         # Of these any other strength can be named.
         attack("fgsm-0.1"),
         attack("pgd-0.1"),

@@ -24,6 +24,7 @@ from analysis.report import (
     sections,
     zoo_matrices,
 )
+from analysis.report.boundaries import boundaries
 from analysis.report.distances import distances
 from analysis.report.glossary import DERIVED
 from analysis.report.layers import layers
@@ -249,6 +250,7 @@ def _sections(view: View) -> list[Section]:
         "Pareto front": sections.pareto(view),
         "search": sections.search(analysis, {**view.metrics, **analysis.study_metrics}, sections.trials_note(analysis)),
         "fidelity": sections.fidelity(view),
+        "decision boundaries": boundaries(analysis, view.linked),
         "distances": distances(analysis),
         "layer by layer": layers(analysis),
         "noisy storage": noisy_storage(analysis),

@@ -72,6 +72,11 @@ def untrained_table(results: Sequence[Result], linked: frozenset[str]) -> Table:
     return _measured("Codecs on untrained networks", results, linked, UNTRAINED_METRICS)
 
 
+def chosen_table(caption: str, results: Sequence[Result], linked: frozenset[str], names: Sequence[str]) -> Table:
+    """Some metrics of codecs, in the order of their names."""
+    return _measured(caption, results, linked, names)
+
+
 def _measured(
     caption: str,
     results: Sequence[Result],
