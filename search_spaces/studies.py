@@ -318,7 +318,7 @@ MNIST_HYPER_REPRESENTATION = Study(
 )
 
 WEIGHTS_AND_BEHAVIOR = Study(
-    name="weights-and-behavior",
+    name="behavior-encoders",
     trainables=("weights-and-behavior",),
     spaces=("weights-and-behavior",),
     objectives=("probe_score",),

@@ -7,7 +7,7 @@ import pytest
 
 from search_spaces.spaces import SPACES, find_space
 from search_spaces.studies import DIGITS_AUTOENCODER, STUDIES, TRAINABLE, Study, find_study
-from trainables.registry import find_trainable
+from trainables.registry import TRAINABLES, find_trainable
 from zoo.architecture import cnn_2464, mlp
 from zoo.config import from_json, to_json
 
@@ -107,6 +107,11 @@ def test_a_preset_stands_below_epochs_space_and_settings():
     assert study.configuration(find_trainable("weights"), {}) == {"aligned": False}, "others have no such preset"
     with pytest.raises(ValueError, match=r"Study\.preset is 'tetris'; allowed: small, tetris-seed, tetris-hyp"):
         dataclasses.replace(study, preset="tetris")
+
+
+def test_no_study_is_called_like_a_trainable():
+    """Neither `search` nor `fit` could tell which is meant."""
+    assert not set(STUDIES) & set(TRAINABLES)
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
