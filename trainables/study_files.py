@@ -93,6 +93,9 @@ class StudyFolder:
 
         trainables = [find_trainable(name) for name in study["trainables"]]
         trials = pd.DataFrame(rows, columns=None if rows else ["trial", "state", "failure", "seconds"])
+        for name in trials.columns:  # Parquet has one type a column; fields of several trainables may share a name
+            if len({type(value) for value in trials[name].dropna()}) > 1 and trials[name].dtype == object:
+                trials[name] = trials[name].map(str, na_action="ignore")
         complete = trials["state"].str.lower() == COMPLETE
         trials["feasible"] = complete & _within(trials, study["limits"], _metrics(trainables))
         front = _front(trials[trials["feasible"]], study["objectives"], directions)

@@ -113,6 +113,18 @@ def test_several_trainables_without_spaces_are_fitted_once_each_and_again_with_o
     assert search(several, seeds=2) == searching.Done(0, 0)
 
 
+def test_fields_of_several_trainables_may_share_a_name_and_differ_in_type(zoo_copy):
+    study = Study(
+        name="named-alike",
+        trainables=("weight-statistics", "weights-and-behavior"),
+        objectives=("probe_score",),
+        settings={"head": False, "inputs": 16},
+    )
+    several = plan(zoo_copy, study, [], epochs=None)
+    assert search(several) == searching.Done(2, 0)
+    assert list(trials(several)["statistics"]) == ["all", "True"]
+
+
 def test_a_search_tries_each_trainable_before_any_twice(zoo_copy):
     spaced = Study(
         name="spaced",
