@@ -297,7 +297,7 @@ ENCODER_COMPARISON = Study(
     ),
     preset="small",
     objectives=("probe_score",),
-    description="Every encoder once, with its default settings, hyper-representations with small ones: for --seeds 3.",
+    description="Every encoder once, those that learn with what minutes allow: for --seeds 3.",
     cost="1 s to 10 min a fit on 2 500 snapshots of CNNs of 4 970 parameters",
 )
 

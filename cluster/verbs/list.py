@@ -151,7 +151,7 @@ def _study(store: Store, name: str) -> ListedStudy:
     try:
         facts = json.loads(store.read(path))
         study, completed, failed = facts["study"], facts["trials_completed"], facts["trials_failed"]
-        trials = study["trials"] if study.get("spaces", True) else 1  # where nothing is searched, there is one fit
+        trials = study["trials"] if study.get("spaces", True) else len(study["trainables"])  # see Study.wanted_trials
         zoo = facts["zoo"]["name"]
     except (ValueError, KeyError, TypeError) as error:
         return ListedStudy(study=name, damaged=f"{type(error).__name__}: {error}")

@@ -129,7 +129,7 @@ class Studies(Verb):
             {
                 "study": name,
                 "kind": study.kind,
-                "trials": study.trials,
+                "trials": study.wanted_trials,
                 "objectives": ", ".join(study.objectives),
                 "description": _sentences(study.description, study.cost and f"Cost: {study.cost}."),
             }

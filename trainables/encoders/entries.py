@@ -9,7 +9,7 @@ from typing import Any
 from trainables.encoders.config import HyperRepresentationConfig, StatisticsConfig, WeightsConfig
 from trainables.encoders.graph.config import FunctionalConfig, GraphConfig
 from trainables.encoders.metrics import ENCODER_METRICS, RECONSTRUCTION_R2
-from trainables.encoders.presets import HYPER_REPRESENTATION, NEURAL_GRAPH, NFN, PROBING, SANE
+from trainables.encoders.presets import HYPER_REPRESENTATION, NEURAL_GRAPH, NFN, PROBING, SANE, SNE
 from trainables.encoders.probing.config import ProbingConfig
 from trainables.encoders.sane.config import SaneConfig
 from trainables.encoders.sne.config import SneConfig
@@ -135,6 +135,7 @@ ENCODERS: dict[str, Trainable] = {
             "sne",
             "trainables.encoders.sne.encoder:Sne",
             SneConfig,
+            presets=SNE,
             description="Attention over sets of weights, of chunks and of layers, for any layouts (arXiv 2305.16625).",
         ),
         encoder(
