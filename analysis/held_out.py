@@ -19,7 +19,15 @@ from analysis.resampling import ResampledScores
 from analysis.results import Measured, Question, Result
 from analysis.rows import Row
 from trainables.readouts.columns import is_numeric, known
-from trainables.readouts.metrics import ACCURACY, KENDALL_TAU, PREDICTOR_METRICS, R2
+from trainables.readouts.metrics import (
+    ACCURACY,
+    KENDALL_TAU,
+    KENDALL_TAU_SHARE,
+    KENDALL_TAU_WITHIN,
+    MEAN_ABSOLUTE_ERROR,
+    PREDICTOR_METRICS,
+    R2,
+)
 from trainables.readouts.scores import have_pairs
 from trainables.study_files import StudyRecord
 from zoo.config import digest, to_json
@@ -29,6 +37,13 @@ from zoo.storage.zoo import Zoo
 TRUE, PREDICTED = "true", "predicted"
 # Those by whose replicates rows are compared.
 COMPARED = (R2.name, KENDALL_TAU.name, ACCURACY.name)
+# What values there can be: rank correlations have a least one, R² has none.
+BOUNDS = {
+    **{metric.name: (-1.0, 1.0) for metric in (KENDALL_TAU, KENDALL_TAU_SHARE, KENDALL_TAU_WITHIN)},
+    R2.name: (-math.inf, 1.0),
+    ACCURACY.name: (0.0, 1.0),
+    MEAN_ABSOLUTE_ERROR.name: (0.0, math.inf),
+}
 # Digits of a replicate that are kept.
 DIGITS = 4
 ArtifactT = TypeVar("ArtifactT")
@@ -212,13 +227,9 @@ class HeldOut:
         number_M = np.unique(self.groups[kept], return_inverse=True)[1]
         strata = strata_M if have_pairs(strata_M) else None
         fits = [ResampledScores(true_M, values_M[kept], number_M, strata) for values_M in predicted]
-        bounds = {
-            each.name: (0.0 if each.unit == "share" else -math.inf, 1.0) if each.direction == "max" else (0.0, math.inf)
-            for each in PREDICTOR_METRICS
-        }
         # Other zoos' networks are drawn independently; the same networks always alike.
         own = replace(self.bootstrap, seed=int(digest([self.bootstrap.seed, self.tested.zoo.content_sha256])[:15], 16))
-        found = own.of_resamples(fits, fits[0].groups, bounds=bounds)
+        found = own.of_resamples(fits, fits[0].groups, bounds=BOUNDS)
         declared, numeric = by_name(PREDICTOR_METRICS), is_numeric(true_M)
         parameters = set(self.test.parameters[kept].tolist())
         seen = np.mean([values_M[kept] for values_M in predicted], axis=0).tolist() if numeric else []

@@ -107,4 +107,7 @@ class ZooMatrix:
             spread += deviation**2
         if not groups or min(groups) == 1:
             return Interval(estimate)
-        return bootstrap.of_replicates(estimate, values_B, fits_spread=spread, fits=min(fits), groups=min(groups))
+        largest = sum(map(abs, weights.values()))  # of a correlation, or of the difference of two
+        return bootstrap.of_replicates(
+            estimate, values_B, fits_spread=spread, fits=min(fits), groups=min(groups), bounds=(-largest, largest)
+        )

@@ -84,6 +84,8 @@ def test_each_predictor_and_both_baselines_are_measured_on_test_members(analysis
                 assert result.value(name) == pytest.approx(value)
             found = result.metrics[name]
             assert found.low <= found.estimate <= found.high
+            assert found.high <= 1 or name == "mean_absolute_error"
+            assert found.low >= -1 or name == "r2", "few groups widen intervals, not beyond what can be"
     assert {result.fits for result in analysis.results} == {1, 2}
     assert len(plan_analysis(small_zoo, study).rows) == len(analysis.results)
 
