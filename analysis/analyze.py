@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.adaptation import AdaptationPlan
+from analysis.aggregation import AggregationPlan
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.evaluators.evaluator import Subject
@@ -82,6 +83,8 @@ def carry_out(plan: Plan, *, keep: Store | None = None, progress: Progress | Non
         return _set_analysis(plan, results)
     if isinstance(plan, MakingPlan):
         return _making_analysis(plan, results)
+    if isinstance(plan, AggregationPlan):
+        return _aggregation_analysis(plan, results)
     return _prediction_analysis(plan, results)
 
 
@@ -193,6 +196,38 @@ def _making_analysis(plan: MakingPlan, results: list[Result]) -> Analysis:
             "test_members": plan.count,
             "test_groups": plan.count,
             "intervals": f"Intervals are over {plan.count} networks and {counted(seeds, 'fit')}.",
+            "seeds": seeds,
+            "seed": plan.bootstrap.seed,
+        },
+        headlines=[],
+        pareto=[],
+        study_metrics=study.metrics,
+        trials=study.trials,
+        importances=study.importances,
+    )
+
+
+def _aggregation_analysis(plan: AggregationPlan, results: list[Result]) -> Analysis:
+    """What was found of learned gradients."""
+    zoo, study = plan.zoo, plan.study
+    seeds = max(result.fits for result in results)
+    return Analysis(
+        results=results,
+        summary={
+            **zoo_facts(zoo),
+            **study_facts(study),
+            "kind": "aggregators",
+            "scenarios": [scenario.name for scenario in plan.scenarios],
+            "inputs": list(plan.datasets),
+            "parameters": [plan.architecture.parameters],
+            "test_members": len(plan.members),
+            "test_groups": len(plan.members),
+            "set_size": plan.config.set_size,
+            "horizon": plan.config.horizon,
+            "label_noise": list(plan.config.label_noise),
+            "weights": plan.weights(),
+            "intervals": f"Intervals are over {len(plan.members)} networks, each with a set of its own, and "
+            f"{counted(seeds, 'fit')}.",
             "seeds": seeds,
             "seed": plan.bootstrap.seed,
         },

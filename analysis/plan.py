@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.adaptation import AdaptationPlan, plan_adaptation
+from analysis.aggregation import AggregationPlan, plan_aggregation
 from analysis.codecs import CodecFamily
 from analysis.evaluation import Evaluation
 from analysis.evaluators.registry import chosen_evaluators
@@ -87,7 +88,7 @@ class CodecPlan:
         return rows
 
 
-Plan = CodecPlan | PredictorPlan | ProbePlan | AdaptationPlan | SetPlan | MakingPlan
+Plan = CodecPlan | PredictorPlan | ProbePlan | AdaptationPlan | SetPlan | MakingPlan | AggregationPlan
 
 
 def plan_analysis(
@@ -122,7 +123,7 @@ def plan_analysis(
             bits.
         layout: Number of the parameter layout whose networks are analyzed, where the zoo has several.
         members: At most so many test members; by default 300, and of predictors all. Of hypernetworks so many
-            tasks or sets, of generators so many networks made by each.
+            tasks or sets, of generators so many networks made by each, of aggregators so many networks trained.
         training_snapshots: At most so many snapshots of training members for fitting.
         examples: At most so many test examples; all by default.
         on: Other zoos, whose test members a study's encoders and their readouts are measured on too.
@@ -158,6 +159,8 @@ def plan_analysis(
         return plan_adaptation(zoo, study, tasks=members, bootstrap=bootstrap)
     if study is not None and study.kind == "generator":
         return plan_making(zoo, study, count=members, bootstrap=bootstrap)
+    if study is not None and study.kind == "aggregator":
+        return plan_aggregation(zoo, study, networks=members, datasets=inputs or (), bootstrap=bootstrap)
     architecture = chosen_architecture(zoo, layout)
     families = chosen_families(codecs, architecture)
     evaluation = Evaluation.of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.aggregators import learned_gradient
 from search_spaces.autoencoders import (
     channel_autoencoder,
     network_autoencoder,
@@ -57,6 +58,7 @@ SPACES: dict[str, Space] = {
     "component-density": component_density,
     "latent-density": latent_density,
     "flow": flow,
+    "learned-gradient": learned_gradient,
 }
 
 

@@ -359,6 +359,16 @@ NETWORK_GENERATORS = Study(
     description="New networks from trained ones: how good they are without training against how new they are.",
 )
 
+LEARNED_GRADIENTS = Study(
+    name="learned-gradients",
+    trainables=("learned-gradient",),
+    spaces=("learned-gradient",),
+    objectives=("aggregated_accuracy",),
+    trials=8,
+    description="What weighs the examples of a minibatch where labels are wrong, fitted through steps of training.",
+    cost="1 min a trial on digits-mlp-seeds",
+)
+
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
@@ -378,6 +388,7 @@ STUDIES: dict[str, Study] = {
         TASK_HYPERNETWORK,
         DATASET_HYPERNETWORK,
         NETWORK_GENERATORS,
+        LEARNED_GRADIENTS,
     )
 }
 

@@ -66,7 +66,7 @@ FLOORS = {
         ("zoo_matrix",),
         ("prediction",),
         ("audit",),
-        ("probing", "adaptation", "made_for_sets", "making"),
+        ("probing", "adaptation", "made_for_sets", "making", "aggregation"),
         ("plan", "latent_maps"),
         ("analyze",),
         ("pages", "tables"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from trainables.aggregators.entries import AGGREGATORS
 from trainables.autoencoders.entries import AUTOENCODERS
 from trainables.codecs.entries import CODECS
 from trainables.encoders.entries import ENCODERS
@@ -13,7 +14,15 @@ from trainables.predictors.entries import PREDICTORS
 from trainables.trainable import Trainable
 from zoo.config import lookup
 
-TRAINABLES: dict[str, Trainable] = {**CODECS, **AUTOENCODERS, **ENCODERS, **PREDICTORS, **HYPERNETWORKS, **GENERATORS}
+TRAINABLES: dict[str, Trainable] = {
+    **CODECS,
+    **AUTOENCODERS,
+    **ENCODERS,
+    **PREDICTORS,
+    **HYPERNETWORKS,
+    **GENERATORS,
+    **AGGREGATORS,
+}
 
 
 def find_trainable(name: str) -> Trainable:

@@ -28,7 +28,7 @@ WORDS = {
     "task": "what a data set asks: its loss, its number of outputs and the metrics that judge it; a member's "
     "class task (`3-8`) is a part of the classes with labels of its own",
     "trainable": "a registry entry for what can be fitted: a codec, an autoencoder, an encoder, a "
-    "predictor, a hypernetwork, a generator",
+    "predictor, a hypernetwork, a generator, an aggregator",
     "kind": "of a trainable: what its artifact is used for",
     "family": "of autoencoders: one of them, with its own configuration",
     "fit": "one fitting in progress",
@@ -42,6 +42,7 @@ WORDS = {
     "adaptation": "finding the few numbers (a hypernetwork's vector, a last layer, all weights) that make a "
     "network for a task",
     "generator": "makes new networks of what a population has in common",
+    "aggregator": "makes one update of the gradients of a minibatch's examples, in place of their mean",
     "audit": "whether generated networks are new: their distance from training networks, outside their "
     "affine hull, other errors",
     "preset": "named settings of a trainable, such as those published with a method",

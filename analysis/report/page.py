@@ -14,6 +14,7 @@ from analysis.pages.numbers import count, counted, percent, significant
 from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_versions, render_page
 from analysis.record import Analysis
 from analysis.report import (
+    aggregators,
     encoders,
     figures,
     generators,
@@ -82,6 +83,7 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
         "hypernetworks": _of_hypernetworks,
         "data sets": _of_sets,
         "generators": _of_generators,
+        "aggregators": _of_aggregators,
     }
     return pages[analysis.summary["kind"]](analysis, made_on)
 
@@ -167,6 +169,18 @@ def _of_generators(analysis: Analysis, made_on: datetime.date) -> str:
         candidates={},
         searched=predictors.trials_note(analysis, "generator"),
         limits=generators.LIMITS,
+    )
+
+
+def _of_aggregators(analysis: Analysis, made_on: datetime.date) -> str:
+    return _of_columns(
+        analysis,
+        title=f"Learned gradients on {analysis.summary['dataset']}",
+        lead=f"what weighs the examples of a minibatch was fitted to trainings like theirs. {made_on:%-d %B %Y}.",
+        findings=[aggregators.findings(analysis), aggregators.learned(analysis.summary), aggregators.compared_with()],
+        candidates={},
+        searched=predictors.trials_note(analysis, "aggregator"),
+        limits=aggregators.LIMITS,
     )
 
 
@@ -329,6 +343,15 @@ def _facts(summary: Mapping[str, Any]) -> list[Fact]:
             for name, value, detail in (
                 *zoo,
                 ("Measured on", counted(summary["test_members"], "set"), f"of {summary['set_size']} examples each"),
+            )
+        ]
+    elif summary["kind"] == "aggregators":
+        return [
+            Fact(name=name, value=value, detail=detail)
+            for name, value, detail in (
+                *zoo,
+                ("Trained", counted(summary["test_members"], "network"), f"{summary['horizon']} steps each"),
+                ("Sets", f"{count(summary['set_size'])} examples", "a set of its own for each network"),
             )
         ]
     elif summary["kind"] == "generators":

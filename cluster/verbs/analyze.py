@@ -55,6 +55,7 @@ class Report(Result):
             "hypernetworks": self._of_hypernetworks,
             "data sets": self._of_sets,
             "generators": self._of_generators,
+            "aggregators": self._of_aggregators,
         }
         lines = of_kind[self.summary["kind"]]()
         return "\n".join([*lines, "", f"report  {self.report}", f"tables  {self.tables}"])
@@ -107,6 +108,18 @@ class Report(Result):
             called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
             spent = ", ".join(row["setting"].split(", ")[: 2 if row["trial"] is None else 1])
             lines.append(f"{called:38}{spent:28}{row['unseen_accuracy']:>16.4f}{row['set_accuracy']:>10.4f}")
+        return lines
+
+    def _of_aggregators(self) -> list[str]:
+        lines = [f"accuracy of {self.summary['test_members']} held-out networks trained by each", ""]
+        lines.append(f"{'':28}{'training':34}{'accuracy':>10}{'against the mean':>32}")
+        for row in self.predictors:
+            called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
+            training, gain = ", ".join(row["setting"].split(", ")[:2]), ""
+            if "gain_over_mean_pp" in row:
+                low, high = (row[f"gain_over_mean_pp_{end}"] for end in ("low", "high"))
+                gain = f"{row['gain_over_mean_pp']:+.2f} [{low:+.2f}, {high:+.2f}] pp"
+            lines.append(f"{called:28}{training:34}{row['aggregated_accuracy']:>10.4f}{gain:>32}")
         return lines
 
     def _of_encoders(self) -> list[str]:

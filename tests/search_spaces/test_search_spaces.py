@@ -33,6 +33,7 @@ SPACE_OF = {
     "component-density": "component-density",
     "latent-density": "latent-density",
     "flow": "flow",
+    "learned-gradient": "learned-gradient",
 }
 OBJECTIVES = {
     "codec": ("code_bits_per_weight", "agreement"),
@@ -42,6 +43,7 @@ OBJECTIVES = {
     "hypernetwork": ("adapted_accuracy",),
     "dataset-hypernetwork": ("unseen_accuracy",),
     "generator": ("generated_accuracy", "novelty"),
+    "aggregator": ("aggregated_accuracy",),
 }
 
 

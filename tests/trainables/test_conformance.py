@@ -30,7 +30,7 @@ SHORT |= {
     "projection_layers": 1,
 }
 SHORT |= {"integration_steps": 2, "repeats": 1, "z": 4, "steps": 3, "adapt_steps": 3}
-SHORT |= {"set_size": 6, "queries": 5}
+SHORT |= {"set_size": 6, "queries": 5, "horizon": 4, "unroll": 2, "task_batch": 2, "batch_sizes": (2,)}
 GENERAL = {"view": "standardized"}
 MEMBERS = 24
 KINDS = {
