@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from analysis.intervals import Bootstrap, Interval
-from analysis.prediction import best_trials, setting_of
+from analysis.measured_trials import measured_artifacts
+from analysis.prediction import setting_of
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from trainables.aggregators.aggregator import Aggregator
@@ -366,7 +367,6 @@ def plan_aggregation(
     for name in datasets:
         if not (other := load_dataset(name)).task.has_classes:
             raise ValueError(f"inputs are {name!r}, whose loss is {other.task.loss!r}; name data sets of classes")
-    fits = {t: [cast(Aggregator, study.artifact(t, fit)) for fit in study.fits(t)] for t in best_trials(study)}
     test = next(iter(zoo.populations("test", epochs="one")), None)
     if test is None:
         raise ZooError(f"zoo {zoo.name} has no members in its test split; generate more members of it")
@@ -374,7 +374,7 @@ def plan_aggregation(
     return AggregationPlan(
         study=study,
         zoo=zoo,
-        aggregators=fits,
+        aggregators=measured_artifacts(study),
         architecture=architecture,
         members=_members(zoo, "test", architecture, networks or NETWORKS),
         validation=_members(zoo, "validation", architecture, TUNED_ON),
