@@ -129,12 +129,15 @@ OTHERS = (
     Way("low-rank change", _low_rank, LEARNING_RATES, "a change of rank 1 of each tensor of that network (LoRA)"),
     Way("vector of a random generator", _random_generator, LEARNING_RATES, "z of a generator that was never trained"),
 )
+CONSTANT, DESCRIBED = "constant answer", "vector from the description"
 UNADAPTED = {
+    CONSTANT: "the label that most training examples of the task have",
     "mean network": "the mean of the networks of the training tasks, not adapted",
     "shared network": "one network that was trained on all training tasks, not adapted",
     "nearest training task": "the training task's network with the smallest loss on the labeled examples, not adapted",
 }
-WAYS = {way.name: way.description for way in (LEARNED, *OTHERS)} | UNADAPTED
+COMPUTED = {DESCRIBED: "z computed from a description of the task, without a step"}
+WAYS = {way.name: way.description for way in (LEARNED, *OTHERS)} | UNADAPTED | COMPUTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +182,8 @@ class AdaptationPlan:
                 rows += [self._row(way, trial, fits, labels, steps) for labels, steps in budgets(fewest)]
             if number == 0:
                 rows += [self._unadapted(name, trial, fits) for name in UNADAPTED]
+            if fits[0].describer is not None:
+                rows += [self._described(trial, fits, each) for each, steps in budgets(fewest) if steps == STEPS[-1]]
         return rows
 
     def interpolation(self) -> list[dict[str, Any]]:
@@ -238,10 +243,11 @@ class AdaptationPlan:
     ) -> Result:
         dataset = self.zoo.dataset()
         tuned, tuned_on = (
-            TaskExamples(self.validation_tasks, part, count)
+            TaskExamples(self.validation_tasks, part, count, dataset.objects)
             for part, count in ((dataset.train, labels), (dataset.validation, None))
         )
-        fitted, judged = TaskExamples(self.tasks, dataset.train, labels), TaskExamples(self.tasks, dataset.test)
+        fitted = TaskExamples(self.tasks, dataset.train, labels, dataset.objects)
+        judged = TaskExamples(self.tasks, dataset.test)
 
         def accuracies(
             begin: Begin, made: Hypernetwork, examples: TaskExamples, held_out: TaskExamples, rate: float, seed: int
@@ -272,14 +278,40 @@ class AdaptationPlan:
         def measured() -> Result:
             dataset = self.zoo.dataset()
             judged = TaskExamples(self.tasks, dataset.test)
-            found = [
-                task_accuracies(made.architecture, self._unadapted_weights(name, made, seed), judged)
-                for seed, made in enumerate(fits)
-            ]
+            if name == CONSTANT:
+                commonest = [targets.mode().values for targets in TaskExamples(self.tasks, dataset.train).targets]
+                pairs = zip(judged.targets, commonest, strict=True)
+                found = [torch.stack([(targets == label).float().mean() for targets, label in pairs])]
+            else:
+                found = [
+                    task_accuracies(made.architecture, self._unadapted_weights(name, made, seed), judged)
+                    for seed, made in enumerate(fits)
+                ]
             return self._result(name, setting, None, fits[0], torch.stack(found).numpy(), 0, 0.0)
 
         return Row(
             name=name, setting=setting, family="control", content=self._content(trial, fits, way=name), measure=measured
+        )
+
+    def _described(self, trial: int, fits: list[Hypernetwork], labels: int | None) -> Row:
+        def measured() -> Result:
+            dataset = self.zoo.dataset()
+            examples = TaskExamples(self.tasks, dataset.train, labels, dataset.objects)
+            judged = TaskExamples(self.tasks, dataset.test)
+            found = [
+                task_accuracies(made.architecture, made.make(made.described(examples)).weights_MP, judged)
+                for made in fits
+            ]
+            return self._result(DESCRIBED, setting, trial, fits[0], torch.stack(found).numpy(), 0, 0.0)
+
+        setting = setting_of(budget(labels, 0), self.study.config(trial), len(fits))
+        return Row(
+            name=DESCRIBED,
+            setting=setting,
+            family="learned",
+            trial=trial,
+            content=self._content(trial, fits, way=DESCRIBED, labels=labels),
+            measure=measured,
         )
 
     def _unadapted_weights(self, name: str, made: Hypernetwork, seed: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.adaptation import LABELS, STEPS, UNADAPTED, WAYS, budget
+from analysis.adaptation import COMPUTED, LABELS, STEPS, UNADAPTED, WAYS, budget
 from analysis.pages.figures import PALETTE, PERCENT, axis_of, base_layout
 from analysis.pages.numbers import count
 from analysis.pages.page import Bullets, Chart, Grid, Section, Text
@@ -18,8 +18,9 @@ from analysis.results import Result
 ACCURACY = "task_accuracy"
 NOTHING = "not adapted"
 LIMITS = (
-    "Held-out tasks are of the same data set as those the generator was trained on, and their classes occur in training"
-    " tasks, though in other pairs.",
+    "Held-out tasks are of the same data set as those the generator was trained on. Classes of held-out pairs occur in"
+    " training tasks, though in other pairs; a class that is counted in held-out tasks is counted in no training task,"
+    " though it occurs in their scenes.",
     "Of every way the learning rate was chosen on validation tasks with as many labels, of the vector then whether a"
     " prior counts; the number of steps is the same for all.",
     "Intervals are over tasks (a pair of classes in both orders is one) and fits; they do not cover which trial was the"
@@ -82,9 +83,11 @@ def curve(results: Sequence[Result], over: str, caption: str, values: Sequence[i
     names = list(dict.fromkeys(map(named, results)))
     for number, name in enumerate(names):
         own = {_budget(result): result for result in results if named(result) == name}
+        own_name = next(iter(own.values())).name
         points = []
         for value in values:
-            wanted = budget(value, STEPS[-1]) if over == "labels" else budget(None, int(value or 0))
+            steps = 0 if own_name in COMPUTED else STEPS[-1]
+            wanted = budget(value, steps) if over == "labels" else budget(None, int(value or 0))
             if (result := own.get(wanted)) is not None:
                 points.append((value, result.metrics[ACCURACY]))
         if not points:
@@ -147,13 +150,14 @@ def interpolation(summary: Mapping[str, Any]) -> Section:
     )
 
 
-def ways() -> Section:
-    """What each way is."""
+def ways(results: Sequence[Result]) -> Section:
+    """What each way is; of those that only some hypernetworks have, if there are such."""
+    told = {name: text for name, text in WAYS.items() if name not in COMPUTED or any(r.name == name for r in results)}
     return Section(
         anchor="ways",
         heading="What is compared",
         short="Compared",
-        blocks=(Bullets(tuple(f"{name}: {text}." for name, text in WAYS.items())),),
+        blocks=(Bullets(tuple(f"{name}: {text}." for name, text in told.items())),),
     )
 
 

@@ -141,7 +141,11 @@ def _of_hypernetworks(analysis: Analysis, made_on: datetime.date) -> str:
         analysis,
         title=f"Networks made for the tasks of {summary['zoo'].rpartition('-')[0]}",
         lead=f"a generator makes one for each task from a small vector. {made_on:%-d %B %Y}.",
-        findings=[hypernetworks.findings(analysis), hypernetworks.ways(), hypernetworks.interpolation(summary)],
+        findings=[
+            hypernetworks.findings(analysis),
+            hypernetworks.ways(analysis.results),
+            hypernetworks.interpolation(summary),
+        ],
         candidates={},
         searched=predictors.trials_note(analysis, "hypernetwork"),
         limits=hypernetworks.LIMITS,

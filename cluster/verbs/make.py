@@ -132,7 +132,8 @@ class Make(Verb):
             if self.want:
                 raise ValueError("--want is for generators; this study is of hypernetworks: choose --tasks")
             tasks = self.tasks.split(",") if self.tasks else _test_tasks(source)
-            examples = TaskExamples([task.strip() for task in tasks], source.dataset().train, self.labels)
+            data = source.dataset()
+            examples = TaskExamples([task.strip() for task in tasks], data.train, self.labels, data.objects)
             population = artifact.make(artifact.vectors(examples, seed=self.seed or 0))
             return population, [{"task": task, "labels": self.labels} for task in examples.tasks]
         if isinstance(artifact, DatasetHypernetwork):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from analysis import adaptation
-from analysis.adaptation import LEARNED, OTHERS, UNADAPTED, adapted_weights, budgets
+from analysis.adaptation import CONSTANT, DESCRIBED, LEARNED, OTHERS, UNADAPTED, adapted_weights, budgets
 from analysis.analyze import analyze
 from analysis.intervals import Bootstrap
 from analysis.plan import plan_analysis
@@ -90,6 +90,32 @@ def test_the_vector_alone_beats_networks_that_have_not_seen_the_task(analysis):
     }
     alone = next(r for r in analysis.results if r.family == "learned" and r.setting.startswith("all labels, 40"))
     assert alone.value("task_accuracy") > max(by_name["mean network"], by_name["shared network"])
+
+
+def test_vectors_from_descriptions_have_rows_of_their_own(zoo, study):
+    folder, entry = StudyFolder(zoo.store, "described-0123abcd"), find_trainable("supernet")
+    config = entry.configuration({"z": 16, "steps": 60, "epochs": 5, "learning_rate": 3e-3, "describe": "class-means"})
+    fit = run(entry.fit(config, fit_data(zoo)))
+    folder.write_artifact(entry, config, fit.artifact(), 0, 0)
+    facts = {"trainables": ["supernet"], "spaces": [], "objectives": ["adapted_accuracy"], "limits": {}}
+    folder.export(facts, ("max",), zoo, [{"trial": 0, "state": "complete", **to_json(config), **fit.validate()}])
+    plan = plan_analysis(zoo, StudyRecord.open(zoo.store, "described-0123abcd"), members=4)
+    rows = {row.setting.split(", ")[0]: row for row in plan.rows if row.name == DESCRIBED}
+    assert list(rows) == ["5 labels a class", "20 labels a class", "all labels"]
+    made, dataset = plan.hypernetworks[0][0], zoo.dataset()
+    for labels in (5, None):
+        result = rows["all labels" if labels is None else f"{labels} labels a class"].measure()
+        z_TZ = made.described(TaskExamples(plan.tasks, dataset.train, labels))
+        assert result.value("task_accuracy") == pytest.approx(
+            made.accuracy(z_TZ, TaskExamples(plan.tasks, dataset.test))
+        )
+        assert result.value("trainable_numbers") == 0
+    assert DESCRIBED not in {row.name for row in plan_analysis(zoo, study).rows}
+
+
+def test_the_constant_answer_is_the_commonest_label(analysis, zoo):
+    row = next(result for result in analysis.results if result.name == CONSTANT)
+    assert 0.45 < row.value("task_accuracy") < 0.6
 
 
 def test_walks_begin_and_end_at_training_tasks(analysis, zoo, study):

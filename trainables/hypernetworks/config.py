@@ -9,6 +9,7 @@ from zoo.config import require
 
 HEADS = ("linear", "low-rank", "chunked")
 STARTS = ("mean", "nearest")
+DESCRIPTIONS = ("", "class-means", "task2vec")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +21,12 @@ class HypernetworkConfig:
         learn_z: Whether the vectors of training tasks are learned with the generator; else they stay at their start.
         one_hot: Whether vectors start as one-hot; else they are drawn at random. There must be as many entries as
             training tasks.
+        describe: From what z is computed, by a linear map that is learned with the generator: the mean image of each
+            class ("class-means") or the task's embedding in a probe network ("task2vec"). Empty where each training
+            task has a z of its own.
+        described_by: So many examples of each class, drawn anew in every step, make the class means that the map is
+            learned from, so that it knows what few labels tell; 0 for all. A task to be solved is described by all
+            labeled examples that it has.
         hidden: Width of a hidden layer between z and the heads; 0 for none.
         head: What maps to weights: "linear" (one linear map a tensor), "low-rank" (a shared network and weighted
             directions of the whole weight vector, ``rank`` of them) or "chunked" (one map for pieces of ``chunk``
@@ -38,13 +45,16 @@ class HypernetworkConfig:
         adapt_prior: How much it counts then that z is to be expected where those of training tasks are: 1 is a Gaussian
             prior by Bayes' rule, so that it matters where labels are few; 0 is none.
         start: Where z starts for such a task: the "mean" of training tasks' vectors, or the "nearest": the one whose
-            network has the smallest loss on the task's labeled examples.
+            network has the smallest loss on the task's labeled examples. Where tasks are described, it starts at what
+            is computed from the description.
         seed: Seed of everything random.
     """
 
     z: int = 100
     learn_z: bool = True
     one_hot: bool = False
+    describe: str = ""
+    described_by: int = 0
     hidden: int = 0
     head: str = "linear"
     rank: int = 32
@@ -65,6 +75,11 @@ class HypernetworkConfig:
     def __post_init__(self) -> None:
         require(self.head in HEADS, self, "head", ", ".join(HEADS))
         require(self.start in STARTS, self, "start", ", ".join(STARTS))
+        require(self.describe in DESCRIPTIONS, self, "describe", "class-means, task2vec, or empty")
+        require(not (self.describe and self.one_hot), self, "one_hot", "false where tasks are described")
+        require(self.described_by >= 0, self, "described_by", "0 or more")
+        of_means = self.describe == "class-means"
+        require(of_means or not self.described_by, self, "described_by", "0 where describe is not class-means")
         for name in ("z", "rank", "chunk", "task_batch", "examples", "steps", "epochs"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
         for name in ("hidden", "adapt_steps"):

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from trainables.gradient_fit import GradientFit
 from trainables.hypernetworks.adaptation import AdaptedVector, VectorPrior, adapt, task_accuracies
 from trainables.hypernetworks.config import HypernetworkConfig
+from trainables.hypernetworks.descriptions import ClassMeans, Describer, fitted_describer, stored_describer
 from trainables.hypernetworks.generator import WeightGenerator
-from trainables.hypernetworks.metrics import ADAPTED_ACCURACY, FITTED_ACCURACY
+from trainables.hypernetworks.metrics import ADAPTED_ACCURACY, FITTED_ACCURACY, START_ACCURACY
 from trainables.hypernetworks.task_examples import TaskExamples, task_loss
 from trainables.trainable import FitData
 from zoo.architecture import Architecture
@@ -41,12 +42,19 @@ class SuperNet(nn.Module):
         config: Sizes.
         architecture: Of the networks.
         tasks: Names of the training tasks.
+        described: Width of their descriptions; 0 where they are not described.
 
     Raises:
         ValueError: z has fewer entries than there are tasks though it is to be one-hot.
     """
 
-    def __init__(self, config: HypernetworkConfig, architecture: Architecture, tasks: Sequence[str]) -> None:
+    description_TD: Tensor
+    center_D: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, config: HypernetworkConfig, architecture: Architecture, tasks: Sequence[str], described: int = 0
+    ) -> None:
         super().__init__()
         self.config, self.architecture, self.tasks = config, architecture, tuple(tasks)
         if config.one_hot and config.z < len(tasks):
@@ -55,8 +63,33 @@ class SuperNet(nn.Module):
                 "or --set one_hot=false"
             )
         self.generator = WeightGenerator(config, architecture)
+        if described:
+            # From zero, so that nothing comes of what no training task differs in.
+            self.encoder = nn.Linear(described, config.z)
+            nn.init.zeros_(self.encoder.weight)
+            nn.init.zeros_(self.encoder.bias)
+            self.register_buffer("description_TD", torch.zeros(len(tasks), described))
+            self.register_buffer("center_D", torch.zeros(described))
+            self.register_buffer("scale", torch.ones(()))
+            return
         start_TZ = torch.eye(config.z)[: len(tasks)] if config.one_hot else torch.randn(len(tasks), config.z)
         self.z_TZ = nn.Parameter(start_TZ, requires_grad=config.learn_z)
+
+    def know(self, description_TD: Tensor) -> None:
+        """Keeps the descriptions of the training tasks, about whose mean others are seen."""
+        self.description_TD.copy_(description_TD)
+        self.center_D.copy_(description_TD.mean(0))
+        self.scale.copy_((description_TD - self.center_D).square().mean().sqrt().clamp_min(1e-12))
+
+    def computed(self, description_TD: Tensor) -> Tensor:
+        """Vectors of tasks from their descriptions: ``[T, Z]``."""
+        z_TZ: Tensor = self.encoder((description_TD - self.center_D) / self.scale)
+        return z_TZ
+
+    @property
+    def trained_vectors(self) -> Tensor:
+        """Vectors of the training tasks: ``[T, Z]``."""
+        return self.computed(self.description_TD) if self.config.describe else self.z_TZ
 
 
 class HypernetworkFit(GradientFit):
@@ -75,10 +108,14 @@ class HypernetworkFit(GradientFit):
         tasks, held_out = tasks_of(training), tasks_of(validation)
         self.data, self.held_out = data, held_out
         self.task = data.dataset.task.of_classes(range(training.architecture.classes))
-        self.examples = TaskExamples(tasks, data.dataset.train)
+        self.examples = TaskExamples(tasks, data.dataset.train, objects=data.dataset.objects)
+        self.describer = fitted_describer(config.describe, self.examples, data.shared) if config.describe else None
+        described_TD = self.describer.describe(self.examples) if self.describer else torch.zeros(len(tasks), 0)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            module = SuperNet(config, training.architecture, tasks)
+            module = SuperNet(config, training.architecture, tasks, described_TD.shape[1])
+        if self.describer:
+            module.know(described_TD)
         super().__init__(config, module, [len(tasks)])
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[int, Tensor]]:
@@ -95,22 +132,30 @@ class HypernetworkFit(GradientFit):
         """``loss``: the mean over tasks."""
         module = self.module
         inputs, labels_TB = self.examples.drawn(rows_B.tolist(), self.config.examples, generator)
-        weights_TP = module.generator(module.z_TZ[rows_B])
+        weights_TP = module.generator(self._vectors(rows_B, generator))
         return {"loss": task_loss(self.task, module.architecture.logits(weights_TP, inputs), labels_TB).mean()}
+
+    def _vectors(self, rows_B: Tensor, generator: torch.Generator) -> Tensor:
+        if not (isinstance(self.describer, ClassMeans) and self.config.described_by):
+            return self.module.trained_vectors[rows_B]
+        drawn_TD = self.describer.drawn(self.examples, rows_B.tolist(), self.config.described_by, generator)
+        return self.module.computed(drawn_TD)
 
     def artifact(self) -> Hypernetwork:
         """See :class:`trainables.trainable.Fit`."""
         self.require_finite()
-        return Hypernetwork(self.module, self.task)
+        return Hypernetwork(self.module, self.task, self.describer)
 
     def validate(self) -> dict[str, float]:
         """Accuracy on validation examples: of training tasks, and of validation tasks with z alone."""
         made, dataset = self.artifact(), self.data.dataset
         fitted = TaskExamples(self.module.tasks, dataset.validation)
-        found = {FITTED_ACCURACY.name: made.accuracy(self.module.z_TZ, fitted)}
+        found = {FITTED_ACCURACY.name: made.accuracy(made.trained_vectors, fitted)}
         if self.held_out:
-            z_TZ = made.vectors(TaskExamples(self.held_out, dataset.train), seed=self.config.seed)
-            found[ADAPTED_ACCURACY.name] = made.accuracy(z_TZ, TaskExamples(self.held_out, dataset.validation))
+            examples = TaskExamples(self.held_out, dataset.train, objects=dataset.objects)
+            judged = TaskExamples(self.held_out, dataset.validation)
+            found[ADAPTED_ACCURACY.name] = made.accuracy(made.vectors(examples, seed=self.config.seed), judged)
+            found[START_ACCURACY.name] = made.accuracy(made.start(examples, self.config.seed), judged)
         return found
 
 
@@ -120,11 +165,12 @@ class Hypernetwork:
     Args:
         module: What was fitted.
         task: What the networks are trained for.
+        describer: What describes tasks, if z is computed from that.
     """
 
-    def __init__(self, module: SuperNet, task: Task) -> None:
+    def __init__(self, module: SuperNet, task: Task, describer: Describer | None = None) -> None:
         self.module = module.eval().requires_grad_(False)
-        self.task = task
+        self.task, self.describer = task, describer
 
     @property
     def architecture(self) -> Architecture:
@@ -139,7 +185,7 @@ class Hypernetwork:
     @property
     def trained_vectors(self) -> Tensor:
         """Vectors of the training tasks: ``[T, Z]``."""
-        return self.module.z_TZ.detach()
+        return self.module.trained_vectors.detach()
 
     @torch.no_grad()
     def make(self, z_TZ: Tensor) -> Population:
@@ -198,9 +244,25 @@ class Hypernetwork:
     @torch.no_grad()
     def start(self, examples: TaskExamples, seed: int = 0) -> Tensor:
         """Where z starts for tasks that were not trained on, as the configuration says: ``[T, Z]``."""
+        if self.describer is not None:
+            return self.described(examples)
         if self.module.config.start == "mean":
             return self.trained_vectors.mean(0).expand(len(examples), -1)
         return self.nearest(examples, seed)
+
+    @torch.no_grad()
+    def described(self, examples: TaskExamples) -> Tensor:
+        """Vectors of tasks computed from their descriptions, with no step of adaptation: ``[T, Z]``.
+
+        Raises:
+            ValueError: The generator was fitted to tasks without descriptions.
+        """
+        if self.describer is None:
+            raise ValueError(
+                "this hypernetwork computes no vector from a description; fit one with --set describe=class-means or "
+                "--set describe=task2vec"
+            )
+        return self.module.computed(self.describer.describe(examples))
 
     @torch.no_grad()
     def nearest(self, examples: TaskExamples, seed: int = 0) -> Tensor:
@@ -224,18 +286,21 @@ class Hypernetwork:
             "architecture": self.architecture.to_json(),
             "tasks": self.tasks,
             "task": self.task,
+            "described": self.module.description_TD.shape[1] if self.describer else 0,
         }
         tensors = {name: tensor.contiguous() for name, tensor in self.module.state_dict().items()}
-        return {MODEL_FILE: save(tensors), CONFIG_FILE: json.dumps(to_json(facts), indent=2).encode()}
+        files = {MODEL_FILE: save(tensors), CONFIG_FILE: json.dumps(to_json(facts), indent=2).encode()}
+        return files | (self.describer.to_files() if self.describer else {})
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Hypernetwork:
         """The inverse of :meth:`to_files`."""
         facts = json.loads(files[CONFIG_FILE])
         config = from_json(HypernetworkConfig, facts["config"])
-        module = SuperNet(config, Architecture.from_json(facts["architecture"]), facts["tasks"])
+        architecture = Architecture.from_json(facts["architecture"])
+        module = SuperNet(config, architecture, facts["tasks"], facts["described"])
         module.load_state_dict(load_tensors(files[MODEL_FILE]))
-        return cls(module, from_json(Task, facts["task"]))
+        return cls(module, from_json(Task, facts["task"]), stored_describer(config.describe, files))
 
 
 def tasks_of(population: Population) -> tuple[str, ...]:

@@ -12,6 +12,15 @@ ADAPTED_ACCURACY = Metric(
     description="Accuracy on held-out examples of tasks that were not trained on, of which z alone was learned; the "
     "mean over tasks.",
 )
+START_ACCURACY = Metric(
+    name="start_accuracy",
+    label="accuracy where z starts",
+    unit="share",
+    direction="max",
+    description="Accuracy on held-out examples of tasks that were not trained on, without a step of adaptation: with z "
+    "as computed from the task's description, else that of the mean or the nearest of training tasks; the mean over "
+    "tasks.",
+)
 FITTED_ACCURACY = Metric(
     name="fitted_accuracy",
     label="accuracy on training tasks",
@@ -60,4 +69,4 @@ SET_METRICS = (UNSEEN_ACCURACY, SET_ACCURACY)
 """What networks made for sets of examples are judged by."""
 ADAPTATION_METRICS = (TASK_ACCURACY, TRAINABLE_NUMBERS, ADAPT_S)
 """What ways of adapting to a task are compared by."""
-HYPERNETWORK_METRICS = (ADAPTED_ACCURACY, FITTED_ACCURACY)
+HYPERNETWORK_METRICS = (ADAPTED_ACCURACY, FITTED_ACCURACY, START_ACCURACY)

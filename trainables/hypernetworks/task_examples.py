@@ -6,12 +6,14 @@ Shape letters: T tasks, B examples of each, C outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from zoo.data.class_tasks import parse_task, task_labels
+from zoo.data.class_tasks import REST_WORD, parse_task, task_labels
 from zoo.data.examples import Examples
+from zoo.data.scenes import counted_class
 from zoo.data.task import Task
 
 
@@ -22,6 +24,7 @@ class TaskExamples:
         tasks: Names of tasks; see ``zoo.data.class_tasks``.
         examples: Of the data set.
         labels: At most so many labeled examples of each class of a task, the first ones; all where ``None``.
+        objects: What describes the tasks, if the data set has it; see :class:`zoo.data.examples.Dataset`.
 
     Attributes:
         rows: Of each task, its examples' places (int64).
@@ -31,9 +34,11 @@ class TaskExamples:
         ValueError: A task has a class without examples, or not as many as ``labels`` asks for.
     """
 
-    def __init__(self, tasks: Sequence[str], examples: Examples, labels: int | None = None) -> None:
+    def __init__(
+        self, tasks: Sequence[str], examples: Examples, labels: int | None = None, objects: Examples | None = None
+    ) -> None:
         self.tasks = tuple(tasks)
-        self.examples = examples
+        self.examples, self.objects = examples, objects
         self.rows: list[Tensor] = []
         self.targets: list[Tensor] = []
         for name in tasks:
@@ -53,6 +58,18 @@ class TaskExamples:
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+    @cached_property
+    def describing(self) -> TaskExamples:
+        """By what tasks are described: themselves, or where they count, objects of the class that they ask about.
+
+        Raises:
+            ValueError: There are objects, but a task does not ask how many there are of one class.
+        """
+        if self.objects is None:
+            return self
+        labels = [counted_class(parse_task(task)) for task in self.tasks]
+        return TaskExamples([f"{label}-{REST_WORD}" for label in labels], self.objects)
 
     def drawn(self, tasks: Sequence[int], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """So many examples of each of some tasks, drawn with replacement.

@@ -98,16 +98,18 @@ def cnn_strided(
     bias: bool = True,
     kernel: int = 5,
     dense: tuple[int, ...] = (),
+    average: bool = False,
 ) -> Architecture:
     """A convolution of stride 2 and an activation for each number of channels in ``hidden``, then linear layers.
 
     Convolutions halve the image where ``kernel`` is odd; ``dense`` are the widths of linear layers before the last.
+    With ``average`` these see the mean over places, which suits what is counted rather than located.
     """
     act = Activate(function=activation)
     layers: list[Layer] = []
     for channels in hidden:
         layers += [Conv(channels=channels, kernel=kernel, stride=2, padding=kernel // 2, bias=bias), act]
-    layers.append(Flatten())
+    layers.append(GlobalAveragePool() if average else Flatten())
     for width in dense:
         layers += [Linear(features=width, bias=bias), act]
     return Architecture(tuple(input_shape), (*layers, Linear(features=classes, bias=bias)))

@@ -9,6 +9,7 @@ from functools import partial
 from zoo.config import PACKAGES, lookup
 from zoo.data.digits import load_digits_images
 from zoo.data.examples import Dataset, Examples
+from zoo.data.scenes import compose, turned
 from zoo.data.task import Task
 from zoo.data.tetris import load_tetris
 
@@ -19,6 +20,14 @@ def _vision(name: str) -> Dataset:
     from zoo.data.vision import load_vision  # torchvision takes a second, which other data sets need not wait for
 
     return load_vision(name)
+
+
+def _scenes(objects: str, each: tuple[int, int, int], shrink: int = 1) -> Dataset:
+    return compose(f"{objects}_scenes", DATASETS[objects](), each, shrink=shrink)
+
+
+def _turned_digits_scenes() -> Dataset:
+    return compose("digits_turned_scenes", turned(load_digits_images()), (40, 5, 10))
 
 
 DATASETS: dict[str, Callable[[], Dataset]] = {
@@ -33,6 +42,11 @@ DATASETS: dict[str, Callable[[], Dataset]] = {
     "svhn": partial(_vision, "svhn"),
     "cifar10_gray": partial(_vision, "cifar10_gray"),
     "svhn_gray": partial(_vision, "svhn_gray"),
+    "digits_scenes": partial(_scenes, "digits", (100, 15, 25)),
+    "digits_turned_scenes": _turned_digits_scenes,
+    "mnist_scenes": partial(_scenes, "mnist", (200, 25, 50), shrink=2),
+    "fashion_mnist_scenes": partial(_scenes, "fashion_mnist", (200, 25, 50), shrink=2),
+    "cifar100_scenes": partial(_scenes, "cifar100", (25, 5, 10), shrink=2),
 }
 
 

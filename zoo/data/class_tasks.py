@@ -1,7 +1,8 @@
 """Class tasks: which classes of a data set a member is to tell apart, as a view of the data set.
 
 The task ``""`` is the whole data set. ``"3-8"`` is one class against one other: images of class 3 get label 0, images
-of class 8 label 1. ``"8-3"`` has the same images with reversed labels. ``"3-rest"`` is one class against all others.
+of class 8 label 1. ``"8-3"`` has the same images with reversed labels. ``"3-rest"`` is one class against all others,
+``"12-to-15"`` tells classes 12, 13, 14 and 15 apart.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from zoo.data.examples import Examples
 CLASS = re.compile(r"0|[1-9][0-9]*")
 # What stands for all classes that a task does not name: in its name, and among its classes.
 REST_WORD, REST = "rest", -1
+# Between the first and the last of three or more classes that follow one another.
+TO_WORD, MOST_BETWEEN = "to", 10_000
 
 
 def parse_task(task: str) -> tuple[int, ...]:
@@ -30,13 +33,23 @@ def parse_task(task: str) -> tuple[int, ...]:
     if not task:
         return ()
     parts = task.split("-")
+    if len(parts) == 3 and parts[1] == TO_WORD:
+        parts = _between(parts[0], parts[2])
     named = parts[:-1] if parts[-1] == REST_WORD else parts
     if len(parts) < 2 or len(set(parts)) != len(parts) or not all(CLASS.fullmatch(part) for part in named):
         raise ValueError(
             f"task is {task!r}; allowed: '' for the whole data set, or different classes joined by hyphens, "
-            "such as '3-8', the last of which may be 'rest' for all others, such as '3-rest'"
+            "such as '3-8', the last of which may be 'rest' for all others, such as '3-rest'; or three or more that "
+            "follow one another, such as '12-to-15'"
         )
     return tuple(REST if part == REST_WORD else int(part) for part in parts)
+
+
+def _between(first: str, last: str) -> list[str]:
+    """The names of all classes from one to another; the words as they are where they do not name three or more."""
+    if CLASS.fullmatch(first) and CLASS.fullmatch(last) and 2 <= int(last) - int(first) <= MOST_BETWEEN:
+        return [str(label) for label in range(int(first), int(last) + 1)]
+    return [first, TO_WORD, last]
 
 
 def task_labels(task: str, labels: Tensor) -> Tensor:

@@ -79,6 +79,8 @@ class Dataset:
         train: Training examples.
         validation: Validation examples.
         test: Test examples.
+        objects: What its classes are made known by beside the examples, where there is such: of scenes, the labeled
+            images of which training scenes are composed.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Dataset:
     train: Examples
     validation: Examples
     test: Examples
+    objects: Examples | None = None
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -126,10 +129,10 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """Content hash over the task and, of each split, values, targets and scale."""
+        """Content hash over the task and, of each split and objects, values, targets and scale."""
         state = hashlib.sha256(canonical_json(self.task).encode())
-        for split in SPLITS:
-            examples: Examples = getattr(self, split)
+        parts: list[Examples | None] = [*(getattr(self, split) for split in SPLITS), self.objects]
+        for examples in (part for part in parts if part is not None):
             state.update(repr(float(examples.scale)).encode())
             for tensor in (examples.values, examples.targets):
                 array = np.ascontiguousarray(tensor.numpy())

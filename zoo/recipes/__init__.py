@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.config import lookup
-from zoo.recipes import cs236, depths, hyper_representations, memorisation, mixed, ours, robust, tasks, unterthiner
+from zoo.recipes import (
+    counting,
+    cs236,
+    depths,
+    hyper_representations,
+    memorisation,
+    mixed,
+    ours,
+    robust,
+    tasks,
+    unterthiner,
+)
 from zoo.recipes.axis import Axis
 from zoo.recipes.imported import Imported
 from zoo.recipes.ours import DIGITS_MLP_DIVERSE, DIGITS_MLP_SEEDS
@@ -28,12 +39,11 @@ __all__ = [
 # What stands behind a zoo: a recipe, or a record of where it was imported from.
 RecipeLike = Recipe | Imported
 
+_MODULES = (ours, cs236, depths, hyper_representations, unterthiner, memorisation, tasks, counting, robust, mixed)
+
 # All that these modules define, in their order.
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for module in (ours, cs236, depths, hyper_representations, unterthiner, memorisation, tasks, robust, mixed)
-    for recipe in vars(module).values()
-    if isinstance(recipe, Recipe)
+    recipe.name: recipe for module in _MODULES for recipe in vars(module).values() if isinstance(recipe, Recipe)
 }
 
 

@@ -1,6 +1,6 @@
 """Data sets kept in a store, so that the machines of a cluster need no internet and all train on the same examples.
 
-<store>/data/<name>-<sha8>.safetensors      values and targets of the three splits, create-only
+<store>/data/<name>-<sha8>.safetensors      values and targets of the three splits (and of objects), create-only
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from zoo.storage.store import Store
 
 FOLDER, SUFFIX = "data", ".safetensors"
 FORMAT_VERSION = 3
+PARTS = (*SPLITS, "objects")
 # The tensor that holds, as JSON, what no tensor says: safetensors gives metadata of files alone, not of bytes.
 FACTS = "facts"
 
@@ -50,7 +51,7 @@ def stage(store: Store, dataset: str, data: Dataset) -> tuple[str, bool]:
     path = staged_path(dataset, data.sha256)
     if store.exists(path):
         return path, False
-    parts = {split: getattr(data, split) for split in SPLITS}
+    parts = {part: examples for part in PARTS if (examples := getattr(data, part)) is not None}
     tensors = {f"{split}.values": examples.values.contiguous() for split, examples in parts.items()}
     tensors |= {f"{split}.targets": examples.targets.contiguous() for split, examples in parts.items()}
     facts = {
@@ -84,7 +85,7 @@ def load_staged(store: Store, path: str) -> Dataset:
             raise ValueError(f"format version {facts['version']}; this release reads {FORMAT_VERSION}")
         parts = {
             split: Examples(tensors[f"{split}.values"], tensors[f"{split}.targets"], float(facts["scales"][split]))
-            for split in SPLITS
+            for split in facts["scales"]
         }
         data = Dataset(str(facts["name"]), from_json(Task, facts["task"]), **parts)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

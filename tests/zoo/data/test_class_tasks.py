@@ -51,6 +51,17 @@ def test_one_class_against_the_rest(digits):
     assert example_count(Member(id=0, seed=0, task="3-rest"), digits) == len(digits)
 
 
+def test_classes_that_follow_one_another(digits):
+    assert parse_task("2-to-5") == (2, 3, 4, 5)
+    assert torch.equal(task_labels("2-to-5", digits.targets), task_labels("2-3-4-5", digits.targets))
+
+
+@pytest.mark.parametrize("task", ["2-to-3", "5-to-2", "2-to-", "to-4", "2-to-x", "2-to-5-rest", "0-to-99999999999"])
+def test_ranges_that_are_none_are_refused(task):
+    with pytest.raises(ValueError, match="follow one another, such as '12-to-15'"):
+        parse_task(task)
+
+
 @pytest.mark.parametrize(
     "task", ["rest", "rest-3", "3-rest-rest", "3", "3-3", "3-", "a-b", "3 - 8", "-1-2", "3-²", "3-03", "3-08"]
 )

@@ -285,5 +285,6 @@ def test_splits_that_share_images_or_leave_none_are_refused(parts, message):
 def test_the_registry_has_the_published_data_sets():
     assert set(DATASETS) == {
         "digits", "tetris", "mnist", "fashion_mnist", "kmnist", "usps", "cifar10", "cifar100", "svhn",
-        "cifar10_gray", "svhn_gray",
+        "cifar10_gray", "svhn_gray", "digits_scenes", "digits_turned_scenes", "mnist_scenes", "fashion_mnist_scenes",
+        "cifar100_scenes",
     }  # fmt: skip
