@@ -33,7 +33,7 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     return {
         "l2": change_MP.norm(dim=1),
         "cosine_distance": 1 - (weights_MP * after.weights_MP.double()).sum(1) / (norm_M * lengths_M),
-        "aligned_l2": _aligned(before, after),
+        "aligned_l2": (matched(after, before).double() - before.weights_MP.double()).norm(dim=1),
         "fisher_diagonal": diagonal_M,
         "fisher_kronecker": kronecker_M,
     }
@@ -49,13 +49,10 @@ def _information(population: Population, data: EvaluationData) -> list[tuple[Ten
     ]
 
 
-def _aligned(before: Population, after: Population) -> Tensor:
-    """Length of the difference after the hidden units of each network were matched to its own original's."""
-    lengths = []
-    for reference_P, weights_P in zip(before.weights_MP, after.weights_MP, strict=True):
-        matched = align(weights_P.unsqueeze(0), before.architecture, reference_P).weights_MP[0]
-        lengths.append((matched.double() - reference_P.double()).norm())
-    return torch.stack(lengths)
+def matched(population: Population, original: Population) -> Tensor:
+    """Weights after the hidden units of each network were matched to its own original's: ``[M, P]``."""
+    pairs = zip(population.weights_MP, original.weights_MP, strict=True)
+    return torch.cat([align(one_P[None], original.architecture, other_P).weights_MP for one_P, other_P in pairs])
 
 
 def _distance(name: str, label: str, description: str, unit: str = "") -> Measure:

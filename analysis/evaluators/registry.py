@@ -9,6 +9,7 @@ from analysis.evaluators.agreement import AGREEMENT
 from analysis.evaluators.boundaries import BOUNDARIES, BOUNDARY_DISTANCE
 from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.divergence import DIVERGENCE
+from analysis.evaluators.errors import ERRORS
 from analysis.evaluators.evaluator import Evaluator
 from analysis.evaluators.layers import LAYERS
 from analysis.evaluators.outputs import LOSS, OUTPUTS
@@ -26,6 +27,7 @@ EVALUATORS: dict[str, Evaluator] = {
         LAYERS,
         BOUNDARIES,
         BOUNDARY_DISTANCE,
+        ERRORS,
         # Of these any other strength can be named.
         attack("fgsm-0.1"),
         attack("pgd-0.1"),

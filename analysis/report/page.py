@@ -27,6 +27,7 @@ from analysis.report import (
 )
 from analysis.report.boundaries import boundaries
 from analysis.report.distances import distances
+from analysis.report.errors import where_errors_are
 from analysis.report.glossary import DERIVED
 from analysis.report.layers import layers
 from analysis.report.noisy_storage import noisy_storage
@@ -268,6 +269,7 @@ def _sections(view: View) -> list[Section]:
         "Pareto front": sections.pareto(view),
         "search": sections.search(analysis, {**view.metrics, **analysis.study_metrics}, sections.trials_note(analysis)),
         "fidelity": sections.fidelity(view),
+        "where it goes wrong": where_errors_are(view),
         "decision boundaries": boundaries(analysis, view.linked),
         "distances": distances(analysis),
         "layer by layer": layers(analysis),
