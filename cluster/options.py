@@ -48,6 +48,14 @@ OWN = "or module:attribute of your own."
 Store = Annotated[
     str, typer.Option("--store", help="Where zoos, studies and reports are: a directory, s3://… or any fsspec URI.")
 ]
+Figures = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write every chart as SVG and PNG, and every table as CSV and LaTeX, into this folder too.",
+        file_okay=False,
+        show_default=False,
+    ),
+]
 Recipe = Annotated[str, typer.Argument(help=f"A recipe's name, {OWN}", autocompletion=recipe_names)]
 Study = Annotated[str, typer.Argument(help=f"A study's name, {OWN}", autocompletion=study_names)]
 Trainable = Annotated[str, typer.Argument(help=f"A trainable's name, {OWN}", autocompletion=trainable_names)]

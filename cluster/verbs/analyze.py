@@ -14,6 +14,7 @@ import typer
 
 from cluster import options
 from cluster.display import human_bytes, human_seconds, live, say
+from cluster.page_files import page_files
 from cluster.stores import REPORT_FILE, REPORTS, open_zoo
 from cluster.verb import Planned, Result
 from zoo.config import digest, from_json, to_json
@@ -228,6 +229,7 @@ class Analyze(Planned):
     reuse: Annotated[
         bool, typer.Option("--reuse", help="Keep a report on the same zoo, study and options, if there is one.")
     ] = False
+    figures: options.Figures = None
 
     def plan(self) -> AnalysisEstimate:
         """Counts what would be measured; how long that takes is known from analyses before, else guessed."""
@@ -238,7 +240,10 @@ class Analyze(Planned):
         """Measures and writes the report."""
         zoo, study, store, asked = self._open()
         store.check_writable(REPORTS)
-        return write_report(zoo, study, store, asked, reuse=self.reuse)
+        write = page_files(self.figures)
+        report = write_report(zoo, study, store, asked, reuse=self.reuse)
+        write(store.read(f"{REPORTS}/{report_name(zoo, study, asked)}/{REPORT_FILE}").decode())
+        return report
 
     def _open(self) -> tuple[Zoo, StudyRecord | None, Store, dict[str, Any]]:
         """Zoo, study and store, and which options were given."""

@@ -11,6 +11,7 @@ import typer
 
 from cluster import options
 from cluster.display import say
+from cluster.page_files import page_files
 from cluster.stores import CARD_FILE, REPORTS, open_zoo
 from cluster.verb import Result, Verb
 
@@ -50,6 +51,7 @@ class Card(Verb):
     members: Annotated[int, typer.Option(min=2, help="Networks sampled for what needs weights.")] = 400
     examples: Annotated[int, typer.Option(min=1, help="Test examples that they are applied to, at most.")] = 2000
     seed: options.Seed = None
+    figures: options.Figures = None
 
     def run(self) -> CardWritten:
         """Measures and writes the card, in the store that the zoo is in."""
@@ -57,7 +59,7 @@ class Card(Verb):
 
         zoo = open_zoo(self.zoo, self.store)
         zoo.store.check_writable(REPORTS)
-        started = time.monotonic()
+        write, started = page_files(self.figures), time.monotonic()
         card = make_card(
             zoo,
             members=self.members,
@@ -66,6 +68,7 @@ class Card(Verb):
             progress=lambda step: say(f"card {zoo.name}: {step}"),
         )
         page, facts = write_card(card, zoo.store)
+        write(zoo.store.read(f"{card_folder(card)}/{CARD_FILE}").decode())
         return CardWritten(
             zoo=zoo.name,
             card=page,
@@ -77,11 +80,16 @@ class Card(Verb):
         )
 
 
+def card_folder(card: ZooCard) -> str:
+    """Where a card lies in a store."""
+    return f"{REPORTS}/card-{card.about['zoo']}"
+
+
 def write_card(card: ZooCard, store: Store) -> tuple[str, str]:
     """Stores page and JSON of a card; returns where they are."""
     from analysis.card.page import render
 
-    folder = f"{REPORTS}/card-{card.about['zoo']}"
+    folder = card_folder(card)
     store.put(f"{folder}/{CARD_JSON}", (json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n").encode())
     store.put(f"{folder}/{CARD_FILE}", render(card).encode())
     return store.join(folder, CARD_FILE), store.join(folder, CARD_JSON)

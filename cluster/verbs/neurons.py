@@ -10,6 +10,7 @@ import typer
 
 from cluster import options
 from cluster.display import human_seconds, live
+from cluster.page_files import page_files
 from cluster.stores import REPORT_FILE, REPORTS, open_zoo
 from cluster.verb import Result, Verb
 from zoo.words import counted
@@ -42,6 +43,7 @@ class Neurons(Verb):
     members: Annotated[int, typer.Option(min=1, help="How many test networks.")] = 32
     examples: Annotated[int, typer.Option(min=2, help="How many training and as many test examples.")] = 500
     seed: options.Seed = None
+    figures: options.Figures = None
 
     def run(self) -> Watched:
         """Applies the networks at all their snapshots, and writes page and tables.
@@ -58,6 +60,7 @@ class Neurons(Verb):
 
         zoo, store, started = open_zoo(self.zoo, self.store), Store(self.store), time.monotonic()
         store.check_writable(REPORTS)
+        write = page_files(self.figures)
         with live("neurons", self.members, "members") as task:
             found = over_training(
                 zoo, members=self.members, examples=self.examples, progress=lambda done, of: task.update(done, total=of)
@@ -71,6 +74,7 @@ class Neurons(Verb):
             store.put(path, frame.to_parquet(index=False))
         page = render(zoo, found, Bootstrap(seed=self.seed or 0))
         store.put(f"{REPORTS}/{name}/{REPORT_FILE}", page.encode())
+        write(page)
         return Watched(
             zoo=zoo.name,
             members=int(found.layers["member"].nunique()),

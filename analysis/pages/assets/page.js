@@ -104,14 +104,17 @@ const page = (() => {
   }
 
   /* What is saved is for paper, whatever ground the page stands on, and called as the chart is. */
-  function save(chart, format) {
+  function onPaper(chart, format) {
     const { data: traces, layout } = structuredClone({ data: chart.data, layout: chart.layout });
     inked(traces, LIGHT);
     const paper = { ...themed(layout, LIGHT), paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff" };
     const { clientWidth: width, clientHeight: height } = chart;
     const options = { format, filename: chart.id, width, height, scale: format === "png" ? 2 : 1 };
-    return Plotly.downloadImage({ data: traces, layout: applied(layout, paper) }, options);
+    return [{ data: traces, layout: applied(layout, paper) }, options];
   }
+
+  const save = (chart, format) => Plotly.downloadImage(...onPaper(chart, format));
+  const image = (name, format) => Plotly.toImage(...onPaper(document.getElementById(name), format));
 
   /* Tables: a click on a header sorts by it; absent values always come last. */
   function sortable(table) {
@@ -147,5 +150,5 @@ const page = (() => {
     document.body.dataset.ready = "true";
   }
 
-  return { data, drawn: Promise.all(charts.map(draw)), ready };
+  return { data, drawn: Promise.all(charts.map(draw)), image, ready };
 })();
