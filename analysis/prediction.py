@@ -27,7 +27,9 @@ from trainables.readouts.columns import CHOSEN, decided, is_numeric, known
 from trainables.study_files import StudyRecord
 from zoo.storage.zoo import Zoo
 
-CONSTANT, HYPERPARAMETERS = "training mean", "hyper-parameters"
+CONSTANT, HYPERPARAMETERS, MEASURED = "training mean", "hyper-parameters", "validation examples"
+# What a score on test examples is called, and the same on validation examples.
+ON_TEST, ON_VALIDATION = "test_", "validation_"
 
 
 class PredictorPlan(HeldOutPlan[Predictor]):
@@ -61,7 +63,7 @@ class PredictorPlan(HeldOutPlan[Predictor]):
 
 
 def baseline_rows(held_out: HeldOut, question: Question, *words: str) -> list[Row]:
-    """What is known of a column without looking at weights.
+    """What is known of a column without looking at weights; of scores on test examples, on others too.
 
     Args:
         held_out: The members.
@@ -76,6 +78,7 @@ def baseline_rows(held_out: HeldOut, question: Question, *words: str) -> list[Ro
     return [
         held_out.row(name, setting, "control", question, partial(predicted, name, fit), {"baseline": name})
         for name, fit in BASELINES.items()
+        if name != MEASURED or _measured_elsewhere(held_out, question.target)
     ]
 
 
@@ -153,8 +156,25 @@ def from_hyperparameters(target: str, training: Members) -> Predict:
     return lambda members: decided(trees.outputs(features(members)), names_of)
 
 
+def measured(target: str, training: Members) -> Predict:  # noqa: ARG001
+    """The same score on validation examples: the network itself is applied, and their labels are known."""
+    return lambda members: members.column(_on_validation(target)).astype(np.float64)
+
+
 Baseline = Callable[[str, Members], Predict]
-BASELINES: dict[str, Baseline] = {CONSTANT: constant, HYPERPARAMETERS: from_hyperparameters}
+BASELINES: dict[str, Baseline] = {CONSTANT: constant, HYPERPARAMETERS: from_hyperparameters, MEASURED: measured}
+
+
+def _on_validation(target: str) -> str:
+    return ON_VALIDATION + target.removeprefix(ON_TEST)
+
+
+def _measured_elsewhere(held_out: HeldOut, target: str) -> bool:
+    """Whether a column is a score on test examples that the zoos know on validation examples too."""
+    zoos, column = (held_out.fitted.zoo, held_out.tested.zoo), _on_validation(target)
+    return target.startswith(ON_TEST) and all(
+        column in zoo.snapshots.column_names and zoo.snapshots[column].null_count < len(zoo.snapshots) for zoo in zoos
+    )
 
 
 def _codes(values_M: np.ndarray, categories: np.ndarray) -> np.ndarray:

@@ -76,9 +76,11 @@ class Errors:
 
     @cached_property
     def categories(self) -> dict[str, np.ndarray]:
-        """Those that are names."""
+        """Those that are names, a few of them, at least two of which have enough members."""
         named = {name: values.astype(str) for name, values in self.columns.items() if not is_numeric(values)}
-        return {name: values for name, values in named.items() if 1 < len(set(values)) <= MOST_CATEGORIES}
+        counts = {name: np.unique(values, return_counts=True)[1] for name, values in named.items()}
+        few = {name: (of >= FEWEST).sum() > 1 and len(of) <= MOST_CATEGORIES for name, of in counts.items()}
+        return {name: values for name, values in named.items() if few[name]}
 
     def series(self, metric: Metric) -> dict[str, np.ndarray]:
         """Values of each member for each layer or class, by what these are called: ``[M]``."""

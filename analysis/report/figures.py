@@ -12,7 +12,7 @@ from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.pages.figures import LEGEND_ABOVE, MUTED, PALETTE, PERCENT, base_layout
 from analysis.pages.numbers import usable
-from analysis.prediction import CONSTANT, HYPERPARAMETERS
+from analysis.prediction import CONSTANT, HYPERPARAMETERS, MEASURED
 from analysis.results import Result, declared
 from analysis.rows import LEARNED, SEARCHED
 from trainables.registry import TRAINABLES
@@ -31,7 +31,7 @@ COLORS = {
 KNOWN = {
     "learned": (LEARNED, *TRAINABLES),
     "classical": tuple(name for name, codec in CODECS.items() if codec.family == "classical"),
-    "control": (*ZERO_RATE, "index", CONSTANT, HYPERPARAMETERS),
+    "control": (*ZERO_RATE, "index", CONSTANT, HYPERPARAMETERS, MEASURED),
 }
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "star", "cross")
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot", "6px,2px")

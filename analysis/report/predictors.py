@@ -10,7 +10,7 @@ from analysis.held_out import PREDICTED, TRUE
 from analysis.intervals import FEW_GROUPS
 from analysis.pages.numbers import count, counted, shown, with_unit
 from analysis.pages.page import Heading, Section, Text, filled
-from analysis.prediction import CONSTANT, HYPERPARAMETERS
+from analysis.prediction import CONSTANT, HYPERPARAMETERS, MEASURED
 from analysis.record import Analysis
 from analysis.report.scatter_panels import option_groups, panels
 from analysis.report.sections import ASSETS
@@ -29,6 +29,8 @@ LIMITS = (
 BASELINES = {
     CONSTANT: "always the mean target of the training networks, or their most frequent category",
     HYPERPARAMETERS: "gradient boosting on how a network was trained, its epoch and its size; it never sees a weight",
+    MEASURED: "the same score of the network itself on labelled validation examples, where it is known: what is told"
+    " better is told better than by applying the network to as many examples",
 }
 
 

@@ -148,6 +148,7 @@ def test_each_zoo_is_a_source_in_turn(small_zoo, study, mixed_zoo, tmp_path):
     assert set(matrix.cells) == {
         STATISTICS,
         f"{STATISTICS}, boosting",
+        "validation examples",
         "training mean",
         "hyper-parameters",
     }, "weights have one source"

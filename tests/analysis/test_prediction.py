@@ -14,7 +14,7 @@ from analysis.analyze import analyze
 from analysis.intervals import Bootstrap
 from analysis.members import Members
 from analysis.plan import plan_analysis
-from analysis.prediction import CONSTANT, HYPERPARAMETERS, from_hyperparameters
+from analysis.prediction import CONSTANT, HYPERPARAMETERS, MEASURED, from_hyperparameters
 from analysis.report.page import render
 from analysis.tables import write_tables
 from search_spaces.studies import find_study
@@ -69,13 +69,15 @@ def analysis(small_zoo, study):
     return analyze(small_zoo, study, members=None, bootstrap=Bootstrap(replicates=30))
 
 
-def test_each_predictor_and_both_baselines_are_measured_on_test_members(analysis, small_zoo, study):
+def test_each_predictor_and_the_baselines_are_measured_on_test_members(analysis, small_zoo, study):
     assert sorted((r.name, r.family, r.trial) for r in analysis.results[:2]) == [
         ("statistics-boosting", "learned", 0),
         ("statistics-ridge", "learned", 1),
     ]
-    assert [(r.name, r.family) for r in analysis.results[2:]] == [(CONSTANT, "control"), (HYPERPARAMETERS, "control")]
+    assert [r.name for r in analysis.results[2:]] == [CONSTANT, HYPERPARAMETERS, MEASURED]
+    assert {r.family for r in analysis.results[2:]} == {"control"}
     test = small_zoo.population("test", epochs="one")
+    assert analysis.results[-1].values["predicted"] == pytest.approx(test.column("validation_accuracy"))
     for result in analysis.results:
         assert result.members == len(test)
         assert result.values["true"] == pytest.approx(test.column("test_accuracy"))

@@ -301,7 +301,12 @@ def test_list_shows_what_is_damaged_beside_the_rest(capsys, zoo_copy):
     whole, half = ({**facts, "study": {"trials": trials}} for trials in (4, 8))
     contents = {"bad": "{", "empty": "{}", "good": json.dumps(whole), "half": json.dumps(half), "list": "[]"}
     contents["one"] = json.dumps(
-        {**facts, "trials_completed": 1, "trials_failed": 0, "study": {"trials": 16, "spaces": [], "trainables": ["uniform"]}}
+        {
+            **facts,
+            "trials_completed": 1,
+            "trials_failed": 0,
+            "study": {"trials": 16, "spaces": [], "trainables": ["uniform"]},
+        }
     )
     for name, content in contents.items():
         (store / "studies" / name).mkdir(parents=True)
