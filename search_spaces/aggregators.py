@@ -13,6 +13,6 @@ def learned_gradient(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str,
     """The network's width, its learning rate, and through how many steps it is differentiated."""
     return {
         "width": trial.suggest_categorical("width", [8, 16, 32]),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 1e-2, log=True),
-        "unroll": trial.suggest_categorical("unroll", [5, 10, 20]),
+        "learning_rate": trial.suggest_float("learning_rate", 2e-3, 2e-2, log=True),
+        "unroll": trial.suggest_categorical("unroll", [10, 20]),
     }

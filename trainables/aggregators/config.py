@@ -43,7 +43,7 @@ class AggregatorConfig:
     queries: int = 64
     steps: int = 100
     epochs: int = 10
-    learning_rate: float = 3e-3
+    learning_rate: float = 8e-3
     seed: int = 0
 
     def __post_init__(self) -> None:

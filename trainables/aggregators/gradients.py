@@ -38,7 +38,9 @@ class LayerGradients:
 
     def rows(self) -> Tensor:
         """Every example's gradient of every neuron: ``[M, B, H, D]``."""
-        return self.back.mT @ self.read
+        if self.back.shape[2] > 1:
+            return self.back.mT @ self.read
+        return self.back.mT * self.read
 
     def weighted(self, weights_MHB: Tensor) -> Tensor:
         """Sums over examples, weighted for each neuron (or, with H = 1, for all alike): ``[M, H, D]``."""
@@ -49,11 +51,12 @@ class LayerGradients:
         """Squared norm of each example's gradient of each neuron: ``[M, H, B]``."""
         if self.back.shape[2] > 1:
             return self.rows().square().sum(3).mT
-        return (self.back.square() * self.read.square().sum(3, keepdim=True)).squeeze(2).mT
+        return (self.back * torch.linalg.vector_norm(self.read, dim=3, keepdim=True)).square().squeeze(2).mT
 
     def along(self, direction_MHD: Tensor) -> Tensor:
         """Inner products of each example's gradient of each neuron with one vector a neuron: ``[M, H, B]``."""
-        read_MBSH = self.read @ direction_MHD.mT.unsqueeze(1)
+        # Positions of all examples one after the other: a product for each example is many small ones.
+        read_MBSH = (self.read.flatten(1, 2) @ direction_MHD.mT).view_as(self.back)
         return (read_MBSH * self.back).sum(2).mT
 
 
@@ -91,8 +94,18 @@ class ExampleGradients:
 
     def rows(self) -> Tensor:
         """Every example's whole gradient, written out: ``[M, B, P]``."""
-        members, examples = self.loss_MB.shape
-        return self.flat([of.rows().flatten(0, 1) for of in self.layers]).unflatten(0, (members, examples))
+        rows_MBP = self.loss_MB.new_empty(*self.loss_MB.shape, self.architecture.parameters)
+        for of in self.layers:
+            weights = of.layer.weight
+            inputs = weights.size // of.layer.outputs
+            own = rows_MBP[..., weights.span].unflatten(2, (of.layer.outputs, inputs))
+            if of.back.shape[2] > 1:
+                own.copy_(of.back.mT @ of.read[..., :inputs])
+            else:
+                torch.mul(of.back.mT, of.read[..., :inputs], out=own)
+            if of.layer.bias is not None:
+                rows_MBP[..., of.layer.bias.span] = of.back.sum(2)
+        return rows_MBP
 
     def flat(self, of_layers: Sequence[Tensor]) -> Tensor:
         """Rows of neurons of each layer, ``[M, H, D]``, in the order of the flat parameters: ``[M, P]``."""

@@ -20,6 +20,8 @@ EXAMPLE_FEATURES, NEURON_FEATURES = 5, 3
 # Features do not go beyond this; losses below this are alike.
 LIMIT, SMALL_LOSS = 4.0, 1e-3
 TINY, ROUNDING = 1e-30, 1e-5
+# Numbers of a hidden layer that are computed together: they fit in a core's cache.
+AT_ONCE = 2**17
 
 
 class WeighingNetwork(nn.Module):
@@ -40,11 +42,18 @@ class WeighingNetwork(nn.Module):
 
     def forward(self, gradients: ExampleGradients) -> tuple[Tensor, ...]:
         """The weights of examples for the neurons of each layer: ``[M, H, B]`` each."""
-        examples_MBE, neurons_MHBN = features(gradients)
+        seen = features(gradients)
+        size = max(1, AT_ONCE // (seen[1][0, ..., 0].numel() * self.score.in_features))
+        parts = [self.scores(*part) for part in zip(*(each.split(size) for each in seen), strict=True)]
+        weights_MHB = torch.cat(parts).softmax(2)
+        return weights_MHB.split([of.layer.outputs for of in gradients.layers], dim=1)
+
+    def scores(self, examples_MBE: Tensor, neurons_MHBN: Tensor) -> Tensor:
+        """What is larger for examples of more weight, of :func:`features`: ``[M, H, B]``."""
         hidden = torch.relu(self.of_example(examples_MBE).unsqueeze(1) + self.of_neuron(neurons_MHBN))
         hidden = torch.relu(self.own(hidden) + self.shared(hidden.mean(2, keepdim=True)))
-        weights_MHB = self.score(hidden).squeeze(3).softmax(2)
-        return weights_MHB.split([of.layer.outputs for of in gradients.layers], dim=1)
+        scores: Tensor = self.score(hidden).squeeze(3)
+        return scores
 
 
 @torch.no_grad()
