@@ -366,7 +366,7 @@ LEARNED_GRADIENTS = Study(
     objectives=("aggregated_accuracy",),
     trials=8,
     description="What weighs the examples of a minibatch where labels are wrong, fitted through steps of training.",
-    cost="1 min a trial on digits-mlp-seeds",
+    cost="1 to 2 min a trial on digits-mlp-seeds",
 )
 
 STUDIES: dict[str, Study] = {

@@ -21,6 +21,7 @@ from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
 # Numbers that keep the blocks' meaning and shorten the wait.
 SHORTER = (
     ('"epochs": 5', '"epochs": 1'),
+    ("members, mine, epochs=20", "members, mine, epochs=1"),
     ("epochs=20, snapshot_epochs=[20]", "epochs=1, snapshot_epochs=[1]"),
 )
 
@@ -42,7 +43,7 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
     runnable = [block for block in blocks() if block not in modules().values()]
-    assert len(runnable) == 5
+    assert len(runnable) == 6
     write_nets(tmp_path / "nets")
     for block in runnable:
         for old, new in SHORTER:
@@ -54,6 +55,7 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     assert "avg(test_accuracy)" in out
     assert "predicted accuracies [" in out
     assert "(1210,)" in out
+    assert "trained by a learned gradient: torch.Size([16, 2410])" in out
 
 
 def test_the_files_of_the_readme_are_those_that_are_tried():

@@ -42,8 +42,8 @@ class AggregatorConfig:
     task_batch: int = 16
     queries: int = 64
     steps: int = 100
-    epochs: int = 10
-    learning_rate: float = 8e-3
+    epochs: int = 6
+    learning_rate: float = 1e-2
     seed: int = 0
 
     def __post_init__(self) -> None:
