@@ -20,6 +20,7 @@ from analysis.groups import orders_known, words
 from analysis.headlines import headlines, pareto, quality_metric, targets
 from analysis.kept_rows import KeptRows, measure_rows
 from analysis.latent_maps import latent_maps
+from analysis.latents.rows import FAMILY as LATENTS
 from analysis.made_for_sets import SetPlan
 from analysis.making import MakingPlan
 from analysis.members import differing
@@ -241,7 +242,8 @@ def _aggregation_analysis(plan: AggregationPlan, results: list[Result]) -> Analy
 
 def _codec_analysis(plan: CodecPlan, results: list[Result], kept: KeptRows) -> Analysis:
     setup, study = plan.setup, plan.study
-    noisy, results = [r for r in results if r.family == NOISY], [r for r in results if r.family != NOISY]
+    noisy, latents = ([r for r in results if r.family == family] for family in (NOISY, LATENTS))
+    results = [result for result in results if result.family not in (NOISY, LATENTS)]
     quality = quality_metric(results)
     zero_rate = max(result.metrics[quality.name].estimate for result in results if result.name in ZERO_RATE)
     results = [_with_excess(result, quality, zero_rate) for result in results]
@@ -276,6 +278,7 @@ def _codec_analysis(plan: CodecPlan, results: list[Result], kept: KeptRows) -> A
         pareto=pareto(results),
         random_results=_on_untrained(plan, results, kept),
         noisy_results=noisy,
+        latent_results=latents,
         study_metrics={} if study is None else study.metrics,
         trials=None if study is None else study.trials,
         importances=None if study is None else study.importances,

@@ -12,10 +12,11 @@ from analysis.evaluation import Evaluation
 from analysis.evaluators.registry import chosen_evaluators
 from analysis.groups import chosen_members, orders_differ
 from analysis.intervals import Bootstrap
+from analysis.latents.rows import latent_rows
 from analysis.made_for_sets import SetPlan, plan_sets
 from analysis.making import MakingPlan, plan_making
 from analysis.measured_trials import measured_artifacts
-from analysis.noisy_storage.latents import latent_rows
+from analysis.noisy_storage.latents import latents_in_cells
 from analysis.noisy_storage.rows import noisy_rows
 from analysis.prediction import PredictorPlan, plan_predictors
 from analysis.probing import ProbePlan, plan_probes
@@ -185,7 +186,8 @@ def plan_analysis(
         rows += learned_rows(study, found, setup)
     rows += noisy_rows(setup, cells)
     if study is not None:
-        rows += latent_rows(study, found, setup, cells)
+        rows += latents_in_cells(study, found, setup, cells)
+        rows += latent_rows(study, found, setup)
     return CodecPlan(
         setup=setup,
         rows=rows,

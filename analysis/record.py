@@ -62,6 +62,7 @@ class Analysis:
         pareto: The results on the front of rate and agreement over all codecs.
         random_results: Some of the codecs on untrained networks of the same members.
         noisy_results: Networks read back from noisy memory.
+        latent_results: Autoencoders looked into, with what is drawn of them in ``details``.
         study_metrics: The metrics that the study's trainables have, by name.
         trials: The study's trials, where there is a study.
         members: Of codecs, what is known of each network that was measured, one a row: ``member``, ``epoch``, and
@@ -76,6 +77,7 @@ class Analysis:
     pareto: list[Result]
     random_results: list[Result] = field(default_factory=list)
     noisy_results: list[Result] = field(default_factory=list)
+    latent_results: list[Result] = field(default_factory=list)
     study_metrics: Mapping[str, Metric] = field(default_factory=dict)
     trials: pd.DataFrame | None = None
     importances: Mapping[str, Mapping[str, float]] | None = None
@@ -91,6 +93,7 @@ class Analysis:
             "pareto": [{"name": r.name, "setting": r.setting, "trial": r.trial} for r in self.pareto],
             "random_results": [result.to_json() for result in self.random_results],
             "noisy_results": [result.to_json() for result in self.noisy_results],
+            "latent_results": [result.to_json() for result in self.latent_results],
         }
 
 

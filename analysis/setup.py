@@ -59,7 +59,7 @@ class Setup:
     @cached_property
     def original(self) -> Subject:
         """The test members."""
-        return Subject(self._canonical(self.raw), "the original population")
+        return Subject(self.canonical(self.raw), "the original population")
 
     @cached_property
     def untrained(self) -> Subject:
@@ -67,14 +67,14 @@ class Setup:
         weights_MP = torch.empty_like(self.raw.weights_MP)
         for architecture, chosen in self.raw.groups():
             weights_MP[chosen] = initial_weights(architecture, self.raw.select(chosen).members)
-        return Subject(self._canonical(self.raw.with_weights(weights_MP)), "the untrained population")
+        return Subject(self.canonical(self.raw.with_weights(weights_MP)), "the untrained population")
 
     @cached_property
     def training(self) -> Population:
         """Snapshots of training members, evenly spaced."""
         every = self.zoo.population("train", architecture=self.architecture)
         places = np.linspace(0, len(every) - 1, self.training_snapshots).round().astype(int)
-        return self._canonical(every.select(places.tolist()))
+        return self.canonical(every.select(places.tolist()))
 
     @cached_property
     def fit_data(self) -> FitData:
@@ -103,7 +103,7 @@ class Setup:
         first = self.zoo.rows("train", architecture=self.architecture)[:1]
         return torch.from_numpy(self.zoo.weights(first)[0].copy())
 
-    def _canonical(self, population: Population) -> Population:
+    def canonical(self, population: Population) -> Population:
         """Weights on inputs that never occur set to zero, hidden units in the order of the first snapshot's."""
         population = without_dead_inputs(population, self.dataset.train)
         return population.with_weights(align(population.weights_MP, population.architecture, self._like).weights_MP)

@@ -42,6 +42,7 @@ def write_tables(analysis: Analysis, store: Store, name: str) -> list[str]:
         "results": results_frame(analysis.results),
         "random_networks": results_frame(analysis.random_results),
         "noisy_storage": results_frame(analysis.noisy_results),
+        "latents": results_frame(analysis.latent_results),
         "headlines": pd.DataFrame([headline.row() for headline in analysis.headlines]),
     }
     for file in (f"{key}.{kind}" for key, frame in frames.items() if not len(frame) for kind in ("parquet", "csv")):

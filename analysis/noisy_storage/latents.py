@@ -29,7 +29,7 @@ MAPPING = MAPPINGS["sign protection"]
 GAIN_BITS = 8
 
 
-def latent_rows(
+def latents_in_cells(
     study: StudyRecord, codecs: Mapping[int, Sequence[Codec]], setup: Setup, cells: Sequence[int]
 ) -> list[Row]:
     """A row for each trial of autoencoders with each number of cells for a number of the latent.

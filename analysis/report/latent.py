@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.pages.figures import BLUE, GRAY, ORANGE, PALETTE, PURPLE, base_layout
-from analysis.pages.page import Section, Text, filled
+from analysis.pages.page import Block, Section, Text, filled
 from analysis.record import LatentMaps
 from analysis.report.sections import ASSETS
 from trainables.readouts.columns import is_numeric
@@ -22,19 +22,34 @@ SCALE = [[0, BLUE], [0.5, PURPLE], [1, ORANGE]]
 
 
 def section(maps: LatentMaps) -> Section:
-    """The maps, one at a time."""
+    """The maps of encoders, one at a time."""
+    return Section(anchor="maps", heading="Where networks lie", blocks=blocks(maps, "Encoder", "embedding"))
+
+
+def blocks(maps: LatentMaps, chosen: str, what: str) -> tuple[Block, ...]:
+    """The maps, one at a time.
+
+    Args:
+        maps: The maps.
+        chosen: What there is a choice of: "Encoder".
+        what: What is drawn of each network: "embedding".
+    """
     columns = [name for name in maps.columns if name == FIRST_COLUMN]
     columns += [name for name in maps.columns if name != FIRST_COLUMN]
-    return Section(
-        anchor="maps",
-        heading="Where networks lie",
-        blocks=(
-            Text(
-                "Every point is a snapshot of a held-out network, at the first two principal components of its"
-                " standardized embedding. Lines follow some networks through training, from the first snapshot to the"
-                " last, which has a ring. What lies apart here is apart; what lies together need not be alike."
-            ),
-            filled(ASSETS, "latent.html.j2", maps=[each.name for each in maps.maps], columns=columns, figure=FIGURE),
+    return (
+        Text(
+            "Every point is a snapshot of a held-out network, at the first two principal components of its"
+            f" standardized {what}. Lines follow some networks through training, from the first snapshot to the"
+            " last, which has a ring. What lies apart here is apart; what lies together need not be alike."
+        ),
+        filled(
+            ASSETS,
+            "latent.html.j2",
+            maps=[each.name for each in maps.maps],
+            columns=columns,
+            figure=FIGURE,
+            chosen=chosen,
+            what=what,
         ),
     )
 

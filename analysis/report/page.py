@@ -15,6 +15,7 @@ from analysis.pages.page import Bullets, Code, Fact, Section, Text, installed_ve
 from analysis.record import Analysis
 from analysis.report import (
     aggregators,
+    autoencoders,
     encoders,
     figures,
     generators,
@@ -247,6 +248,9 @@ def _of_codecs(analysis: Analysis, made_on: datetime.date) -> str:
     if view.pair is not None:
         own["fidelity"] = figures.scatter(analysis.results, view.pair, shares=view.score == "accuracy")
         data["fidelity"] = scatter_data(analysis.results, view.pair)
+    if analysis.latent_results:
+        own[latent.FIGURE] = latent.figure()
+        data["latent"] = latent.data(autoencoders.maps_of(analysis.latent_results))
     return render_page(
         title=f"What compressing {summary['zoo'].rpartition('-')[0]} costs",
         lead=_lead(summary, made_on),
@@ -254,7 +258,7 @@ def _of_codecs(analysis: Analysis, made_on: datetime.date) -> str:
         sections=_sections(view),
         figures=own,
         data=data,
-        scripts=("report.js",),
+        scripts=("report.js", "latent.js"),
         assets=ASSETS,
     )
 
@@ -273,6 +277,7 @@ def _sections(view: View) -> list[Section]:
         "decision boundaries": boundaries(analysis, view.linked),
         "distances": distances(analysis),
         "layer by layer": layers(analysis),
+        "what latents hold": autoencoders.autoencoders(analysis),
         "noisy storage": noisy_storage(analysis),
         "all results": sections.all_results(view),
     }

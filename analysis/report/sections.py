@@ -61,7 +61,8 @@ class View:
     def metrics(self) -> dict[str, Metric]:
         """Every metric that was measured, by name."""
         analysis = self.analysis
-        return declared([*analysis.results, *analysis.random_results, *analysis.noisy_results])
+        own = (analysis.results, analysis.random_results, analysis.noisy_results, analysis.latent_results)
+        return declared(result for results in own for result in results)
 
     @cached_property
     def intervals(self) -> bool:

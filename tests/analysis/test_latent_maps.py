@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from encoder_study import write_encoders
 
-from analysis.latent_maps import latent_maps, principal_components
+from analysis.latent_maps import latent_maps
+from analysis.maps import principal_components
 from analysis.plan import plan_analysis
 from analysis.report import latent
 from zoo.storage.store import Store

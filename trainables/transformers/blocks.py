@@ -74,15 +74,19 @@ class Block(nn.Module):
         self.out = nn.Linear(feedforward, width)
         self.dropout = Dropout(dropout)
 
-    def forward(self, tokens_BTD: Tensor, read: int | None = None) -> Tensor:
-        """``tokens_BRD``: the first R tokens, all where ``read`` is ``None``; each attends to all."""
+    def attention(self, tokens_BTD: Tensor, read: int | None = None) -> tuple[Tensor, Tensor]:
+        """How much of each token the first R tokens read, ``weights_BHRT``, and what they read, ``value_BHTK``."""
         normed_BTD = self.attention_norm(tokens_BTD)
         query_BHRK = self.query(normed_BTD[:, :read]).unflatten(2, (self.heads, -1)).transpose(1, 2)
         pairs = self.key_value(normed_BTD).unflatten(2, (2, self.heads, -1))
         key_BHTK, value_BHTK = pairs.permute(2, 0, 3, 1, 4)
         # Spelled out: torch's fused attention is slower for tokens as few as these, by far so in bfloat16.
         similarity_BHRT = query_BHRK @ key_BHTK.transpose(2, 3) / math.sqrt(query_BHRK.shape[3])
-        weights_BHRT = similarity_BHRT.float().softmax(dim=3)
+        return similarity_BHRT.float().softmax(dim=3), value_BHTK
+
+    def forward(self, tokens_BTD: Tensor, read: int | None = None) -> Tensor:
+        """``tokens_BRD``: the first R tokens, all where ``read`` is ``None``; each attends to all."""
+        weights_BHRT, value_BHTK = self.attention(tokens_BTD, read)
         read_BRD = (self.dropout(weights_BHRT) @ value_BHTK).transpose(1, 2).flatten(2)
         tokens_BRD = tokens_BTD[:, :read] + self.dropout(self.attended(read_BRD))
         hidden = self.dropout(F.relu(self.hidden(self.hidden_norm(tokens_BRD))))

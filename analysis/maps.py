@@ -1,0 +1,74 @@
+"""Embeddings in two dimensions: where networks lie, and the way that training takes them.
+
+Shape letters: M snapshots of members, E width of an embedding.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+import numpy as np
+
+from analysis.members import Members
+from analysis.record import LatentMap
+from trainables.readouts.columns import is_numeric
+from trainables.readouts.ridge import RidgeBasis
+
+# Snapshots that are drawn, and members whose way is.
+MOST_SNAPSHOTS, MOST_PATHS = 1500, 12
+
+
+def principal_components(embedded_ME: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first two components of standardized features ``[M, 2]``, and their shares of the variance ``[2]``."""
+    basis = RidgeBasis(embedded_ME)
+    largest = np.argsort(-basis.squares)[:2]
+    scores_M2 = (
+        basis.centered_MF @ basis.vectors[:, largest]
+        if basis.tall
+        else basis.vectors[:, largest] * np.sqrt(basis.squares[largest])
+    )
+    if scores_M2.shape[1] < 2:  # one feature alone
+        scores_M2 = np.hstack([scores_M2, np.zeros((len(scores_M2), 1))])
+    shares_2 = np.zeros(2)
+    shares_2[: len(largest)] = basis.squares[largest] / max(float(basis.squares.sum()), 1e-300)
+    return scores_M2, shares_2
+
+
+def maps_of(name: str, embedded_ME: np.ndarray) -> list[LatentMap]:
+    """Maps of embeddings by one encoder: by principal components, and with ``umap`` installed by that."""
+    places_M2, shares_2 = principal_components(embedded_ME)
+    axes = tuple(f"principal component {number} ({share:.0%})" for number, share in enumerate(shares_2, 1))
+    found = [LatentMap(name=name, places_M2=places_M2, axes=(axes[0], axes[1]))]
+    if importlib.util.find_spec("umap") is not None:
+        standardized_ME = RidgeBasis(embedded_ME).centered_MF
+        places_M2 = importlib.import_module("umap").UMAP(random_state=0, n_jobs=1).fit_transform(standardized_ME)
+        found.append(LatentMap(name=f"{name}, UMAP", places_M2=np.asarray(places_M2), axes=("UMAP 1", "UMAP 2")))
+    return found
+
+
+def some_of(members: Members) -> Members:
+    """All snapshots of so many members that they are not too many."""
+    ids, counts = np.unique(members.column("id"), return_counts=True)
+    most = max(1, int(np.searchsorted(np.cumsum(counts), MOST_SNAPSHOTS, side="right")))
+    return members.chosen(np.isin(members.column("id"), ids[:most]))
+
+
+def paths_of(members: Members) -> tuple[np.ndarray, ...]:
+    """Of some members, evenly apart by their last test accuracy where that is known, their snapshots by epoch."""
+    ids, epochs = members.column("id"), members.column("epoch")
+    of_member = [np.flatnonzero(ids == each)[np.argsort(epochs[ids == each])] for each in np.unique(ids)]
+    paths = [rows for rows in of_member if len(rows) > 1]
+    if not paths:
+        return ()
+    accuracy_M = members.target("test_accuracy") if _has_accuracy(members) else ids
+    paths.sort(key=lambda rows: float(accuracy_M[rows[-1]]))
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(MOST_PATHS, len(paths))).round().astype(int))
+    return tuple(paths[place] for place in chosen)
+
+
+def _has_accuracy(members: Members) -> bool:
+    try:
+        return is_numeric(members.target("test_accuracy"))
+    except ValueError:
+        return False
