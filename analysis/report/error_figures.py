@@ -142,14 +142,16 @@ def correlations(errors: Errors) -> go.Figure:
     return figure.update_layout(showlegend=False)
 
 
-def by_category(errors: Errors) -> go.Figure:
-    """A box for each category of each column."""
+def by_category(errors: Errors) -> go.Figure | None:
+    """A box for each category of each column; ``None`` where each is of too few networks."""
     values = {
         f"{in_words(name)}: {category}": errors.losses[values_M == category]
         for name, values_M in errors.categories.items()
         for category in np.unique(values_M)
         if (values_M == category).sum() >= FEWEST
     }
+    if not values:
+        return None
     figure = lying_boxes(list(values), quantiles(values.values()), ("p5", "p95"))
     return figure.update_xaxes(**axis_of(errors.lost))
 

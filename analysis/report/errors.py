@@ -94,9 +94,9 @@ def _figures(errors: Errors) -> Iterator[Block]:
     if errors.numeric:
         caption = "Rank correlation of what is lost with what is known of a network; bars are 95 % intervals."
         parts.append(Chart(name="errors-along", figure=correlations(errors), label=caption, caption=caption))
-    if errors.categories:
+    if (boxes := by_category(errors)) is not None:
         caption = "What networks lose by how they were trained: medians, halves and 90 %."
-        parts.append(Chart(name="errors-by-name", figure=by_category(errors), label=caption, caption=caption))
+        parts.append(Chart(name="errors-by-name", figure=boxes, label=caption, caption=caption))
     if parts:
         yield Grid(tuple(parts))
 

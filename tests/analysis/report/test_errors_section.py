@@ -57,6 +57,12 @@ def test_without_the_evaluator_there_are_members_alone(small_zoo):
     assert any("analyze --evaluators errors" in getattr(part, "text", "") for part in parts)
 
 
+def test_of_few_networks_there_are_no_boxes_of_categories(small_zoo):
+    few = analyze(small_zoo, members=2, **OPTIONS)
+    names = {part.name for part in blocks(where_errors_are(View(few))) if isinstance(part, Chart)}
+    assert "errors-by-name" not in names
+
+
 def test_correlations_are_kendall_s(errors):
     found = errors.correlations()
     assert {"original accuracy", "weight_norm", "epoch", "learning_rate"} <= set(found)
