@@ -364,7 +364,7 @@ def write_report(
         summary=found["summary"],
         headlines=tuple(found["headlines"]),
         predictors=() if analysis.headlines else tuple(result.row() for result in analysis.results),
-        rows=len(analysis.results),
+        rows=len(plan.rows),
         new=True,
     )
     facts = {name: value for name, value in to_json(report).items() if name not in ("new", *places)}

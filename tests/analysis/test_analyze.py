@@ -104,8 +104,9 @@ def test_untrained_networks_are_measured_at_the_same_setting(analysis):
 
 
 def test_progress_counts_rows(analysis, seen):
-    assert [done for done, _, _ in seen] == list(range(len(analysis.results) + 1))
-    assert {total for _, total, _ in seen} == {len(analysis.results)}
+    rows = len(analysis.results) + len(analysis.latent_results)
+    assert [done for done, _, _ in seen] == list(range(rows + 1))
+    assert {total for _, total, _ in seen} == {rows}
 
 
 def test_study_is_passed_on(analysis):
@@ -135,7 +136,7 @@ def test_is_repeatable(analysis, small_zoo, store):
 
 def test_tables_come_back(analysis, store):
     paths = write_tables(analysis, store, "small")
-    assert len(paths) == 7
+    assert len(paths) == 9
     frame = pd.read_parquet(io.BytesIO(store.read("tables/small/results.parquet")))
     assert len(frame) == len(analysis.results)
     assert frame["agreement"].tolist() == [result.value("agreement") for result in analysis.results]
@@ -154,7 +155,7 @@ def test_a_table_without_rows_leaves_none_of_an_earlier_analysis(analysis, tmp_p
     store = Store(tmp_path)
     write_tables(analysis, store, "small")
     store.put("tables/small/notes.csv", b"the user's own")
-    write_tables(dataclasses.replace(analysis, random_results=[]), store, "small")
+    write_tables(dataclasses.replace(analysis, random_results=[], latent_results=[]), store, "small")
     left = {path.removeprefix("tables/small/") for path in store.list("tables")}
     assert left == {
         "results.csv", "results.parquet", "headlines.csv", "headlines.parquet", "analysis.json", "notes.csv",
