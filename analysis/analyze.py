@@ -192,6 +192,7 @@ def _making_analysis(plan: MakingPlan, results: list[Result]) -> Analysis:
             **zoo_facts(zoo),
             **study_facts(study),
             "kind": "generators",
+            "added_evaluators": list(plan.added_evaluators),
             "parameters": list(zoo.parameter_counts),
             "training_snapshots": len(zoo.rows("train")),
             "test_members": plan.count,

@@ -15,6 +15,9 @@ import numpy as np
 import torch
 
 from analysis.audit import OF_ALL, OF_EACH, Audit
+from analysis.evaluation import Evaluation
+from analysis.evaluators.evaluator import EvaluationData, Subject
+from analysis.evaluators.registry import EVALUATORS, find_evaluator
 from analysis.intervals import Bootstrap
 from analysis.measured_trials import measured_artifacts
 from analysis.prediction import setting_of
@@ -56,6 +59,7 @@ class MakingPlan:
         generators: Of each trial measured its fits, which differ in their seed; the best trial first.
         count: How many networks each makes.
         bootstrap: How intervals are drawn.
+        added_evaluators: Names of evaluators by which networks are measured beside the audit.
     """
 
     study: StudyRecord
@@ -63,6 +67,7 @@ class MakingPlan:
     generators: dict[int, list[NetworkGenerator]]
     count: int
     bootstrap: Bootstrap
+    added_evaluators: tuple[str, ...] = ()
 
     @property
     def trials(self) -> list[int]:
@@ -80,6 +85,15 @@ class MakingPlan:
         training = self._last("train", COMPARED)
         task = training.members[0].task if training.members else ""
         return Audit(training, self.zoo.dataset(), task)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Those evaluators that can be run without originals, on the audit's test examples."""
+        chosen = list(map(find_evaluator, self.added_evaluators))
+        able = Evaluation.of(chosen, self.zoo.dataset(), inputs=(), paired=False, bootstrap=self.bootstrap)
+        # Those of the zoo's one task have its labels: generated networks know of no task of their own.
+        test = EvaluationData(self.zoo.dataset(), self.audit.test)
+        return dataclasses.replace(able, test=test, grouped=False)
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -147,6 +161,7 @@ class MakingPlan:
                 "made": self.count,
                 "by": name,
                 "bootstrap": to_json(self.bootstrap),
+                "evaluators": self.evaluation.content["evaluators"],
                 **content,
             },
             measure=measured,
@@ -161,20 +176,26 @@ class MakingPlan:
             return {each: float(values_SM[fit][rows_M].mean()) for each, values_SM in values.items()}
 
         bounds = {metric.name: (0.0, 1.0 if metric.unit == "share" else np.inf) for metric in OF_EACH}
+        subjects = [Subject(dataclasses.replace(each, members=(), epochs=()), name) for each in made]
+        evaluated, its_values = self.evaluation.measure(subjects)
         networks = min(len(population) for population in made)
         found = self.bootstrap.of_statistics(means, networks, fits=len(made), bounds=bounds)
-        metrics = {
-            metric.name: Measured(
-                metric=metric,
-                estimate=found[metric.name].estimate,
-                low=found[metric.name].low,
-                high=found[metric.name].high,
-            )
-            for metric in OF_EACH
-        } | {
-            metric.name: Measured(metric=metric, estimate=float(np.mean([each[metric.name] for each in of_all])))
-            for metric in OF_ALL
-        }
+        metrics = (
+            evaluated
+            | {
+                metric.name: Measured(
+                    metric=metric,
+                    estimate=found[metric.name].estimate,
+                    low=found[metric.name].low,
+                    high=found[metric.name].high,
+                )
+                for metric in OF_EACH
+            }
+            | {
+                metric.name: Measured(metric=metric, estimate=float(np.mean([each[metric.name] for each in of_all])))
+                for metric in OF_ALL
+            }
+        )
         return Result(
             name=name,
             family=family,
@@ -186,11 +207,14 @@ class MakingPlan:
             parameters=made[0].parameters,
             examples=len(self.audit.test),
             metrics=metrics,
-            values={each: tuple(values_SM.mean(0).tolist()) for each, values_SM in values.items()},
+            values=its_values | {each: tuple(values_SM.mean(0).tolist()) for each, values_SM in values.items()},
+            details=self.evaluation.details(subjects[0]),
         )
 
 
-def plan_making(zoo: Zoo, study: StudyRecord, *, count: int | None, bootstrap: Bootstrap) -> MakingPlan:
+def plan_making(
+    zoo: Zoo, study: StudyRecord, *, count: int | None, bootstrap: Bootstrap, evaluators: Sequence[str] = ()
+) -> MakingPlan:
     """A study's best generators.
 
     Args:
@@ -198,10 +222,12 @@ def plan_making(zoo: Zoo, study: StudyRecord, *, count: int | None, bootstrap: B
         study: A study of generators on it.
         count: How many networks each makes; 64 where ``None``.
         bootstrap: How intervals are drawn.
+        evaluators: Names of evaluators that need no originals, such as "boundary-distance".
 
     Raises:
         ZooError: No trial can be measured, or a split has no members.
-        ValueError: The zoo's networks have no classes, or fewer than two are to be made.
+        ValueError: The zoo's networks have no classes, fewer than two are to be made, or an evaluator is unknown or
+            compares with originals.
     """
     if not zoo.dataset().task.has_classes:
         raise ValueError(
@@ -214,4 +240,14 @@ def plan_making(zoo: Zoo, study: StudyRecord, *, count: int | None, bootstrap: B
         if not len(zoo.rows(split)):
             raise ZooError(f"zoo {zoo.name} has no members in its {split} split")
     fits = measured_artifacts(study)
-    return MakingPlan(study=study, zoo=zoo, generators=fits, count=count or MADE, bootstrap=bootstrap)
+    names = tuple(dict.fromkeys(evaluators))
+    for evaluator in map(find_evaluator, names):
+        if evaluator.needs_original:
+            alone = ", ".join(name for name, one in EVALUATORS.items() if not one.needs_original)
+            raise ValueError(
+                f"evaluator {evaluator.name!r} compares with originals, which generated networks have none of; "
+                f"allowed: those that need none, such as {alone}"
+            )
+    return MakingPlan(
+        study=study, zoo=zoo, generators=fits, count=count or MADE, bootstrap=bootstrap, added_evaluators=names
+    )

@@ -117,7 +117,7 @@ def plan_analysis(
         codecs: Names in ``analysis.codecs.CODECS`` or ``module:attribute``; by default all that know the zoo's
             architecture. The zero-rate controls are always measured.
         evaluators: Names in ``analysis.evaluators.registry.EVALUATORS`` or ``module:attribute``, beside the default
-            ones.
+            ones. Of generators those that need no originals.
         inputs: Other inputs: "translation-1", "noise-0.1", names of data sets; by default the first for images, else
             the second. Of hypernetworks of data sets names alone, by default none.
         cells: For so many noisy memory cells a weight, networks are read back from these, and payloads with flipped
@@ -159,7 +159,7 @@ def plan_analysis(
     if study is not None and study.kind == "hypernetwork":
         return plan_adaptation(zoo, study, tasks=members, bootstrap=bootstrap)
     if study is not None and study.kind == "generator":
-        return plan_making(zoo, study, count=members, bootstrap=bootstrap)
+        return plan_making(zoo, study, count=members, bootstrap=bootstrap, evaluators=evaluators or ())
     if study is not None and study.kind == "aggregator":
         return plan_aggregation(zoo, study, networks=members, datasets=inputs or (), bootstrap=bootstrap)
     architecture = chosen_architecture(zoo, layout)

@@ -207,7 +207,7 @@ def _distance(name: str, which: str = "") -> Measure:
     return Measure(
         metric=Metric(
             name=f"{name}_{which}" if which else name,
-            label=f"boundary, {short}, {which}" if which else f"boundary, {short}",
+            label=f"boundary distance, {short}" + (f", {which}" if which else ""),
             description=f"Mean distance, Euclidean in inputs, from {EXAMPLES} test examples along {long} to where the"
             f" {which or 'network'}'s prediction changes, at most {REACH:g} root mean square distances of two of them.",
         )

@@ -27,7 +27,7 @@ MARGIN, DEVIATIONS = 0.35, 3.0
 # A third example spans a plane with two others if so much of its distance is not along theirs.
 APART = 1e-3
 IMAGES, COMPONENTS = "three test examples", "principal components"
-ORIGINAL, RECONSTRUCTED = "original", "reconstruction"
+ORIGINAL, RECONSTRUCTED, ALONE = "original", "reconstruction", "network"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def planes(subject: Subject, original: Subject | None, data: EvaluationData) -> 
     drawn = planes_of(data)
     if not drawn:
         return {"absent": f"inputs of shape {data.dataset.input_shape} have no two dimensions in which examples differ"}
-    subjects = {ORIGINAL: original, RECONSTRUCTED: subject} if original is not None else {ORIGINAL: subject}
+    subjects = {ORIGINAL: original, RECONSTRUCTED: subject} if original is not None else {ALONE: subject}
     shown = _members(subject, original, data)
     views = [
         {"plane": number, "row": row, "why": why, "subject": name, **_answers(each, row, plane, data)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,10 @@ from analysis.results import Result, declared
 NEAREST = "boundary_adversarial"
 # Images side by side in a part of the gallery, and in one part.
 ACROSS, IN_PART = 3, 6
+WHEN = ("before", "after")
 WHO = {
     "typical": "A typical network",
     "worst": "The network that changes most",
-    "first": "A network",
-    "middle": "Another network",
 }
 
 
@@ -81,14 +81,8 @@ def shown_result(results: Sequence[Result]) -> Result:
     raise ValueError("there is no result to show")
 
 
-def plane_blocks(found: Mapping[str, Any], analysis: Analysis, name: str = "plane") -> list[Block]:
-    """A chart for each plane and member that were drawn; or why there is none.
-
-    Args:
-        found: What ``analysis.evaluators.planes`` gave.
-        analysis: Whose members they are.
-        name: What names of charts begin with.
-    """
+def plane_blocks(found: Mapping[str, Any], analysis: Analysis) -> list[Block]:
+    """A chart for each plane and member that were drawn, from what ``analysis.evaluators.planes`` gave; or why none."""
     if "absent" in found:
         return [Text(f"There are no planes: {found['absent']}.")]
     charts: list[Block] = []
@@ -98,8 +92,8 @@ def plane_blocks(found: Mapping[str, Any], analysis: Analysis, name: str = "plan
             who = f"{WHO[why]}{_member(analysis, views[0]['row'])}"
             charts.append(
                 Chart(
-                    name=f"{name}-{why}-{number}",
-                    figure=plane_figure(plane, views),
+                    name=f"plane-{why}-{number}",
+                    figure=plane_figure(plane, views, [view["subject"] for view in views]),
                     label=f"Predicted classes on the plane of {plane['name']}: {who}",
                     caption=f"{who}; plane of {plane['name']}.",
                 )
@@ -107,8 +101,28 @@ def plane_blocks(found: Mapping[str, Any], analysis: Analysis, name: str = "plan
     return [Grid(tuple(charts))]
 
 
-def plane_figure(plane: Mapping[str, Any], views: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """The plane for each subject side by side, under its name."""
+def planes_alone(found: Mapping[str, Any], name: str, who: str) -> list[Block]:
+    """The same of networks without originals, side by side.
+
+    Args:
+        found: What ``analysis.evaluators.planes`` gave.
+        name: What names of charts begin with.
+        who: What the networks are.
+    """
+    if "absent" in found:
+        return [Text(f"There are no planes: {found['absent']}.")]
+    charts: list[Block] = []
+    for number, plane in enumerate(found["planes"]):
+        views = [view for view in found["views"] if view["plane"] == number]
+        titles = [f"network {view['row'] + 1}" for view in views]
+        caption = f"{who[0].upper()}{who[1:]}; plane of {plane['name']}."
+        figure = plane_figure(plane, views, titles)
+        charts.append(Chart(name=f"{name}-{number}", figure=figure, label=caption, caption=caption))
+    return [Grid(tuple(charts))]
+
+
+def plane_figure(plane: Mapping[str, Any], views: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> go.Figure:
+    """The plane's views side by side, each under its title; stripes over reconstructions where they differ."""
     figure = make_subplots(rows=1, cols=len(views), horizontal_spacing=0.05)
     (left, right), (low, high) = plane["extent"]
     before = unpacked(views[0]["classes"])
@@ -139,16 +153,18 @@ def plane_figure(plane: Mapping[str, Any], views: Sequence[Mapping[str, Any]]) -
     figure.update_layout(
         legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}, margin={"t": 30, "b": 80, "l": 44, "r": 8}
     )
-    for number, view in enumerate(views, 1):
+    for number, title in enumerate(titles, 1):
         axis = "" if number == 1 else str(number)
         figure.add_annotation(
-            text=view["subject"], xref=f"x{axis} domain", yref=f"y{axis} domain", x=0, y=1.02, yanchor="bottom",
+            text=escape(title), xref=f"x{axis} domain", yref=f"y{axis} domain", x=0, y=1.02, yanchor="bottom",
             xanchor="left", showarrow=False, font={"size": 13},
         )  # fmt: skip
         figure.update_xaxes(range=[left, right], title_text=plane["titles"][0], constrain="domain", col=number)
         figure.update_yaxes(range=[low, high], scaleanchor=f"x{axis}", constrain="domain", col=number)
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(showgrid=False)
+    if len(views) > 1:
+        figure.update_yaxes(showticklabels=False, col=2)
     return figure.update_yaxes(title_text=plane["titles"][1], col=1)
 
 
@@ -223,8 +239,8 @@ def gallery_blocks(found: Mapping[str, Any], result: Result) -> list[Block]:
     parts = [images[start : start + IN_PART] for start in range(0, len(images), IN_PART)]
     return [
         Text(
-            f"{said} Below, the test images on which most do: their number and label, the share of networks that"
-            " change, and the commonest answers before and after."
+            f"{said} Below, the test images on which most do: label, number and the share of networks that change; then"
+            " the commonest answer before and after, and the second."
         ),
         Grid(
             tuple(
@@ -249,24 +265,24 @@ def gallery(images: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> go.Fig
     for number, image in enumerate(images):
         row, column = divmod(number, ACROSS)
         figure.add_layout_image(
-            source=png(_pixels(image["pixels"], shape)), xref="paper", yref="paper", sizing="contain",
-            x=(column + 0.04) / ACROSS, y=1 - row / rows, sizex=0.9 / ACROSS, sizey=0.62 / rows,
+            source=png(_pixels(image["pixels"], shape)), xref="paper", yref="paper", sizing="contain", yanchor="bottom",
+            x=(column + 0.04) / ACROSS, y=1 - (row + 0.64) / rows, sizex=0.9 / ACROSS, sizey=0.62 / rows,
         )  # fmt: skip
+        said = f"<b>{image['label']}</b> · no. {image['example']} · {percent(image['changed'], 0)}"
         figure.add_annotation(
-            text=(
-                f"<b>{image['label']}</b> · no. {image['example']} · {percent(image['changed'], 0)}<br>"
-                f"before {_answers(image['before'])}<br>after {_answers(image['after'])}"
-            ),
-            xref="paper", yref="paper", x=(column + 0.04) / ACROSS, y=1 - (row + 0.64) / rows, xanchor="left",
-            yanchor="top", align="left", showarrow=False, font={"size": 11},
+            text=f"{said}<br>{_answers(image)}",
+            xref="paper", yref="paper", x=(column + 0.04) / ACROSS, y=1 - (row + 0.66) / rows, xanchor="left",
+            yanchor="top", align="left", showarrow=False, font={"size": 10.5},
         )  # fmt: skip
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure.update_layout(margin={"l": 4, "r": 4, "t": 6, "b": 4}, hovermode=False)
 
 
-def _answers(answers: Sequence[Sequence[float]]) -> str:
-    return ", ".join(f"{int(answer)} ({percent(share, 0)})" for answer, share in answers)
+def _answers(image: Mapping[str, Any]) -> str:
+    """The commonest answers before and after, then the second commonest."""
+    lines = zip_longest(*([f"{int(answer)} ({percent(share, 0)})" for answer, share in image[when]] for when in WHEN))
+    return "<br>".join(" → ".join(each or "–" for each in line) for line in lines)
 
 
 def _pixels(text: str, shape: Sequence[int]) -> np.ndarray:

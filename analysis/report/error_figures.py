@@ -124,7 +124,7 @@ def scatter(errors: Errors, name: str) -> go.Figure:
         text=said, hovertemplate="%{text}<br>%{x:.4g}, %{y:.3g}<extra></extra>",
     )  # fmt: skip
     positive = bool((errors.losses > 0).all())
-    figure.update_yaxes(**axis_of(errors.lost), type="log" if positive else "linear")
+    figure.update_yaxes(**axis_of(errors.lost), type="log" if positive else "linear", exponentformat="power")
     return figure.update_xaxes(title_text=in_words(name)).update_layout(showlegend=False)
 
 

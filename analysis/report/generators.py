@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from analysis.audit import ACCURACY, DISTANCE, DIVERSITY, OUTSIDE, OVERLAP, passed
+from analysis.evaluators.boundaries import BOUNDARY_DISTANCE
 from analysis.making import CONTROLS, TRAINED, UNTRAINED
 from analysis.pages.figures import BLUE, GRAY, PALETTE, axis_of, base_layout
 from analysis.pages.numbers import with_unit
 from analysis.pages.page import Bullets, Chart, Grid, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
+from analysis.report.boundaries import planes_alone
 from analysis.results import Result, declared
 
 LIMITS = (
@@ -77,8 +79,8 @@ def front(results: Sequence[Result], measure: str) -> Chart:
     figure.update_xaxes(**axis_of(metrics[measure]))
     figure.update_yaxes(**axis_of(metrics[ACCURACY.name]))
     figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"}, margin={"b": 120})
-    better = "to the right" if metrics[measure].direction == "max" else "to the left"
-    caption = f"Accuracy against {metrics[measure].label}; good and new is up and {better}."
+    better = {"max": "; good and new is up and to the right", "min": "; good and new is up and to the left"}
+    caption = f"Accuracy against {metrics[measure].label}{better.get(metrics[measure].direction, '')}."
     return Chart(name=f"accuracy-by-{measure.replace('_', '-')}", figure=figure, label=caption, caption=caption)
 
 
@@ -98,6 +100,32 @@ def table(results: Sequence[Result]) -> Table:
         rows.append(Row(cells=(Cell(text=named(result)), *cells)))
     columns = (Column(title="made by", number=False), *(Column(title=metric.label) for metric in metrics.values()))
     return Table(caption="What generators and controls make", columns=columns, rows=tuple(rows))
+
+
+def boundaries(analysis: Analysis) -> Section | str:
+    """Decision boundaries of generated networks beside those of trained ones; why not, where they were not measured."""
+    results = [result for result in analysis.results if BOUNDARY_DISTANCE.name in result.details]
+    if not results:
+        return "decision boundaries were not measured (analyze --evaluators boundary-distance)"
+    made = [result for result in results if result.family == "learned"]
+    drawn = [*(result for result in results if result.name == TRAINED), *made[:1]]
+    planes = [
+        planes_alone(result.details[BOUNDARY_DISTANCE.name]["planes"], f"plane-{number}", named(result))
+        for number, result in enumerate(drawn)
+    ]
+    return Section(
+        anchor="boundaries",
+        heading="Decision boundaries",
+        short="Boundaries",
+        blocks=(
+            Text(
+                "Planes through the space of inputs: the color is the class that a network predicts there, the lighter"
+                " the less sure it is."
+            ),
+            *(block for blocks in planes for block in blocks),
+            Grid(tuple(front(results, measure.metric.name) for measure in BOUNDARY_DISTANCE.measures[:2])),
+        ),
+    )
 
 
 def compared_with() -> Section:

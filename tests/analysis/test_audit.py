@@ -102,3 +102,25 @@ def test_generators_are_measured_beside_trained_networks_and_controls(small_zoo,
 def test_what_cannot_be_judged_is_refused(small_zoo, study):
     with pytest.raises(ValueError, match="members is 1; generators are judged by 2 networks or more"):
         plan_making(small_zoo, study, count=1, bootstrap=Bootstrap())
+
+
+def test_generated_networks_have_decision_boundaries_beside_trained_ones(small_zoo, study):
+    analysis = analyze(
+        small_zoo, study, members=6, evaluators=["boundary-distance"], bootstrap=Bootstrap(replicates=20)
+    )
+    for result in analysis.results:
+        assert result.value("boundary_random") > result.value("boundary_adversarial") > 0
+        assert len(result.values["boundary_adversarial"]) == result.members
+        assert result.value("nearest_distance") is not None
+    page = render(analysis)
+    assert "boundary distance, adversarial direction" in page
+    assert 'data-figure="plane-0-0"' in page
+    assert 'data-figure="plane-1-1"' in page
+    assert "--evaluators boundary-distance" in page
+    without = render(analyze(small_zoo, study, members=6, bootstrap=Bootstrap(replicates=20)))
+    assert "decision boundaries were not measured (analyze --evaluators boundary-distance)" in without
+
+
+def test_generated_networks_are_not_compared_with_originals(small_zoo, study):
+    with pytest.raises(ValueError, match="evaluator 'boundaries' compares with originals, which generated networks"):
+        plan_making(small_zoo, study, count=6, bootstrap=Bootstrap(), evaluators=["boundaries"])

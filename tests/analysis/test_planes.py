@@ -87,7 +87,7 @@ def test_the_worst_and_the_typical_network_are_drawn(pair, digits):
     assert rows["worst"] == int(changed_M.argmax()) == 1
     assert float(changed_M[rows["typical"]]) == float(changed_M.median())
     alone = planes(subject, None, digits)["views"]
-    assert {(view["row"], view["subject"]) for view in alone} == {(0, "original"), (2, "original")}
+    assert {(view["row"], view["subject"]) for view in alone} == {(0, "network"), (2, "network")}
 
 
 def test_what_is_packed_comes_back():

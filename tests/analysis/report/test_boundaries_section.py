@@ -99,4 +99,7 @@ def test_images_stand_over_what_is_said_of_them(analysis):
     for picture, note, image in zip(figure.layout.images, figure.layout.annotations, images, strict=True):
         assert note.text.startswith(f"<b>{image['label']}</b> · no. {image['example']} · ")
         assert np.isclose(picture.x, note.x)
-        assert picture.y - picture.sizey > note.y - 1e-9
+        assert picture.yanchor == "bottom"
+        assert picture.y > note.y
+        before, after = image["before"][0], image["after"][0]
+        assert f"{before[0]} ({100 * before[1]:.0f} %) → {after[0]} ({100 * after[1]:.0f} %)" in note.text
