@@ -48,6 +48,10 @@ class KeptRows:
         path = self._path(row)
         return self._store is not None and path is not None and self._store.exists(path)
 
+    def keeps(self, row: Row) -> bool:
+        """Whether a row can be kept at all."""
+        return self._store is not None and self._path(row) is not None
+
     def measured(self, row: Row) -> Result:
         """The row's result: as it was kept, else measured now and kept."""
         path = self._path(row)

@@ -263,6 +263,12 @@ def analysis_s(plan: Plan, rows: Sequence[Row]) -> tuple[float, bool]:
     return seconds, unknown > 0
 
 
+def remembered_rows_s(plan: Plan, rows: Sequence[Row]) -> float | None:
+    """What some rows take on one core, where rows of all their names were measured on this machine before."""
+    each = [remembered_s(_row_of(plan, row.name), math.nan) for row in rows]
+    return None if any(map(math.isnan, each)) else sum(each) * len(plan.members)
+
+
 def remember_rows(plan: Plan, seconds: Mapping[str, Sequence[float]]) -> None:
     """Notes what rows of an analysis took, by their names."""
     for name, each in seconds.items():

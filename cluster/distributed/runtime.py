@@ -168,6 +168,7 @@ def runtime(store: Store, *, workers: int | None = None, shared_bytes: int = 0) 
 
     # Those who share tensors in this house know that nobody may change them.
     warnings.filterwarnings("ignore", "Zero-copy tensor serialization", UserWarning)
+    warnings.filterwarnings("ignore", "The input tensor is non-contiguous", UserWarning)  # then it is copied
     environment = _worker_environment()
     cpus = max(os.cpu_count() or 1, workers or 1)
     with _own_handling_of_sigterm():

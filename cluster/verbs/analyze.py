@@ -230,6 +230,7 @@ class Analyze(Planned):
         bool, typer.Option("--reuse", help="Keep a report on the same zoo, study and options, if there is one.")
     ] = False
     figures: options.Figures = None
+    workers: options.Workers = None
 
     def plan(self) -> AnalysisEstimate:
         """Counts what would be measured; how long that takes is known from analyses before, else guessed."""
@@ -241,7 +242,7 @@ class Analyze(Planned):
         zoo, study, store, asked = self._open()
         store.check_writable(REPORTS)
         write = page_files(self.figures)
-        report = write_report(zoo, study, store, asked, reuse=self.reuse)
+        report = write_report(zoo, study, store, asked, reuse=self.reuse, workers=self.workers)
         write(store.read(f"{REPORTS}/{report_name(zoo, study, asked)}/{REPORT_FILE}").decode())
         return report
 
@@ -301,7 +302,13 @@ def plan_of(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> Pl
 
 
 def write_report(
-    zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[str, Any], *, reuse: bool = False
+    zoo: Zoo,
+    study: StudyRecord | None,
+    store: Store,
+    asked: Mapping[str, Any],
+    *,
+    reuse: bool = False,
+    workers: int | None = None,
 ) -> Report:
     """Analyzes a zoo and writes tables and report into the store.
 
@@ -311,11 +318,13 @@ def write_report(
         store: Where tables and report go, and where rows are kept as they are measured.
         asked: See :func:`plan_of`.
         reuse: Whether a report on the same zoo, study and options will do.
+        workers: How many processes of Ray measure; by default none where the work is small.
     """
     from analysis.analyze import carry_out
     from analysis.kept_rows import KeptRows
     from analysis.report.page import render
     from analysis.tables import TABLES, write_tables
+    from cluster.distributed.rows import measure_on_ray
     from cluster.estimates import remember_rows
 
     name = report_name(zoo, study, asked)
@@ -338,7 +347,6 @@ def write_report(
     plan = plan_of(zoo, study, asked)
     say(f"analyze {zoo.name}{f' with study {study.name}' if study else ''}")
     kept = KeptRows(store, zoo.name)
-    new = [row not in kept for row in plan.rows]
     ends: list[float] = []
 
     def told(done: int, total: int, row: str) -> None:
@@ -346,8 +354,14 @@ def write_report(
         task.update(done, row, total)
 
     with live("analyze", len(plan.rows), "rows") as task:
+        elsewhere = measure_on_ray(
+            plan, store, workers=workers, progress=lambda done, total, row: task.update(done, row, total)
+        )
+        new = [row not in kept for row in plan.rows]
         analysis = carry_out(plan, keep=store, progress=told)
     took = defaultdict(list)
+    for place, seconds in elsewhere.items():
+        took[plan.rows[place].name].append(seconds)
     for row, is_new, begin, end in zip(plan.rows, new, ends, ends[1:], strict=False):
         if is_new:
             took[row.name].append(end - begin)

@@ -1,0 +1,66 @@
+"""Measuring rows of an analysis: in this process, or side by side on Ray where that is sooner or was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from itertools import groupby
+
+from analysis.kept_rows import KeptRows
+from analysis.plan import Plan
+from analysis.rows import Row
+from cluster.distributed.runtime import quieten, ray_is_asked_for, runtime
+from cluster.estimates import ray_start_s, remembered_rows_s, worth_ray
+from zoo.storage.store import Store
+
+
+def measure_on_ray(
+    plan: Plan, store: Store, *, workers: int | None, progress: Callable[[int, int, str], None]
+) -> dict[int, float]:
+    """Measures on Ray the rows that are not kept yet, if Ray was asked for or is worth its start.
+
+    What is measured is kept in the store, where an analysis finds it; it measures itself what is still missing.
+
+    Args:
+        plan: The analysis.
+        store: Where rows are kept.
+        workers: How many processes were asked for.
+        progress: Called with rows measured, rows in all, and the name of one that is being measured.
+
+    Returns:
+        For each row that was measured, by its place, the CPU seconds that it took.
+
+    Raises:
+        ClusterError: There is no cluster to run on.
+    """
+    rows, kept = plan.rows, KeptRows(store, plan.zoo.name)
+    missing = [place for place, row in enumerate(rows) if kept.keeps(row) and row not in kept]
+    blocks = [list(places) for _, places in groupby(missing, key=lambda place: _shares_work(rows[place]))]
+    if not blocks or not (
+        ray_is_asked_for(workers) or _worth_ray(plan, [rows[place] for place in missing], len(blocks))
+    ):
+        return {}
+    quieten()
+    from cluster.distributed.row_workers import measure_blocks
+
+    before = len(rows) - len(missing)
+    with runtime(store, workers=workers) as cluster:
+        return measure_blocks(
+            blocks,
+            plan,
+            store,
+            min(workers or max(cluster.cpus, 1), len(blocks)),
+            lambda done, name: progress(before + done, len(rows), name),
+        )
+
+
+def _shares_work(row: Row) -> tuple[object, ...]:
+    """The same for rows that are measured with the same fits and embeddings."""
+    fitted_on = None if row.question is None else row.question.fitted_on
+    return (row.family, "" if row.family == "control" else row.name, row.trial, fitted_on)
+
+
+def _worth_ray(plan: Plan, rows: list[Row], blocks: int) -> bool:
+    """Whether rows are known to take longer here than on a Ray that has to be started."""
+    seconds = remembered_rows_s(plan, rows)
+    return seconds is not None and worth_ray(seconds, min(os.cpu_count() or 1, blocks), ray_start_s())

@@ -1,0 +1,97 @@
+"""Rows of an analysis, measured side by side on Ray: the same results, and nothing lost where a process dies."""
+
+import io
+import os
+import textwrap
+
+import pandas as pd
+import pytest
+from example_study import write_study
+
+from analysis.kept_rows import KeptRows
+from analysis.plan import plan_analysis
+from cluster.distributed import rows as distributed
+from cluster.distributed.rows import measure_on_ray
+from cluster.verbs.analyze import write_report
+from trainables.study_files import StudyRecord
+from zoo.storage.store import Store
+
+FEW = {"members": 6, "codecs": ["float16", "uniform"]}
+# Kills the process that measures it, unless it is the one that the test runs in.
+DEADLY = """
+    import os
+    import torch
+    from analysis.evaluators.evaluator import Evaluator, Measure
+    from zoo.metric import Metric
+
+    def run(subject, original, data):
+        if os.getpid() != int(os.environ["ZOOSCALE_TEST_SPARED"]):
+            os._exit(1)
+        return {"deadly": torch.ones(len(subject))}
+
+    METRIC = Metric(name="deadly", label="deadly", description="One.")
+    MEASURES = (Measure(metric=METRIC),)
+    DEADLY = Evaluator(name="deadly", run=run, measures=MEASURES, needs_original=False, description="-")
+"""
+
+
+def quiet(done, total, name):
+    """Progress that nobody looks at."""
+
+
+def table(store, report):
+    name = report.tables.rpartition("tables/")[2]
+    frame = pd.read_parquet(io.BytesIO(store.read(f"tables/{name}/results.parquet")))
+    return frame.drop(columns=[name for name in frame if name.endswith("_s")])  # seconds are never the same
+
+
+def test_small_analyses_start_no_ray(small_zoo, tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "runtime", None)
+    store = Store(tmp_path)
+    plan = plan_analysis(small_zoo, **FEW)
+    assert measure_on_ray(plan, store, workers=None, progress=quiet) == {}
+    monkeypatch.setattr(distributed, "remembered_rows_s", lambda plan, rows: 0.1)
+    assert measure_on_ray(plan, store, workers=None, progress=quiet) == {}
+    kept = KeptRows(store, small_zoo.name)
+    for row in plan.rows:
+        kept.measured(row)
+    assert measure_on_ray(plan, store, workers=2, progress=quiet) == {}, "all rows are there"
+
+
+def test_what_takes_longer_than_ray_starts_goes_there_by_itself(small_zoo, tmp_path, monkeypatch):
+    class LetThroughError(Exception):
+        pass
+
+    def runtime(*arguments, **options):
+        raise LetThroughError
+
+    monkeypatch.setattr(distributed, "runtime", runtime)
+    monkeypatch.setattr(distributed, "remembered_rows_s", lambda plan, rows: 1e4)
+    monkeypatch.setattr(distributed.os, "cpu_count", lambda: 4)
+    with pytest.raises(LetThroughError):
+        measure_on_ray(plan_analysis(small_zoo, **FEW), Store(tmp_path), workers=None, progress=quiet)
+
+
+@pytest.mark.slow
+def test_workers_measure_what_one_process_measures(small_zoo, tmp_path):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    reports = []
+    for store, workers in ((here, None), (there, 2)):
+        write_study(store, small_zoo)
+        study = StudyRecord.open(store, "small-search")
+        reports.append(table(store, write_report(small_zoo, study, store, FEW, workers=workers)))
+    pd.testing.assert_frame_equal(*reports)
+
+
+@pytest.mark.slow
+def test_rows_of_a_process_that_dies_are_measured_here(small_zoo, tmp_path, monkeypatch, capfd):
+    module = tmp_path / "deadly_module.py"
+    module.write_text(textwrap.dedent(DEADLY))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("ZOOSCALE_TEST_SPARED", str(os.getpid()))
+    store = Store(tmp_path / "store")
+    asked = {"members": 6, "codecs": ["float16"], "evaluators": ["deadly_module:DEADLY"]}
+    report = write_report(small_zoo, None, store, asked, workers=2)
+    assert "a process that measured rows died" in capfd.readouterr().err
+    assert set(table(store, report)["deadly"]) == {1.0}
