@@ -1,4 +1,4 @@
-"""Cuts of CIFAR as data sets of one's own, for recorded runs: ``benchmarks.cifar_cuts:cifar100`` and ``:cifar10``.
+"""Cuts of CIFAR as data sets of one's own for recorded runs: ``benchmarks.cifar_cuts:cifar100``, ``cifar10`` and others.
 
 The environment variable ``CIFAR_CUTS`` names the folder that holds them: ``cifar-100-cut`` with arrays of images and
 labels, ``cifar-10-batches-py`` with the first of the five published training batches and the test batch.
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.examples import Dataset, split_examples
+from zoo.data.scenes import compose
 from zoo.data.task import Task
 
 
@@ -32,6 +33,11 @@ def cifar100() -> Dataset:
         test_values=parts["test-images"],
         test_targets=parts["test-labels"],
     )
+
+
+def cifar100_scenes() -> Dataset:
+    """Scenes of these images at half their size: 25, 5 and 10 of each class and number."""
+    return compose("cifar100-cut-scenes", cifar100(), (25, 5, 10), shrink=2)
 
 
 def cifar10() -> Dataset:

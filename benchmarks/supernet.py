@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.adaptation import EXAMPLES, LEARNED, OTHERS, SMALL_LEARNING_RATES, Begin, Way, adapted_weights
+from analysis.adaptation import DESCRIBED, EXAMPLES, LEARNED, OTHERS, SMALL_LEARNING_RATES, Begin, Way, adapted_weights
 from analysis.intervals import Bootstrap
 from trainables.hypernetworks.adaptation import AdaptedShared, adapt, task_accuracies
 from trainables.hypernetworks.generator import tensor_scales
@@ -107,8 +107,15 @@ class Run:
             found = [self._unadapted(name, made, seed, steps) for seed, made in enumerate(fits)]
             accuracies = [task_accuracies(self.architecture, weights_TP, judged).tolist() for weights_TP in found]
             return {"accuracies": accuracies, "numbers": 0, "rate": 0.0, "variant": 0}
+        tuned, fitted = (
+            TaskExamples(tasks, self.dataset.train, labels, self.dataset.objects)
+            for tasks in (self.validation, self.test)
+        )
+        if name == DESCRIBED:
+            found = [made.make(made.described(fitted)).weights_MP for made in fits]
+            accuracies = [task_accuracies(self.architecture, weights_TP, judged).tolist() for weights_TP in found]
+            return {"accuracies": accuracies, "numbers": 0, "rate": 0.0, "variant": 0}
         way = WAYS[name]
-        tuned, fitted = (TaskExamples(tasks, self.dataset.train, labels) for tasks in (self.validation, self.test))
         tuned_on = TaskExamples(self.validation, self.dataset.validation)
 
         def on_validation(begin: Begin, rate: float) -> float:
@@ -164,13 +171,11 @@ def table(work: Run, ways: Sequence[str], labels: Sequence[int | None], steps: i
         cells = [percent(np.array(cell["accuracies"]), 1.0) for cell in found]
         cells = [*["–"] * (len(labels) - len(cells)), *cells]
         print(f"| {way} | {found[0]['numbers']:,} | {' | '.join(cells)} |", flush=True)
-    if {LEARNED.name, OTHERS[0].name} <= set(ways):
-        pairs = (
-            [np.array(work.cell(way.name, each, steps)["accuracies"]) for way in (LEARNED, OTHERS[0])]
-            for each in labels
-        )
-        cells = [percent(alone_ST - scratch_ST, math.inf) for alone_ST, scratch_ST in pairs]
-        print(f"| {LEARNED.name} minus {OTHERS[0].name}, paired | | {' | '.join(cells)} |")
+    scratch = OTHERS[0].name
+    for way in (each for each in (LEARNED.name, DESCRIBED) if {each, scratch} <= set(ways)):
+        pairs = ([np.array(work.cell(name, each, steps)["accuracies"]) for name in (way, scratch)] for each in labels)
+        cells = [percent(own_ST - scratch_ST, math.inf) for own_ST, scratch_ST in pairs]
+        print(f"| {way} minus {scratch}, paired | | {' | '.join(cells)} |")
 
 
 def _value(text: str) -> Any:
@@ -189,7 +194,7 @@ def main() -> None:
     parser.add_argument("--dataset", help="in place of the recipe's")
     parser.add_argument("--held-out", type=int, help="percent of the tasks, in place of the recipe's")
     parser.add_argument("--labels", nargs="+", default=["5", "20", "all"])
-    parser.add_argument("--ways", nargs="+", default=[*WAYS, SHARED, MEAN], choices=[*WAYS, SHARED, MEAN])
+    parser.add_argument("--ways", nargs="+", default=[*WAYS, SHARED, MEAN], choices=[*WAYS, SHARED, MEAN, DESCRIBED])
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--set", nargs="*", default=[], dest="settings", metavar="NAME=VALUE")
     parser.add_argument("--seeds", type=int, default=3)

@@ -27,7 +27,7 @@ def _scenes(objects: str, each: tuple[int, int, int], shrink: int = 1) -> Datase
 
 
 def _turned_digits_scenes() -> Dataset:
-    return compose("digits_turned_scenes", turned(load_digits_images()), (40, 5, 10))
+    return compose("digits_turned_scenes", turned(load_digits_images()), (100, 10, 10))
 
 
 DATASETS: dict[str, Callable[[], Dataset]] = {
