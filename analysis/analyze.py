@@ -193,6 +193,18 @@ def _making_analysis(plan: MakingPlan, results: list[Result]) -> Analysis:
             **study_facts(study),
             "kind": "generators",
             "added_evaluators": list(plan.added_evaluators),
+            "conditioning": [
+                {
+                    "trial": trial,
+                    "column": found.column,
+                    "wanted": found.wanted_L.tolist(),
+                    "obtained": found.accuracy_LM.mean(1).tolist(),
+                    "low": np.quantile(found.accuracy_LM, 0.1, axis=1).tolist(),
+                    "high": np.quantile(found.accuracy_LM, 0.9, axis=1).tolist(),
+                }
+                for trial, fits in plan.conditioning.items()
+                for found in fits
+            ],
             "parameters": list(zoo.parameter_counts),
             "training_snapshots": len(zoo.rows("train")),
             "test_members": plan.count,

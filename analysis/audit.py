@@ -3,7 +3,9 @@
 Mean accuracy proves nothing: a generator that gives back training networks with a little noise has it. After "What Do
 Weight Space Generative Models Generate?" (arXiv 2506.07998): distances to the nearest training network, the overlap of
 wrong predictions, and simple controls beside every generator; hidden units are matched first. Besides, how much of a
-network lies outside the affine hull of the training networks, where means and principal components cannot go.
+network lies outside the affine hull of the training networks, where means and principal components cannot go. Novelty
+proves nothing either: one good network, given out again and again, has it. So networks must also differ from each other
+as trained ones do, in what they predict and in their weights, and be no further from the zoo than a bound.
 
 Shape letters: M networks, K training networks, P parameters, N examples.
 """
@@ -57,11 +59,26 @@ DIVERSITY = Metric(
     unit="share",
     description="Share of test examples for which two of them predict different classes, the mean over pairs.",
 )
+LOSS = Metric(
+    name="test_loss",
+    label="cross-entropy",
+    unit="nats",
+    direction="min",
+    description="Mean cross-entropy on test examples of networks as they were made; of networks that are as accurate, "
+    "that of those that are too sure of themselves is larger.",
+)
+SPREAD = Metric(
+    name="nearest_made",
+    label="distance to each other",
+    direction="max",
+    description="Distance of a network to the nearest other of its row, in units of the median distance of a training "
+    "network to its nearest other; hidden units are matched. It is about 0 where one network is made again and again.",
+)
 DISTANCE = Metric(
     name="nearest_distance",
     label="distance to the nearest training network",
-    direction="max",
-    description="In units of the median distance of a training network to its nearest other; hidden units are matched.",
+    description="In units of the median distance of a training network to its nearest other; hidden units are matched. "
+    "Small values are copies, large ones networks of another kind than the zoo's.",
 )
 OUTSIDE = Metric(
     name="outside_hull",
@@ -90,7 +107,31 @@ TUNED_ACCURACIES = tuple(
     )
     for steps in TUNED_STEPS
 )
-OF_EACH = (ACCURACY, DISTANCE, OUTSIDE, OVERLAP)
+# Against held-out networks of the zoo: how far networks may lie from training networks, how much of them must lie
+# outside the hull, how much they must differ in what they predict and in their weights. Chosen by hand.
+FURTHEST, LEAST_OUTSIDE, LEAST_VARIED, LEAST_APART = 2.0, 0.5, 0.75, 0.5
+CRITERIA = {
+    "new": (
+        "no closer to training networks than they are to each other",
+        "closer to training networks than they are to each other",
+    ),
+    "of the kind": (
+        "at a distance where other networks of the zoo are",
+        f"more than {FURTHEST:g} times as far from training networks as others of the zoo, so of another kind",
+    ),
+    "outside": ("outside their affine hull", "hardly outside their affine hull"),
+    "own errors": ("with errors of their own", "with errors shared more than held-out networks share theirs"),
+    "varied": (
+        "no less varied in what they predict than trained networks",
+        "less varied in what they predict than trained networks",
+    ),
+    "apart": (
+        "apart from each other in their weights",
+        "less than half as far from each other as trained networks, as one network that is made again and again",
+    ),
+}
+"""What is said of networks that meet a criterion of the audit, and of those that do not."""
+OF_EACH = (ACCURACY, LOSS, DISTANCE, SPREAD, OUTSIDE, OVERLAP)
 OF_ALL = (BEST_ACCURACY, ENSEMBLE_ACCURACY, DIVERSITY, *TUNED_ACCURACIES)
 
 
@@ -138,10 +179,14 @@ class Audit:
         mean_P, directions_PD = self._hull
         centered_MP = aligned_MP - mean_P
         left_MP = centered_MP - (centered_MP @ directions_PD) @ directions_PD.T
-        wrong_MN = self._wrong(predictions(made, self.test))
+        outputs_MNC = outputs(made, self.test)
+        wrong_MN = self._wrong(outputs_MNC.argmax(2))
+        likelihood_MN = F.log_softmax(outputs_MNC.double(), 2)[:, torch.arange(len(self.test)), self.test.targets]
         return {
             ACCURACY.name: 1 - wrong_MN.mean(1),
+            LOSS.name: -likelihood_MN.mean(1),
             DISTANCE.name: nearest(aligned_MP, self._training_weights) / self._usual_distance,
+            SPREAD.name: nearest(aligned_MP, aligned_MP, same=True) / self._usual_distance,
             OUTSIDE.name: left_MP.norm(dim=1) / centered_MP.norm(dim=1).clamp_min(1e-12),
             OVERLAP.name: overlaps(wrong_MN, self._training_errors).max(1).values,
         }
@@ -209,14 +254,20 @@ def overlaps(wrong_MN: Tensor, wrong_KN: Tensor) -> Tensor:
 
 
 def passed(estimates: Mapping[str, float], usual: Mapping[str, float]) -> dict[str, bool]:
-    """Which parts of the audit are passed: as new as networks that were trained apart.
+    """Which criteria of the audit are met: as new, and as different from each other, as networks trained apart.
 
     Args:
-        estimates: Of generated networks: metrics of ``OF_EACH``.
+        estimates: Of generated networks: metrics of ``OF_EACH``, and ``DIVERSITY``.
         usual: Of held-out trained networks.
+
+    Returns:
+        For each of ``CRITERIA``, in their order.
     """
     return {
-        DISTANCE.name: estimates[DISTANCE.name] >= 1,
-        OUTSIDE.name: estimates[OUTSIDE.name] >= 0.5 * usual[OUTSIDE.name],
-        OVERLAP.name: estimates[OVERLAP.name] <= usual[OVERLAP.name],
+        "new": estimates[DISTANCE.name] >= 1,
+        "of the kind": estimates[DISTANCE.name] <= FURTHEST * usual[DISTANCE.name],
+        "outside": estimates[OUTSIDE.name] >= LEAST_OUTSIDE * usual[OUTSIDE.name],
+        "own errors": estimates[OVERLAP.name] <= usual[OVERLAP.name],
+        "varied": estimates[DIVERSITY.name] >= LEAST_VARIED * usual[DIVERSITY.name],
+        "apart": estimates[SPREAD.name] >= LEAST_APART * usual[SPREAD.name],
     }

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from analysis.audit import OF_ALL, OF_EACH, Audit
+from analysis.conditioning import Obtained, obtained
 from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import EvaluationData, Subject
 from analysis.evaluators.registry import EVALUATORS, find_evaluator
@@ -25,8 +26,9 @@ from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from trainables.fit_data import fit_data
 from trainables.generators.closed_form import ClosedFormGenerator, Means, NoisyCopies
-from trainables.generators.config import MeanConfig, NoiseConfig
+from trainables.generators.config import MeanConfig, NoiseConfig, TaskAloneConfig
 from trainables.generators.generator import NetworkGenerator
+from trainables.generators.task_alone import TaskAlone
 from trainables.study_files import StudyRecord
 from zoo.config import to_json
 from zoo.population import Member, Population, single_architecture
@@ -38,13 +40,15 @@ from zoo.views import without_dead_inputs
 MADE = 64
 # Training networks that are compared with.
 COMPARED = 2048
-NOISES, MEANS = (0.05, 0.1, 0.2, 0.5, 1.0), (2, 3, 5, 10)
+NOISES, MEANS, ALONE = (0.05, 0.1, 0.2, 0.5, 1.0), (2, 3, 5, 10), (0.2, 0.5)
 TRAINED, UNTRAINED = "held-out networks", "untrained networks"
 CONTROLS = {
     TRAINED: "networks of the zoo that no generator has seen",
     UNTRAINED: "networks as they are initialized",
     "noisy-copies": "training networks with noise",
     "means": "means of some training networks",
+    "task-alone": "one network that was trained on the task alone, again and again with noise: nothing is learned from"
+    " the zoo's networks but how much each weight varies",
 }
 GENERATED = "generated"
 
@@ -96,6 +100,15 @@ class MakingPlan:
         return dataclasses.replace(able, test=test, grouped=False)
 
     @cached_property
+    def conditioning(self) -> dict[int, list[Obtained]]:
+        """Of each trial, what its generators made of accuracies that were wanted; nothing where none can be wanted."""
+        audit = self.audit
+        return {
+            trial: [found for each in fits for found in obtained(each, audit.training, audit.dataset, audit.task)]
+            for trial, fits in self.generators.items()
+        }
+
+    @cached_property
     def rows(self) -> list[Row]:
         """Trained and untrained networks, controls, and each trial's generator."""
         rows = [
@@ -105,9 +118,10 @@ class MakingPlan:
         controls: list[tuple[str, type[ClosedFormGenerator], Any]] = [
             *(("noisy-copies", NoisyCopies, NoiseConfig(noise=noise)) for noise in NOISES),
             *(("means", Means, MeanConfig(networks=networks)) for networks in MEANS),
+            *(("task-alone", TaskAlone, TaskAloneConfig(noise=noise)) for noise in ALONE),
         ]
         for name, kind, config in controls:
-            strength = "noise" if isinstance(config, NoiseConfig) else "networks"
+            strength = "networks" if isinstance(config, MeanConfig) else "noise"
             setting = f"{strength}={getattr(config, strength)}"
             rows.append(self._row(name, setting, partial(self._by_control, kind, config), {"config": to_json(config)}))
         for trial, fits in self.generators.items():
@@ -149,7 +163,13 @@ class MakingPlan:
         family = "control" if trial is None else "learned"
 
         def measured() -> Result:
-            return self._result(name, family, setting, trial, made())
+            result = self._result(name, family, setting, trial, made())
+            if trial is None:
+                return result
+            conditioned = [found.metrics for found in self.conditioning[trial]] or [{}]
+            values = {metric: float(np.mean([each[metric] for each in conditioned])) for metric in conditioned[0]}
+            told = {metric.name: Measured(metric=metric, estimate=value) for metric, value in values.items()}
+            return dataclasses.replace(result, metrics={**result.metrics, **told})
 
         return Row(
             name=name,

@@ -1,4 +1,4 @@
-"""Cuts of CIFAR as data sets of one's own for recorded runs: ``benchmarks.cifar_cuts:cifar100``, ``cifar10`` and others.
+"""Cuts of CIFAR as data sets of one's own, for recorded runs: ``benchmarks.cifar_cuts:cifar100`` and others.
 
 The environment variable ``CIFAR_CUTS`` names the folder that holds them: ``cifar-100-cut`` with arrays of images and
 labels, ``cifar-10-batches-py`` with the first of the five published training batches and the test batch.

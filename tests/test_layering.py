@@ -66,7 +66,7 @@ FLOORS = {
         ("calibration", "scopes"),
         ("zoo_matrix",),
         ("prediction",),
-        ("audit",),
+        ("audit", "conditioning"),
         ("probing", "adaptation", "made_for_sets", "making", "aggregation"),
         ("plan", "latent_maps"),
         ("analyze",),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from analysis.audit import ACCURACY, DISTANCE, DIVERSITY, OUTSIDE, OVERLAP, passed
+from analysis.audit import ACCURACY, CRITERIA, DISTANCE, DIVERSITY, FURTHEST, OVERLAP, SPREAD, passed
 from analysis.evaluators.boundaries import BOUNDARY_DISTANCE
 from analysis.making import CONTROLS, TRAINED, UNTRAINED
 from analysis.pages.figures import BLUE, GRAY, PALETTE, axis_of, base_layout
@@ -18,20 +18,20 @@ from analysis.report.boundaries import planes_alone
 from analysis.results import Result, declared
 
 LIMITS = (
-    "Networks count as new by three measures, none of which is more than that: they lie no closer to training networks"
-    " than these to each other, not in their affine hull, and do not make the same mistakes.",
+    "Networks pass the audit by six measures, none of which is more than that: they lie no closer to training networks"
+    " than these to each other and no further than twice as far as held-out ones, not in the affine hull of training"
+    " networks, make other mistakes, and differ from each other in what they predict (at least three quarters as often"
+    " as held-out networks) and in their weights (at least half as far).",
     "Distances are of weights whose hidden units were matched to one training network; other symmetries, such as scales"
     " of ReLU units, are not removed.",
     "Generators were chosen on validation examples, their networks are measured on test examples. Intervals are over"
     " networks and fits.",
 )
-VERDICTS = {
-    DISTANCE.name: (
-        "no closer to training networks than they are to each other",
-        "closer to training networks than they are to each other",
-    ),
-    OUTSIDE.name: ("outside their affine hull", "hardly outside their affine hull"),
-    OVERLAP.name: ("with errors of their own", "with errors shared more than held-out networks share theirs"),
+FRONTS = {
+    DISTANCE.name: f"good and new is up and to the right of 1, beyond {FURTHEST:g} are networks of another kind",
+    OVERLAP.name: "good and new is up and to the left",
+    SPREAD.name: "near 0 is one network again and again",
+    DIVERSITY.name: "to the left of held-out networks are those that all decide alike",
 }
 
 
@@ -45,7 +45,14 @@ def findings(analysis: Analysis) -> Section:
         heading="How good, and how new",
         blocks=(
             Bullets(said),
-            Grid((front(results, DISTANCE.name), front(results, OVERLAP.name))),
+            Grid(
+                (
+                    front(results, DISTANCE.name),
+                    front(results, SPREAD.name),
+                    front(results, OVERLAP.name),
+                    front(results, DIVERSITY.name),
+                )
+            ),
             table(results),
         ),
     )
@@ -79,8 +86,9 @@ def front(results: Sequence[Result], measure: str) -> Chart:
     figure.update_xaxes(**axis_of(metrics[measure]))
     figure.update_yaxes(**axis_of(metrics[ACCURACY.name]))
     figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"}, margin={"b": 120})
-    better = {"max": "; good and new is up and to the right", "min": "; good and new is up and to the left"}
-    caption = f"Accuracy against {metrics[measure].label}{better.get(metrics[measure].direction, '')}."
+    better = {"max": "good and new is up and to the right", "min": "good and new is up and to the left"}
+    told = FRONTS.get(measure) or better.get(metrics[measure].direction)
+    caption = f"Accuracy against {metrics[measure].label}{f'; {told}' if told else ''}."
     return Chart(name=f"accuracy-by-{measure.replace('_', '-')}", figure=figure, label=caption, caption=caption)
 
 
@@ -137,6 +145,10 @@ def compared_with() -> Section:
     )))  # fmt: skip
 
 
+def _joined(phrases: Sequence[str]) -> str:
+    return "; ".join(phrases)
+
+
 def _said(result: Result, usual: Result) -> str:
     accuracy, theirs = (each.metrics[ACCURACY.name] for each in (result, usual))
     apart, usually = (with_unit(DIVERSITY, each.metrics[DIVERSITY.name].estimate) for each in (result, usual))
@@ -144,9 +156,13 @@ def _said(result: Result, usual: Result) -> str:
         {name: measured.estimate for name, measured in result.metrics.items()},
         {name: measured.estimate for name, measured in usual.metrics.items()},
     )
-    words = "; ".join(VERDICTS[name][0 if fine else 1] for name, fine in verdicts.items())
+    met, failed = (
+        [CRITERIA[name][not fine] for name, fine in verdicts.items() if fine is wanted] for wanted in (True, False)
+    )
     return (
         f"{named(result)} makes networks of {with_unit(ACCURACY, accuracy.estimate)} accuracy without a step of"
-        f" training (held-out networks of the zoo: {with_unit(ACCURACY, theirs.estimate)}): {words}."
+        f" training (held-out networks of the zoo: {with_unit(ACCURACY, theirs.estimate)})."
+        f" {f'They do not pass the audit: {_joined(failed)}.' if failed else 'They pass the audit.'}"
+        f" {f'They are {_joined(met)}.' if met else ''}"
         f" Two of them predict different classes for {apart} of the test examples (held-out networks: {usually})."
     )

@@ -16,6 +16,7 @@ from analysis.record import Analysis
 from analysis.report import (
     aggregators,
     autoencoders,
+    conditioning,
     encoders,
     figures,
     generators,
@@ -172,7 +173,10 @@ def _of_generators(analysis: Analysis, made_on: datetime.date) -> str:
         title=f"New networks after {analysis.summary['zoo'].rpartition('-')[0]}",
         lead=f"generators make others of their kind; how good and how new these are. {made_on:%-d %B %Y}.",
         findings=[generators.findings(analysis), generators.compared_with()],
-        candidates={"decision boundaries": generators.boundaries(analysis)},
+        candidates={
+            "conditioning": conditioning.section(analysis.summary),
+            "decision boundaries": generators.boundaries(analysis),
+        },
         searched=predictors.trials_note(analysis, "generator"),
         limits=generators.LIMITS,
     )

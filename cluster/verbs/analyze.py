@@ -83,13 +83,13 @@ class Report(Result):
         return lines
 
     def _of_generators(self) -> list[str]:
-        names = ("accuracy", "nearest_distance", "outside_hull", "error_overlap")
+        names = ("accuracy", "nearest_distance", "nearest_made", "outside_hull", "error_overlap")
         lines = [f"{self.summary['test_members']} networks made by each, without a step of training", ""]
-        lines.append(f"{'':44}{''.join(f'{name:>18}' for name in names)}")
+        lines.append(f"{'':30}{''.join(f'{name:>18}' for name in names)}")
         for row in self.predictors:
             trial = "" if row["trial"] is None else f"trial {row['trial']}"
             called = ", ".join(filter(None, (row["name"], trial or row["setting"])))
-            lines.append(f"{called:44}{''.join(f'{row[name]:>18.3f}' for name in names)}")
+            lines.append(f"{called:30}{''.join(f'{row[name]:>18.3f}' for name in names)}")
         return lines
 
     def _of_hypernetworks(self) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from analysis.analyze import analyze
-from analysis.audit import Audit, nearest, overlaps, passed
+from analysis.audit import CRITERIA, Audit, nearest, overlaps, passed
 from analysis.intervals import Bootstrap
 from analysis.making import CONTROLS, plan_making
 from analysis.report.page import render
@@ -13,6 +13,7 @@ from trainables.registry import find_trainable
 from trainables.study_files import StudyFolder, StudyRecord
 from trainables.trainable import run
 from zoo.config import to_json
+from zoo.evaluation import evaluate
 from zoo.storage.store import Store
 
 
@@ -66,10 +67,56 @@ def test_fine_tuning_makes_untrained_networks_better(audit, small_zoo):
     assert same["ensemble_accuracy"] == pytest.approx(same["best_accuracy"])
 
 
+USUAL = {"nearest_distance": 1.0, "outside_hull": 0.8, "error_overlap": 0.5, "disagreement": 0.1, "nearest_made": 1.2}
+
+
 def test_the_audit_is_passed_by_networks_that_were_trained_apart():
-    usual = {"nearest_distance": 1.0, "outside_hull": 0.8, "error_overlap": 0.5}
-    assert all(passed(usual, usual).values())
-    assert not any(passed({"nearest_distance": 0.3, "outside_hull": 0.1, "error_overlap": 0.9}, usual).values())
+    assert set(passed(USUAL, USUAL)) == set(CRITERIA)
+    assert all(passed(USUAL, USUAL).values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [
+        ({"nearest_distance": 0.3, "outside_hull": 0.1, "error_overlap": 0.9}, {"new", "outside", "own errors"}),
+        ({"disagreement": 0.01}, {"varied"}),
+        ({"nearest_made": 0.1}, {"apart"}),
+        ({"nearest_distance": 4.2}, {"of the kind"}),
+    ],
+)
+def test_what_is_copied_all_alike_or_of_another_kind_fails_the_audit(changes, failed):
+    found = passed({**USUAL, **changes}, USUAL)
+    assert {name for name, met in found.items() if not met} == failed
+
+
+def test_one_network_made_again_and_again_is_found_out(audit, small_zoo):
+    """It is good and new, outside the hull, with errors of its own; but it is one."""
+    held_out = next(iter(small_zoo.populations("test", epochs="last"))).select(range(6))
+    one = held_out.with_weights(held_out.weights_MP[:1].expand(6, -1).clone())
+    usual, found = (
+        {**{k: float(v.mean()) for k, v in audit.of_each(each).items()}, **audit.of_all(each)}
+        for each in (held_out, one)
+    )
+    assert found["nearest_made"] == 0
+    verdicts = passed({**found, "nearest_distance": 1.0}, usual)
+    assert not verdicts["varied"]
+    assert not verdicts["apart"]
+
+
+def test_a_network_that_is_trained_on_the_task_alone_is_far_and_alone(audit, small_zoo):
+    entry = find_trainable("task-alone")
+    config = entry.configuration({"noise": 0.1, "steps": 150})
+    made = run(entry.fit(config, fit_data(small_zoo))).artifact().generate(6, seed=1)
+    found = audit.of_each(made)
+    trained = audit.of_each(audit.training.select(range(8)))
+    assert found["accuracy"].mean() > trained["accuracy"].mean() - 0.15
+    assert found["nearest_made"].max() < found["nearest_distance"].min()
+
+
+def test_the_loss_is_the_cross_entropy(audit):
+    networks = audit.training.select([0, 4])
+    wanted = evaluate(networks, audit.test, audit.dataset.task)["loss"]
+    torch.testing.assert_close(audit.of_each(networks)["test_loss"], wanted, atol=1e-6, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,32 @@ class MeanConfig(GeneratorConfig):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskAloneConfig(GeneratorConfig):
+    """One network that is trained on the task alone, with noise: what a generator must be better than.
+
+    Attributes:
+        noise: Deviation of the noise, in standard deviations that each coordinate has over training networks.
+        steps: Of training.
+        networks: With different noise, of which the loss is in a step.
+        task_examples: How many examples it is of.
+        learning_rate: Adam's, of coordinates.
+    """
+
+    noise: float = 0.2
+    steps: int = 500
+    networks: int = 8
+    task_examples: int = 64
+    learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        GeneratorConfig.__post_init__(self)
+        require(self.noise >= 0, self, "noise", "0 or more")
+        for name in ("steps", "networks", "task_examples"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(self.learning_rate > 0, self, "learning_rate", "more than 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DensityConfig(GeneratorConfig):
     """Kernel density of each principal component of training networks, components independent of each other.
 

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from trainables.generators.config import DensityConfig, FlowConfig, LatentDensityConfig, MeanConfig, NoiseConfig
+from trainables.generators.config import (
+    DensityConfig,
+    FlowConfig,
+    LatentDensityConfig,
+    MeanConfig,
+    NoiseConfig,
+    TaskAloneConfig,
+)
 from trainables.generators.metrics import GENERATOR_METRICS
 from trainables.generators.presets import FLOW
 from trainables.trainable import Reference, Trainable, call
@@ -60,6 +67,12 @@ GENERATORS: dict[str, Trainable] = {
             "trainables.generators.closed_form:Means",
             MeanConfig,
             description="Means of some training networks: a control, which makes nothing new.",
+        ),
+        generator(
+            "task-alone",
+            "trainables.generators.task_alone:TaskAlone",
+            TaskAloneConfig,
+            description="One network, trained on the task alone, with noise: a control, the same again and again.",
         ),
         generator(
             "component-density",

@@ -1,0 +1,72 @@
+"""A control of generators: one network that is trained on the task alone, given out again and again with noise.
+
+What it makes is good, far from the zoo's networks, outside their affine hull and has errors of its own, though nothing
+was learned from these networks: accuracy and novelty are not enough to judge a generator by.
+
+Shape letters: M networks, P parameters, N examples, C outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from trainables.generators.closed_form import ClosedFormGenerator
+from trainables.generators.config import TaskAloneConfig
+from trainables.generators.generator import coordinates_of, fitted_networks, task_of
+from trainables.trainable import DivergedError, FitData
+from zoo.data.class_tasks import select
+from zoo.population import Member, single_architecture
+from zoo.population.initialization import initial_weights
+
+
+class TaskAlone(ClosedFormGenerator):
+    """The network with noise in units of each coordinate's deviation over training networks, all it knows of these."""
+
+    config: TaskAloneConfig
+    config_type = TaskAloneConfig
+
+    @classmethod
+    def summary(cls, config: Any, coordinates_KP: Tensor) -> dict[str, Tensor]:  # noqa: ARG003
+        """Each coordinate's deviation."""
+        return {"deviation": coordinates_KP.std(0)}
+
+    @classmethod
+    def fit(cls, config: Any, data: FitData) -> Self:
+        """Trains the network, with noise, so that the loss of what is given out is made small.
+
+        Raises:
+            DivergedError: The loss is not finite.
+        """
+        training = fitted_networks(config, data)
+        coordinates = coordinates_of(config, training, data)
+        fitted = cls.summary(config, coordinates.forward(training)[0])
+        architecture = coordinates.architecture
+        untrained = single_architecture(architecture, initial_weights(architecture, [Member(id=0, seed=config.seed)]))
+        center_P = coordinates.forward(untrained)[0][0].clone().requires_grad_()
+        name, task = task_of(training, data)
+        examples = select(name, data.dataset.train)
+        optimizer = torch.optim.Adam([center_P], lr=config.learning_rate)
+        generator = torch.Generator().manual_seed(config.seed)
+        for step in range(config.steps):
+            noise_MP = (
+                config.noise * fitted["deviation"] * torch.randn(config.networks, len(center_P), generator=generator)
+            )
+            drawn = examples.select(torch.randint(len(examples), (config.task_examples,), generator=generator))
+            outputs_MNC = architecture.logits(coordinates.weights(center_P + noise_MP), drawn.inputs)
+            targets = torch.cat([drawn.targets] * config.networks)
+            loss = task.losses()(outputs_MNC.flatten(0, 1), targets).mean()
+            if not torch.isfinite(loss):
+                raise DivergedError(f"the loss is not finite in step {step + 1}; lower learning_rate")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        return cls(config, coordinates, {**fitted, "center": center_P.detach()})
+
+    def drawn(self, count: int, generator: torch.Generator) -> Tensor:
+        """See :class:`ClosedFormGenerator`."""
+        center_P = self.fitted["center"]
+        noise_MP = torch.randn(count, len(center_P), generator=generator) * self.fitted["deviation"]
+        return center_P + self.config.noise * noise_MP
