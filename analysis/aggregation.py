@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.intervals import Bootstrap, Interval
+from analysis.intervals import Bootstrap
 from analysis.measured_trials import measured_artifacts
 from analysis.prediction import setting_of
 from analysis.results import Measured, Result
@@ -211,7 +211,7 @@ class AggregationPlan:
                 count_T = np.maximum(chosen_UTB.sum((0, 2)), 1)
                 mean_T = (weight_UTB[rows] * chosen_UTB).sum((0, 2)) / count_T
                 interval = self.bootstrap.interval(mean_T[:, None])
-                told[name] = [interval.estimate, *ends(interval)]
+                told[name] = [interval.estimate, interval.low, interval.high]
             stretches.append(told)
         return stretches
 
@@ -293,16 +293,26 @@ class AggregationPlan:
         self, scenario: Scenario, optimizer: str, trial: int | None, rule: str, name: str, setting: str
     ) -> Result:
         accuracy_ST, rate = self._measured(scenario, optimizer, trial, rule)
-        values = {AGGREGATED_ACCURACY: (accuracy_ST, 1.0)}
+        values = {AGGREGATED_ACCURACY: accuracy_ST}
         for other, metric in GAINS.items():
             if other != rule:
-                other_ST, _ = self._measured(scenario, optimizer, None, other)
-                values[metric] = (100 * (accuracy_ST - other_ST), np.inf)
-        metrics = {}
-        for metric, (values_ST, most) in values.items():
-            interval = self.bootstrap.interval(values_ST[..., None], most=most)
-            low, high = ends(interval)
-            metrics[metric.name] = Measured(metric=metric, estimate=interval.estimate, low=low, high=high)
+                values[metric] = 100 * (accuracy_ST - self._measured(scenario, optimizer, None, other)[0])
+
+        def means(fit: int, rows_T: np.ndarray) -> dict[str, float]:
+            return {metric.name: float(values_ST[fit, rows_T].mean()) for metric, values_ST in values.items()}
+
+        found = self.bootstrap.of_statistics(
+            means, len(self.members), fits=len(accuracy_ST), bounds={AGGREGATED_ACCURACY.name: (0.0, 1.0)}
+        )
+        metrics = {
+            metric.name: Measured(
+                metric=metric,
+                estimate=found[metric.name].estimate,
+                low=found[metric.name].low,
+                high=found[metric.name].high,
+            )
+            for metric in values
+        }
         dataset = self._dataset(scenario)
         return Result(
             name=name,
@@ -315,16 +325,8 @@ class AggregationPlan:
             parameters=scenario.architecture(self.architecture, dataset).parameters,
             examples=len(dataset.test),
             metrics={**metrics, TUNED_RATE.name: Measured(metric=TUNED_RATE, estimate=rate)},
-            values={metric.name: tuple(values_ST.mean(0).tolist()) for metric, (values_ST, _) in values.items()},
+            values={metric.name: tuple(values_ST.mean(0).tolist()) for metric, values_ST in values.items()},
         )
-
-
-def ends(interval: Interval) -> tuple[float, float]:
-    """The ends of an interval, of several networks."""
-    return (
-        interval.estimate if interval.low is None else interval.low,
-        interval.estimate if interval.high is None else interval.high,
-    )
 
 
 def _by_loss(loss_UTB: np.ndarray, wrong_UTB: np.ndarray, weights: dict[str, np.ndarray]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ LIMITS = (
 
 
 def findings(analysis: Analysis) -> Section:
-    """What is gained over three rules in each training, and the accuracies of all rules."""
+    """What is gained over other rules in each training, and the accuracies of all rules."""
     results, scenarios = analysis.results, analysis.summary["scenarios"]
     noise = ", ".join(f"{100 * share:g}" for share in analysis.summary["label_noise"])
     return Section(
@@ -69,13 +69,13 @@ def place(result: Result) -> tuple[str, str]:
 
 
 def gains(results: Sequence[Result], scenarios: Sequence[str], optimizer: str) -> Chart:
-    """What the best trial's aggregator gains over three rules, a row of dots for each training."""
+    """What the best trial's aggregator gains over other rules, a row of dots for each training."""
     best = next(result.trial for result in results if result.trial is not None)
     own = {place(result): result for result in results if result.trial == best}
-    figure = go.Figure(layout=base_layout(110 + 46 * len(scenarios)))
+    figure = go.Figure(layout=base_layout(130 + 50 * len(scenarios)))
     for number, (other, metric) in enumerate(GAINS.items()):
         rows = [(scenario, own[scenario, optimizer].metrics[metric.name]) for scenario in scenarios]
-        offset = (number - (len(GAINS) - 1) / 2) * 0.22
+        offset = (number - (len(GAINS) - 1) / 2) * 0.8 / len(GAINS)
         figure.add_scatter(
             x=[measured.estimate for _, measured in rows],
             y=[-index - offset for index in range(len(rows))],
@@ -210,7 +210,8 @@ def _said(results: Sequence[Result], optimizer: str) -> str:
 
 def _gained(other: str, measured: Measured) -> str:
     low, high = measured.ends
-    return f"{shown(measured.metric, measured.estimate)} pp [{low:.2f}, {high:.2f}] over {other}"
+    interval = f"[{shown(measured.metric, low)}, {shown(measured.metric, high)}]"
+    return f"{shown(measured.metric, measured.estimate)} pp {interval} over {other}"
 
 
 def _cell(result: Result | None) -> Cell:

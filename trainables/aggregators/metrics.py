@@ -29,12 +29,14 @@ GAIN_OVER_MEAN_PP = _gain("mean", "the mean", "the mean gradient")
 GAIN_OVER_TRIMMED_PP = _gain(
     "trimmed", "the trimmed mean", "the mean without the fifth at either end of each coordinate"
 )
+GAIN_OVER_CLIPPED_PP = _gain("clipped", "the clipped mean", "the mean of gradients cut to the median one's length")
 GAIN_OVER_SMALL_LOSSES_PP = _gain(
     "small_losses", "small losses", "the mean over the four fifths of the examples with the smallest losses"
 )
 GAINS = {
     "mean": GAIN_OVER_MEAN_PP,
     "trimmed mean": GAIN_OVER_TRIMMED_PP,
+    "clipped mean": GAIN_OVER_CLIPPED_PP,
     "small losses": GAIN_OVER_SMALL_LOSSES_PP,
 }
 """By the rule that is compared with."""
