@@ -42,7 +42,7 @@ from zoo.storage.zoo import Zoo
 NETWORKS, TUNED_ON = 16, 6
 BATCH, SMALL_BATCH, LONGER = 32, 8, 3
 LEARNING_RATES: dict[str, tuple[float, ...]] = {
-    "sgd": (1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0),
+    "sgd": (3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0),
     "adam": (1e-3, 3e-3, 1e-2, 3e-2),
 }
 VALIDATION_SEED, TEST_SEED = 1, 2
