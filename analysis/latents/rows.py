@@ -36,7 +36,7 @@ FAMILY = "latents"
 MOST_TRIALS = 3
 # Training networks whose mean latent and deviations are taken; networks and test examples on which effects are
 # measured; networks whose own payloads are.
-KNOWN, MOVED, MOVED_ON, ALONE = 1000, 16, 32, 100
+KNOWN, MOVED, MOVED_ON, ALONE = 1000, 12, 16, 100
 LATENT_WIDTH = Metric(name="latent_width", label="numbers in a latent", description="Of one network.")
 CARRYING = Metric(
     name="carrying_latents",

@@ -31,8 +31,8 @@ STRONGEST = 24
 EFFECT = Metric(name="effect", label="relative change", unit="share", description="Of a layer, or of outputs.")
 ATTENTION = Metric(name="attention", label="attention", description="Over what even attention would be.")
 WEIGHT_WAYS = (
-    ("matched", "weights, matched with each other", PALETTE[0]),
-    ("common", "weights, matched with one network", PALETTE[6]),
+    ("matched", "weights matched in pairs", PALETTE[0]),
+    ("common", "weights matched with one network", PALETTE[6]),
     ("weights", "weights as they are", GRAY),
 )
 QUALITIES = ("agreement", "output_r2")
@@ -275,24 +275,25 @@ def _between(results: Sequence[Result]) -> Iterator[Block]:
 def along(results: Sequence[Result], *, below: bool) -> go.Figure:
     """Accuracy by place: means, or ``below`` the straight line between both ends medians with bands."""
     figure, told = go.Figure(layout=base_layout(380)), results[0].details["interpolation"]
-    lines = [(name, told[way], color) for way, name, color in WEIGHT_WAYS]
+    lines = [(name, told[way], color, "dash") for way, name, color in WEIGHT_WAYS]
     lines += [
-        (f"latents, trial {result.trial}", result.details["interpolation"]["latents"], _color(number))
+        (f"latents, trial {result.trial}", result.details["interpolation"]["latents"], _color(number), "solid")
         for number, result in enumerate(results)
     ]
-    for name, accuracy, color in lines:
+    for name, accuracy, color, dash in lines:
         accuracy_RT = np.array(accuracy)
         if below:
             straight_RT = accuracy_RT[:, :1] + (accuracy_RT[:, -1:] - accuracy_RT[:, :1]) * np.array(PLACES)
             quantiles = np.quantile(100 * (accuracy_RT - straight_RT), [0.05, 0.5, 0.95], axis=0).T
             add_band(figure, PLACES, pd.DataFrame(quantiles, columns=["p5", "median", "p95"]), color, name, band=True)
+            figure.data[-1].update(line_dash=dash)
         else:
             figure.add_scatter(
                 x=list(PLACES),
                 y=accuracy_RT.mean(0).tolist(),
                 mode="lines+markers",
                 name=name,
-                line={"color": color, "width": 2},
+                line={"color": color, "width": 2, "dash": dash},
                 marker={"size": 6},
             )
     figure.update_xaxes(title_text="place between the two networks")
