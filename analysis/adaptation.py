@@ -111,7 +111,8 @@ def _random_generator(made: Hypernetwork, examples: TaskExamples, seed: int) -> 
     config = made.module.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = WeightGenerator(config, made.architecture).requires_grad_(False)
+        coordinates = made.module.generator.coordinates
+        generator = WeightGenerator(config, made.architecture, coordinates).requires_grad_(False)
     return AdaptedVector(generator, torch.zeros(len(examples), config.z))
 
 

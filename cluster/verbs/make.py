@@ -15,6 +15,7 @@ from zoo.words import counted
 
 if TYPE_CHECKING:
     from trainables.study_files import StudyRecord
+    from zoo.data.examples import Dataset, Examples
     from zoo.population import Population
     from zoo.storage.zoo import Zoo
 
@@ -52,13 +53,24 @@ class Make(Verb):
         ),
     ]
     store: options.Store = "./store"
-    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many networks a generator makes.")] = 10
+    count: Annotated[
+        int, typer.Option(min=1, max=100_000, help="How many networks a generator makes, or one for so many sets.")
+    ] = 10
     tasks: Annotated[
         str | None,
         typer.Option(help="Tasks that a hypernetwork makes networks for, with commas. (default: the zoo's test tasks)"),
     ] = None
     labels: Annotated[
-        int | None, typer.Option(min=1, help="Labeled examples of each class of a task. (default: all)")
+        int | None,
+        typer.Option(
+            min=1, help="Labeled examples of each class, of a task (default: all) or a set (default: as fitted)."
+        ),
+    ] = None
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Data set that sets are drawn of, {options.OWN} (default: the zoo's); of its validation part."
+        ),
     ] = None
     want: Annotated[
         tuple[str, ...],
@@ -81,6 +93,7 @@ class Make(Verb):
         from trainables.study_files import StudyRecord
         from zoo.exchange.generated import store_generated
         from zoo.exchange.members import export_member
+        from zoo.storage.staging import find_dataset
         from zoo.storage.store import Store
 
         if self.format not in SUFFIXES:
@@ -92,10 +105,12 @@ class Make(Verb):
         study = StudyRecord.open(store, self.study)
         source = open_zoo(study.facts["zoo"]["name"], self.store)
         trial = study.best_trials()[0] if self.trial is None else self.trial
-        population, made = self._made(study, source, trial)
+        dataset = self.dataset or source.recipe.dataset
+        data = source.dataset() if self.dataset is None else find_dataset(store, self.dataset)
+        population, made = self._made(study, source, trial, data)
         told = [{**each, "study": study.name, "trial": trial, "seed": self.seed or 0} for each in made]
         name = self.name or f"{study.name}-made"
-        zoo = store_generated(name, population, told, store, source.recipe.dataset, source.dataset())
+        zoo = store_generated(name, population, told, store, dataset, data)
         if folder is not None:
             folder.mkdir(parents=True)
             for member in range(len(zoo)):
@@ -113,14 +128,21 @@ class Make(Verb):
             score=None if accuracies is None else float(accuracies.mean()),
         )
 
-    def _made(self, study: StudyRecord, source: Zoo, trial: int) -> tuple[Population, list[dict[str, Any]]]:
+    def _made(
+        self, study: StudyRecord, source: Zoo, trial: int, data: Dataset
+    ) -> tuple[Population, list[dict[str, Any]]]:
         """The networks, and what each was made of."""
         from trainables.generators.generator import NetworkGenerator
         from trainables.hypernetworks.hypernetwork import Hypernetwork
         from trainables.hypernetworks.set_hypernetwork import DatasetHypernetwork
         from trainables.hypernetworks.task_examples import TaskExamples
+        from zoo.data.class_tasks import select
 
         artifact = study.artifact(trial, 0)
+        if self.dataset is not None and not isinstance(artifact, DatasetHypernetwork):
+            raise ValueError(
+                "--dataset is for hypernetworks of data sets, which make a network for each set of examples"
+            )
         if isinstance(artifact, NetworkGenerator):
             if self.tasks is not None or self.labels is not None:
                 raise ValueError("--tasks and --labels are for hypernetworks; this study is of generators")
@@ -132,16 +154,36 @@ class Make(Verb):
             if self.want:
                 raise ValueError("--want is for generators; this study is of hypernetworks: choose --tasks")
             tasks = self.tasks.split(",") if self.tasks else _test_tasks(source)
-            data = source.dataset()
             examples = TaskExamples([task.strip() for task in tasks], data.train, self.labels, data.objects)
             population = artifact.make(artifact.vectors(examples, seed=self.seed or 0))
             return population, [{"task": task, "labels": self.labels} for task in examples.tasks]
         if isinstance(artifact, DatasetHypernetwork):
-            raise ValueError(
-                f"study {study.name} makes networks for sets of examples, which a command cannot name; in Python: "
-                "study.artifact(trial, 0).make([examples])"
-            )
+            if self.want or self.tasks is not None:
+                raise ValueError(
+                    "--want and --tasks are not for hypernetworks of data sets: choose --count and --labels"
+                )
+            task = source.snapshots["task"][0].as_py() or ""
+            sets = self._sets(artifact.module.config.set_size, select(task, data.validation))
+            told = {"task": task, "labels": self.labels, "drawn of": f"validation examples of {data.name}"}
+            return artifact.make(sets), [{**told, "set": number} for number in range(len(sets))]
         raise ValueError(f"study {study.name} is of kind {study.kind!r}; networks are made by: {', '.join(MAKERS)}")
+
+    def _sets(self, size: int, examples: Examples) -> list[Examples]:
+        """Sets of examples that nothing was fitted to, drawn by the seed.
+
+        Raises:
+            ValueError: There are too few.
+        """
+        import torch
+
+        from trainables.hypernetworks.labeled_sets import few_of_each
+
+        generator = torch.Generator().manual_seed(self.seed or 0)
+        if self.labels is not None:
+            return few_of_each(examples, self.labels, self.count, generator)
+        if len(examples) < size:
+            raise ValueError(f"sets of {size} examples are asked for; the data set has {len(examples)} for validation")
+        return [examples.select(torch.randperm(len(examples), generator=generator)[:size]) for _ in range(self.count)]
 
 
 def _wanted(text: str) -> tuple[str, float | str]:

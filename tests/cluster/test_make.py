@@ -10,24 +10,31 @@ from safetensors.torch import load_file
 from cluster.verbs.card import Card
 from cluster.verbs.make import Make
 from trainables.fit_data import fit_data
+from trainables.hypernetworks.labeled_sets import few_of_each
 from trainables.registry import find_trainable
-from trainables.study_files import StudyFolder
+from trainables.study_files import StudyFolder, StudyRecord
 from trainables.trainable import run
 from zoo.config import to_json
+from zoo.data import load_dataset
 from zoo.generation.build import generate_zoo
 from zoo.recipes import RECIPES
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
-SETTINGS = {"noisy-copies": {}, "supernet": {"z": 8, "steps": 5, "epochs": 1, "adapt_steps": 5}, "weights": {}}
+SETTINGS = {
+    "noisy-copies": {},
+    "supernet": {"z": 8, "steps": 5, "epochs": 1, "adapt_steps": 5},
+    "dataset-hypernetwork": {"set_size": 40, "queries": 40, "width": 16, "steps": 20, "epochs": 2},
+    "weights": {},
+}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A zoo and, by its name, a study of one trial on it: a generator, a hypernetwork and an encoder."""
     store = Store(tmp_path_factory.mktemp("made"))
-    recipes = {"noisy-copies": "digits-mlp-seeds", "supernet": "digits-tasks", "weights": "digits-mlp-seeds"}
-    for name, recipe in recipes.items():
+    for name in SETTINGS:
+        recipe = "digits-tasks" if name == "supernet" else "digits-mlp-seeds"
         few = replace(RECIPES[recipe], epochs=1, snapshot_epochs=(0, 1))
         zoo = generate_zoo(few, store, 360 if name == "supernet" else 64)
         entry, folder = find_trainable(name), StudyFolder(store, f"{name}-0123abcd")
@@ -67,6 +74,35 @@ def test_a_hypernetwork_makes_a_network_for_each_task(store):
     assert of_test.networks == len(set(Zoo.open(of_test.uri).population().column("task").tolist())) > 1
 
 
+def test_a_hypernetwork_of_data_sets_makes_a_network_for_each_set(store, tmp_path):
+    made = Make(study="dataset-hypernetwork", store=store.uri, count=3, to=str(tmp_path / "nets")).run()
+    zoo = Zoo.open(made.uri)
+    artifact = StudyRecord.open(store, "dataset-hypernetwork").artifact(0, 0)
+    data = zoo.dataset()
+    order = torch.randperm(len(data.validation), generator=torch.Generator().manual_seed(0))
+    first = artifact.make([data.validation.select(order[:40])])
+    assert torch.equal(zoo.population().weights_MP[0], first.weights_MP[0])
+    assert len(list((tmp_path / "nets").iterdir())) == len(zoo) == 3
+    assert made.score > 0.3, "better than guessing one of ten classes, on test examples"
+    few = Make(study="dataset-hypernetwork", store=store.uri, count=2, labels=2, seed=4, name="few").run()
+    sets = few_of_each(data.validation, 2, 2, torch.Generator().manual_seed(4))
+    assert [each.targets.bincount().tolist() for each in sets] == [[2] * 10] * 2
+    assert torch.equal(Zoo.open(few.uri).population().weights_MP, artifact.make(sets).weights_MP)
+
+
+def test_sets_can_be_of_another_data_set(store):
+    made = Make(study="dataset-hypernetwork", store=store.uri, count=2, dataset=f"{__name__}:mirrored").run()
+    assert Zoo.open(made.uri).dataset().name == "mirrored"
+
+
+def mirrored():
+    """Digits from right to left."""
+    digits = load_dataset("digits")
+    parts = {name: getattr(digits, name) for name in ("train", "validation", "test")}
+    flipped = {name: replace(part, values=part.values.flip(3)) for name, part in parts.items()}
+    return replace(digits, name="mirrored", **flipped)
+
+
 @pytest.mark.parametrize(
     ("study", "options", "said"),
     [
@@ -75,6 +111,9 @@ def test_a_hypernetwork_makes_a_network_for_each_task(store):
         ("noisy-copies", {"want": ("accuracy",)}, "--want is 'accuracy'; expected column=value"),
         ("noisy-copies", {"want": ("epoch=3",)}, "epoch is wanted, but this generator was fitted without conditions"),
         ("supernet", {"want": ("epoch=3",)}, "--want is for generators"),
+        ("supernet", {"dataset": "digits"}, "--dataset is for hypernetworks of data sets"),
+        ("dataset-hypernetwork", {"tasks": "3-8"}, "--want and --tasks are not for hypernetworks of data sets"),
+        ("dataset-hypernetwork", {"labels": 900}, "900 examples of each class are asked for; of class 0 there are"),
         ("supernet", {"tasks": "3-44"}, "task '3-44' has no examples of class 44"),
         ("supernet", {"tasks": "three"}, "task is 'three'; allowed"),
         ("supernet", {"format": "onnx"}, "--format is 'onnx'; allowed: safetensors, state-dict"),

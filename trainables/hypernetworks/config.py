@@ -10,6 +10,7 @@ from zoo.config import require
 HEADS = ("linear", "low-rank", "chunked")
 STARTS = ("mean", "nearest")
 DESCRIPTIONS = ("", "class-means", "task2vec")
+GENERATED_VIEWS = ("fan_in", "input_metric")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +34,10 @@ class HypernetworkConfig:
             weights, each with a vector of its own).
         rank: Directions of a low-rank head.
         chunk: Weights of a piece.
-        bounded: Whether weights pass a tanh.
+        view: Coordinates in which weights are made: "fan_in" (scaled by the inputs of a unit), or "input_metric" (in
+            the metric of the function: a change of a coordinate is one of the outputs of the same size, as measured on
+            the zoo's trained networks).
+        bounded: Whether weights, in these coordinates, pass a tanh.
         residual: Whether what is generated is added to one network that all tasks share.
         task_batch: Tasks a step.
         examples: Examples of each task a step.
@@ -59,6 +63,7 @@ class HypernetworkConfig:
     head: str = "linear"
     rank: int = 32
     chunk: int = 256
+    view: str = "fan_in"
     bounded: bool = False
     residual: bool = True
     task_batch: int = 32
@@ -75,6 +80,7 @@ class HypernetworkConfig:
     def __post_init__(self) -> None:
         require(self.head in HEADS, self, "head", ", ".join(HEADS))
         require(self.start in STARTS, self, "start", ", ".join(STARTS))
+        require(self.view in GENERATED_VIEWS, self, "view", ", ".join(GENERATED_VIEWS))
         require(self.describe in DESCRIPTIONS, self, "describe", "class-means, task2vec, or empty")
         require(not (self.describe and self.one_hot), self, "one_hot", "false where tasks are described")
         require(self.described_by >= 0, self, "described_by", "0 or more")

@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from trainables.autoencoders.coordinates import Coordinates
 from trainables.hypernetworks.config import HypernetworkConfig
 from zoo.architecture import Architecture
 
@@ -24,19 +25,22 @@ GAIN = 2.0
 class WeightGenerator(nn.Module):
     """Makes the weights of a network of each vector.
 
-    Weights leave it scaled tensor by tensor by √(2 / inputs of a unit), so that a generator that has just been drawn
-    makes networks whose signals neither grow nor vanish.
+    Weights leave it scaled tensor by tensor by √(2 / inputs of a unit), or at coordinates whose size is that of trained
+    networks, so that a generator that has just been drawn makes networks whose signals neither grow nor vanish.
 
     Args:
         config: Sizes.
         architecture: Of the networks.
+        coordinates: In which weights are made; ``None`` for those scaled by the inputs of a unit.
     """
 
     scale_P: Tensor
 
-    def __init__(self, config: HypernetworkConfig, architecture: Architecture) -> None:
+    def __init__(
+        self, config: HypernetworkConfig, architecture: Architecture, coordinates: Coordinates | None = None
+    ) -> None:
         super().__init__()
-        self.config, self.architecture = config, architecture
+        self.config, self.architecture, self.coordinates = config, architecture, coordinates
         self.register_buffer("scale_P", tensor_scales(architecture))
         self.trunk = nn.Sequential(nn.Linear(config.z, config.hidden), nn.ReLU()) if config.hidden else nn.Identity()
         self.head = HEADS[config.head](config, config.hidden or config.z, architecture)
@@ -49,7 +53,7 @@ class WeightGenerator(nn.Module):
             weights_TP = weights_TP + self.base
         if self.config.bounded:
             weights_TP = weights_TP.tanh()
-        return weights_TP * self.scale_P
+        return weights_TP * self.scale_P if self.coordinates is None else self.coordinates.weights(weights_TP)
 
 
 class LinearHead(nn.Module):

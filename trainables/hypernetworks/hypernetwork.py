@@ -16,6 +16,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from trainables.autoencoders.config import AutoencoderConfig
+from trainables.autoencoders.coordinates import Coordinates
 from trainables.gradient_fit import GradientFit
 from trainables.hypernetworks.adaptation import AdaptedVector, VectorPrior, adapt, task_accuracies
 from trainables.hypernetworks.config import HypernetworkConfig
@@ -31,6 +33,7 @@ from zoo.population import Population
 from zoo.population.population import single_architecture
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+COORDINATES = "coordinates."
 # Examples on which the nearest training task is found.
 COMPARED = 64
 
@@ -43,6 +46,7 @@ class SuperNet(nn.Module):
         architecture: Of the networks.
         tasks: Names of the training tasks.
         described: Width of their descriptions; 0 where they are not described.
+        coordinates: In which weights are made; see :class:`WeightGenerator`.
 
     Raises:
         ValueError: z has fewer entries than there are tasks though it is to be one-hot.
@@ -53,7 +57,12 @@ class SuperNet(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, config: HypernetworkConfig, architecture: Architecture, tasks: Sequence[str], described: int = 0
+        self,
+        config: HypernetworkConfig,
+        architecture: Architecture,
+        tasks: Sequence[str],
+        described: int = 0,
+        coordinates: Coordinates | None = None,
     ) -> None:
         super().__init__()
         self.config, self.architecture, self.tasks = config, architecture, tuple(tasks)
@@ -62,7 +71,7 @@ class SuperNet(nn.Module):
                 f"HypernetworkConfig.z is {config.z}; allowed: {len(tasks)} or more, one entry for each training task, "
                 "or --set one_hot=false"
             )
-        self.generator = WeightGenerator(config, architecture)
+        self.generator = WeightGenerator(config, architecture, coordinates)
         if described:
             # From zero, so that nothing comes of what no training task differs in.
             self.encoder = nn.Linear(described, config.z)
@@ -93,7 +102,9 @@ class SuperNet(nn.Module):
 
 
 class HypernetworkFit(GradientFit):
-    """Fits a generator to the training tasks of a zoo of tasks; its networks' weights are not looked at.
+    """Fits a generator to the training tasks of a zoo of tasks.
+
+    Its networks' weights are not looked at, but for what measures how weights act, where that is asked for.
 
     Args:
         config: Its configuration.
@@ -111,9 +122,13 @@ class HypernetworkFit(GradientFit):
         self.examples = TaskExamples(tasks, data.dataset.train, objects=data.dataset.objects)
         self.describer = fitted_describer(config.describe, self.examples, data.shared) if config.describe else None
         described_TD = self.describer.describe(self.examples) if self.describer else torch.zeros(len(tasks), 0)
+        coordinates = None
+        if config.view != "fan_in":
+            finite = training.select(torch.isfinite(training.weights_MP).all(1).nonzero().flatten())
+            coordinates = Coordinates.fit(_as_autoencoder(config), finite, data.dataset.train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            module = SuperNet(config, training.architecture, tasks, described_TD.shape[1])
+            module = SuperNet(config, training.architecture, tasks, described_TD.shape[1], coordinates)
         if self.describer:
             module.know(described_TD)
         super().__init__(config, module, [len(tasks)])
@@ -289,6 +304,8 @@ class Hypernetwork:
             "described": self.module.description_TD.shape[1] if self.describer else 0,
         }
         tensors = {name: tensor.contiguous() for name, tensor in self.module.state_dict().items()}
+        if (coordinates := self.module.generator.coordinates) is not None:
+            tensors |= {COORDINATES + name: tensor.contiguous() for name, tensor in coordinates.tensors().items()}
         files = {MODEL_FILE: save(tensors), CONFIG_FILE: json.dumps(to_json(facts), indent=2).encode()}
         return files | (self.describer.to_files() if self.describer else {})
 
@@ -298,9 +315,17 @@ class Hypernetwork:
         facts = json.loads(files[CONFIG_FILE])
         config = from_json(HypernetworkConfig, facts["config"])
         architecture = Architecture.from_json(facts["architecture"])
-        module = SuperNet(config, architecture, facts["tasks"], facts["described"])
-        module.load_state_dict(load_tensors(files[MODEL_FILE]))
+        tensors = load_tensors(files[MODEL_FILE])
+        own = {name.removeprefix(COORDINATES): t for name, t in tensors.items() if name.startswith(COORDINATES)}
+        coordinates = Coordinates.from_tensors(_as_autoencoder(config), architecture, own) if own else None
+        module = SuperNet(config, architecture, facts["tasks"], facts["described"], coordinates)
+        module.load_state_dict({name: t for name, t in tensors.items() if not name.startswith(COORDINATES)})
         return cls(module, from_json(Task, facts["task"]), stored_describer(config.describe, files))
+
+
+def _as_autoencoder(config: HypernetworkConfig) -> AutoencoderConfig:
+    """What coordinates are to know of the configuration."""
+    return AutoencoderConfig(view=config.view, canonical="given", gain=False)
 
 
 def tasks_of(population: Population) -> tuple[str, ...]:

@@ -102,6 +102,22 @@ def drawn_sets(
     return sets_of(examples, torch.stack(rows), torch.stack(labels), size)
 
 
+def few_of_each(examples: Examples, labels: int, count: int, generator: torch.Generator) -> list[Examples]:
+    """So many sets of so many examples of each class.
+
+    Raises:
+        ValueError: A class has fewer.
+    """
+    rows_of = [(examples.targets == label).nonzero().flatten() for label in range(int(examples.targets.max()) + 1)]
+    for label, rows in enumerate(rows_of):
+        if len(rows) < labels:
+            raise ValueError(f"{labels} examples of each class are asked for; of class {label} there are {len(rows)}")
+    return [
+        examples.select(torch.cat([rows[torch.randperm(len(rows), generator=generator)[:labels]] for rows in rows_of]))
+        for _ in range(count)
+    ]
+
+
 def sets_of(examples: Examples, rows_TN: Tensor, labels_TN: Tensor, size: int) -> LabeledSets:
     """The sets of the first ``size`` of the given rows each; the others are their queries."""
     inputs = examples.select(rows_TN.flatten()).inputs.unflatten(0, rows_TN.shape)

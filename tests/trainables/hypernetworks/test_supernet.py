@@ -17,7 +17,7 @@ from trainables.hypernetworks.adaptation import (
     task_accuracies,
 )
 from trainables.hypernetworks.config import HEADS, HypernetworkConfig
-from trainables.hypernetworks.generator import WeightGenerator
+from trainables.hypernetworks.generator import WeightGenerator, tensor_scales
 from trainables.hypernetworks.hypernetwork import Hypernetwork, HypernetworkFit
 from trainables.hypernetworks.task_examples import TaskExamples
 from trainables.registry import find_trainable
@@ -115,6 +115,27 @@ def test_a_fit_goes_on_from_its_state(data):
     again.load_state(broken.state())
     wanted, found = run(straight).artifact(), run(again).artifact()
     assert torch.equal(found.make(found.trained_vectors).weights_MP, wanted.make(wanted.trained_vectors).weights_MP)
+
+
+@pytest.mark.parametrize("architecture", [ARCHITECTURE, cnn_strided((1, 8, 8), (4, 4), 2)], ids=["mlp", "cnn"])
+def test_weights_in_the_metric_of_the_function_come_back_and_solve_tasks(architecture):
+    """A zoo of trained networks says how weights act."""
+    dataset = load_dataset("digits")
+    torch.manual_seed(0)
+    trained_MP = torch.randn(len(TASKS), architecture.parameters) * tensor_scales(architecture)
+    specs = [Member(id=i, seed=i, task=task) for i, task in enumerate(TASKS)]
+    population = single_architecture(architecture, trained_MP, specs)
+    rows = {task: number for number, task in enumerate(TASKS)}
+    held_out = [rows[task] for task in HELD_OUT]
+    others = [number for number in range(len(TASKS)) if number not in held_out]
+    data = FitData(training=(population.select(others),), validation=(population.select(held_out),), dataset=dataset)
+    fit = run(HypernetworkFit(dataclasses.replace(SHORT, view="input_metric", learning_rate=1e-2, epochs=3), data))
+    assert fit.validate()["fitted_accuracy"] > 0.9
+    made = fit.artifact()
+    again = Hypernetwork.from_files(made.to_files())
+    z_TZ = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again.make(z_TZ).weights_MP, made.make(z_TZ).weights_MP)
+    assert set(again.module.generator.coordinates.tensors()) == set(made.module.generator.coordinates.tensors())
 
 
 def test_every_task_is_trained_on_equally_often(data):
@@ -265,5 +286,7 @@ def test_what_cannot_be_fitted_or_made_is_refused(fit, data):
         fit.artifact().make(torch.zeros(2, 5))
     with pytest.raises(ValueError, match="head is 'deep'; allowed: linear, low-rank, chunked"):
         dataclasses.replace(SHORT, head="deep")
+    with pytest.raises(ValueError, match="view is 'flat'; allowed: fan_in, input_metric"):
+        dataclasses.replace(SHORT, view="flat")
     with pytest.raises(ValueError, match="adapt_prior is -1; allowed: 0 or more, finite"):
         dataclasses.replace(SHORT, adapt_prior=-1)
