@@ -34,6 +34,8 @@ CAPTIONS = {
 }
 # Codecs whose bands are drawn: more hide each other.
 DRAWN = 4
+# Errors beyond are drawn no further: nothing is left long before.
+MOST_ERROR = 20.0
 # Layers of a map in which values are written.
 MOST_WRITTEN = 5
 ANOTHER = "another network"
@@ -178,7 +180,9 @@ def bands(compared: Sequence[Compared], name: str) -> go.Figure:
             ticktext=[KEPT.tick_label(tick) for tick in ticks],
         )
     elif name == ERROR:
-        figure.update_yaxes(type="log", dtick="D2", tickformat=",~g")
+        top = min(high, MOST_ERROR)
+        ends = [np.log10(low / 1.3), np.log10(1.3 * top)]
+        figure.update_yaxes(type="log", range=ends, dtick="D2" if top / low < 1e3 else 1, tickformat=",~g")
     figure.update_yaxes(title_text=TITLES[name])
     return figure.update_layout(LEGEND_ABOVE if name == CKA else {"showlegend": False})
 
