@@ -165,15 +165,17 @@ class AnalysisEstimate(Result):
     bytes: int
     seconds: float
     guess: bool
+    workers: int
 
     @property
     def text(self) -> str:
+        place = f" with {counted(self.workers, 'worker')} on Ray" if self.workers > 1 else ""
         guess = " (a guess: such networks were not analyzed on this machine yet)" if self.guess else ""
         known = f", of which {self.kept} are known from before" if self.kept else ""
         return (
             f"would measure {counted(self.rows, 'row')}{known}: settings of {len(self.codecs)} codecs and controls, "
-            f"and {counted(len(self.trials), 'trial')}, on {counted(self.test_members, 'held-out network')}: about "
-            f"{human_seconds(self.seconds)}{guess}; a report of about {human_bytes(self.bytes)} in {self.report}"
+            f"and {counted(len(self.trials), 'trial')}, on {counted(self.test_members, 'held-out network')}{place}: "
+            f"about {human_seconds(self.seconds)}{guess}; a report of about {human_bytes(self.bytes)} in {self.report}"
         )
 
 
@@ -235,7 +237,7 @@ class Analyze(Planned):
     def plan(self) -> AnalysisEstimate:
         """Counts what would be measured; how long that takes is known from analyses before, else guessed."""
         zoo, study, store, asked = self._open()
-        return estimate(zoo, study, store, asked)
+        return estimate(zoo, study, store, asked, workers=self.workers)
 
     def run(self) -> Report:
         """Measures and writes the report."""
@@ -386,16 +388,22 @@ def write_report(
     return report
 
 
-def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[str, Any]) -> AnalysisEstimate:
+def estimate(
+    zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[str, Any], *, workers: int | None = None
+) -> AnalysisEstimate:
     """What :func:`write_report` would do with the same arguments."""
     from analysis.kept_rows import KeptRows
     from analysis.plan import CodecPlan
-    from cluster.estimates import analysis_s
+    from cluster.distributed.runtime import ray_is_asked_for
+    from cluster.estimates import analysis_s, duration
 
     plan = plan_of(zoo, study, asked)
     kept = KeptRows(store, zoo.name)
     missing = [row for row in plan.rows if row not in kept]
     seconds, guess = analysis_s(plan, missing)
+    processes = 1
+    if missing and (ray_is_asked_for(workers) or not guess):
+        _, processes, seconds = duration((len(missing),), seconds / len(missing), workers, store)
     return AnalysisEstimate(
         zoo=zoo.name,
         study=None if study is None else study.name,
@@ -408,6 +416,7 @@ def estimate(zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[s
         bytes=REPORT_BYTES,
         seconds=round(seconds, 1),
         guess=guess,
+        workers=processes,
     )
 
 

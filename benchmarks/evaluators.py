@@ -1,0 +1,176 @@
+"""What evaluators cost: networks a second, and how much faster they are than a loop over ordinary modules.
+
+    python benchmarks/evaluators.py [--networks 32] [--looped 2] [--turns 3] [--only digits-mlp] [--json FILE]
+
+Networks are untrained, on which the work does not depend, and compared with copies that have a little noise on their
+weights. The loop does the same for one ``torch.nn`` module after the other, on fewer of them, as one would write it
+down: an attack by autograd, a forward pass for each noisy copy, Fisher information by one backward pass for each
+example and class. Evaluators without such a loop have their rate alone. One core, CPU time; both are timed in turn
+within one run, and ratios are medians over the turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from analysis.evaluators.distances import FISHER_EXAMPLES
+from analysis.evaluators.evaluator import EvaluationData, Subject
+from analysis.evaluators.registry import EVALUATORS
+from analysis.evaluators.robustness import EXAMPLES, PGD_RESTARTS, PGD_STEPS, STEP_SHARE
+from zoo.architecture import Architecture, cnn_2464, mlp
+from zoo.data.examples import Dataset, split_examples
+from zoo.data.task import Task
+from zoo.population import Member
+from zoo.population.initialization import initial_weights
+from zoo.population.population import single_architecture
+
+ARCHITECTURES = {"digits-mlp": mlp((1, 8, 8), (16,), 10), "cnn-2464": cnn_2464((1, 28, 28), (), 10)}
+EPSILON, NOISE, INFERENCES = 0.1, 0.1, 20
+TEST_EXAMPLES = 500
+
+
+def main() -> None:
+    """Times every evaluator on each architecture and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=int, default=32)
+    parser.add_argument("--looped", type=int, default=2, help="networks that the loop goes over")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--only", choices=ARCHITECTURES, action="append")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for name in given.only or ARCHITECTURES:
+        architecture = ARCHITECTURES[name]
+        data = examples(architecture)
+        print(f"\n{name}: {given.networks} networks, loop over {given.looped}\n")
+        print("| evaluator | networks/s | loop, networks/s | ratio |\n|---|---:|---:|---:|")
+        for evaluator in EVALUATORS:
+            rates, looped = timed(evaluator, architecture, data, given)
+            ratios = [rate / other for rate, other in zip(rates, looped, strict=True)] if looped else []
+            row = {
+                "architecture": name,
+                "evaluator": evaluator,
+                "networks_per_s": statistics.median(rates),
+                "loop_networks_per_s": statistics.median(looped) if looped else None,
+                "ratio": statistics.median(ratios) if ratios else None,
+            }
+            rows.append(row)
+            loop = f"{row['loop_networks_per_s']:,.2f} | {row['ratio']:,.1f}×" if looped else "– | –"
+            print(f"| {evaluator} | {row['networks_per_s']:,.1f} | {loop} |", flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def examples(architecture: Architecture) -> EvaluationData:
+    """Random examples with random labels, as networks of an architecture take them."""
+    random = np.random.default_rng(0)
+    values = random.random((TEST_EXAMPLES + 200, *architecture.input_shape), dtype=np.float32)
+    labels = random.integers(architecture.classes, size=len(values))
+    task = Task("softmax", architecture.classes)
+    dataset: Dataset = split_examples("random", values, labels, task=task, validation=100, test=TEST_EXAMPLES)
+    return EvaluationData(dataset, dataset.test)
+
+
+def timed(
+    evaluator: str, architecture: Architecture, data: EvaluationData, given: argparse.Namespace
+) -> tuple[list[float], list[float]]:
+    """Networks a second in each turn by the evaluator, and by the loop where there is one."""
+    loop = LOOPS.get(evaluator)
+    rates, looped = [], []
+    weights_MP = initial_weights(architecture, [Member(id=i, seed=i) for i in range(given.networks)])
+    noisy_MP = weights_MP * (1 + 0.05 * torch.randn(weights_MP.shape, generator=torch.Generator().manual_seed(1)))
+    members = [Member(id=i, seed=i) for i in range(given.networks)]
+    for turn in range(given.turns + 1):
+        original, subject = (
+            Subject(single_architecture(architecture, each_MP, members)) for each_MP in (weights_MP, noisy_MP)
+        )
+        took = seconds(lambda: EVALUATORS[evaluator].run(subject, original, data))  # noqa: B023
+        if turn:  # the first one loads kernels
+            rates.append(given.networks / took)
+        if turn and loop is not None:
+            modules = [architecture.to_module(one_P) for one_P in noisy_MP[: given.looped]]
+            looped.append(given.looped / seconds(lambda: [loop(module, data) for module in modules]))  # noqa: B023
+    return rates, looped
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU seconds that some work takes."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def accuracy(module: nn.Module, data: EvaluationData) -> Tensor:
+    """The share of right answers."""
+    with torch.no_grad():
+        return (module(data.examples.inputs).argmax(1) == data.examples.targets).float().mean()
+
+
+def pgd(module: nn.Module, data: EvaluationData, steps: int = PGD_STEPS, restarts: int = PGD_RESTARTS) -> Tensor:
+    """Projected gradient descent from several starts; of one step and none it is FGSM."""
+    part = data.examples.first(EXAMPLES)
+    right = module(part.inputs).argmax(1) == part.targets
+    step = EPSILON if steps == 1 else STEP_SHARE * EPSILON / steps
+    for _ in range(max(restarts, 1)):
+        start = EPSILON * (2 * torch.rand_like(part.inputs) - 1) if restarts else torch.zeros_like(part.inputs)
+        moved = part.inputs + start
+        for _ in range(steps):
+            moved = moved.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(F.cross_entropy(module(moved), part.targets), moved)
+            moved = part.inputs + (moved.detach() + step * gradient.sign() - part.inputs).clamp(-EPSILON, EPSILON)
+        right &= module(moved).argmax(1) == part.targets
+    return right.float().mean()
+
+
+def noisy(module: nn.Module, data: EvaluationData, inferences: int = INFERENCES) -> Tensor:
+    """The accuracy of the mean answer with noise on the weights."""
+    part = data.examples.first(EXAMPLES)
+    kept = [parameter.detach().clone() for parameter in module.parameters()]
+    total = torch.zeros(len(part), 1)
+    with torch.no_grad():
+        for _ in range(inferences):
+            for parameter, value in zip(module.parameters(), kept, strict=True):
+                parameter.copy_(value + NOISE * value.square().mean().sqrt() * torch.randn_like(value))
+            total = total + module(part.inputs).softmax(1)
+        for parameter, value in zip(module.parameters(), kept, strict=True):
+            parameter.copy_(value)
+    return (total.argmax(1) == part.targets).float().mean()
+
+
+def fisher_diagonal(module: nn.Module, data: EvaluationData) -> list[Tensor]:
+    """The exact diagonal of the Fisher information: a backward pass for each example and class."""
+    part = data.examples.first(FISHER_EXAMPLES)
+    parameters = list(module.parameters())
+    total = [torch.zeros_like(parameter) for parameter in parameters]
+    for one in part.inputs:
+        logs = module(one[None]).log_softmax(1)[0]
+        for log in logs:
+            found = torch.autograd.grad(log, parameters, retain_graph=True)
+            for sum_, gradient in zip(total, found, strict=True):
+                sum_ += log.detach().exp() * gradient.square() / len(part)
+    return total
+
+
+LOOPS: dict[str, Callable[[nn.Module, EvaluationData], object]] = {
+    "accuracy": accuracy,
+    "fgsm-0.1": lambda module, data: pgd(module, data, steps=1, restarts=0),
+    "pgd-0.1": pgd,
+    "weight-noise-0.1": lambda module, data: noisy(module, data, inferences=1),
+    "weight-noise-0.1x20": noisy,
+    "distances": fisher_diagonal,
+}
+
+
+if __name__ == "__main__":
+    main()
