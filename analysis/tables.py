@@ -30,8 +30,22 @@ def results_frame(results: Sequence[Result]) -> pd.DataFrame:
     return frame.astype({"trial": "Int64"}) if rows else frame
 
 
+def members_frame(results: Sequence[Result], members: pd.DataFrame | None) -> pd.DataFrame:
+    """One row a result and member: what is known of the member, and what was measured of it under that result."""
+    if members is None:
+        return pd.DataFrame()
+    parts = [
+        pd.DataFrame({"name": result.name, "setting": result.setting, "trial": result.trial} | dict(members.items()))
+        .assign(**result.values)
+        .astype({"trial": "Int64"})
+        for result in results
+        if result.members == len(members)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
 def write_tables(analysis: Analysis, store: Store, name: str) -> list[str]:
-    """Writes ``<store>/tables/<name>/``: results and headlines as Parquet and CSV, all of it as JSON.
+    """Writes ``<store>/tables/<name>/``: results, members and headlines as Parquet and CSV, all of it as JSON.
 
     A table without rows has no file; one that an earlier analysis left under its name is deleted.
 
@@ -43,6 +57,7 @@ def write_tables(analysis: Analysis, store: Store, name: str) -> list[str]:
         "random_networks": results_frame(analysis.random_results),
         "noisy_storage": results_frame(analysis.noisy_results),
         "latents": results_frame(analysis.latent_results),
+        "members": members_frame(analysis.results, analysis.members),
         "headlines": pd.DataFrame([headline.row() for headline in analysis.headlines]),
     }
     for file in (f"{key}.{kind}" for key, frame in frames.items() if not len(frame) for kind in ("parquet", "csv")):

@@ -26,6 +26,8 @@ SIDE = 72
 MARGIN, DEVIATIONS = 0.35, 3.0
 # A third example spans a plane with two others if so much of its distance is not along theirs.
 APART = 1e-3
+# Test examples whose principal components are taken.
+COMPONENTS_OF = 1000
 IMAGES, COMPONENTS = "three test examples", "principal components"
 ORIGINAL, RECONSTRUCTED, ALONE = "original", "reconstruction", "network"
 
@@ -75,7 +77,7 @@ def planes(subject: Subject, original: Subject | None, data: EvaluationData) -> 
         ``absent``, why there are none; or ``planes``, and ``views``: for each plane, member and subject the classes
         and their probabilities, see :func:`unpacked`.
     """
-    drawn = planes_of(data)
+    drawn = (subject if original is None else original).once(f"planes {data.inputs}", lambda: planes_of(data))
     if not drawn:
         return {"absent": f"inputs of shape {data.dataset.input_shape} have no two dimensions in which examples differ"}
     subjects = {ORIGINAL: original, RECONSTRUCTED: subject} if original is not None else {ALONE: subject}
@@ -147,6 +149,7 @@ def _rank(points: Tensor) -> int:
 
 
 def _of_components(inputs_ND: Tensor) -> Plane | None:
+    inputs_ND = inputs_ND[:COMPONENTS_OF]
     mean_D = inputs_ND.mean(0)
     _, lengths, axes = torch.linalg.svd((inputs_ND - mean_D).double(), full_matrices=False)
     if float(lengths[1]) <= APART * float(lengths[0]):

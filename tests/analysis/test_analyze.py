@@ -136,7 +136,7 @@ def test_is_repeatable(analysis, small_zoo, store):
 
 def test_tables_come_back(analysis, store):
     paths = write_tables(analysis, store, "small")
-    assert len(paths) == 9
+    assert len(paths) == 11
     frame = pd.read_parquet(io.BytesIO(store.read("tables/small/results.parquet")))
     assert len(frame) == len(analysis.results)
     assert frame["agreement"].tolist() == [result.value("agreement") for result in analysis.results]
@@ -146,6 +146,11 @@ def test_tables_come_back(analysis, store):
     )
     text = pd.read_csv(io.BytesIO(store.read("tables/small/results.csv")))
     assert text["agreement"].tolist() == pytest.approx(frame["agreement"].tolist())
+    of_members = pd.read_parquet(io.BytesIO(store.read("tables/small/members.parquet")))
+    first = of_members[: len(analysis.members)]
+    assert len(of_members) == sum(result.members for result in analysis.results)
+    assert first["kl"].tolist() == list(analysis.results[0].values["kl"])
+    assert first["member"].tolist() == analysis.members["member"].tolist()
     document = json.loads(store.read("tables/small/analysis.json"))
     assert len(document["results"][0]["values"]["agreement"]) == 8
     assert document["summary"]["zoo"] == analysis.summary["zoo"]
@@ -158,7 +163,8 @@ def test_a_table_without_rows_leaves_none_of_an_earlier_analysis(analysis, tmp_p
     write_tables(dataclasses.replace(analysis, random_results=[], latent_results=[]), store, "small")
     left = {path.removeprefix("tables/small/") for path in store.list("tables")}
     assert left == {
-        "results.csv", "results.parquet", "headlines.csv", "headlines.parquet", "analysis.json", "notes.csv",
+        "results.csv", "results.parquet", "members.csv", "members.parquet", "headlines.csv", "headlines.parquet",
+        "analysis.json", "notes.csv",
     }  # fmt: skip
 
 
