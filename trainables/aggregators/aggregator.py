@@ -115,17 +115,14 @@ class AggregatorFit(GradientFit):
         if not sum(len(population) for population in self.data.validation):
             return {}
         accuracy = self._validated(self.artifact())
-        key = ("aggregators", "mean", self.config.optimizers, self.config.batch_sizes, self._training)
+        config = self.config
+        key = ("trained by the mean", config.optimizers, config.batch_sizes, config.set_size, config.horizon)
         if key not in self.data.shared:
             self.data.shared[key] = self._validated(mean)
         return {
             AGGREGATED_ACCURACY.name: accuracy,
             GAIN_OVER_MEAN_PP.name: 100 * (accuracy - self.data.shared[key]),
         }
-
-    @property
-    def _training(self) -> tuple[int, int]:
-        return self.config.set_size, self.config.horizon
 
     def _validated(self, rule: Rule) -> float:
         """The mean accuracy over optimizers, batch sizes and members, each at the best of some learning rates."""

@@ -50,6 +50,8 @@ class AggregatorConfig:
         for name in ("width", "set_size", "horizon", "unroll", "task_batch", "queries", "steps", "epochs"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
         require(self.unroll <= self.horizon, self, "unroll", f"up to horizon, which is {self.horizon}")
+        for name in ("label_noise", "outliers", "batch_sizes", "optimizers"):
+            require(isinstance(getattr(self, name), tuple), self, name, "several values, as in (0.1, 0.3)")
         for name in ("label_noise", "outliers"):
             shares = getattr(self, name)
             require(bool(shares) and all(0 <= share < 1 for share in shares), self, name, "shares from 0 to below 1")

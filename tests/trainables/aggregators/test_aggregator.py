@@ -245,6 +245,7 @@ def test_a_fit_says_where_there_are_too_few_examples():
         ({"optimizers": ("adamw",)}, "optimizers is .*sgd, adam"),
         ({"batch_sizes": (1,)}, "batch_sizes is .*2 or more"),
         ({"unroll": 400}, "unroll is 400; allowed: up to horizon, which is 300"),
+        ({"label_noise": 0.2}, r"label_noise is 0\.2; allowed: several values"),
         ({"width": 0}, "width is 0"),
     ],
 )
