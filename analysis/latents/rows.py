@@ -56,7 +56,8 @@ HALFWAY = {
         label=f"accuracy halfway {words}",
         unit="share",
         direction="max",
-        description=f"Accuracy in the middle of the straight line {words} of two networks; the mean over pairs.",
+        description=f"Accuracy in the middle of the straight line {words} of two networks; the mean over pairs, which"
+        " intervals take as independent.",
     )
     for way, words in WAYS.items()
 }
@@ -67,7 +68,7 @@ BARRIER = {
         unit="pp",
         direction="min",
         description="How far accuracy falls, at most, below the straight line between both ends' on the way"
-        f" {words}; the mean over pairs.",
+        f" {words}; the mean over pairs, which intervals take as independent.",
     )
     for way, words in WAYS.items()
 }
