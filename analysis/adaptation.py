@@ -9,7 +9,7 @@ Shape letters: T tasks, S fits, P parameters.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -23,17 +23,20 @@ from analysis.measured_trials import measured_artifacts
 from analysis.prediction import setting_of
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
-from trainables.hypernetworks.adaptation import (
-    Adapted,
-    AdaptedLastLayer,
-    AdaptedLowRank,
-    AdaptedShared,
-    AdaptedVector,
-    AdaptedWeights,
-    adapt,
-    task_accuracies,
+from analysis.ways import (
+    CONSTANT,
+    DESCRIBED,
+    EXAMPLES,
+    LEARNED,
+    OTHERS,
+    SMALL_LEARNING_RATES,
+    UNADAPTED,
+    Begin,
+    Way,
+    adapted_weights,
 )
-from trainables.hypernetworks.generator import WeightGenerator, tensor_scales
+from trainables.hypernetworks.adaptation import AdaptedShared, adapt, task_accuracies
+from trainables.hypernetworks.generator import tensor_scales
 from trainables.hypernetworks.hypernetwork import Hypernetwork
 from trainables.hypernetworks.metrics import ADAPT_S, TASK_ACCURACY, TRAINABLE_NUMBERS
 from trainables.hypernetworks.task_examples import TaskExamples
@@ -47,98 +50,10 @@ from zoo.storage.zoo import Zoo
 # Labeled examples of each class, and steps: a curve over each, from where both are largest.
 LABELS: tuple[int | None, ...] = (5, 20, 100, None)
 STEPS = (10, 50, 250)
-EXAMPLES = 32
-LEARNING_RATES = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
-PRIORS = (0.1, 1.0)
-SMALL_LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-LOW_RANK = 1
 SHARED_STEPS = 500
 # Pairs of training tasks between which networks are made, and networks on the way.
 WALKS, WALK_STEPS = 4, 21
 TASK = "task"
-VECTOR = "vector alone"
-
-
-Begin = Callable[[Hypernetwork, TaskExamples, int], Adapted]
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way of coming to a network for a task.
-
-    Attributes:
-        name: Its name in tables.
-        begin: From the hypernetwork, the tasks' labeled examples and a seed to what is fitted.
-        learning_rates: To choose from on validation tasks.
-        description: What it is.
-        variants: Other ways to begin, one of which is chosen on validation tasks too.
-    """
-
-    name: str
-    begin: Begin
-    learning_rates: tuple[float, ...]
-    description: str
-    variants: tuple[Begin, ...] = ()
-
-
-def _vector(made: Hypernetwork, examples: TaskExamples, seed: int, prior: float = 0.0) -> Adapted:
-    return made.adapted(examples, prior, seed)
-
-
-def _scratch(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
-    generator = torch.Generator().manual_seed(seed)
-    start_TP = torch.randn(len(examples), made.architecture.parameters, generator=generator)
-    return AdaptedWeights(start_TP * tensor_scales(made.architecture))
-
-
-def _start(made: Hypernetwork, examples: TaskExamples, seed: int) -> Tensor:
-    return made.make(made.start(examples, seed)).weights_MP
-
-
-def _all_weights(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
-    return AdaptedWeights(_start(made, examples, seed))
-
-
-def _last_layer(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
-    return AdaptedLastLayer(made.architecture, _start(made, examples, seed))
-
-
-def _low_rank(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
-    return AdaptedLowRank(made.architecture, _start(made, examples, seed), LOW_RANK, seed)
-
-
-def _random_generator(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
-    config = made.module.config
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        coordinates = made.module.generator.coordinates
-        generator = WeightGenerator(config, made.architecture, coordinates).requires_grad_(False)
-    return AdaptedVector(generator, torch.zeros(len(examples), config.z))
-
-
-LEARNED = Way(
-    VECTOR,
-    _vector,
-    LEARNING_RATES,
-    "the vector z of the frozen generator, under the prior that training tasks' vectors suggest or none",
-    tuple(partial(_vector, prior=strength) for strength in PRIORS),
-)
-OTHERS = (
-    Way("all weights, from scratch", _scratch, SMALL_LEARNING_RATES, "a network of its own, drawn at random"),
-    Way("all weights, fine-tuned", _all_weights, SMALL_LEARNING_RATES, "all weights of the network where z starts"),
-    Way("last layer, fine-tuned", _last_layer, LEARNING_RATES, "the last layer of the network where z starts"),
-    Way("low-rank change", _low_rank, LEARNING_RATES, "a change of rank 1 of each tensor of that network (LoRA)"),
-    Way("vector of a random generator", _random_generator, LEARNING_RATES, "z of a generator that was never trained"),
-)
-CONSTANT, DESCRIBED = "constant answer", "vector from the description"
-UNADAPTED = {
-    CONSTANT: "the label that most training examples of the task have",
-    "mean network": "the mean of the networks of the training tasks, not adapted",
-    "shared network": "one network that was trained on all training tasks, not adapted",
-    "nearest training task": "the training task's network with the smallest loss on the labeled examples, not adapted",
-}
-COMPUTED = {DESCRIBED: "z computed from a description of the task, without a step"}
-WAYS = {way.name: way.description for way in (LEARNED, *OTHERS)} | UNADAPTED | COMPUTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -372,28 +287,6 @@ class AdaptationPlan:
             },
             values={TASK_ACCURACY.name: tuple(accuracy_ST.mean(0).tolist())},
         )
-
-
-def adapted_weights(
-    begin: Begin, made: Hypernetwork, examples: TaskExamples, steps: int, learning_rate: float, seed: int
-) -> Tensor:
-    """The weights to which one comes for each task from a beginning: ``[T, P]``.
-
-    Raises:
-        DivergedError: A loss is not finite.
-    """
-    adapted = begin(made, examples, seed)
-    adapt(
-        adapted,
-        made.architecture,
-        made.task,
-        examples,
-        steps=steps,
-        learning_rate=learning_rate,
-        batch=EXAMPLES,
-        seed=seed,
-    )
-    return adapted.weights().detach()
 
 
 def budgets(most: int) -> Iterator[tuple[int | None, int]]:

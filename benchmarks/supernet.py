@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.adaptation import DESCRIBED, EXAMPLES, LEARNED, OTHERS, SMALL_LEARNING_RATES, Begin, Way, adapted_weights
 from analysis.intervals import Bootstrap
+from analysis.ways import DESCRIBED, EXAMPLES, LEARNED, OTHERS, SMALL_LEARNING_RATES, Begin, Way, adapted_weights
 from trainables.hypernetworks.adaptation import AdaptedShared, adapt, task_accuracies
 from trainables.hypernetworks.generator import tensor_scales
 from trainables.hypernetworks.hypernetwork import Hypernetwork, HypernetworkFit

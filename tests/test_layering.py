@@ -67,6 +67,7 @@ FLOORS = {
         ("zoo_matrix",),
         ("prediction",),
         ("audit", "conditioning"),
+        ("ways",),
         ("probing", "adaptation", "made_for_sets", "making", "aggregation"),
         ("plan", "latent_maps"),
         ("analyze",),

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from analysis import adaptation
-from analysis.adaptation import CONSTANT, DESCRIBED, LEARNED, OTHERS, UNADAPTED, adapted_weights, budgets
+from analysis.adaptation import budgets
 from analysis.analyze import analyze
 from analysis.intervals import Bootstrap
 from analysis.plan import plan_analysis
 from analysis.report.page import render
+from analysis.ways import CONSTANT, DESCRIBED, LEARNED, OTHERS, UNADAPTED, adapted_weights
 from trainables.fit_data import fit_data
 from trainables.hypernetworks.adaptation import task_accuracies
 from trainables.hypernetworks.task_examples import TaskExamples

@@ -50,12 +50,12 @@ class VectorPrior:
     """Where vectors of tasks are to be expected: a round Gaussian.
 
     Attributes:
-        mean_Z: Its mean.
+        mean: Its mean ``[Z]``, or one for each task ``[T, Z]``.
         deviation: Its standard deviation, of each entry.
         strength: Of the prior against the examples: 1 is Bayes' rule, 0 is none.
     """
 
-    mean_Z: Tensor
+    mean: Tensor
     deviation: float
     strength: float
 
@@ -67,7 +67,7 @@ class VectorPrior:
 
     def penalty(self, z_TZ: Tensor) -> Tensor:
         """Minus its logarithm, up to a constant: ``[T]``."""
-        return 0.5 * self.strength * ((z_TZ - self.mean_Z) / self.deviation).square().sum(1)
+        return 0.5 * self.strength * ((z_TZ - self.mean) / self.deviation).square().sum(1)
 
 
 class AdaptedVector(Adapted):

@@ -9,12 +9,13 @@ Shape letters: T tasks, P parameters, Z width of z.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.coordinates import Coordinates
@@ -22,8 +23,8 @@ from trainables.gradient_fit import GradientFit
 from trainables.hypernetworks.adaptation import AdaptedVector, VectorPrior, adapt, task_accuracies
 from trainables.hypernetworks.config import HypernetworkConfig
 from trainables.hypernetworks.descriptions import ClassMeans, Describer, fitted_describer, stored_describer
-from trainables.hypernetworks.generator import WeightGenerator
 from trainables.hypernetworks.metrics import ADAPTED_ACCURACY, FITTED_ACCURACY, START_ACCURACY
+from trainables.hypernetworks.supernet import SuperNet
 from trainables.hypernetworks.task_examples import TaskExamples, task_loss
 from trainables.trainable import FitData
 from zoo.architecture import Architecture
@@ -36,69 +37,6 @@ MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 COORDINATES = "coordinates."
 # Examples on which the nearest training task is found.
 COMPARED = 64
-
-
-class SuperNet(nn.Module):
-    """The generator with the vectors of its training tasks.
-
-    Args:
-        config: Sizes.
-        architecture: Of the networks.
-        tasks: Names of the training tasks.
-        described: Width of their descriptions; 0 where they are not described.
-        coordinates: In which weights are made; see :class:`WeightGenerator`.
-
-    Raises:
-        ValueError: z has fewer entries than there are tasks though it is to be one-hot.
-    """
-
-    description_TD: Tensor
-    center_D: Tensor
-    scale: Tensor
-
-    def __init__(
-        self,
-        config: HypernetworkConfig,
-        architecture: Architecture,
-        tasks: Sequence[str],
-        described: int = 0,
-        coordinates: Coordinates | None = None,
-    ) -> None:
-        super().__init__()
-        self.config, self.architecture, self.tasks = config, architecture, tuple(tasks)
-        if config.one_hot and config.z < len(tasks):
-            raise ValueError(
-                f"HypernetworkConfig.z is {config.z}; allowed: {len(tasks)} or more, one entry for each training task, "
-                "or --set one_hot=false"
-            )
-        self.generator = WeightGenerator(config, architecture, coordinates)
-        if described:
-            # From zero, so that nothing comes of what no training task differs in.
-            self.encoder = nn.Linear(described, config.z)
-            nn.init.zeros_(self.encoder.weight)
-            nn.init.zeros_(self.encoder.bias)
-            self.register_buffer("description_TD", torch.zeros(len(tasks), described))
-            self.register_buffer("center_D", torch.zeros(described))
-            self.register_buffer("scale", torch.ones(()))
-            return
-        start_TZ = torch.eye(config.z)[: len(tasks)] if config.one_hot else torch.randn(len(tasks), config.z)
-        self.z_TZ = nn.Parameter(start_TZ, requires_grad=config.learn_z)
-
-    def know(self, description_TD: Tensor) -> None:
-        """Keeps the descriptions of the training tasks, about whose mean others are seen."""
-        self.description_TD.copy_(description_TD)
-        self.center_D.copy_(description_TD.mean(0))
-        self.scale.copy_((description_TD - self.center_D).square().mean().sqrt().clamp_min(1e-12))
-
-    def computed(self, description_TD: Tensor) -> Tensor:
-        """Vectors of tasks from their descriptions: ``[T, Z]``."""
-        z_TZ: Tensor = self.encoder((description_TD - self.center_D) / self.scale)
-        return z_TZ
-
-    @property
-    def trained_vectors(self) -> Tensor:
-        """Vectors of the training tasks: ``[T, Z]``."""
-        return self.computed(self.description_TD) if self.config.describe else self.z_TZ
 
 
 class HypernetworkFit(GradientFit):
@@ -252,9 +190,14 @@ class Hypernetwork:
         return adapted.numbers[0].detach()
 
     def adapted(self, examples: TaskExamples, prior: float, seed: int = 0) -> AdaptedVector:
-        """Vectors of tasks that start as the configuration says, to be fitted under a prior of this strength."""
-        expected = VectorPrior.of(self.trained_vectors, prior)
-        return AdaptedVector(self.module.generator, self.start(examples, seed), expected)
+        """Vectors of tasks that start as the configuration says, to be fitted under a prior of this strength.
+
+        The prior is that of training tasks' vectors; where tasks are described, about what the description says.
+        """
+        start_TZ, expected = self.start(examples, seed), VectorPrior.of(self.trained_vectors, prior)
+        if self.describer is not None:
+            expected = replace(expected, mean=start_TZ)
+        return AdaptedVector(self.module.generator, start_TZ, expected)
 
     @torch.no_grad()
     def start(self, examples: TaskExamples, seed: int = 0) -> Tensor:

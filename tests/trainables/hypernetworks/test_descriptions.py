@@ -153,3 +153,11 @@ def test_what_cannot_be_described_is_refused(fit, data):
     plain = run(HypernetworkFit(dataclasses.replace(SHORT, describe="", steps=1, epochs=1), data)).artifact()
     with pytest.raises(ValueError, match="computes no vector from a description; fit one with --set describe="):
         plain.described(TaskExamples(HELD_OUT, data.dataset.train))
+
+
+def test_a_strong_prior_keeps_vectors_at_what_the_description_says(fit, data):
+    made = fit.artifact()
+    examples = TaskExamples(HELD_OUT, data.dataset.train, labels=5)
+    start_TZ = made.described(examples)
+    moved = [(made.vectors(examples, steps=30, prior=strength) - start_TZ).norm() for strength in (0.0, 100.0)]
+    assert moved[1] < 0.3 * moved[0]
