@@ -20,6 +20,7 @@ from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Su
 from zoo.architecture import Architecture
 from zoo.metric import Metric
 from zoo.population import Population
+from zoo.training.adversary import pixel_limits
 from zoo.words import counted
 
 # Test examples that are attacked, or answered by noisy networks; and numbers of inputs or weights in one step.
@@ -53,7 +54,7 @@ class Attack:
         """The share of examples that every member still answers correctly: ``[M]``."""
         population, examples = subject.population, data.examples.first(EXAMPLES)
         targets = _targets(population, data, len(examples))
-        limits = (0.0, 255 * examples.scale) if examples.values.dtype == torch.uint8 else None
+        limits = pixel_limits(data.dataset.train.values, data.dataset.train.scale)
         right_MN = torch.zeros(targets.shape)
         size = max(1, AT_ONCE // (examples.inputs[0].numel() * len(examples)))
         for architecture, every in population.groups():

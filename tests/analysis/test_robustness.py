@@ -37,7 +37,7 @@ def test_fgsm_is_that_of_a_loop_over_modules(networks, data):
         module = one.architectures[int(one.architecture_M[0])].to_module(one.weights_MP[0])
         x = examples.inputs.clone().requires_grad_()
         F.cross_entropy(module(x), examples.targets).backward()
-        moved = (examples.inputs + 0.1 * x.grad.sign()).clamp(0, 255 * examples.scale)
+        moved = (examples.inputs + 0.1 * x.grad.sign()).clamp(0, 1)
         clean = module(examples.inputs).argmax(1) == examples.targets
         expected.append(((module(moved).argmax(1) == examples.targets) & clean).double().mean())
     torch.testing.assert_close(value("fgsm-0.1", networks, data), torch.stack(expected).float(), atol=1e-6, rtol=0)

@@ -90,7 +90,7 @@ def train_one(
             add_weight_noise(module, member, epoch, step)
             x = data.inputs[rows]
             if member.adversarial_epsilon:
-                x = attacked(module, member, loss_of, x, (0, 255 * data.scale), epoch, step)
+                x = attacked(module, member, loss_of, x, (0, int(data.values.max()) * data.scale), epoch, step)
             optimizer.zero_grad()
             loss_of(x).backward()
             with torch.no_grad():

@@ -83,6 +83,13 @@ class Adversary:
         return moved if self.limits is None else moved.clamp(*self.limits)
 
 
-def pixel_limits(dtype: torch.dtype, scale: float) -> tuple[float, float] | None:
-    """The least and the largest value of inputs that are kept as bytes; ``None`` for others, which have none."""
-    return (0.0, 255 * scale) if dtype == torch.uint8 else None
+def pixel_limits(values: Tensor, scale: float) -> tuple[float, float] | None:
+    """The least and the largest value of pixels, black and the brightest one; ``None`` for other inputs.
+
+    Not all data sets use a byte's whole range: those of scikit-learn's digits go to 16.
+
+    Args:
+        values: All training examples: bytes, or float32 for inputs without limits.
+        scale: What one step of a pixel is worth.
+    """
+    return (0.0, float(values.max()) * scale) if values.dtype == torch.uint8 else None

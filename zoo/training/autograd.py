@@ -90,7 +90,7 @@ class AutogradTrainer(TorchTrainer):
             self.drawn.append(self.noise.draws)
         self.adversary: Adversary | None = None
         if members[0].attack_steps:
-            limits = pixel_limits(backend.examples.values_ND.dtype, backend.examples.scale)
+            limits = pixel_limits(backend.examples.values_ND, backend.examples.scale)
             self.adversary = Adversary(members, self.architecture.input_shape, batch, limits, device)
             self.drawn += [self.adversary.draws] if self.adversary.draws else []
 
