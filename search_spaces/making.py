@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainables.generators.config import DENSITIES, PATHS
-from trainables.hypernetworks.config import GENERATED_VIEWS, HEADS, STARTS
+from trainables.hypernetworks.config import HEADS, STARTS
 from trainables.hypernetworks.set_config import ATTENTIONS, OUTPUT_LAYERS
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def supernet(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  
         "hidden": trial.suggest_categorical("hidden", [0, 64, 256]),
         "residual": trial.suggest_categorical("residual", [False, True]),
         "bounded": trial.suggest_categorical("bounded", [False, True]),
-        "view": trial.suggest_categorical("view", list(GENERATED_VIEWS)),
+        "view": trial.suggest_categorical("view", ["fan_in", "input_metric"]),
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
         "start": trial.suggest_categorical("start", list(STARTS)),
         "adapt_learning_rate": trial.suggest_float("adapt_learning_rate", 3e-3, 0.3, log=True),

@@ -10,7 +10,7 @@ from zoo.config import require
 HEADS = ("linear", "low-rank", "chunked")
 STARTS = ("mean", "nearest")
 DESCRIPTIONS = ("", "class-means", "task2vec")
-GENERATED_VIEWS = ("fan_in", "input_metric")
+VIEWS = ("fan_in", "flat", "standardized", "input_metric")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,9 +34,9 @@ class HypernetworkConfig:
             weights, each with a vector of its own).
         rank: Directions of a low-rank head.
         chunk: Weights of a piece.
-        view: Coordinates in which weights are made: "fan_in" (scaled by the inputs of a unit), or "input_metric" (in
-            the metric of the function: a change of a coordinate is one of the outputs of the same size, as measured on
-            the zoo's trained networks).
+        view: Coordinates in which weights are made: "fan_in" (scaled by the inputs of a unit), or around the mean of
+            the zoo's trained networks in one of their views; in "input_metric", that of the function, a change of a
+            coordinate is one of the outputs of the same size.
         bounded: Whether weights, in these coordinates, pass a tanh.
         residual: Whether what is generated is added to one network that all tasks share.
         task_batch: Tasks a step.
@@ -80,7 +80,7 @@ class HypernetworkConfig:
     def __post_init__(self) -> None:
         require(self.head in HEADS, self, "head", ", ".join(HEADS))
         require(self.start in STARTS, self, "start", ", ".join(STARTS))
-        require(self.view in GENERATED_VIEWS, self, "view", ", ".join(GENERATED_VIEWS))
+        require(self.view in VIEWS, self, "view", ", ".join(VIEWS))
         require(self.describe in DESCRIPTIONS, self, "describe", "class-means, task2vec, or empty")
         require(not (self.describe and self.one_hot), self, "one_hot", "false where tasks are described")
         require(self.described_by >= 0, self, "described_by", "0 or more")

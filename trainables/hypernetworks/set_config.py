@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainables.hypernetworks.config import HEADS
+from trainables.hypernetworks.config import HEADS, VIEWS
 from zoo.config import require
 
 EMBEDDINGS = ("shared", "slots")
 ATTENTIONS = ("full", "induced", "none")
 OUTPUT_LAYERS = ("pooled", "classes", "ridge")
-VIEWS = ("fan_in", "flat", "standardized", "input_metric")
 OFF, ALL_CLASSES = 0.0, 0
 
 

@@ -286,7 +286,7 @@ def test_what_cannot_be_fitted_or_made_is_refused(fit, data):
         fit.artifact().make(torch.zeros(2, 5))
     with pytest.raises(ValueError, match="head is 'deep'; allowed: linear, low-rank, chunked"):
         dataclasses.replace(SHORT, head="deep")
-    with pytest.raises(ValueError, match="view is 'flat'; allowed: fan_in, input_metric"):
-        dataclasses.replace(SHORT, view="flat")
+    with pytest.raises(ValueError, match="view is 'round'; allowed: fan_in, flat, standardized, input_metric"):
+        dataclasses.replace(SHORT, view="round")
     with pytest.raises(ValueError, match="adapt_prior is -1; allowed: 0 or more, finite"):
         dataclasses.replace(SHORT, adapt_prior=-1)
