@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from analysis.evaluators import boundaries
 from analysis.evaluators.distances import FISHER_EXAMPLES
 from analysis.evaluators.evaluator import EvaluationData, Subject
 from analysis.evaluators.registry import EVALUATORS
@@ -162,6 +163,50 @@ def fisher_diagonal(module: nn.Module, data: EvaluationData) -> list[Tensor]:
     return total
 
 
+def boundary_distance(module: nn.Module, data: EvaluationData) -> list[float]:
+    """Distances from each example: along random directions, and along DeepFool's."""
+    length, found = boundaries.ray_length(data.examples.inputs), []
+    for one in data.examples.first(boundaries.EXAMPLES).inputs:
+        drawn = torch.randn(boundaries.DIRECTIONS, *one.shape)
+        ways = [way / way.norm().clamp_min(1e-12) for way in (*drawn, deepfool(module, one))]
+        found += [crossing(module, one, way, length) for way in ways]
+    return found
+
+
+def deepfool(module: nn.Module, one: Tensor) -> Tensor:
+    """The way from an example to the nearest boundary of the linearized network, step by step."""
+    way = torch.zeros_like(one)
+    order = module(one[None])[0].argsort(descending=True)
+    for _ in range(boundaries.STEPS):
+        moved = (one + (1 + boundaries.OVERSHOOT) * way).requires_grad_()
+        logits = module(moved[None])[0]
+        if logits.argmax() != order[0]:
+            break
+        steps = []
+        for rival in order[1 : 1 + boundaries.RIVALS]:
+            margin = logits[order[0]] - logits[rival]
+            (gradient,) = torch.autograd.grad(margin, moved, retain_graph=True)
+            steps.append(-gradient * margin.detach() / gradient.square().sum().clamp_min(1e-12))
+        way = way + min(steps, key=lambda step: float(step.norm()))
+    return way
+
+
+@torch.no_grad()
+def crossing(module: nn.Module, one: Tensor, direction: Tensor, length: float) -> float:
+    """How far along a ray the answer changes: a grid, then bisection."""
+    answer, low, high = module(one[None]).argmax(), 0.0, length
+    for distance in np.geomspace(boundaries.NEAREST * length, length, boundaries.GRID):
+        if module((one + distance * direction)[None]).argmax() != answer:
+            high = float(distance)
+            break
+        low = float(distance)
+    for _ in range(boundaries.HALVINGS):
+        middle = (low + high) / 2
+        changed = module((one + middle * direction)[None]).argmax() != answer
+        low, high = (low, middle) if changed else (middle, high)
+    return high
+
+
 LOOPS: dict[str, Callable[[nn.Module, EvaluationData], object]] = {
     "accuracy": accuracy,
     "fgsm-0.1": lambda module, data: pgd(module, data, steps=1, restarts=0),
@@ -169,6 +214,7 @@ LOOPS: dict[str, Callable[[nn.Module, EvaluationData], object]] = {
     "weight-noise-0.1": lambda module, data: noisy(module, data, inferences=1),
     "weight-noise-0.1x20": noisy,
     "distances": fisher_diagonal,
+    "boundary-distance": boundary_distance,
 }
 
 

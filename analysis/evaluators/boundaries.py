@@ -60,7 +60,9 @@ def boundary_distances(subject: Subject, data: EvaluationData) -> Distances:
             weights_MP = population.weights_MP[rows]
             random[rows] = crossings(architecture, weights_MP, x_ND, directions_NRD[None], length)
             nearest_MND = nearest_directions(architecture, weights_MP, x_ND)
-            adversarial[rows] = crossings(architecture, weights_MP, x_ND, nearest_MND.unsqueeze(2), length)
+            found = crossings(architecture, weights_MP, x_ND, nearest_MND.unsqueeze(2), length)
+            # Where all hidden units are off, there is no gradient to follow.
+            adversarial[rows] = torch.minimum(found, random[rows].amin(2, keepdim=True))
     return Distances(random, adversarial)
 
 
@@ -198,7 +200,10 @@ def _mean(values: Tensor, part_MN: Tensor) -> Tensor:
 
 ALONG = {
     "boundary_random": ("random direction", "random directions"),
-    "boundary_adversarial": ("adversarial direction", "DeepFool's direction, that to about the nearest boundary,"),
+    "boundary_adversarial": (
+        "adversarial direction",
+        "DeepFool's direction to about the nearest boundary (or a random one, where that is nearer)",
+    ),
 }
 
 

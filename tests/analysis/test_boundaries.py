@@ -113,13 +113,38 @@ def test_is_that_of_a_loop_over_modules(kind, networks, digits):
 
 
 def test_deepfool_s_direction_leads_to_a_boundary_and_others_are_longer(networks, digits):
-    found, length = boundary_distances(Subject(networks), digits), ray_length(digits.examples.inputs)
-    assert float((found.adversarial < length).double().mean()) > 0.95
-    assert (found.adversarial <= found.random.amin(2, keepdim=True) * 1.05).double().mean() > 0.95
+    x, length = digits.examples.first(boundaries.EXAMPLES).inputs, ray_length(digits.examples.inputs)
+    found = boundary_distances(Subject(networks), digits)
     for architecture, rows in networks.groups():
-        directions = nearest_directions(architecture, networks.weights_MP[rows], digits.examples.first(9).inputs)
+        directions = nearest_directions(architecture, networks.weights_MP[rows], x)
         lengths = directions.flatten(2).norm(dim=2)
         assert ((lengths - 1).abs() < 1e-4).logical_or(lengths == 0).all()
+        nearest = crossings(architecture, networks.weights_MP[rows], x, directions.unsqueeze(2), length)
+        assert float((nearest < length).double().mean()) > 0.95
+        shortest = found.random[rows].amin(2, keepdim=True)
+        assert float((nearest < 0.5 * shortest).double().mean()) > 0.95
+        assert torch.equal(found.adversarial[rows], torch.minimum(nearest, shortest))
+
+
+def test_without_a_gradient_the_nearest_boundary_is_that_of_a_random_ray(vectors):
+    """A unit that is off at every example: its boundary is met on the way, but nothing tells where it is."""
+    architecture = mlp((WIDTH,), (1,), 2)
+    tensors = {
+        name: torch.zeros(1, *tensor.shape[1:])
+        for name, tensor in architecture.tensors(torch.zeros(1, architecture.parameters)).items()
+    }
+    hidden, offset, rows, outputs = tensors.values()
+    hidden[0, 0, 0], offset[0, 0] = 1, -5  # relu(x_0 - 5)
+    rows[0, 1, 0], outputs[0, 0] = 1, 1  # the second class where that is above 1
+    subject = Subject(single_architecture(architecture, architecture.flatten(tensors)))
+    x = vectors.examples.first(boundaries.EXAMPLES).inputs
+    directions_NR, length = random_directions(x)[..., 0], ray_length(vectors.examples.inputs)
+    exact_NR = torch.where(directions_NR > 0, (6 - x[:, :1]) / directions_NR, math.inf).clamp_max(length)
+    found = boundary_distances(subject, vectors)
+    assert not nearest_directions(architecture, subject.population.weights_MP, x).any()
+    torch.testing.assert_close(found.random[0], exact_NR, rtol=1e-3, atol=1e-3)
+    assert torch.equal(found.adversarial[0, :, 0], found.random[0].amin(1))
+    assert (found.random < length).any()
 
 
 def test_a_network_that_always_answers_the_same_has_no_boundary(vectors):
