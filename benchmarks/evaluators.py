@@ -5,8 +5,9 @@
 Networks are untrained, on which the work does not depend, and compared with copies that have a little noise on their
 weights. The loop does the same for one ``torch.nn`` module after the other, on fewer of them, as one would write it
 down: an attack by autograd, a forward pass for each noisy copy, Fisher information by one backward pass for each
-example and class. Evaluators without such a loop have their rate alone. One core, CPU time; both are timed in turn
-within one run, and ratios are medians over the turns.
+example and class, layers by products of examples. Evaluators without such a loop have their rate alone; "layers" also
+compares each network with another one, which the loop does not. One core, CPU time; both are timed in turn within one
+run, and ratios are medians over the turns.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from analysis.evaluators import boundaries
 from analysis.evaluators.distances import FISHER_EXAMPLES
 from analysis.evaluators.evaluator import EvaluationData, Subject
+from analysis.evaluators.layers import EXAMPLES as LAYER_EXAMPLES
 from analysis.evaluators.registry import EVALUATORS
 from analysis.evaluators.robustness import EXAMPLES, PGD_RESTARTS, PGD_STEPS, STEP_SHARE
 from zoo.architecture import Architecture, cnn_2464, mlp
@@ -207,6 +210,25 @@ def crossing(module: nn.Module, one: Tensor, direction: Tensor, length: float) -
     return high
 
 
+def layers(module: nn.Module, data: EvaluationData) -> list[float]:
+    """Linear CKA of every layer with every layer, by centered products of examples, and units matched in each."""
+    x, center_NN = data.examples.first(LAYER_EXAMPLES).inputs, torch.eye(LAYER_EXAMPLES) - 1 / LAYER_EXAMPLES
+    pair = []
+    for _ in range(2):  # the original and its reconstruction
+        values, given = x, []
+        with torch.no_grad():
+            for part in module.children():
+                values = part(values)
+                if not isinstance(part, nn.Linear | nn.Conv2d | nn.MaxPool2d | nn.Flatten):
+                    given.append(values)
+        pair.append([*given, values])
+    grams = [[center_NN @ (each.flatten(1) @ each.flatten(1).T) @ center_NN for each in one] for one in pair]
+    for one, other in zip(*pair, strict=True):
+        rows = [each.transpose(0, 1).flatten(1).numpy() for each in (one, other)]
+        linear_sum_assignment(rows[0] @ rows[1].T, maximize=True)
+    return [float((one * other).sum() / (one.norm() * other.norm())) for one in grams[0] for other in grams[1]]
+
+
 LOOPS: dict[str, Callable[[nn.Module, EvaluationData], object]] = {
     "accuracy": accuracy,
     "fgsm-0.1": lambda module, data: pgd(module, data, steps=1, restarts=0),
@@ -215,6 +237,7 @@ LOOPS: dict[str, Callable[[nn.Module, EvaluationData], object]] = {
     "weight-noise-0.1x20": noisy,
     "distances": fisher_diagonal,
     "boundary-distance": boundary_distance,
+    "layers": layers,
 }
 
 

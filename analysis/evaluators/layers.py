@@ -174,7 +174,8 @@ def matched(before_MNUS: Tensor, after_MNUS: Tensor) -> Tensor:
 def agreement(before_MNUS: Tensor, after_MNUS: Tensor) -> Tensor:
     """How often units are above or below the original unit's mean together: float64 ``[M]``."""
     mean_M1U1 = before_MNUS.mean((1, 3), keepdim=True)
-    return ((before_MNUS > mean_M1U1) == (after_MNUS > mean_M1U1)).double().mean((1, 2, 3))
+    together_M = ((before_MNUS > mean_M1U1) == (after_MNUS > mean_M1U1)).count_nonzero((1, 2, 3))
+    return together_M.double() / before_MNUS[0].numel()
 
 
 def error(before_MNUS: Tensor, after_MNUS: Tensor) -> Tensor:
