@@ -21,8 +21,8 @@ from torch import Tensor
 from analysis.evaluators.evaluator import EvaluationData, Subject
 
 SIDE = 72
-# Of a plane through three images, the room around them in shares of their extent; of one of principal components, its
-# half width in standard deviations.
+# Of a plane through three examples, the room around them in shares of their larger extent; of one of principal
+# components, its half width in standard deviations.
 MARGIN, DEVIATIONS = 0.35, 3.0
 # A third example spans a plane with two others if so much of its distance is not along theirs.
 APART = 1e-3
@@ -127,10 +127,10 @@ def _through_examples(inputs_ND: Tensor, targets: Tensor) -> Plane | None:
     rest_D = third_D - origin_D - ((third_D - origin_D) @ first_axis_D) * first_axis_D
     axes_2D = torch.stack([first_axis_D, rest_D / rest_D.norm()])
     places = (inputs_ND[rows] - origin_D) @ axes_2D.T
-    ends = []
-    for along in places.T:
-        low, high = float(along.min()), float(along.max())
-        ends.append((low - MARGIN * (high - low), high + MARGIN * (high - low)))
+    lowest, highest = places.amin(0), places.amax(0)
+    # A square, in which the examples are in the middle.
+    half = (0.5 + MARGIN) * float((highest - lowest).max())
+    ends = [(middle - half, middle + half) for middle in ((lowest + highest) / 2).tolist()]
     return Plane(
         name=IMAGES,
         origin_D=origin_D,

@@ -46,13 +46,13 @@ def boundaries(analysis: Analysis, linked: frozenset[str]) -> Section | str:
     blocks: list[Block] = [
         Text(
             "Planes through the space of inputs: the color is the class that a network predicts there, the lighter"
-            f" the less sure it is. Reconstructions are those of {label(shown)}; where they predict another class than"
-            " the original, stripes are drawn over them."
+            f" the less sure it is. Reconstructions are those of {label(shown)}{_first(shown)}; where they predict"
+            " another class than the original, stripes are drawn over them."
         ),
         *plane_blocks(found["planes"], analysis),
         Heading("How far boundaries move"),
         Text(
-            "A ray starts at a test image and ends where the prediction changes. In a random direction that is far;"
+            "A ray starts at a test example and ends where the prediction changes. In a random direction that is far;"
             " DeepFool's direction leads to about the nearest boundary."
         ),
         Grid((moved_by_rate(results), distances_of_members(shown))),
@@ -79,6 +79,10 @@ def shown_result(results: Sequence[Result]) -> Result:
         if own:
             return min(own, key=lambda result: abs(result.metrics[target.metric].estimate - target.value))
     raise ValueError("there is no result to show")
+
+
+def _first(result: Result) -> str:
+    return f", by the first of its {result.fits} fits" if result.fits > 1 else ""
 
 
 def plane_blocks(found: Mapping[str, Any], analysis: Analysis) -> list[Block]:
@@ -232,7 +236,7 @@ def gallery_blocks(found: Mapping[str, Any], result: Result) -> list[Block]:
     images = found["images"]
     said = (
         f"On {percent(found['untouched'])} of the {count(result.examples)} test images no network changes its answer"
-        f" when {label(result)} has coded it."
+        f" when {label(result)} has coded it{_first(result)}."
     )
     if not images:
         return [Text(said)]

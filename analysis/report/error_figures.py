@@ -82,6 +82,16 @@ class Errors:
         few = {name: (of >= FEWEST).sum() > 1 and len(of) <= MOST_CATEGORIES for name, of in counts.items()}
         return {name: values for name, values in named.items() if few[name]}
 
+    @cached_property
+    def with_intervals(self) -> str:
+        """How captions of figures with intervals end; there are none where all members are of one group."""
+        groups = len(np.unique(self._groups))
+        return ", with 95 % intervals." if groups > 1 else "."
+
+    @cached_property
+    def _groups(self) -> np.ndarray:
+        return group_numbers(self.members["order_seed"].tolist(), self.grouped)
+
     def series(self, metric: Metric) -> dict[str, np.ndarray]:
         """Values of each member for each layer or class, by what these are called: ``[M]``."""
         start = f"{metric.name} "
@@ -109,9 +119,8 @@ class Errors:
         statistics: Callable[[np.ndarray], Mapping[str, float]],
         bounds: Mapping[str, tuple[float, float]],
     ) -> dict[str, Interval]:
-        groups_M = group_numbers(self.members["order_seed"].tolist(), self.grouped)
         return self.bootstrap.of_statistics(
-            lambda _fit, rows_M: statistics(rows_M), len(self.members), groups_M=groups_M, bounds=bounds
+            lambda _fit, rows_M: statistics(rows_M), len(self.members), groups_M=self._groups, bounds=bounds
         )
 
 

@@ -92,7 +92,7 @@ def _figures(errors: Errors) -> Iterator[Block]:
     )
     parts: list[Block] = []
     if errors.numeric:
-        caption = "Rank correlation of what is lost with what is known of a network; bars are 95 % intervals."
+        caption = "Rank correlation of what is lost with what is known of a network" + errors.with_intervals
         parts.append(Chart(name="errors-along", figure=correlations(errors), label=caption, caption=caption))
     if (boxes := by_category(errors)) is not None:
         caption = "What networks lose by how they were trained: medians, halves and 90 %."
@@ -148,7 +148,7 @@ def _by_class(errors: Errors) -> Iterator[Block]:
     charts = []
     for metric in (DISAGREEMENT, DROP):
         figure = by_class(metric, intervals[metric])
-        caption = f"{metric.label[0].upper()}{metric.label[1:]}: mean over networks, with 95 % intervals."
+        caption = f"{metric.label[0].upper()}{metric.label[1:]}: mean over networks" + errors.with_intervals
         charts.append(Chart(name=metric.name.replace("_", "-"), figure=figure, label=caption, caption=caption))
     yield Grid(tuple(charts))
     yield Table(
@@ -181,7 +181,7 @@ def worst_table(errors: Errors) -> Table:
     layer_M = np.array(list(of_layers))[np.array(list(of_layers.values())).argmax(0)] if of_layers else None
     rows = []
     for row in worst(errors):
-        member = members.iloc[row]
+        member = {name: members[name].iloc[row] for name in members}
         rows.append(
             Row(
                 anchor=f"member-{member['member']}",

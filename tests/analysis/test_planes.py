@@ -48,7 +48,11 @@ def test_three_examples_of_three_classes_lie_in_their_plane(digits):
     assert len({label for *_, label in plane.marks}) == 3
     torch.testing.assert_close(plane.axes_2D @ plane.axes_2D.T, torch.eye(2), atol=1e-5, rtol=0)
     inputs_ND = digits.examples.inputs.flatten(1)
+    (left, right), (low, high) = plane.extent
+    assert right - left == pytest.approx(high - low)
     for x, y, label in plane.marks:
+        assert left < x < right
+        assert low < y < high
         point_D = plane.origin_D + x * plane.axes_2D[0] + y * plane.axes_2D[1]
         distance_N = (inputs_ND - point_D).norm(dim=1)
         assert float(distance_N.min()) < 1e-4
