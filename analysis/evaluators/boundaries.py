@@ -41,10 +41,6 @@ class Distances(NamedTuple):
     random: Tensor
     adversarial: Tensor
 
-    def mean(self, part_MN: Tensor) -> dict[str, Tensor]:
-        """Each member's mean over its examples: ``[M]``."""
-        return {name: _mean(values, part_MN) for name, values in self._asdict().items()}
-
 
 def boundary_distances(subject: Subject, data: EvaluationData) -> Distances:
     """Distances from the first test examples, along random and adversarial directions."""
