@@ -6,8 +6,10 @@ these. It is 1 where one is the other rotated and scaled, so that units need not
 are units of their own. Between layers with more units than there are examples it is far from 0 even if they have
 nothing in common: every member beside another one shows what such a number is worth.
 
-Units are matched with the original's, one to one, so that the squared difference of what they give is least (Li et al.,
-"Convergent Learning", ICLR 2016, section 3), for the agreement and the error.
+For the agreement and the error, units are matched with the original's, one to one, and each is multiplied by a factor,
+so that the squared difference of what they give is least (Li et al., "Convergent Learning", ICLR 2016, section 3): a
+network is the same with its units in another order and, with ReLU, on another scale. Softmax does not see the mean over
+outputs, which is taken away. CKA of hidden layers does depend on the scales of units.
 
 Shape letters: M members, N examples, U units or channels of a layer, S positions, D = U · S, L layers.
 """
@@ -56,9 +58,12 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     x = data.examples.first(EXAMPLES).inputs
     numbers = len(x) * sum(map(math.prod, next(iter(shapes))))
     blocks = torch.arange(len(original)).split(max(1, AT_ONCE // (4 * numbers)))
-    found = [_compared(original.population.select(rows), subject.population.select(rows), x) for rows in blocks]
+    softmax = data.dataset.task.has_classes
+    found = [
+        _compared(original.population.select(rows), subject.population.select(rows), x, softmax) for rows in blocks
+    ]
     values = {name: torch.cat([part[name] for part in found]) for name in found[0]}
-    others = original.once(f"others {data.inputs}", lambda: _others(original.population, x, blocks))
+    others = original.once(f"others {data.inputs}", lambda: _others(original.population, x, blocks, softmax))
     hidden = range(1, len(next(iter(shapes))) + 1)
     alike = [values[f"{CKA} {layer} {layer}"] for layer in hidden]
     return {
@@ -70,21 +75,24 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     }
 
 
-def _others(population: Population, x: Tensor, blocks: tuple[Tensor, ...]) -> dict[str, Tensor]:
+def _others(population: Population, x: Tensor, blocks: tuple[Tensor, ...], softmax: bool) -> dict[str, Tensor]:
     """The same of each member beside another one; nothing where there is only one."""
     members = len(population)
     if members < 2:
         return {}
     pairs = [(population.select(rows), population.select((rows + members // 2) % members)) for rows in blocks]
-    found = [_compared(one, other, x) for one, other in pairs]
+    found = [_compared(one, other, x, softmax) for one, other in pairs]
     renamed = {name: name.replace(" ", f"{OTHERS} ", 1) for name in found[0]}
     return {renamed[name]: torch.cat([part[name] for part in found]) for name in renamed}
 
 
 @torch.no_grad()
-def _compared(before: Population, after: Population, x: Tensor) -> dict[str, Tensor]:
+def _compared(before: Population, after: Population, x: Tensor, softmax: bool) -> dict[str, Tensor]:
     """Layers of some networks beside those of others."""
     given, rebuilt = activations(before, x), activations(after, x)
+    if softmax:
+        for layers in (given, rebuilt):
+            layers[-1] = layers[-1] - layers[-1].mean(2, keepdim=True)
     cka_MLL = cka(given, rebuilt)
     last = len(given) - 1
     values = {
@@ -163,12 +171,18 @@ def cka(before: list[Tensor], after: list[Tensor]) -> Tensor:
 
 
 def matched(before_MNUS: Tensor, after_MNUS: Tensor) -> Tensor:
-    """The second with its units in the order in which they are nearest to those of the first, one to one."""
+    """The second with its units in the order and on the scales in which they are nearest to those of the first."""
     before_MUK, after_MUK = (given.transpose(1, 2).flatten(2) for given in (before_MNUS, after_MNUS))
+    # A unit y comes within |x|² - (x·y)² / |y|² of x at the factor x·y / |y|².
+    products_MUU = (before_MUK @ after_MUK.mT).double().clamp_min(0)
+    squares_MU = after_MUK.square().sum(2, dtype=torch.float64).clamp_min(1e-300)
     partners_MU = torch.empty(before_MUK.shape[:2], dtype=torch.int64)
-    for member, products_UU in enumerate((before_MUK @ after_MUK.mT).double().numpy()):
-        partners_MU[member] = torch.from_numpy(linear_sum_assignment(products_UU, maximize=True)[1])
-    return after_MNUS.gather(2, partners_MU[:, None, :, None].expand(after_MNUS.shape))
+    for member, gained_UU in enumerate((products_MUU.square() / squares_MU[:, None]).numpy()):
+        partners_MU[member] = torch.from_numpy(linear_sum_assignment(gained_UU, maximize=True)[1])
+    product_MU = products_MUU.gather(2, partners_MU.unsqueeze(2)).squeeze(2)
+    factors_MU = (product_MU / squares_MU.gather(1, partners_MU)).to(after_MNUS.dtype)
+    ordered_MNUS = after_MNUS.gather(2, partners_MU[:, None, :, None].expand(after_MNUS.shape))
+    return ordered_MNUS * factors_MU[:, None, :, None]
 
 
 def agreement(before_MNUS: Tensor, after_MNUS: Tensor) -> Tensor:
@@ -230,8 +244,9 @@ LAYERS = Evaluator(
                 name=ERROR,
                 label="error of hidden layers",
                 direction="min",
-                description="Root mean square error of what hidden units give after matching, over the original layer's"
-                " standard deviation, the mean over hidden layers. 1: no better than each unit's mean.",
+                description="Root mean square error of what hidden units give, matched and each on the scale that fits"
+                " best, over the original layer's standard deviation, the mean over hidden layers. 1: no better than"
+                " each unit's mean.",
             )
         ),
     ),

@@ -106,10 +106,28 @@ def test_a_layer_that_never_changes_is_like_no_other():
 def test_units_are_matched_again_after_a_permutation():
     x = layer(positions=4)
     order = torch.randperm(6, generator=GENERATOR)
-    found = matched(x, x[:, :, order] + 0.01 * layer(positions=4))
+    scales = torch.tensor([0.1, 1, 2, 5, 30, 100]).reshape(1, 1, 6, 1)  # which ReLU networks can have as they like
+    found = matched(x, scales * (x[:, :, order] + 0.01 * layer(positions=4)))
     assert float(error(x, found).max()) < 0.02
     assert float(agreement(x, found).min()) > 0.97
     assert float(error(x, x[:, :, order]).min()) > 1
+
+
+def test_no_factor_is_better_than_the_one_that_is_found():
+    x, y = layer(members=1, units=1), layer(members=1, units=1).abs() + 0.5 * layer(members=1, units=1)
+    least = float(error(x.abs(), matched(x.abs(), y)))
+    tried = [float(error(x.abs(), factor * y)) for factor in np.linspace(0, 3, 601)]
+    assert least == pytest.approx(min(tried), abs=1e-4)
+    assert float(matched(x.abs(), -y.abs()).abs().max()) == 0  # none below zero
+
+
+def test_softmax_does_not_see_the_mean_over_outputs(original, data):
+    population = original.population
+    weights_MP = population.weights_MP.clone()
+    population.architecture.tensors(weights_MP)["3.bias"].add_(7)
+    found = run(Subject(population.with_weights(weights_MP)), original, data)
+    assert float(found["layer_error 2"].max()) < 1e-4
+    assert float(found["layer_cka 2 2"].min()) > 1 - 1e-5
 
 
 def test_of_units_that_give_their_mean_the_error_is_one_and_of_opposite_ones_nothing_agrees():
