@@ -243,9 +243,9 @@ def _said(chosen: Sequence[Compared], others: Sequence[Compared]) -> str:
     text = (
         f"What every layer gives on {count(min(EXAMPLES, first.result.examples))} test examples after its activation,"
         " in the original and in the reconstruction. CKA compares all that a layer gives, whatever the order of its"
-        " units; for agreement and error, units are matched one to one, each on the scale that fits best: codecs that put"
-        " ReLU units on other scales change CKA, and the network not at all. Lines are medians over networks, bands and"
-        " what stands below medians in the table hold 90 % of them. Every codec is drawn at its setting nearest to"
+        " units; for agreement and error, units are matched one to one, each on the scale that fits best: codecs that"
+        " put ReLU units on other scales change CKA, and the network not at all. Lines are medians over networks, bands"
+        " and what stands below medians in the table hold 90 % of them. Every codec is drawn at its setting nearest to"
         f" {targets([first.result])[0].words}. With {first.name} the median CKA {which}"
         f"{':' if len(medians_L) > 1 else ''} {medians_L[least]:.4f}"
     )
