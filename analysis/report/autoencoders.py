@@ -96,7 +96,7 @@ def _name(result: Result) -> str:
 def _looked_at(results: Sequence[Result]) -> str:
     return (
         f"Looked into: {'; '.join(_name(result) for result in results)} ({results[0].name}). Latents are those that the"
-        " encoder gives, not rounded; means and deviations of latents are those of training networks."
+        " encoder gives, neither refined nor rounded; means and deviations of latents are those of training networks."
     )
 
 
