@@ -40,8 +40,8 @@ def findings(analysis: Analysis) -> Section:
             Text(
                 "Networks that no fit has seen are trained from their initialization, each on"
                 f" {analysis.summary['set_size']} examples for {analysis.summary['horizon']} steps; a fifth of the"
-                " labels is wrong unless said otherwise, and none where there are outliers. The learned gradient was fitted on sets with"
-                f" {noise} % wrong labels."
+                " labels is wrong unless said otherwise, and none where there are outliers. The learned"
+                f" gradient was fitted on sets with {noise} % wrong labels."
             ),
             Bullets(tuple(_said(results, optimizer) for optimizer in LEARNING_RATES)),
             Grid(tuple(gains(results, scenarios, optimizer) for optimizer in LEARNING_RATES)),
