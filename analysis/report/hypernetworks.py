@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.adaptation import LABELS, STEPS, budget
-from analysis.pages.figures import PALETTE, PERCENT, axis_of, base_layout
+from analysis.pages.figures import GRAY, PALETTE, PERCENT, axis_of, base_layout
 from analysis.pages.numbers import count
 from analysis.pages.page import Bullets, Chart, Grid, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
@@ -93,7 +93,8 @@ def curve(results: Sequence[Result], over: str, caption: str, values: Sequence[i
                 points.append((value, result.metrics[ACCURACY]))
         if not points:
             continue
-        color = PALETTE[number % len(PALETTE)]
+        computed = own_name in COMPUTED
+        color = GRAY if computed else PALETTE[number % len(PALETTE)]
         figure.add_scatter(
             x=["all" if value is None else str(value) for value, _ in points],
             y=[measured.estimate for _, measured in points],
@@ -106,7 +107,7 @@ def curve(results: Sequence[Result], over: str, caption: str, values: Sequence[i
                 "width": 3,
             },
             mode="lines+markers",
-            line={"color": color, "width": 2},
+            line={"color": color, "width": 2, "dash": "dot" if computed else "solid"},
             marker={"size": 6},
             name=name,
         )

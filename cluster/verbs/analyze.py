@@ -94,11 +94,11 @@ class Report(Result):
 
     def _of_hypernetworks(self) -> list[str]:
         lines = [f"accuracy on {counted(len(self.summary['tasks']), 'held-out task')}", ""]
-        lines.append(f"{'':32}{'budget':34}{'accuracy':>10}{'numbers':>10}")
+        lines.append(f"{'':38}{'budget':34}{'accuracy':>10}{'numbers':>10}")
         for row in self.predictors:
             called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
             spent = ", ".join(row["setting"].split(", ")[:2])
-            lines.append(f"{called:32}{spent:34}{row['task_accuracy']:>10.4f}{row['trainable_numbers']:>10,.0f}")
+            lines.append(f"{called:38}{spent:34}{row['task_accuracy']:>10.4f}{row['trainable_numbers']:>10,.0f}")
         return lines
 
     def _of_sets(self) -> list[str]:
