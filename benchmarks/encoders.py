@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -217,6 +218,9 @@ def time_embeddings(count: int, only: str | None) -> None:
     print("|---|---:|---:|---:|---:|---:|")
     for name, entry in ENCODERS.items():
         if only not in (None, name):
+            continue
+        if name == "nfn" and find_spec("nfn") is None:
+            print(f"| {name} | – | not installed: pip install nfn einops | – | – | – |")
             continue
         fit: Any = entry.fit(entry.config(), data)
         if fit.epochs == 1:
