@@ -26,6 +26,18 @@ SHAPES = {
     "cifar10": (3, 32, 32),
     "cifar10_gray": (1, 32, 32),
     "cifar100": (3, 32, 32),
+    "digits_scenes": (1, 24, 24),
+    "digits_turned_scenes": (1, 24, 24),
+    "mnist_scenes": (1, 42, 42),
+    "cifar100_scenes": (3, 48, 48),
+}
+CLASSES = {
+    "tetris": 4,
+    "cifar100": 100,
+    "digits_scenes": 40,
+    "digits_turned_scenes": 320,
+    "mnist_scenes": 40,
+    "cifar100_scenes": 400,
 }
 PARAMETERS = {
     "cs236-initialisations": {12_730},
@@ -53,7 +65,7 @@ GRIDS += [name for name, recipe in RECIPES.items() if recipe.design == "grid" an
 def fake_data(recipe):
     """Blank images with the shape and, where it matters, the number of MNIST's or the recipe's own data set."""
     images = 55_000 if "subset_size" in recipe.axes else 60
-    classes = {"tetris": 4, "cifar100": 100}.get(recipe.dataset, 10)
+    classes = CLASSES.get(recipe.dataset, 10)
     images = max(images, classes)
     labels = torch.arange(images) % classes
 
