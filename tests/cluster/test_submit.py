@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 START_S, JOB_S = 90, 240
-UPLOAD_LIMIT_MIB = 1.0
+UPLOAD_LIMIT_MIB = 1.25
 PORTS = (
     "port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port",
     "node-manager-port", "object-manager-port", "ray-client-server-port", "metrics-export-port",
