@@ -269,7 +269,7 @@ class AdaptationPlan:
             ["-".join(map(str, sorted(parse_task(task)))) for task in self.tasks], return_inverse=True
         )[1]
         interval = self.bootstrap.interval(accuracy_ST[..., None], groups_M=groups_T, most=1.0)
-        measured = Measured(metric=TASK_ACCURACY, estimate=interval.estimate, low=interval.low, high=interval.high)
+        measured = Measured.of(TASK_ACCURACY, interval)
         return Result(
             name=name,
             family="control" if trial is None else "learned",

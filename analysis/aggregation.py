@@ -304,15 +304,7 @@ class AggregationPlan:
         found = self.bootstrap.of_statistics(
             means, len(self.members), fits=len(accuracy_ST), bounds={AGGREGATED_ACCURACY.name: (0.0, 1.0)}
         )
-        metrics = {
-            metric.name: Measured(
-                metric=metric,
-                estimate=found[metric.name].estimate,
-                low=found[metric.name].low,
-                high=found[metric.name].high,
-            )
-            for metric in values
-        }
+        metrics = {metric.name: Measured.of(metric, found[metric.name]) for metric in values}
         dataset = self._dataset(scenario)
         return Result(
             name=name,

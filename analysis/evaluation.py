@@ -184,7 +184,7 @@ class Evaluation:
         # Of shares, and of R², more than 1 is not to be had.
         most = 1.0 if metric.direction == "max" and values_SMN.max() <= 1 else math.inf
         found = self.bootstrap.interval(values_SMN, absolute=absolute, groups_M=groups_M, part_MN=part_MN, most=most)
-        return Measured(metric=metric, estimate=found.estimate, low=found.low, high=found.high)
+        return Measured.of(metric, found)
 
 
 def _stacked(

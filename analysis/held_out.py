@@ -240,12 +240,7 @@ class HeldOut:
             groups=fits[0].groups,
             parameters=parameters.pop() if len(parameters) == 1 else 0,
             examples=0,
-            metrics={
-                name: Measured(
-                    metric=declared[name], estimate=one.interval.estimate, low=one.interval.low, high=one.interval.high
-                )
-                for name, one in found.items()
-            },
+            metrics={name: Measured.of(declared[name], one.interval) for name, one in found.items()},
             values={TRUE: tuple(true_M.tolist()), PREDICTED: tuple(seen)} if numeric else {},
             replicates={name: tuple(found[name].values_B.round(DIGITS).tolist()) for name in COMPARED if name in found},
             fits_spread={name: found[name].fits_spread for name in COMPARED if name in found},

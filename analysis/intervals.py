@@ -46,6 +46,14 @@ class Interval:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval; the estimate twice where there is none."""
+        return (
+            self.estimate if self.low is None else self.low,
+            self.estimate if self.high is None else self.high,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Replicated:

@@ -195,9 +195,7 @@ class SetPlan:
         metrics, values = {}, {}
         for metric, accuracy_ST in zip((SET_ACCURACY, UNSEEN_ACCURACY), found, strict=True):
             interval = self.bootstrap.interval(accuracy_ST[..., None], groups_M=np.arange(self.count), most=1.0)
-            metrics[metric.name] = Measured(
-                metric=metric, estimate=interval.estimate, low=interval.low, high=interval.high
-            )
+            metrics[metric.name] = Measured.of(metric, interval)
             values[metric.name] = tuple(accuracy_ST.mean(0).tolist())
         return Result(
             name=name,

@@ -202,15 +202,7 @@ class MakingPlan:
         found = self.bootstrap.of_statistics(means, networks, fits=len(made), bounds=bounds)
         metrics = (
             evaluated
-            | {
-                metric.name: Measured(
-                    metric=metric,
-                    estimate=found[metric.name].estimate,
-                    low=found[metric.name].low,
-                    high=found[metric.name].high,
-                )
-                for metric in OF_EACH
-            }
+            | {metric.name: Measured.of(metric, found[metric.name]) for metric in OF_EACH}
             | {
                 metric.name: Measured(metric=metric, estimate=float(np.mean([each[metric.name] for each in of_all])))
                 for metric in OF_ALL

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.intervals import Interval
 from trainables.metrics import CODE_BITS_PER_WEIGHT, SHARED_BYTES
 from zoo.metric import Metric
 
@@ -74,13 +75,15 @@ class Measured:
     low: float | None = None
     high: float | None = None
 
+    @classmethod
+    def of(cls, metric: Metric, interval: Interval) -> Measured:
+        """A metric's estimate with its interval."""
+        return cls(metric=metric, estimate=interval.estimate, low=interval.low, high=interval.high)
+
     @property
     def ends(self) -> tuple[float, float]:
         """The interval; the estimate twice where there is none."""
-        return (
-            self.estimate if self.low is None else self.low,
-            self.estimate if self.high is None else self.high,
-        )
+        return Interval(self.estimate, self.low, self.high).ends
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

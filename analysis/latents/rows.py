@@ -164,7 +164,7 @@ def _measured(on_the_way: Mapping[str, np.ndarray], bootstrap: Bootstrap) -> dic
         halfway_R = accuracy_RT[:, PLACES.index(0.5)]
         for metric, values_R in ((HALFWAY[way], halfway_R), (BARRIER[way], barriers(accuracy_RT))):
             found = bootstrap.interval(values_R[:, None], most=1.0 if metric.unit == "share" else np.inf)
-            measured[metric.name] = Measured(metric=metric, estimate=found.estimate, low=found.low, high=found.high)
+            measured[metric.name] = Measured.of(metric, found)
     return measured
 
 

@@ -70,6 +70,18 @@ def whole_numbers(values: Iterable[float]) -> dict[str, int]:
     return {"dtick": 1} if max(values, default=0) <= 10 else {}
 
 
+def error_bars(
+    values: Sequence[float], lows: Sequence[float], highs: Sequence[float], *, thickness: float = 1, width: float = 2.5
+) -> dict[str, Any]:
+    """The bars of points with intervals, for ``error_x`` or ``error_y``."""
+    return {
+        "array": [high - value for value, high in zip(values, highs, strict=True)],
+        "arrayminus": [value - low for value, low in zip(values, lows, strict=True)],
+        "thickness": thickness,
+        "width": width,
+    }
+
+
 def add_band(figure: go.Figure, x: Sequence[Any], values: pd.DataFrame, color: str, name: str, band: bool) -> None:
     """A line through medians and, behind it, the range of 90 %."""
     if band and len(values) > 1:

@@ -8,11 +8,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.aggregation import LEARNING_RATES, MAIN, RULE_WORDS
-from analysis.pages.figures import BLUE, GRAY, LEGEND_ABOVE, ORANGE, PALETTE, base_layout
+from analysis.pages.figures import BLUE, GRAY, LEGEND_ABOVE, ORANGE, PALETTE, base_layout, error_bars
 from analysis.pages.numbers import shown, with_unit
 from analysis.pages.page import Bullets, Chart, Grid, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
+from analysis.report.figures import error_bars_of
 from analysis.results import Measured, Result
 from trainables.aggregators.metrics import AGGREGATED_ACCURACY, GAINS
 
@@ -79,14 +80,7 @@ def gains(results: Sequence[Result], scenarios: Sequence[str], optimizer: str) -
         figure.add_scatter(
             x=[measured.estimate for _, measured in rows],
             y=[-index - offset for index in range(len(rows))],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [measured.ends[1] - measured.estimate for _, measured in rows],
-                "arrayminus": [measured.estimate - measured.ends[0] for _, measured in rows],
-                "thickness": 1.5,
-                "width": 3,
-            },
+            error_x=error_bars_of([measured for _, measured in rows], thickness=1.5, width=3),
             mode="markers",
             marker={"size": 8, "color": PALETTE[number]},
             name=f"over {other}",
@@ -142,18 +136,11 @@ def by_step(stretches: Sequence[Mapping[str, Any]]) -> Chart:
     figure = go.Figure(layout=base_layout(380))
     steps = [told["step"] for told in stretches]
     for name, color in (("right", BLUE), ("wrong", ORANGE)):
-        estimates = [told[name][0] for told in stretches]
+        estimates, lows, highs = zip(*(told[name] for told in stretches), strict=True)
         figure.add_scatter(
             x=steps,
             y=estimates,
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [told[name][2] - told[name][0] for told in stretches],
-                "arrayminus": [told[name][0] - told[name][1] for told in stretches],
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=error_bars(estimates, lows, highs, width=3),
             mode="lines+markers",
             line={"color": color, "width": 2},
             name=f"{name} labels",

@@ -22,6 +22,7 @@ from analysis.pages.page import Block, Chart, Grid, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, count_cell, metric_cell
 from analysis.record import Analysis, LatentMap, LatentMaps
 from analysis.report import latent
+from analysis.report.figures import error_bars_of
 from analysis.results import Result, declared
 from analysis.rows import LEARNED
 from zoo.metric import Metric
@@ -333,12 +334,7 @@ def bits_of_trials(trials: Sequence[Result], quality: Metric) -> go.Figure:
     figure.add_scatter(
         x=[result.rate * result.parameters for result in trials],
         y=[one.estimate for one in measured],
-        error_y={
-            "array": [one.ends[1] - one.estimate for one in measured],
-            "arrayminus": [one.estimate - one.ends[0] for one in measured],
-            "thickness": 1,
-            "width": 2.5,
-        },
+        error_y=error_bars_of(measured),
         mode="markers",
         marker={"size": 9, "color": PALETTE[1]},
         text=[escape(_name(result)) for result in trials],

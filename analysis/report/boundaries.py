@@ -20,7 +20,7 @@ from analysis.pages.numbers import count, percent
 from analysis.pages.page import Block, Chart, Grid, Heading, Section, Text
 from analysis.pages.rasters import class_color, class_field, png
 from analysis.record import Analysis
-from analysis.report.figures import label, style
+from analysis.report.figures import error_bars_of, label, style
 from analysis.report.tables import chosen_table
 from analysis.results import Result, declared
 
@@ -184,12 +184,7 @@ def moved_by_rate(results: Sequence[Result]) -> Chart:
         figure.add_scatter(
             x=[result.rate for result in own],
             y=[one.estimate for one in measured],
-            error_y={
-                "array": [one.ends[1] - one.estimate for one in measured],
-                "arrayminus": [one.estimate - one.ends[0] for one in measured],
-                "thickness": 1,
-                "width": 2.5,
-            },
+            error_y=error_bars_of(measured),
             name=escape(codec),
             mode="markers" if own[0].trial is not None else "lines+markers",
             line={"width": 1.6, "color": drawn.color},

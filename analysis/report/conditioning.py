@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.conditioning import NETWORKS
-from analysis.pages.figures import GRAY, PALETTE, PERCENT, base_layout
+from analysis.pages.figures import GRAY, PALETTE, PERCENT, base_layout, error_bars
 from analysis.pages.page import Chart, Section, Text
 
 
@@ -29,14 +29,7 @@ def section(summary: Mapping[str, Any]) -> Section | str:
         figure.add_scatter(
             x=found["wanted"],
             y=found["obtained"],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - value for high, value in zip(found["high"], found["obtained"], strict=True)],
-                "arrayminus": [value - low for low, value in zip(found["low"], found["obtained"], strict=True)],
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=error_bars(found["obtained"], found["low"], found["high"], width=3),
             mode="lines+markers",
             line={"color": PALETTE[number % len(PALETTE)], "width": 2},
             name=f"trial {found['trial']}, {found['column']}",

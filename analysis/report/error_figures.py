@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from analysis.evaluators.errors import DROP
 from analysis.groups import group_numbers
 from analysis.intervals import Bootstrap, Interval
 from analysis.pages.figures import BLUE, DOTTED, GRAY, axis_of, base_layout, lying_boxes
+from analysis.report.figures import error_bars_of
 from analysis.results import Result
 from trainables.readouts.columns import is_numeric
 from trainables.readouts.scores import kendall_tau
@@ -144,7 +144,7 @@ def correlations(errors: Errors) -> go.Figure:
     estimates = [one.estimate for one in found.values()]
     figure.add_bar(
         x=estimates, y=[in_words(name) for name in found], orientation="h", marker={"color": BLUE},
-        error_x=_arms(found) | {"color": GRAY},
+        error_x=error_bars_of([*found.values()], thickness=1.2, width=3) | {"color": GRAY},
     )  # fmt: skip
     figure.update_xaxes(title_text="Kendall's τ_b", range=[-1, 1]).update_yaxes(gridcolor="rgba(0,0,0,0)")
     figure.add_vline(x=0, line=DOTTED)
@@ -168,9 +168,10 @@ def by_category(errors: Errors) -> go.Figure | None:
 def by_class(metric: Metric, intervals: Mapping[str, Interval]) -> go.Figure:
     """A point with its interval for each class."""
     figure = go.Figure(layout=base_layout(height=320)).update_layout(showlegend=False)
+    bars = error_bars_of([*intervals.values()], thickness=1.2, width=3)
     figure.add_scatter(
         x=list(intervals), y=[one.estimate for one in intervals.values()], mode="markers",
-        marker={"size": 8, "color": BLUE}, error_y=_arms(intervals) | {"color": BLUE},
+        marker={"size": 8, "color": BLUE}, error_y=bars | {"color": BLUE},
     )  # fmt: skip
     figure.update_xaxes(title_text="class", type="category").update_yaxes(**axis_of(metric))
     return figure.add_hline(y=0, line=DOTTED) if metric is DROP else figure
@@ -197,13 +198,3 @@ def _mean(values_M: np.ndarray, rows_M: np.ndarray) -> float:
     known_M = np.isfinite(values_M)
     chosen = rows_M[known_M[rows_M]]
     return float((values_M[chosen] if len(chosen) else values_M[known_M]).mean())
-
-
-def _arms(intervals: Mapping[str, Interval]) -> dict[str, Any]:
-    """Error bars, of no length where there is no interval."""
-    return {
-        "array": [0 if one.high is None else one.high - one.estimate for one in intervals.values()],
-        "arrayminus": [0 if one.low is None else one.estimate - one.low for one in intervals.values()],
-        "thickness": 1.2,
-        "width": 3,
-    }

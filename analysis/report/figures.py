@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import plotly.graph_objects as go
 
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
-from analysis.pages.figures import LEGEND_ABOVE, MUTED, PALETTE, PERCENT, base_layout
+from analysis.intervals import Interval
+from analysis.pages.figures import LEGEND_ABOVE, MUTED, PALETTE, PERCENT, base_layout, error_bars
 from analysis.pages.numbers import usable
 from analysis.prediction import CONSTANT, HYPERPARAMETERS, MEASURED
-from analysis.results import Result, declared
+from analysis.results import Measured, Result, declared
 from analysis.rows import LEARNED, SEARCHED
 from trainables.registry import TRAINABLES
 from zoo.config import digest
@@ -35,6 +37,12 @@ KNOWN = {
 }
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "star", "cross")
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot", "6px,2px")
+
+
+def error_bars_of(found: Sequence[Measured | Interval], *, thickness: float = 1, width: float = 2.5) -> dict[str, Any]:
+    """The bars of values with intervals, of no length where there is no interval."""
+    lows, highs = ([one.ends[end] for one in found] for end in (0, 1))
+    return error_bars([one.estimate for one in found], lows, highs, thickness=thickness, width=width)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from analysis.pages.numbers import count
 from analysis.pages.page import Bullets, Chart, Grid, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
+from analysis.report.figures import error_bars_of
 from analysis.results import Result
 from analysis.ways import COMPUTED, UNADAPTED, WAYS
 
@@ -98,14 +99,7 @@ def curve(results: Sequence[Result], over: str, caption: str, values: Sequence[i
         figure.add_scatter(
             x=["all" if value is None else str(value) for value, _ in points],
             y=[measured.estimate for _, measured in points],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [measured.ends[1] - measured.estimate for _, measured in points],
-                "arrayminus": [measured.estimate - measured.ends[0] for _, measured in points],
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=error_bars_of([measured for _, measured in points], width=3),
             mode="lines+markers",
             line={"color": color, "width": 2, "dash": "dot" if computed else "solid"},
             marker={"size": 6},

@@ -16,7 +16,7 @@ from analysis.pages.page import Block, Chart, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, metric_cell, metric_column
 from analysis.rates import FLOAT_BITS
 from analysis.record import Analysis
-from analysis.report.figures import style
+from analysis.report.figures import error_bars_of, style
 from analysis.results import Result, declared
 from analysis.rows import LEARNED
 
@@ -146,12 +146,7 @@ def _line(name: str, points: Sequence[tuple[float, Result]], quality: str) -> go
     return go.Scatter(
         x=[place for place, _ in points],
         y=[one.estimate for one in measured],
-        error_y={
-            "array": [one.ends[1] - one.estimate for one in measured],
-            "arrayminus": [one.estimate - one.ends[0] for one in measured],
-            "thickness": 1,
-            "width": 2.5,
-        },
+        error_y=error_bars_of(measured),
         name=escape(name if analog else f"{name}, digital"),
         # Trials are autoencoders of their own, not settings of one.
         mode="markers" if points[0][1].trial is not None else "lines+markers",
