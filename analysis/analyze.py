@@ -6,7 +6,7 @@ Shape letters: M members.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,10 @@ from analysis.made_for_sets import SetPlan
 from analysis.making import MakingPlan
 from analysis.members import differing
 from analysis.noisy_storage.rows import FAMILY as NOISY
-from analysis.plan import ON_RANDOM, CodecPlan, Plan, plan_analysis
+from analysis.plan import ON_RANDOM, CodecPlan, Plan, StudyPlan, plan_analysis
 from analysis.prediction import PredictorPlan
 from analysis.probing import BOOSTING, ProbePlan
-from analysis.record import Analysis, Progress, count_diverged, study_facts, zoo_facts
+from analysis.record import Analysis, LatentMaps, Progress, count_diverged, study_facts, zoo_facts
 from analysis.results import Measured, Result
 from analysis.setup import Setup
 from trainables.study_files import StudyRecord
@@ -89,16 +89,39 @@ def carry_out(plan: Plan, *, keep: Store | None = None, progress: Progress | Non
     return _prediction_analysis(plan, results)
 
 
-def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result]) -> Analysis:
-    """What was found: the results of a plan's rows, and facts about them."""
-    zoo, study = plan.zoo, plan.study
-    own = [r for r in results if r.question is not None and r.question.fitted_on == r.question.told_of == zoo.name]
-    groups, seeds = max(result.groups for result in own), max(result.fits for result in own)
+def _of_study(
+    plan: StudyPlan, results: list[Result], facts: Mapping[str, Any], maps: LatentMaps | None = None
+) -> Analysis:
+    """What was found of a study's trials: the results of a plan's rows, and facts about them beside zoo and study.
+
+    Args:
+        plan: What was planned.
+        results: One for each of its rows.
+        facts: What else the summary holds.
+        maps: Of encoders, their embeddings in two dimensions.
+    """
+    study = plan.study
     return Analysis(
         results=results,
-        summary={
-            **zoo_facts(zoo),
-            **study_facts(study),
+        summary={**zoo_facts(plan.zoo), **study_facts(study), **facts},
+        headlines=[],
+        pareto=[],
+        study_metrics=study.metrics,
+        trials=study.trials,
+        importances=study.importances,
+        maps=maps,
+    )
+
+
+def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result]) -> Analysis:
+    """What was found: the results of a plan's rows, and facts about them."""
+    zoo = plan.zoo
+    own = [r for r in results if r.question is not None and r.question.fitted_on == r.question.told_of == zoo.name]
+    groups, seeds = max(result.groups for result in own), max(result.fits for result in own)
+    return _of_study(
+        plan,
+        results,
+        {
             "kind": "predictors" if isinstance(plan, PredictorPlan) else "encoders",
             "targets": plan.targets,
             "snapshots": list(dict.fromkeys(each.snapshots for each in plan.scopes)),
@@ -118,24 +141,18 @@ def _prediction_analysis(plan: PredictorPlan | ProbePlan, results: list[Result])
             "seeds": seeds,
             "seed": plan.held_out.bootstrap.seed,
         },
-        headlines=[],
-        pareto=[],
-        study_metrics=study.metrics,
-        trials=study.trials,
-        importances=study.importances,
         maps=latent_maps(plan) if isinstance(plan, ProbePlan) else None,
     )
 
 
 def _adaptation_analysis(plan: AdaptationPlan, results: list[Result]) -> Analysis:
     """What was found of held-out tasks."""
-    zoo, study = plan.zoo, plan.study
+    zoo = plan.zoo
     groups, seeds = results[0].groups, max(result.fits for result in results)
-    return Analysis(
-        results=results,
-        summary={
-            **zoo_facts(zoo),
-            **study_facts(study),
+    return _of_study(
+        plan,
+        results,
+        {
             "kind": "hypernetworks",
             "tasks": list(plan.tasks),
             "training_tasks": len(next(iter(plan.hypernetworks.values()))[0].tasks),
@@ -147,23 +164,17 @@ def _adaptation_analysis(plan: AdaptationPlan, results: list[Result]) -> Analysi
             "seeds": seeds,
             "seed": plan.bootstrap.seed,
         },
-        headlines=[],
-        pareto=[],
-        study_metrics=study.metrics,
-        trials=study.trials,
-        importances=study.importances,
     )
 
 
 def _set_analysis(plan: SetPlan, results: list[Result]) -> Analysis:
     """What was found of networks made for sets of examples."""
-    zoo, study = plan.zoo, plan.study
+    zoo = plan.zoo
     seeds = max(result.fits for result in results)
-    return Analysis(
-        results=results,
-        summary={
-            **zoo_facts(zoo),
-            **study_facts(study),
+    return _of_study(
+        plan,
+        results,
+        {
             "kind": "data sets",
             "datasets": list(plan.datasets),
             "set_size": plan.made[plan.trials[0]][0].module.config.set_size,
@@ -174,23 +185,17 @@ def _set_analysis(plan: SetPlan, results: list[Result]) -> Analysis:
             "seeds": seeds,
             "seed": plan.bootstrap.seed,
         },
-        headlines=[],
-        pareto=[],
-        study_metrics=study.metrics,
-        trials=study.trials,
-        importances=study.importances,
     )
 
 
 def _making_analysis(plan: MakingPlan, results: list[Result]) -> Analysis:
     """What was found of generated networks."""
-    zoo, study = plan.zoo, plan.study
+    zoo = plan.zoo
     seeds = max(result.fits for result in results)
-    return Analysis(
-        results=results,
-        summary={
-            **zoo_facts(zoo),
-            **study_facts(study),
+    return _of_study(
+        plan,
+        results,
+        {
             "kind": "generators",
             "added_evaluators": list(plan.added_evaluators),
             "conditioning": [
@@ -213,23 +218,16 @@ def _making_analysis(plan: MakingPlan, results: list[Result]) -> Analysis:
             "seeds": seeds,
             "seed": plan.bootstrap.seed,
         },
-        headlines=[],
-        pareto=[],
-        study_metrics=study.metrics,
-        trials=study.trials,
-        importances=study.importances,
     )
 
 
 def _aggregation_analysis(plan: AggregationPlan, results: list[Result]) -> Analysis:
     """What was found of learned gradients."""
-    zoo, study = plan.zoo, plan.study
     seeds = max(result.fits for result in results)
-    return Analysis(
-        results=results,
-        summary={
-            **zoo_facts(zoo),
-            **study_facts(study),
+    return _of_study(
+        plan,
+        results,
+        {
             "kind": "aggregators",
             "scenarios": [scenario.name for scenario in plan.scenarios],
             "inputs": list(plan.datasets),
@@ -245,11 +243,6 @@ def _aggregation_analysis(plan: AggregationPlan, results: list[Result]) -> Analy
             "seeds": seeds,
             "seed": plan.bootstrap.seed,
         },
-        headlines=[],
-        pareto=[],
-        study_metrics=study.metrics,
-        trials=study.trials,
-        importances=study.importances,
     )
 
 

@@ -89,7 +89,8 @@ class CodecPlan:
         return rows
 
 
-Plan = CodecPlan | PredictorPlan | ProbePlan | AdaptationPlan | SetPlan | MakingPlan | AggregationPlan
+StudyPlan = PredictorPlan | ProbePlan | AdaptationPlan | SetPlan | MakingPlan | AggregationPlan
+Plan = CodecPlan | StudyPlan
 
 
 def plan_analysis(
