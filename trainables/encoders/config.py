@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from zoo.config import require
 
@@ -105,23 +106,34 @@ class HyperRepresentationConfig:
     def __post_init__(self) -> None:
         require(self.tokens in TOKENS, self, "tokens", ", ".join(TOKENS))
         require(self.schedule in SCHEDULES, self, "schedule", ", ".join(SCHEDULES))
-        require(self.precision in PRECISIONS, self, "precision", ", ".join(PRECISIONS))
-        for name in ("width", "heads", "feedforward", "latent", "projection", "projection_output", "queries", "epochs"):
-            require(getattr(self, name) >= 1, self, name, "1 or more")
-        fewest = 2 if self.contrast else 1
-        require(fewest <= self.views <= 64, self, "views", f"{fewest} to 64 where contrast is {self.contrast}")
-        for name in ("blocks", "projection_layers"):
-            require(1 <= getattr(self, name) <= 12, self, name, "1 to 12")
-        require(self.width % self.heads == 0, self, "heads", f"a divisor of width, which is {self.width}")
-        require(self.batch_size >= 2, self, "batch_size", "2 or more")
-        for name in ("contrast", "erase", "structure"):
-            require(0 <= getattr(self, name) <= 1, self, name, "0 to 1")
-        require(0 <= self.dropout < 1, self, "dropout", "0 to less than 1")
-        require(self.temperature > 0, self, "temperature", "more than 0")
-        for name in ("noise", "weight_decay"):
-            require(getattr(self, name) >= 0, self, name, "0 or more")
-        require(self.learning_rate > 0, self, "learning_rate", "more than 0")
-        require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
+        require(self.projection_output >= 1, self, "projection_output", "1 or more")
+        require(1 <= self.projection_layers <= 12, self, "projection_layers", "1 to 12")
+        require(0 <= self.erase <= 1, self, "erase", "0 to 1")
+        check_transformer(self)
+
+
+def check_transformer(config: Any) -> None:
+    """Checks what transformers that contrast and reconstruct networks have in common, whatever their tokens are.
+
+    Raises:
+        ValueError: A field is not allowed; the message says what is.
+    """
+    require(config.precision in PRECISIONS, config, "precision", ", ".join(PRECISIONS))
+    for name in ("width", "heads", "feedforward", "latent", "projection", "queries", "epochs"):
+        require(getattr(config, name) >= 1, config, name, "1 or more")
+    fewest = 2 if config.contrast else 1
+    require(fewest <= config.views <= 64, config, "views", f"{fewest} to 64 where contrast is {config.contrast}")
+    require(1 <= config.blocks <= 12, config, "blocks", "1 to 12")
+    require(config.width % config.heads == 0, config, "heads", f"a divisor of width, which is {config.width}")
+    require(config.batch_size >= 2, config, "batch_size", "2 or more")
+    for name in ("contrast", "structure"):
+        require(0 <= getattr(config, name) <= 1, config, name, "0 to 1")
+    require(0 <= config.dropout < 1, config, "dropout", "0 to less than 1")
+    require(config.temperature > 0, config, "temperature", "more than 0")
+    for name in ("noise", "weight_decay"):
+        require(getattr(config, name) >= 0, config, name, "0 or more")
+    require(config.learning_rate > 0, config, "learning_rate", "more than 0")
+    require(0 <= config.seed < 2**32, config, "seed", "0 to 2^32 - 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainables.encoders.config import PRECISIONS
+from trainables.encoders.config import check_transformer
 from zoo.config import require
 
 READ = ("mean", "layers")
@@ -72,20 +72,7 @@ class SaneConfig:
 
     def __post_init__(self) -> None:
         require(self.embedding in READ, self, "embedding", ", ".join(READ))
-        require(self.precision in PRECISIONS, self, "precision", ", ".join(PRECISIONS))
-        for name in ("token", "window", "width", "heads", "feedforward", "latent", "projection", "queries", "epochs"):
+        for name in ("token", "window"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
         require(self.halo >= 0, self, "halo", "0 or more")
-        require(1 <= self.blocks <= 12, self, "blocks", "1 to 12")
-        require(self.width % self.heads == 0, self, "heads", f"a divisor of width, which is {self.width}")
-        fewest = 2 if self.contrast else 1
-        require(fewest <= self.views <= 64, self, "views", f"{fewest} to 64 where contrast is {self.contrast}")
-        require(self.batch_size >= 2, self, "batch_size", "2 or more")
-        for name in ("contrast", "structure"):
-            require(0 <= getattr(self, name) <= 1, self, name, "0 to 1")
-        require(0 <= self.dropout < 1, self, "dropout", "0 to less than 1")
-        require(self.temperature > 0, self, "temperature", "more than 0")
-        for name in ("noise", "weight_decay"):
-            require(getattr(self, name) >= 0, self, name, "0 or more")
-        require(self.learning_rate > 0, self, "learning_rate", "more than 0")
-        require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
+        check_transformer(self)
