@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster.display import say
 from zoo.words import counted
 
+if TYPE_CHECKING:
+    from zoo.storage.store import Store
 
-def page_files(folder: Path | None) -> Callable[[str], None]:
-    """A function that writes a page's charts and tables into a folder; without a folder it does nothing.
+
+def page_files(folder: Path | None) -> Callable[[Store, str], None]:
+    """A function that writes charts and tables of a page in a store into a folder; without a folder it does nothing.
 
     That there is a browser and a folder is found out now, before the work that makes the page.
 
@@ -19,15 +23,15 @@ def page_files(folder: Path | None) -> Callable[[str], None]:
         OSError: The folder cannot be made.
     """
     if folder is None:
-        return lambda page_html: None  # noqa: ARG005
+        return lambda store, path: None  # noqa: ARG005
     from analysis.pages.files import browser, write_page_files
 
     folder.mkdir(parents=True, exist_ok=True)
     with browser():
         pass
 
-    def write(page_html: str) -> None:
-        files = write_page_files(page_html, folder)
+    def write(store: Store, path: str) -> None:
+        files = write_page_files(store.read(path).decode(), folder)
         charts, tables = counted(len(files.charts) // 2, "chart"), counted(len(files.tables) // 2, "table")
         say(f"figures {folder}: {charts} as SVG and PNG, {tables} as CSV and LaTeX")
 

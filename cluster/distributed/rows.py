@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from analysis.kept_rows import KeptRows
@@ -15,14 +15,20 @@ from zoo.storage.store import Store
 
 
 def measure_on_ray(
-    plan: Plan, store: Store, *, workers: int | None, progress: Callable[[int, int, str], None]
+    plan: Plan,
+    missing: Sequence[int],
+    store: Store,
+    *,
+    workers: int | None,
+    progress: Callable[[int, int, str], None],
 ) -> dict[int, float]:
-    """Measures on Ray the rows that are not kept yet, if Ray was asked for or is worth its start.
+    """Measures rows that are not kept yet on Ray, if Ray was asked for or is worth its start.
 
     What is measured is kept in the store, where an analysis finds it; it measures itself what is still missing.
 
     Args:
         plan: The analysis.
+        missing: Their places in its rows.
         store: Where rows are kept.
         workers: How many processes were asked for.
         progress: Called with rows measured, rows in all, and the name of one that is being measured.
@@ -34,16 +40,16 @@ def measure_on_ray(
         ClusterError: There is no cluster to run on.
     """
     rows, kept = plan.rows, KeptRows(store, plan.zoo.name)
-    missing = [place for place, row in enumerate(rows) if kept.keeps(row) and row not in kept]
-    blocks = [list(places) for _, places in groupby(missing, key=lambda place: _shares_work(rows[place]))]
+    kept_later = [place for place in missing if kept.keeps(rows[place])]
+    blocks = [list(places) for _, places in groupby(kept_later, key=lambda place: _shares_work(rows[place]))]
     if not blocks or not (
-        ray_is_asked_for(workers) or _worth_ray(plan, [rows[place] for place in missing], len(blocks))
+        ray_is_asked_for(workers) or _worth_ray(plan, [rows[place] for place in kept_later], len(blocks))
     ):
         return {}
     quieten()
     from cluster.distributed.row_workers import measure_blocks
 
-    before = len(rows) - len(missing)
+    before = len(rows) - len(kept_later)
     with runtime(store, workers=workers) as cluster:
         return measure_blocks(
             blocks,

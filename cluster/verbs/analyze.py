@@ -15,6 +15,7 @@ import typer
 from cluster import options
 from cluster.display import human_bytes, human_seconds, live, say
 from cluster.page_files import page_files
+from cluster.report_text import lines_of
 from cluster.stores import REPORT_FILE, REPORTS, open_zoo
 from cluster.verb import Planned, Result
 from zoo.config import digest, from_json, to_json
@@ -49,102 +50,7 @@ class Report(Result):
 
     @property
     def text(self) -> str:
-        of_kind = {
-            "codecs": self._of_codecs,
-            "predictors": self._of_predictors,
-            "encoders": self._of_encoders,
-            "hypernetworks": self._of_hypernetworks,
-            "data sets": self._of_sets,
-            "generators": self._of_generators,
-            "aggregators": self._of_aggregators,
-        }
-        lines = of_kind[self.summary["kind"]]()
-        return "\n".join([*lines, "", f"report  {self.report}", f"tables  {self.tables}"])
-
-    def _of_codecs(self) -> list[str]:
-        measured = f"{self.summary['test_members']} held-out networks on {self.summary['test_examples']} test examples"
-        words = list(self.headlines[0]["rates"]) if self.headlines else []
-        lines = [f"{measured}: {_score(self.summary)}", ""]
-        lines += [f"{'bits per weight at':24}{''.join(f'{text:>24}' for text in words)}{'shared':>12}"]
-        for headline in sorted(self.headlines, key=_by_rate):
-            rates = "".join(f"{_rate(headline['rates'][text]):>24}" for text in words)
-            lines.append(f"{headline['codec']:24}{rates}{headline['shared_bytes'] / 1000:>9.1f} kB")
-        return lines
-
-    def _of_predictors(self) -> list[str]:
-        names = [
-            name for name in ("r2", "kendall_tau", "mean_absolute_error", "accuracy") if name in self.predictors[0]
-        ]
-        about = f"{self.summary['test_members']} held-out networks; {', '.join(self.summary['targets'])} from weights"
-        lines = [about, "", f"{'':34}{''.join(f'{name:>22}' for name in names)}"]
-        for row in self.predictors:
-            called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
-            lines.append(f"{called:34}{''.join(f'{row[name]:>22.3f}' for name in names)}")
-        return lines
-
-    def _of_generators(self) -> list[str]:
-        names = ("accuracy", "nearest_distance", "nearest_made", "outside_hull", "error_overlap")
-        lines = [f"{self.summary['test_members']} networks made by each, without a step of training", ""]
-        lines.append(f"{'':30}{''.join(f'{name:>18}' for name in names)}")
-        for row in self.predictors:
-            trial = "" if row["trial"] is None else f"trial {row['trial']}"
-            called = ", ".join(filter(None, (row["name"], trial or row["setting"])))
-            lines.append(f"{called:30}{''.join(f'{row[name]:>18.3f}' for name in names)}")
-        return lines
-
-    def _of_hypernetworks(self) -> list[str]:
-        lines = [f"accuracy on {counted(len(self.summary['tasks']), 'held-out task')}", ""]
-        lines.append(f"{'':38}{'budget':34}{'accuracy':>10}{'numbers':>10}")
-        for row in self.predictors:
-            called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
-            spent = ", ".join(row["setting"].split(", ")[:2])
-            lines.append(f"{called:38}{spent:34}{row['task_accuracy']:>10.4f}{row['trainable_numbers']:>10,.0f}")
-        return lines
-
-    def _of_sets(self) -> list[str]:
-        size = self.summary["set_size"]
-        lines = [f"networks for {self.summary['test_members']} held-out sets of {size} examples: accuracy", ""]
-        lines.append(f"{'':38}{'data, budget':28}{'other examples':>16}{'the set':>10}")
-        for row in self.predictors:
-            called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
-            spent = ", ".join(row["setting"].split(", ")[: 2 if row["trial"] is None else 1])
-            lines.append(f"{called:38}{spent:28}{row['unseen_accuracy']:>16.4f}{row['set_accuracy']:>10.4f}")
-        return lines
-
-    def _of_aggregators(self) -> list[str]:
-        lines = [f"accuracy of {self.summary['test_members']} held-out networks trained by each", ""]
-        lines.append(f"{'':28}{'training':34}{'accuracy':>10}{'against the mean':>32}")
-        for row in self.predictors:
-            called = row["name"] if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
-            training, gain = ", ".join(row["setting"].split(", ")[:2]), ""
-            if "gain_over_mean_pp" in row:
-                low, high = (row[f"gain_over_mean_pp_{end}"] for end in ("low", "high"))
-                gain = f"{row['gain_over_mean_pp']:+.2f} [{low:+.2f}, {high:+.2f}] pp"
-            lines.append(f"{called:28}{training:34}{row['aggregated_accuracy']:>10.4f}{gain:>32}")
-        return lines
-
-    def _of_encoders(self) -> list[str]:
-        """For each choice of networks a table: columns of the zoo by what tells them, R² or accuracy."""
-        told: dict[str, dict[str, dict[str, str]]] = {}
-        categories = {row["target"] for row in self.predictors if "accuracy" in row}
-        for row in self.predictors:
-            name, metric = ("accuracy", "accuracy") if row["target"] in categories else ("r2", "R²")
-            called = row["name"] if row["trial"] is None else f"{row['name']} {row['trial']}"
-            called += ", boosting" if row["readout"] == "boosting" else ""
-            labelled = f", {row['labelled']} labelled" if row["labelled"] else ""
-            elsewhere = f", {row['fitted_on']} to {row['told_of']}" if row["fitted_on"] != row["told_of"] else ""
-            of = told.setdefault(f"{row['snapshots']}{elsewhere}{labelled}", {})
-            value = "cannot" if row["refusal"] else f"{row[name]:.3f}"
-            of.setdefault(f"{row['target']} ({metric})", {})[called] = value
-        lines = [f"{self.summary['test_members']} held-out networks; what readouts of each embedding tell"]
-        for scope, rows in told.items():
-            columns = list(dict.fromkeys(called for values in rows.values() for called in values))
-            widths = {called: max(len(called) + 2, 8) for called in columns}
-            lines += ["", scope, f"{'':34}{''.join(f'{called:>{width}}' for called, width in widths.items())}"]
-            for target, values in rows.items():
-                cells = (f"{values.get(called, '–'):>{width}}" for called, width in widths.items())
-                lines.append(f"{target:34}{''.join(cells)}")
-        return lines
+        return "\n".join([*lines_of(self), "", f"report  {self.report}", f"tables  {self.tables}"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +151,7 @@ class Analyze(Planned):
         store.check_writable(REPORTS)
         write = page_files(self.figures)
         report = write_report(zoo, study, store, asked, reuse=self.reuse, workers=self.workers)
-        write(store.read(f"{REPORTS}/{report_name(zoo, study, asked)}/{REPORT_FILE}").decode())
+        write(store, f"{REPORTS}/{report_name(zoo, study, asked)}/{REPORT_FILE}")
         return report
 
     def _open(self) -> tuple[Zoo, StudyRecord | None, Store, dict[str, Any]]:
@@ -349,6 +255,7 @@ def write_report(
     plan = plan_of(zoo, study, asked)
     say(f"analyze {zoo.name}{f' with study {study.name}' if study else ''}")
     kept = KeptRows(store, zoo.name)
+    missing = [place for place, row in enumerate(plan.rows) if row not in kept]
     ends: list[float] = []
 
     def told(done: int, total: int, row: str) -> None:
@@ -357,16 +264,16 @@ def write_report(
 
     with live("analyze", len(plan.rows), "rows") as task:
         elsewhere = measure_on_ray(
-            plan, store, workers=workers, progress=lambda done, total, row: task.update(done, row, total)
+            plan,
+            missing,
+            store,
+            workers=workers,
+            progress=lambda done, total, row: task.update(done, row, total),
         )
-        new = [row not in kept for row in plan.rows]
         analysis = carry_out(plan, keep=store, progress=told)
     took = defaultdict(list)
-    for place, seconds in elsewhere.items():
-        took[plan.rows[place].name].append(seconds)
-    for row, is_new, begin, end in zip(plan.rows, new, ends, ends[1:], strict=False):
-        if is_new:
-            took[row.name].append(end - begin)
+    for place in missing:
+        took[plan.rows[place].name].append(elsewhere.get(place, ends[place + 1] - ends[place]))
     remember_rows(plan, took)
     write_tables(analysis, store, name)
     store.put(f"{REPORTS}/{name}/{REPORT_FILE}", render(analysis).encode())
@@ -432,26 +339,6 @@ def _named(asked: Mapping[str, Any]) -> dict[str, Any]:
         name: [[each.name, each.content_sha256] for each in value] if name in ("on", "studies_on") else value
         for name, value in asked.items()
     }
-
-
-def _score(about: Mapping[str, Any]) -> str:
-    """How good the networks are, and what a codec that sends nothing keeps."""
-    if about["score"] == "accuracy_original":
-        said = f"accuracy {100 * about['score_mean']:.1f} ± {100 * about['score_sd']:.1f} %"
-    else:
-        said = f"{about['score_label']} {about['score_mean']:.3g} ± {about['score_sd']:.3g}"
-    if about["pairwise_agreement"] is not None:
-        said += f"; two of them agree on {100 * about['pairwise_agreement']:.1f} %"
-    return f"{said}; {about['quality']} of the best zero-rate control {about['zero_rate']:.3f}"
-
-
-def _by_rate(headline: Mapping[str, Any]) -> tuple[bool, float]:
-    rate = next(iter(headline["rates"].values()), None)
-    return rate is None, rate or 0.0
-
-
-def _rate(value: float | None) -> str:
-    return "not reached" if value is None else f"{value:.3g}"
 
 
 def _version() -> str | None:

@@ -68,7 +68,7 @@ class Card(Verb):
             progress=lambda step: say(f"card {zoo.name}: {step}"),
         )
         page, facts = write_card(card, zoo.store)
-        write(zoo.store.read(f"{card_folder(card)}/{CARD_FILE}").decode())
+        write(zoo.store, f"{card_folder(card)}/{CARD_FILE}")
         return CardWritten(
             zoo=zoo.name,
             card=page,

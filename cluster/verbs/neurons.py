@@ -74,7 +74,7 @@ class Neurons(Verb):
             store.put(path, frame.to_parquet(index=False))
         page = render(zoo, found, Bootstrap(seed=self.seed or 0))
         store.put(f"{REPORTS}/{name}/{REPORT_FILE}", page.encode())
-        write(page)
+        write(store, f"{REPORTS}/{name}/{REPORT_FILE}")
         return Watched(
             zoo=zoo.name,
             members=int(found.layers["member"].nunique()),

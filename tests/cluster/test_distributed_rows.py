@@ -49,13 +49,15 @@ def test_small_analyses_start_no_ray(small_zoo, tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "runtime", None)
     store = Store(tmp_path)
     plan = plan_analysis(small_zoo, **FEW)
-    assert measure_on_ray(plan, store, workers=None, progress=quiet) == {}
+    every = range(len(plan.rows))
+    assert measure_on_ray(plan, every, store, workers=None, progress=quiet) == {}
     monkeypatch.setattr(distributed, "remembered_rows_s", lambda plan, rows: 0.1)
-    assert measure_on_ray(plan, store, workers=None, progress=quiet) == {}
+    assert measure_on_ray(plan, every, store, workers=None, progress=quiet) == {}
     kept = KeptRows(store, small_zoo.name)
     for row in plan.rows:
         kept.measured(row)
-    assert measure_on_ray(plan, store, workers=2, progress=quiet) == {}, "all rows are there"
+    missing = [place for place, row in enumerate(plan.rows) if row not in kept]
+    assert measure_on_ray(plan, missing, store, workers=2, progress=quiet) == {}, "all rows are there"
 
 
 def test_what_takes_longer_than_ray_starts_goes_there_by_itself(small_zoo, tmp_path, monkeypatch):
@@ -68,8 +70,9 @@ def test_what_takes_longer_than_ray_starts_goes_there_by_itself(small_zoo, tmp_p
     monkeypatch.setattr(distributed, "runtime", runtime)
     monkeypatch.setattr(distributed, "remembered_rows_s", lambda plan, rows: 1e4)
     monkeypatch.setattr(distributed.os, "cpu_count", lambda: 4)
+    plan = plan_analysis(small_zoo, **FEW)
     with pytest.raises(LetThroughError):
-        measure_on_ray(plan_analysis(small_zoo, **FEW), Store(tmp_path), workers=None, progress=quiet)
+        measure_on_ray(plan, range(len(plan.rows)), Store(tmp_path), workers=None, progress=quiet)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from analysis.pages.page import Chart, Fact, Section, render_page
 from analysis.pages.tables import Cell, Column, Row, Table
 from cluster.page_files import page_files
 from tests.support.browser_pages import CHROMIUM
+from zoo.storage.store import Store
 
 
 def page():
@@ -54,4 +55,4 @@ def test_without_a_browser_the_work_does_not_begin(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
     with pytest.raises(NoBrowserError, match="pip install playwright"):
         page_files(tmp_path / "figures")
-    assert page_files(None)("a page that nobody wants files of") is None
+    assert page_files(None)(Store(tmp_path), "a page that nobody wants files of") is None

@@ -1,0 +1,147 @@
+"""What an analysis has found, in the lines that a terminal shows: one function for each kind of report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from zoo.words import counted
+
+
+class Report(Protocol):
+    """What lines are made of: see ``cluster.verbs.analyze.Report``."""
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """Facts about the zoo and what was measured on it."""
+
+    @property
+    def headlines(self) -> Sequence[Mapping[str, Any]]:
+        """Of codecs, an entry for each."""
+
+    @property
+    def predictors(self) -> Sequence[Mapping[str, Any]]:
+        """Of other kinds, a row for each result."""
+
+
+def lines_of(report: Report) -> list[str]:
+    """The headline figures of a report."""
+    of_kind = {
+        "codecs": _of_codecs,
+        "predictors": _of_predictors,
+        "encoders": _of_encoders,
+        "hypernetworks": _of_hypernetworks,
+        "data sets": _of_sets,
+        "generators": _of_generators,
+        "aggregators": _of_aggregators,
+    }
+    return of_kind[report.summary["kind"]](report)
+
+
+def _of_codecs(report: Report) -> list[str]:
+    measured = f"{report.summary['test_members']} held-out networks on {report.summary['test_examples']} test examples"
+    words = list(report.headlines[0]["rates"]) if report.headlines else []
+    lines = [f"{measured}: {_score(report.summary)}", ""]
+    lines += [f"{'bits per weight at':24}{''.join(f'{text:>24}' for text in words)}{'shared':>12}"]
+    for headline in sorted(report.headlines, key=_by_rate):
+        rates = "".join(f"{_rate(headline['rates'][text]):>24}" for text in words)
+        lines.append(f"{headline['codec']:24}{rates}{headline['shared_bytes'] / 1000:>9.1f} kB")
+    return lines
+
+
+def _of_predictors(report: Report) -> list[str]:
+    names = [name for name in ("r2", "kendall_tau", "mean_absolute_error", "accuracy") if name in report.predictors[0]]
+    about = f"{report.summary['test_members']} held-out networks; {', '.join(report.summary['targets'])} from weights"
+    lines = [about, "", f"{'':34}{''.join(f'{name:>22}' for name in names)}"]
+    return lines + [f"{_called(row):34}{''.join(f'{row[name]:>22.3f}' for name in names)}" for row in report.predictors]
+
+
+def _of_generators(report: Report) -> list[str]:
+    names = ("accuracy", "nearest_distance", "nearest_made", "outside_hull", "error_overlap")
+    lines = [f"{report.summary['test_members']} networks made by each, without a step of training", ""]
+    lines.append(f"{'':30}{''.join(f'{name:>18}' for name in names)}")
+    for row in report.predictors:
+        trial = "" if row["trial"] is None else f"trial {row['trial']}"
+        called = ", ".join(filter(None, (row["name"], trial or row["setting"])))
+        lines.append(f"{called:30}{''.join(f'{row[name]:>18.3f}' for name in names)}")
+    return lines
+
+
+def _of_hypernetworks(report: Report) -> list[str]:
+    lines = [f"accuracy on {counted(len(report.summary['tasks']), 'held-out task')}", ""]
+    lines.append(f"{'':38}{'budget':34}{'accuracy':>10}{'numbers':>10}")
+    for row in report.predictors:
+        spent = ", ".join(row["setting"].split(", ")[:2])
+        lines.append(f"{_called(row):38}{spent:34}{row['task_accuracy']:>10.4f}{row['trainable_numbers']:>10,.0f}")
+    return lines
+
+
+def _of_sets(report: Report) -> list[str]:
+    size = report.summary["set_size"]
+    lines = [f"networks for {report.summary['test_members']} held-out sets of {size} examples: accuracy", ""]
+    lines.append(f"{'':38}{'data, budget':28}{'other examples':>16}{'the set':>10}")
+    for row in report.predictors:
+        spent = ", ".join(row["setting"].split(", ")[: 2 if row["trial"] is None else 1])
+        lines.append(f"{_called(row):38}{spent:28}{row['unseen_accuracy']:>16.4f}{row['set_accuracy']:>10.4f}")
+    return lines
+
+
+def _of_aggregators(report: Report) -> list[str]:
+    lines = [f"accuracy of {report.summary['test_members']} held-out networks trained by each", ""]
+    lines.append(f"{'':28}{'training':34}{'accuracy':>10}{'against the mean':>32}")
+    for row in report.predictors:
+        training, gain = ", ".join(row["setting"].split(", ")[:2]), ""
+        if "gain_over_mean_pp" in row:
+            low, high = (row[f"gain_over_mean_pp_{end}"] for end in ("low", "high"))
+            gain = f"{row['gain_over_mean_pp']:+.2f} [{low:+.2f}, {high:+.2f}] pp"
+        lines.append(f"{_called(row):28}{training:34}{row['aggregated_accuracy']:>10.4f}{gain:>32}")
+    return lines
+
+
+def _of_encoders(report: Report) -> list[str]:
+    """For each choice of networks a table: columns of the zoo by what tells them, R² or accuracy."""
+    told: dict[str, dict[str, dict[str, str]]] = {}
+    categories = {row["target"] for row in report.predictors if "accuracy" in row}
+    for row in report.predictors:
+        name, metric = ("accuracy", "accuracy") if row["target"] in categories else ("r2", "R²")
+        called = row["name"] if row["trial"] is None else f"{row['name']} {row['trial']}"
+        called += ", boosting" if row["readout"] == "boosting" else ""
+        labelled = f", {row['labelled']} labelled" if row["labelled"] else ""
+        elsewhere = f", {row['fitted_on']} to {row['told_of']}" if row["fitted_on"] != row["told_of"] else ""
+        of = told.setdefault(f"{row['snapshots']}{elsewhere}{labelled}", {})
+        value = "cannot" if row["refusal"] else f"{row[name]:.3f}"
+        of.setdefault(f"{row['target']} ({metric})", {})[called] = value
+    lines = [f"{report.summary['test_members']} held-out networks; what readouts of each embedding tell"]
+    for scope, rows in told.items():
+        columns = list(dict.fromkeys(called for values in rows.values() for called in values))
+        widths = {called: max(len(called) + 2, 8) for called in columns}
+        lines += ["", scope, f"{'':34}{''.join(f'{called:>{width}}' for called, width in widths.items())}"]
+        for target, values in rows.items():
+            cells = (f"{values.get(called, '–'):>{width}}" for called, width in widths.items())
+            lines.append(f"{target:34}{''.join(cells)}")
+    return lines
+
+
+def _called(row: Mapping[str, Any]) -> str:
+    """What a row is called: its trial beside its name where it has one."""
+    return str(row["name"]) if row["trial"] is None else f"{row['name']}, trial {row['trial']}"
+
+
+def _score(about: Mapping[str, Any]) -> str:
+    """How good the networks are, and what a codec that sends nothing keeps."""
+    if about["score"] == "accuracy_original":
+        said = f"accuracy {100 * about['score_mean']:.1f} ± {100 * about['score_sd']:.1f} %"
+    else:
+        said = f"{about['score_label']} {about['score_mean']:.3g} ± {about['score_sd']:.3g}"
+    if about["pairwise_agreement"] is not None:
+        said += f"; two of them agree on {100 * about['pairwise_agreement']:.1f} %"
+    return f"{said}; {about['quality']} of the best zero-rate control {about['zero_rate']:.3f}"
+
+
+def _by_rate(headline: Mapping[str, Any]) -> tuple[bool, float]:
+    rate = next(iter(headline["rates"].values()), None)
+    return rate is None, rate or 0.0
+
+
+def _rate(value: float | None) -> str:
+    return "not reached" if value is None else f"{value:.3g}"
