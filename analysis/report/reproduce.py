@@ -1,4 +1,4 @@
-"""The commands that make zoo, study and report again."""
+"""How to make zoo, study and report again: the commands, and the versions that made them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ from typing import Any
 
 from analysis.evaluators.inputs import MOVED
 from analysis.pages.commands import settings, zoo_commands
+from analysis.pages.page import Code, Section, Text, installed_versions
 
+LIBRARIES = ("zooscale", "torch", "numpy", "scikit-learn", "constriction", "optuna", "ray", "plotly")
 # What has an option of its own, follows from the study's name, or changes nothing.
 NOT_SET = ("name", "trials", "epochs", "limits", "settings", "seed", "description", "cost")
+
+
+def reproduce(summary: Mapping[str, Any]) -> Section:
+    """The commands that make it again, and by which versions it was made."""
+    versions = installed_versions(LIBRARIES)
+    return Section(
+        anchor="reproduce",
+        heading="How to reproduce",
+        short="Reproduce",
+        blocks=(Code(commands(summary)), *([Text(versions, "note")] if versions else [])),
+    )
 
 
 def commands(summary: Mapping[str, Any]) -> str:
