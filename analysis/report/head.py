@@ -2,70 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from analysis.pages.numbers import count, counted, percent, significant
 from analysis.pages.page import Fact
 
+# Name, value and a detail in small print.
+Row: TypeAlias = tuple[str, str, str]
+
 
 def facts(summary: Mapping[str, Any]) -> list[Fact]:
-    """The facts that stand out, by the kind of what was analyzed."""
+    """The facts that stand out: the zoo, what was measured, what was fitted."""
     zoo = [
         ("Zoo", summary["zoo"].rpartition("-")[0], f"digest {summary['zoo_digest'][:16]}"),
         ("Networks", count(summary["zoo_members"]), _weights_each(summary)),
         ("Data set", summary["dataset"], ""),
     ]
-    measured_on = f"{count(summary['test_members'])} networks"
-    if summary["kind"] == "predictors":
-        own = [
-            ("Predicted", ", ".join(summary["targets"]), ""),
-            ("Measured on", measured_on, "all held out, one snapshot each"),
-        ]
-    elif summary["kind"] == "encoders":
-        own = [
-            ("Read from embeddings", f"{count(len(summary['targets']))} columns", "of the zoo"),
-            (
-                "Measured on",
-                measured_on,
-                "all held out; their last snapshots, and all" if summary["snapshots"][1:] else "all held out",
-            ),
-        ]
-    elif summary["kind"] == "hypernetworks":
-        return [
-            Fact(name=name, value=value, detail=detail)
-            for name, value, detail in (
-                *zoo,
-                ("Trained on", counted(summary["training_tasks"], "task"), ""),
-                ("Measured on", counted(len(summary["tasks"]), "task"), "all held out"),
-            )
-        ]
-    elif summary["kind"] == "data sets":
-        return [
-            Fact(name=name, value=value, detail=detail)
-            for name, value, detail in (
-                *zoo,
-                ("Measured on", counted(summary["test_members"], "set"), f"of {summary['set_size']} examples each"),
-            )
-        ]
-    elif summary["kind"] == "aggregators":
-        return [
-            Fact(name=name, value=value, detail=detail)
-            for name, value, detail in (
-                *zoo,
-                ("Trained", counted(summary["test_members"], "network"), f"{summary['horizon']} steps each"),
-                ("Sets", f"{count(summary['set_size'])} examples", "a set of its own for each network"),
-            )
-        ]
-    elif summary["kind"] == "generators":
-        own = [("Measured", f"{count(summary['test_members'])} networks", "made by each generator")]
-    else:
-        own = _measured_facts(summary)
-    fitted = [("Fitted on", f"{count(summary['training_snapshots'])} snapshots", "of training networks")]
+    fitted = []
+    if "training_snapshots" in summary:
+        fitted.append(("Fitted on", f"{count(summary['training_snapshots'])} snapshots", "of training networks"))
     if summary["study"]:
-        name = summary["study"].rpartition("-")[0]
-        fitted.append(("Search", counted(summary["trials"], "trial"), f"study {name}"))
-    return [Fact(name=name, value=value, detail=detail) for name, value, detail in [*zoo, *own, *fitted]]
+        fitted.append(("Search", counted(summary["trials"], "trial"), f"study {summary['study'].rpartition('-')[0]}"))
+    rows = [*zoo, *MEASURED[summary["kind"]](summary), *fitted]
+    return [Fact(name=name, value=value, detail=detail) for name, value, detail in rows]
+
+
+def _of_predictors(summary: Mapping[str, Any]) -> list[Row]:
+    return [
+        ("Predicted", ", ".join(summary["targets"]), ""),
+        ("Measured on", f"{count(summary['test_members'])} networks", "all held out, one snapshot each"),
+    ]
+
+
+def _of_encoders(summary: Mapping[str, Any]) -> list[Row]:
+    detail = "all held out" + "; their last snapshots, and all" * bool(summary["snapshots"][1:])
+    return [
+        ("Read from embeddings", f"{count(len(summary['targets']))} columns", "of the zoo"),
+        ("Measured on", f"{count(summary['test_members'])} networks", detail),
+    ]
+
+
+def _of_hypernetworks(summary: Mapping[str, Any]) -> list[Row]:
+    return [
+        ("Trained on", counted(summary["training_tasks"], "task"), ""),
+        ("Measured on", counted(len(summary["tasks"]), "task"), "all held out"),
+    ]
+
+
+def _of_sets(summary: Mapping[str, Any]) -> list[Row]:
+    return [("Measured on", counted(summary["test_members"], "set"), f"of {summary['set_size']} examples each")]
+
+
+def _of_generators(summary: Mapping[str, Any]) -> list[Row]:
+    return [("Measured", f"{count(summary['test_members'])} networks", "made by each generator")]
+
+
+def _of_aggregators(summary: Mapping[str, Any]) -> list[Row]:
+    return [
+        ("Trained", counted(summary["test_members"], "network"), f"{summary['horizon']} steps each"),
+        ("Sets", f"{count(summary['set_size'])} examples", "a set of its own for each network"),
+    ]
 
 
 def _weights_each(summary: Mapping[str, Any]) -> str:
@@ -77,7 +74,7 @@ def _weights_each(summary: Mapping[str, Any]) -> str:
     return f"{count(summary['parameters'])} weights each{layout}"
 
 
-def _measured_facts(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _of_codecs(summary: Mapping[str, Any]) -> list[Row]:
     """How good the networks are that codecs were measured on."""
     written = percent if summary["score"] == "accuracy_original" else significant
     mean, spread, low, high = (written(summary[f"score_{name}"]) for name in ("mean", "sd", "min", "max"))
@@ -99,3 +96,15 @@ def _measured_facts(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{groups}and {count(summary['test_examples'])} examples, all held out",
         ),
     ]
+
+
+# By the kind of what was analyzed.
+MEASURED: dict[str, Callable[[Mapping[str, Any]], list[Row]]] = {
+    "codecs": _of_codecs,
+    "predictors": _of_predictors,
+    "encoders": _of_encoders,
+    "hypernetworks": _of_hypernetworks,
+    "data sets": _of_sets,
+    "generators": _of_generators,
+    "aggregators": _of_aggregators,
+}

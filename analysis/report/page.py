@@ -74,7 +74,7 @@ def _of_codecs(analysis: Analysis, made_on: datetime.date) -> str:
         sections=_sections(view),
         figures=own,
         data=data,
-        scripts=("report.js", "latent.js"),
+        scripts=("report.js", *(["latent.js"] if analysis.latent_results else [])),
         assets=ASSETS,
     )
 

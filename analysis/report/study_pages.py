@@ -81,7 +81,7 @@ def of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
         figures=({latent.FIGURE: latent.figure()} if maps else {}) | ({"fidelity": scatter} if scatter else {}),
         data=({"latent": latent.data(maps)} if maps else {})
         | ({"fidelity": scatter_data(drawn, predictors.PAIR)} if drawn else {}),
-        scripts=("report.js", "latent.js"),
+        scripts=("report.js", *(["latent.js"] if maps else [])),
         assets=ASSETS,
     )
 

@@ -3,7 +3,6 @@
 (() => {
   const latent = page.data.latent;
   const byId = (id) => document.getElementById(id);
-  if (!latent) return;
 
   function legend(names) {
     byId("map-legend").replaceChildren(
