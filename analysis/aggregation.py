@@ -22,15 +22,16 @@ from analysis.measured_trials import measured_artifacts
 from analysis.prediction import setting_of
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
+from analysis.scenarios import MAIN, SCENARIOS, Scenario
 from trainables.aggregators.aggregator import Aggregator
 from trainables.aggregators.config import AggregatorConfig
-from trainables.aggregators.corruption import CorruptedSets, Corruption, corrupted_sets
+from trainables.aggregators.corruption import CorruptedSets, corrupted_sets
 from trainables.aggregators.gradients import ExampleGradients, Rule
 from trainables.aggregators.metrics import AGGREGATED_ACCURACY, GAINS, TUNED_RATE
 from trainables.aggregators.rules import RULES
 from trainables.aggregators.training import accuracies, train_on_sets
 from trainables.study_files import StudyRecord
-from zoo.architecture import Architecture, cnn, mlp
+from zoo.architecture import Architecture
 from zoo.config import to_json
 from zoo.data import load_dataset
 from zoo.data.examples import Dataset
@@ -40,7 +41,6 @@ from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 
 NETWORKS, TUNED_ON = 16, 6
-BATCH, SMALL_BATCH, LONGER = 32, 8, 3
 LEARNING_RATES: dict[str, tuple[float, ...]] = {
     "sgd": (3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0),
     "adam": (1e-3, 3e-3, 1e-2, 3e-2),
@@ -48,7 +48,6 @@ LEARNING_RATES: dict[str, tuple[float, ...]] = {
 VALIDATION_SEED, TEST_SEED = 1, 2
 # Along the training of test networks, in how many stretches weights are told, and bins of the loss in the last one.
 STRETCHES, BINS = 10, 10
-NOISE = Corruption(label_noise=0.2)
 RULE_WORDS = {
     "mean": "the gradient of the mean loss, as ever",
     "median": "of each coordinate the median over examples",
@@ -57,53 +56,6 @@ RULE_WORDS = {
     "clipped mean": "the mean, gradients longer than the median one cut to its length",
     "small losses": "the mean over the four fifths of the examples with the smallest losses",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """What networks are trained on, and which.
-
-    Attributes:
-        name: In tables.
-        corruption: Of each network's set.
-        batch: Examples a step.
-        longer: Times the longest training fitted on.
-        hidden: Widths of the hidden layers of an MLP, or channels of a CNN; empty for the zoo's own architecture.
-        convolutional: Whether it is a CNN.
-        dataset: Its name; empty for the zoo's own.
-        rules: What is compared with; those that sort every coordinate take most of the time.
-    """
-
-    name: str
-    corruption: Corruption = NOISE
-    batch: int = BATCH
-    longer: int = 1
-    hidden: tuple[int, ...] = ()
-    convolutional: bool = False
-    dataset: str = ""
-    rules: tuple[str, ...] = tuple(GAINS)
-
-    def architecture(self, own: Architecture, dataset: Dataset) -> Architecture:
-        """That of its networks, which have the activation of the zoo's own."""
-        if not self.hidden:
-            return own if not self.dataset else mlp(dataset.input_shape, (16,), dataset.classes)
-        build = cnn if self.convolutional else mlp
-        return build(dataset.input_shape, self.hidden, dataset.classes, activation=own.activation.partition(",")[0])
-
-
-EVERY = tuple(RULES)
-MAIN = Scenario(name="20 % wrong labels", rules=EVERY)
-SCENARIOS = (
-    MAIN,
-    Scenario(name="all labels right", corruption=Corruption(), rules=EVERY),
-    Scenario(name="40 % wrong labels", corruption=Corruption(label_noise=0.4), rules=EVERY),
-    Scenario(name="20 % outliers", corruption=Corruption(outliers=0.2), rules=EVERY),
-    Scenario(name=f"{SMALL_BATCH} examples a step", batch=SMALL_BATCH),
-    Scenario(name=f"{LONGER} times as long", longer=LONGER),
-    Scenario(name="MLP of 64 units", hidden=(64,)),
-    Scenario(name="MLP of 32 + 32 units", hidden=(32, 32)),
-    Scenario(name="CNN of 8 channels", hidden=(8,), convolutional=True),
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.rates import Point, bd_rate, break_even_models, point_at_quality
 from analysis.results import Result, declared
-from trainables.study_files import pareto_rows
+from trainables.pareto import pareto_rows
 from zoo.metric import Metric
 
 ANCHOR = "uniform"

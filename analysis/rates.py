@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from trainables.study_files import pareto_rows
+from trainables.pareto import pareto_rows
 
 FLOAT_BITS = 32
 AMORTIZED_OVER = (1, 1_000, 10_000, 100_000, math.inf)

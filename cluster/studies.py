@@ -10,7 +10,7 @@ from typing import Any
 from cluster.display import say
 from cluster.settings import changed, parse_assignments
 from cluster.stores import open_zoo
-from search_spaces.studies import Study
+from search_spaces.study import Study
 from trainables.fit_data import fit_data
 from trainables.metrics import in_place, is_given
 from trainables.study_files import StudyFolder

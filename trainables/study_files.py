@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from trainables.pareto import unbeaten, within
 from trainables.registry import find_trainable
 from trainables.trainable import Artifact, Trainable
 from zoo.config import digest, to_json
@@ -97,8 +97,8 @@ class StudyFolder:
             if len({type(value) for value in trials[name].dropna()}) > 1 and trials[name].dtype == object:
                 trials[name] = trials[name].map(str, na_action="ignore")
         complete = trials["state"].str.lower() == COMPLETE
-        trials["feasible"] = complete & _within(trials, study["limits"], _metrics(trainables))
-        front = _front(trials[trials["feasible"]], study["objectives"], directions)
+        trials["feasible"] = complete & within(trials, study["limits"], _metrics(trainables))
+        front = unbeaten(trials[trials["feasible"]], study["objectives"], directions)
         trials["pareto"] = trials["trial"].isin(front)
         failures = [row["failure"] for row in rows if row.get("failure")]
         facts = {
@@ -216,7 +216,7 @@ class StudyRecord:
 
         By the first objective.
         """
-        return _front(self._eligible, self.facts["study"]["objectives"], self.facts["directions"])
+        return unbeaten(self._eligible, self.facts["study"]["objectives"], self.facts["directions"])
 
     def best_of_each_trainable(self) -> list[int]:
         """Numbers of the trials that are each the best of one trainable by the first objective, the best of all first.
@@ -239,7 +239,7 @@ class StudyRecord:
         if not {"trial", "state"} <= set(self.trials.columns):  # no trial has ended
             return self.trials.iloc[:0]
         trials = self.trials[self.trials["state"].str.lower() == COMPLETE]
-        trials = trials[_within(trials, self.facts["study"]["limits"], self.metrics)]
+        trials = trials[within(trials, self.facts["study"]["limits"], self.metrics)]
         return trials[[self._artifact_facts(number) is not None for number in trials["trial"]]]
 
     def best_trials(self) -> list[int]:
@@ -263,12 +263,12 @@ class StudyRecord:
         """What to change where trials are complete and none keeps to the study's limits; else empty."""
         complete = self.trials[self.trials["state"].str.lower() == COMPLETE]
         limits: Mapping[str, float] = self.facts["study"]["limits"]
-        if not len(complete) or _within(complete, limits, self.metrics).any():
+        if not len(complete) or within(complete, limits, self.metrics).any():
             return ""
         missed = {
             name: float(complete[name].min() if self.metrics[name].direction == "min" else complete[name].max())
             for name, limit in limits.items()
-            if name in complete and not _within(complete, {name: limit}, self.metrics).all()
+            if name in complete and not within(complete, {name: limit}, self.metrics).all()
         }
         best = ", ".join(
             f"{name} is {value:.6g} at best and its limit {limits[name]:.6g}" for name, value in missed.items()
@@ -335,22 +335,6 @@ class StudyRecord:
         return facts
 
 
-def pareto_rows(rates: Sequence[float], qualities: Sequence[float]) -> list[int]:
-    """Rows that no other row beats (rate at most as high, quality at least as high, one of them strictly).
-
-    Returns:
-        Row numbers by increasing rate; of rows that are equal in both, the first. Their rates and qualities
-        both increase strictly.
-    """
-    front: list[int] = []
-    best = -math.inf
-    for row in sorted(range(len(rates)), key=lambda row: (rates[row], -qualities[row], row)):
-        if qualities[row] > best:
-            front.append(row)
-            best = qualities[row]
-    return front
-
-
 def study_names(store: Store) -> list[str]:
     """The studies of a store that have results."""
     return [name for name in store.folders(STUDIES) if store.exists(StudyFolder(store, name).path(STUDY_FILE))]
@@ -358,41 +342,6 @@ def study_names(store: Store) -> list[str]:
 
 def _metrics(trainables: Sequence[Trainable]) -> Mapping[str, Metric]:
     return by_name(metric for trainable in trainables for metric in trainable.metrics)
-
-
-def _within(trials: pd.DataFrame, limits: Mapping[str, float], metrics: Mapping[str, Metric]) -> pd.Series:
-    """Which trials keep to the limits; a metric that was not measured has none."""
-    import pandas as pd
-
-    kept = pd.Series(data=True, index=trials.index)
-    for name, limit in limits.items():
-        if name in trials:
-            sign = -1 if metrics[name].direction == "max" else 1
-            kept &= ~(sign * trials[name].astype(float) > sign * limit)
-    return kept
-
-
-def _front(trials: pd.DataFrame, objectives: Sequence[str], directions: Sequence[str]) -> list[int]:
-    """Numbers of the trials that no other beats, by increasing cost of the first objective.
-
-    An objective that no trial has a value of does not count: predictors of numbers have no accuracy.
-    """
-    measured = {name: sign for name, sign in zip(objectives, directions, strict=True) if name in trials}
-    measured = {name: sign for name, sign in measured.items() if trials[name].notna().any()}
-    if not measured:
-        return []
-    trials = trials[trials[list(measured)].notna().all(axis=1)]
-    costs = [
-        [(-1 if direction == "max" else 1) * float(value) for value in trials[name]]
-        for name, direction in measured.items()
-    ]
-    if len(costs) == 2:
-        front = pareto_rows(costs[0], [-value for value in costs[1]])
-    else:
-        points = list(zip(*costs, strict=True))
-        front = [row for row, point in enumerate(points) if not any(_beats(other, point) for other in points)]
-        front.sort(key=lambda row: points[row])
-    return [int(trials["trial"].iloc[row]) for row in front]
 
 
 def _zoo_fact(store: Store, study: str, fact: str) -> str | None:
@@ -406,8 +355,3 @@ def _version(library: str) -> str | None:
         return metadata.version(library)
     except metadata.PackageNotFoundError:  # run from a source folder
         return None
-
-
-def _beats(left: tuple[float, ...], right: tuple[float, ...]) -> bool:
-    """Whether costs are nowhere higher and somewhere lower."""
-    return left != right and all(a <= b for a, b in zip(left, right, strict=True))

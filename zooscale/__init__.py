@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cluster.verbs.tasks import Tasks as Tasks
     from cluster.verbs.verify import Verify as Verify
     from search_spaces.studies import STUDIES as STUDIES
-    from search_spaces.studies import Study as Study
+    from search_spaces.study import Study as Study
     from trainables.aggregators.training import train_with as train_with
     from trainables.fit_data import fit_data as fit_data
     from trainables.network_reader import network_reader as network_reader
@@ -84,7 +84,8 @@ _HOMES = {
     "cluster.verbs.search": ("Search",),
     "cluster.verbs.tasks": ("Tasks",),
     "cluster.verbs.verify": ("Verify",),
-    "search_spaces.studies": ("STUDIES", "Study"),
+    "search_spaces.studies": ("STUDIES",),
+    "search_spaces.study": ("Study",),
     "trainables.aggregators.training": ("train_with",),
     "trainables.fit_data": ("fit_data",),
     "trainables.network_reader": ("network_reader",),

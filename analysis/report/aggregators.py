@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.aggregation import LEARNING_RATES, MAIN, RULE_WORDS
+from analysis.aggregation import LEARNING_RATES, RULE_WORDS
 from analysis.pages.figures import BLUE, GRAY, LEGEND_ABOVE, ORANGE, PALETTE, base_layout, error_bars
 from analysis.pages.numbers import shown, with_unit
 from analysis.pages.page import Bullets, Chart, Grid, Heading, Section, Text
@@ -15,6 +15,7 @@ from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
 from analysis.report.figures import error_bars_of
 from analysis.results import Measured, Result
+from analysis.scenarios import MAIN
 from trainables.aggregators.metrics import AGGREGATED_ACCURACY, GAINS
 
 OPTIMIZER_WORDS = {"sgd": "SGD", "adam": "Adam"}

@@ -20,7 +20,7 @@ from analysis.pages.numbers import axis_title, shown, with_unit
 from analysis.rates import FLOAT_BITS
 from analysis.report.figures import Style, label, style
 from analysis.results import Result, declared
-from trainables.study_files import pareto_rows
+from trainables.pareto import pareto_rows
 
 # Points of a line across the chart: enough that it answers to the pointer everywhere.
 LINE_STEPS = 40

@@ -17,7 +17,7 @@ from cluster.display import Task, say
 from cluster.distributed.journal import SearchFolder
 from cluster.distributed.logs import TrialLogs
 from cluster.studies import StudyPlan
-from search_spaces.studies import Study
+from search_spaces.study import Study
 from trainables.registry import find_trainable
 from trainables.trials import Epoch, Outcome, TrialFit
 

@@ -134,7 +134,8 @@ class Fit(Planned):
     def chosen(self) -> tuple[StudyPlan, Any, dict[str, Any]]:
         """The study of one trial with its zoo, checked; what it fits; the configuration."""
         from cluster.studies import plan_study
-        from search_spaces.studies import STUDIES, Study
+        from search_spaces.studies import STUDIES
+        from search_spaces.study import Study
         from trainables.registry import find_trainable
 
         if self.trainable in STUDIES:

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from analysis import aggregation
-from analysis.aggregation import MAIN, TEST_SEED, Scenario
+from analysis.aggregation import TEST_SEED
 from analysis.analyze import analyze
 from analysis.intervals import Bootstrap
 from analysis.plan import plan_analysis
 from analysis.report.page import render
+from analysis.scenarios import MAIN, Scenario
 from cluster.verbs.analyze import Report
 from trainables.aggregators.corruption import Corruption, corrupted_sets
 from trainables.aggregators.metrics import GAINS

@@ -16,7 +16,7 @@ from analysis.rates import (
     point_at_quality,
     total_bits_per_weight,
 )
-from trainables.study_files import pareto_rows
+from trainables.pareto import pareto_rows
 
 
 def test_total_is_code_plus_share():

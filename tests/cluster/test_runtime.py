@@ -12,7 +12,7 @@ from cluster import own_packages
 from cluster.distributed import runtime
 from cluster.distributed.shard_queue import ShardQueue
 from cluster.settings import changed, parse_assignments, parse_recipe_settings, parse_value
-from search_spaces.studies import Study
+from search_spaces.study import Study
 from trainables.autoencoders.config import NeuronAutoencoderConfig
 from zoo.recipes import RECIPES, Axis, Recipe
 from zoo.storage.manifest import ShardEntry

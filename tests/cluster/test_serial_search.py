@@ -18,7 +18,8 @@ from cluster.distributed.study import FAILURE, INTERRUPTED, Trials, finished, lo
 from cluster.studies import plan_study
 from cluster.verbs.analyze import Analyze
 from cluster.verbs.search import Search
-from search_spaces.studies import DIGITS_AUTOENCODER, FUNCTION_METRIC_CONSTANTS, STUDIES, Study
+from search_spaces.studies import DIGITS_AUTOENCODER, FUNCTION_METRIC_CONSTANTS, STUDIES
+from search_spaces.study import Study
 from trainables.study_files import StudyRecord
 from trainables.trials import TrialFit, make
 from zoo.config import to_json

@@ -6,7 +6,8 @@ import optuna
 import pytest
 
 from search_spaces.spaces import SPACES, find_space
-from search_spaces.studies import DIGITS_AUTOENCODER, STUDIES, TRAINABLE, Study, find_study
+from search_spaces.studies import DIGITS_AUTOENCODER, STUDIES, find_study
+from search_spaces.study import TRAINABLE, Study
 from trainables.registry import TRAINABLES, find_trainable
 from zoo.architecture import cnn_2464, mlp
 from zoo.config import from_json, to_json
