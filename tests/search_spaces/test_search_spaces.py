@@ -209,7 +209,7 @@ def test_unknown_names_list_the_known_ones():
         find_study("nothing")
     with pytest.raises(ValueError, match=r"unknown search space 'nothing'; known: .*neuron-autoencoder"):
         find_space("nothing")
-    with pytest.raises(ValueError, match=r"must be a search_spaces\.studies\.Study"):
+    with pytest.raises(ValueError, match=r"must be a search_spaces\.study\.Study"):
         find_study("zoo.recipes:RECIPES")
     with pytest.raises(ValueError, match="'uniform' is a trainable; fit it with `zooscale fit uniform`"):
         find_study("uniform")
