@@ -1,12 +1,14 @@
 """Speed of encoders: epochs of a hyper-representation's fit, and the embedding of 10,000 networks.
 
     python benchmarks/encoders.py fit [--preset tetris-seed] [--networks 2000] [--threads 1]
+    python benchmarks/encoders.py epochs [--networks 256] [--only NAME] [--threads 1]
     python benchmarks/encoders.py embed [--networks 10000] [--only NAME] [--threads 2]
 
 ``fit`` runs ours and a straightforward implementation after the paper side by side, at the same sizes, on the same
-random networks, one epoch each after a first step that is not counted. ``embed`` embeds random CNNs of 4,970 parameters
-with every registered encoder at its default sizes; it has not to be fitted, since speed depends on shapes alone. Both
-say seconds of the clock and of the CPU: on a machine where others compute, the latter are those to compare.
+random networks, one epoch each after a first step that is not counted. ``epochs`` takes an epoch of every encoder that
+learns by gradient, with the preset "small", on CNNs of 4,970 parameters. ``embed`` embeds random CNNs of 4,970
+parameters with every registered encoder at its default sizes; it has not to be fitted, since speed depends on shapes
+alone. All say seconds of the clock and of the CPU: on a machine where others compute, the latter are those to compare.
 """
 
 from __future__ import annotations
@@ -209,6 +211,19 @@ def compare_fits(preset: str, count: int) -> None:
         print(f"| {name} | {done:,} | {clock:.1f} | {cpu:.1f} | {1e3 * cpu / done:.2f} | {base / (cpu / done):.2f} |")
 
 
+def time_epochs(count: int, only: str | None) -> None:
+    """Prints what an epoch of each encoder that learns by gradient takes."""
+    data = fit_data(ARCHITECTURES["unterthiner-mnist"], count)
+    print("| encoder | seconds | of the CPU | CPU ms a network |\n|---|---:|---:|---:|")
+    for name, entry in ENCODERS.items():
+        if only not in (None, name) or "small" not in entry.presets:
+            continue
+        fit = entry.fit(entry.configuration({**entry.presets["small"], "epochs": 2}), data)
+        fit.train_epoch()
+        clock, cpu = seconds(fit.train_epoch)
+        print(f"| {name} | {clock:.1f} | {cpu:.1f} | {1e3 * cpu / count:.1f} |", flush=True)
+
+
 def time_embeddings(count: int, only: str | None) -> None:
     """Prints what each encoder takes."""
     architecture = ARCHITECTURES["unterthiner-mnist"]
@@ -235,15 +250,17 @@ def time_embeddings(count: int, only: str | None) -> None:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["fit", "embed"])
+    parser.add_argument("what", choices=["fit", "epochs", "embed"])
     parser.add_argument("--preset", choices=list(ARCHITECTURES), default="tetris-seed")
-    parser.add_argument("--networks", type=int, help="2,000 to fit to, 10,000 to embed")
+    parser.add_argument("--networks", type=int, help="2,000 to fit to, 256 for epochs, 10,000 to embed")
     parser.add_argument("--only", choices=list(ENCODERS), help="one encoder")
-    parser.add_argument("--threads", type=int, help="1 to fit, 2 to embed")
+    parser.add_argument("--threads", type=int, help="2 to embed, else 1")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads or (1 if arguments.what == "fit" else 2))
+    torch.set_num_threads(arguments.threads or (2 if arguments.what == "embed" else 1))
     if arguments.what == "fit":
         compare_fits(arguments.preset, arguments.networks or 2000)
+    elif arguments.what == "epochs":
+        time_epochs(arguments.networks or 256, arguments.only)
     else:
         time_embeddings(arguments.networks or ASKED, arguments.only)
 

@@ -79,9 +79,9 @@ class NetworkModule(nn.Module, ABC):
         """What a training step sees in place of a batch; the batch itself unless overridden."""
         return batch
 
-    def penalty(self, batch: Population, embedding_BE: Tensor, generator: torch.Generator) -> Tensor | None:  # noqa: ARG002
-        """What is minimized beside the columns' loss; ``None`` for nothing."""
-        return None
+    def embedded(self, batch: Population, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002
+        """``embedding_BE``, and what is minimized beside the columns' loss; ``None`` for nothing."""
+        return self(batch), None
 
 
 @dataclass(frozen=True)
@@ -185,14 +185,13 @@ class SupervisedFit(GradientFit):
         """``loss`` and, where the module has one, ``penalty``."""
         embed = self.module.embed
         batch = embed.augmented(self.populations[population].select(rows_B), generator)
-        embedding_BE = embed(batch)
+        embedding_BE, penalty = embed.embedded(batch, generator)
         outputs = self.module.heads(embedding_BE).split([target.outputs for target in self.targets], dim=1)
         each = [
             target.loss(outputs_BK, column_M[rows_B])
             for target, outputs_BK, column_M in zip(self.targets, outputs, self.columns[population], strict=True)
         ]
         loss = torch.stack(each).mean()
-        penalty = embed.penalty(batch, embedding_BE, generator)
         return {"loss": loss} if penalty is None else {"loss": loss + penalty, "penalty": penalty}
 
     def artifact(self) -> SupervisedEncoder:

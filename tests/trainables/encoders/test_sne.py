@@ -11,7 +11,7 @@ from architectures import random_weights, small_net
 from trainables.encoders.augmentation import permuted_networks
 from trainables.encoders.entries import ENCODERS
 from trainables.encoders.positions import sinusoids
-from trainables.encoders.sne.chunks import KINDS, chunked, cut
+from trainables.encoders.sne.chunks import KINDS, chunked, cut, kept_whole
 from trainables.encoders.sne.config import SneConfig
 from trainables.encoders.sne.encoder import Sne
 from trainables.encoders.sne.sets import AttentionBlock, SetToVector
@@ -157,17 +157,32 @@ def test_permuted_networks_of_several_architectures_compute_what_they_did():
 
 
 @torch.no_grad()
-def test_the_penalty_is_half_the_squared_distance_to_permuted_networks():
-    encoder = module(dataclasses.replace(SMALL, invariance=0.3))
-    population = networks(ARCHITECTURES["mlp"], 4)
+@pytest.mark.parametrize("chunk", [1, 4, 7, 16])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_penalty_is_half_the_squared_distance_to_permuted_networks(name, chunk):
+    """Whichever chunks an order moves as a whole, of which only the place is computed anew."""
+    encoder = module(dataclasses.replace(SMALL, chunk=chunk, invariance=0.3))
+    population = single_architecture(ARCHITECTURES[name], random_weights(ARCHITECTURES[name], 4, seed=0))
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
-    embedding_BE = encoder(population)
+    wanted_BE = encoder(population)
+    embedding_BE, penalty = encoder.embedded(population, generators[1])
+    torch.testing.assert_close(embedding_BE, wanted_BE)
     moved_BE = encoder(permuted_networks(population, generators[0]))
-    found = encoder.penalty(population, embedding_BE, generators[1])
-    distances = [float((one - other).norm() ** 2) for one, other in zip(embedding_BE, moved_BE, strict=True)]
-    assert float(found) == pytest.approx(0.3 * 0.5 * np.mean(distances), rel=1e-4)
-    assert float(found) > 0
-    assert module().penalty(population, embedding_BE, generators[1]) is None
+    distances = [float((one - other).norm() ** 2) for one, other in zip(wanted_BE, moved_BE, strict=True)]
+    assert float(penalty) == pytest.approx(0.3 * 0.5 * np.mean(distances), rel=1e-3)
+    assert float(penalty) > 0
+    assert module().embedded(population, generators[1])[1] is None
+
+
+def test_kernels_and_rows_move_as_a_whole_and_biases_do_not():
+    layout = ARCHITECTURES["cnn"].layout
+    whole = dict(zip((spec.name for spec in layout), kept_whole(ARCHITECTURES["cnn"], 4), strict=True))
+    assert {name for name, kept in whole.items() if kept} == {
+        spec.name for spec in layout if len(spec.shape) > 2 or spec is layout[-1]
+    }
+    first, last = ARCHITECTURES["mlp"].layout[0], ARCHITECTURES["mlp"].layout[2]
+    assert (len(first.shape), len(last.shape)) == (2, 2)
+    assert kept_whole(ARCHITECTURES["mlp"], 8)[::2] == (True, False), "rows of 16 in chunks of 8; columns are mixed"
 
 
 def test_scales_are_those_of_the_training_networks():

@@ -10,6 +10,7 @@ chunk or a layer, E width of an embedding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from trainables.encoders.augmentation import permuted_networks
 from trainables.encoders.positions import sinusoids
-from trainables.encoders.sne.chunks import KINDS, Chunks, Layers, chunked, cut
+from trainables.encoders.sne.chunks import KINDS, ChunkedLayout, Chunks, Layers, chunked, cut, kept_whole, kinds
 from trainables.encoders.sne.config import SneConfig
 from trainables.encoders.sne.sets import SetToSet, SetToVector, without_biases
 from trainables.encoders.supervised import NetworkModule
@@ -58,7 +59,7 @@ class Sne(NetworkModule):
         """Sets the scale of each kind of tensor to its root mean square over the training networks."""
         squares, counts = torch.zeros(2, len(KINDS), dtype=torch.float64)
         for population in data.training:
-            kind_P = chunked(population.architecture.layout, self.config.chunk).kind_P
+            kind_P = kinds(population.architecture.layout)
             squares.index_add_(0, kind_P, population.weights_MP.double().square().sum(0))
             counts += len(population) * torch.bincount(kind_P, minlength=len(KINDS))
         scale_K = (squares / counts.clamp_min(1)).sqrt().float()
@@ -67,14 +68,30 @@ class Sne(NetworkModule):
     def forward(self, batch: Population) -> Tensor:
         """``embedding_BE``."""
         layout = chunked(batch.architecture.layout, self.config.chunk)
-        weights_BP = batch.weights_MP / self.scale_K[layout.kind_P]
+        return self.read([layout], [self.see(layout, self.scaled(batch))])
+
+    def scaled(self, batch: Population) -> Tensor:
+        """``weights_BP`` over the scale of their kind."""
+        return batch.weights_MP / self.scale_K[kinds(batch.architecture.layout)]
+
+    def see(self, layout: ChunkedLayout, weights_BP: Tensor) -> Tensor:
+        """``chunks_BTD`` that have seen the others of their tensor, one tensor's after another's."""
         chunks = [self.encode_chunks(*part) for part in zip(layout.chunks, cut(weights_BP, layout), strict=True)]
         chunks_BTD = torch.cat(chunks, dim=1)
-        layers_BLD = torch.cat([self.encode_layers(part, chunks_BTD) for part in layout.layers], dim=1)
-        depth_L = torch.cat([part.depth_L for part in layout.layers])
-        kind_L = torch.cat([part.kind_L for part in layout.layers])
+        parts = (chunks_BTD[:, part.chunk_LT] for part in layout.layers)
+        return torch.cat([self.of_chunks(part.flatten(0, 1)).view_as(part).flatten(1, 2) for part in parts], dim=1)
+
+    def read(self, layouts: Sequence[ChunkedLayout], seen: Sequence[Tensor]) -> Tensor:
+        """``embedding_BE`` of networks, of which each of some layouts has a part of the tensors."""
+        found: list[Tensor] = []
+        for layout, chunks_BTD in zip(layouts, seen, strict=True):
+            counts = [part.chunk_LT.numel() for part in layout.layers]
+            found += map(self.encode_layers, layout.layers, chunks_BTD.split(counts, dim=1))
+        tensors = [part for layout in layouts for part in layout.layers]
+        depth_L = torch.cat([part.depth_L for part in tensors])
+        kind_L = torch.cat([part.kind_L for part in tensors])
         where_LD = sinusoids(depth_L, self.config.width) + sinusoids(kind_L, self.config.width)
-        layers_BLD = self.of_layers(layers_BLD) + POSITION * where_LD
+        layers_BLD = self.of_layers(torch.cat(found, dim=1)) + POSITION * where_LD
         embedding_BE: Tensor = self.to_latent(self.network(layers_BLD))
         return embedding_BE
 
@@ -91,16 +108,35 @@ class Sne(NetworkModule):
         chunks_SD: Tensor = self.widen(found_SW)
         return chunks_SD.unflatten(0, (-1, count))
 
-    def encode_layers(self, layers: Layers, chunks_BTD: Tensor) -> Tensor:
-        """``layers_BLD``: equation 5."""
+    def encode_layers(self, layers: Layers, seen_BTD: Tensor) -> Tensor:
+        """``layers_BLD``: the rest of equation 5."""
         many, count = layers.chunk_LT.shape
-        sets_STD = self.of_chunks(chunks_BTD[:, layers.chunk_LT].flatten(0, 1))
+        sets_STD = seen_BTD.unflatten(1, (many, count)).flatten(0, 1)
         found_SD: Tensor = self.layer(sets_STD + POSITION * sinusoids(torch.arange(count), self.config.width))
         return found_SD.unflatten(0, (-1, many))
 
-    def penalty(self, batch: Population, embedding_BE: Tensor, generator: torch.Generator) -> Tensor | None:
-        """ν · ½ the squared distance to embeddings of the same networks with their hidden units in another order."""
+    def embedded(self, batch: Population, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Adds ν · ½ the squared distance to embeddings of the same networks with hidden units in another order.
+
+        Chunks that such an order moves as a whole, kernels all of them, are not encoded again, nor is what they see of
+        one another: that moves with them.
+        """
         if not self.config.invariance:
-            return None
-        moved_BE = self(permuted_networks(batch, generator))
-        return self.config.invariance * 0.5 * (embedding_BE - moved_BE).square().sum(dim=1).mean()
+            return self(batch), None
+        size, layout = self.config.chunk, batch.architecture.layout
+        whole = [all(each) for each in zip(*(kept_whole(each, size) for each in batch.architectures), strict=True)]
+        weights_BP = self.scaled(batch)
+        place_BP = torch.arange(batch.parameters, dtype=torch.float64).expand(len(batch), -1)
+        source_BP = permuted_networks(batch.with_weights(place_BP), generator).weights_MP.long()
+        layouts, seen, moved = [], [], []
+        for kept in sorted({*whole}):
+            part = chunked(layout, size, tuple(number for number, each in enumerate(whole) if each == kept))
+            layouts.append(part)
+            seen.append(self.see(part, weights_BP))
+            if kept:
+                moved.append(seen[-1].take_along_dim(part.origin(source_BP).unsqueeze(2), dim=1))
+            else:
+                moved.append(self.see(part, weights_BP.gather(1, source_BP)))
+        embedding_BE = self.read(layouts, seen)
+        square_BE = (embedding_BE - self.read(layouts, moved)).square()
+        return embedding_BE, self.config.invariance * 0.5 * square_BE.sum(dim=1).mean()
