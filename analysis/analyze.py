@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.adaptation import AdaptationPlan
 from analysis.aggregation import AggregationPlan
+from analysis.by_axis import ByAxisPlan
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.evaluators.evaluator import Subject
@@ -78,6 +79,8 @@ def carry_out(plan: Plan, *, keep: Store | None = None, progress: Progress | Non
     results = measure_rows(plan.rows, kept, progress)
     if isinstance(plan, CodecPlan):
         return _codec_analysis(plan, results, kept)
+    if isinstance(plan, ByAxisPlan):
+        return plan.analysis(results)
     if isinstance(plan, AdaptationPlan):
         return _adaptation_analysis(plan, results)
     if isinstance(plan, SetPlan):

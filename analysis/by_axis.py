@@ -1,109 +1,278 @@
-"""What networks of a zoo withstand, by how they were trained: evaluators of robustness for each group of members.
+"""What networks of a zoo are and withstand, by how they were trained: evaluators for each group of members.
 
-Shape letters: M members.
+Groups are combinations of values of some columns. Nothing is fitted, so members of every split count, at their last
+snapshots. Evaluators that compare with any other network, such as attacks by transferred examples, are run for each
+pair of groups: each member beside another one of its minibatch order.
+
+Shape letters: M members, G groups by minibatch order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
-import pandas as pd
 
-from analysis.evaluators.evaluator import EvaluationData, Evaluator, Subject
+from analysis.evaluation import Evaluation
+from analysis.evaluators.evaluator import Evaluator, Subject
 from analysis.evaluators.registry import find_evaluator
-from analysis.groups import independent_groups, orders_differ
+from analysis.groups import orders_differ, orders_known, words
 from analysis.intervals import Bootstrap
+from analysis.record import Analysis, count_diverged, zoo_facts
+from analysis.results import Measured, Result
+from analysis.rows import Row
+from zoo.metric import Metric
 from zoo.population import Population
+from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 
-# Noise of strength 0 is none: accuracy on the same examples as the others.
-WITHSTOOD = ("weight-noise-0", "weight-noise-0.5", "weight-noise-0.5x100", "fgsm-0.1", "pgd-0.1")
-Progress = Callable[[int, int], None]
+# What is measured where nobody says what.
+WITHSTOOD = ("accuracy", "weight-noise-0.5", "weight-noise-0.5x100", "fgsm-0.1", "pgd-0.1", "transfer-0.1")
+FAMILY = "group"
+# Of a metric: how much larger it is than in the first group.
+GAIN = "_gain_pp"
 
 
-def measured_by(
-    zoo: Zoo,
-    columns: Sequence[str],
-    evaluators: Sequence[str] = WITHSTOOD,
-    *,
-    bootstrap: Bootstrap | None = None,
-    progress: Progress | None = None,
-) -> pd.DataFrame:
-    """Measures the last snapshots of all members, with intervals over them, for each combination of what differs.
+@dataclass(frozen=True, kw_only=True)
+class ByAxisPlan:
+    """An analysis of groups of members.
 
-    Nothing is fitted, so members of every split count. Members of one minibatch order are resampled together.
+    Attributes:
+        zoo: The zoo.
+        columns: By what members are grouped.
+        groups: For each combination of values that occurs, in words, its members.
+        evaluation: What they are measured by.
+        asked: Names of evaluators that were asked for; ``None`` where the usual ones were taken.
+    """
 
-    Args:
-        zoo: Networks that tell classes apart.
-        columns: By what members are grouped: fields of ``zoo.population.Member``, or other columns of the zoo.
-        evaluators: Names of evaluators that need no originals, such as "pgd-0.1".
-        bootstrap: How intervals are drawn.
-        progress: Called with evaluations done and all of them.
+    zoo: Zoo
+    columns: tuple[str, ...]
+    groups: Mapping[str, Population]
+    evaluation: Evaluation
+    asked: tuple[str, ...] | None = None
 
-    Returns:
-        A row for each combination and metric, in order: the columns, ``members``, ``metric``, ``estimate``, ``low``
-        and ``high``; the last two are missing where all members of a combination share one order.
+    @property
+    def trials(self) -> list[int]:
+        """None: there is no study."""
+        return []
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Numbers of the members that are measured."""
+        return tuple(member.id for population in self.groups.values() for member in population.members)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """For each evaluator and group a row, and one for each pair of groups where it compares networks."""
+        return [
+            self._row(evaluator, name, other)
+            for evaluator in self.evaluation.evaluators
+            for name in self.groups
+            for other in (self.groups if evaluator.any_original else ("",))
+        ]
+
+    def _row(self, evaluator: Evaluator, name: str, other: str) -> Row:
+        return Row(
+            name=evaluator.name,
+            setting=f"{name} by {other}" if other else name,
+            family=FAMILY,
+            content={
+                "zoo": self.zoo.content_sha256,
+                "groups": [name, other],
+                "members": [[member.id for member in self.groups[each].members] for each in (name, other) if each],
+                "evaluation": self._by(evaluator).content,
+            },
+            measure=partial(self._measured, evaluator, name, other),
+        )
+
+    def _by(self, evaluator: Evaluator) -> Evaluation:
+        """One evaluator, on those inputs that it is measured on."""
+        others = self.evaluation.others if any(measure.shifted for measure in evaluator.measures) else ()
+        return replace(self.evaluation, evaluators=(evaluator,), others=others)
+
+    def _measured(self, evaluator: Evaluator, name: str, other: str) -> Result:
+        population, evaluation = self.groups[name], self._by(evaluator)
+        original = None
+        if other:  # what adversarial examples are made on
+            original = Subject(surrogates(population, self.groups[other]), other)
+        metrics, values = evaluation.measure([Subject(population, name)], original)
+        return Result(
+            name=name,
+            family=FAMILY,
+            setting=other,
+            trial=None,
+            fits=1,
+            members=len(population),
+            groups=len(np.unique(evaluation.groups(population))),
+            parameters=population.parameters,
+            examples=len(evaluation.test),
+            metrics=metrics,
+            values=values,
+        )
+
+    def analysis(self, results: Sequence[Result]) -> Analysis:
+        """What was found: one result for each group, and one for each pair, with gains over the first group.
+
+        Args:
+            results: Those of the rows.
+        """
+        merged: dict[tuple[str, str], Result] = {}
+        for row, result in zip(self.rows, results, strict=True):
+            name, other = row.content["groups"]
+            found = merged.get((name, other))
+            merged[name, other] = replace(
+                result,
+                name=name,
+                setting=other,
+                metrics={**(found.metrics if found else {}), **result.metrics},
+                values={**(found.values if found else {}), **result.values},
+            )
+        first = next(iter(self.groups))
+        told = [
+            replace(result, metrics={**result.metrics, **self._gains(result, merged[first, other])})
+            for (_, other), result in merged.items()
+        ]
+        each = [len(population) for population in self.groups.values()]
+        summary = {
+            **zoo_facts(self.zoo),
+            "kind": "groups",
+            "study": None,
+            "columns": list(self.columns),
+            "parameters": sorted({population.parameters for population in self.groups.values()}),
+            "test_members": sum(each),
+            "test_examples": len(self.evaluation.test),
+            "members_of_groups": [min(each), max(each)],
+            "inputs": [other.inputs for other in self.evaluation.others],
+            "added_evaluators": list(self.asked or ()),
+            "evaluators_left_out": dict(self.evaluation.left_out),
+            "diverged": count_diverged(self.zoo, None, "last"),
+            "intervals": words(
+                sum(each), max(r.groups for r in told), 0, self.evaluation.grouped, known=orders_known(self.zoo)
+            ),
+            "seed": self.evaluation.bootstrap.seed,
+        }
+        return Analysis(results=told, summary=summary, headlines=[], pareto=[])
+
+    def _gains(self, result: Result, first: Result) -> dict[str, Measured]:
+        """How much larger each share is than that of the first group, in percentage points, paired by order."""
+        if result.name == first.name:
+            return {}
+        groups_M = np.concatenate([self._orders(each.name) for each in (result, first)])
+        gains = {}
+        for name, measured in result.metrics.items():
+            if measured.metric.unit != "share" or name not in result.values or name not in first.values:
+                continue
+            values_M = np.concatenate([result.values[name], first.values[name]])
+
+            def gain(fit: int, rows_M: np.ndarray, values_M: np.ndarray = values_M) -> dict[str, float]:  # noqa: ARG001
+                own_M = rows_M < result.members
+                if own_M.all() or not own_M.any():  # of groups that share no order a resample may have one alone
+                    return {"gain": 0.0}
+                return {"gain": 100 * float(values_M[rows_M[own_M]].mean() - values_M[rows_M[~own_M]].mean())}
+
+            found = self.evaluation.bootstrap.of_statistics(gain, len(values_M), groups_M=groups_M)["gain"]
+            metric = Metric(
+                name=f"{name}{GAIN}",
+                label=f"{measured.metric.label}, gain",
+                unit="pp",
+                direction=measured.metric.direction,
+                description=f"{name} minus that of networks with {first.name}, resampled together by minibatch order.",
+            )
+            gains[metric.name] = Measured.of(metric, found)
+        return gains
+
+    def _orders(self, name: str) -> np.ndarray:
+        """What tells members apart that are resampled together: their minibatch orders, or themselves."""
+        members = self.groups[name].members
+        return np.array([member.order_seed if self.evaluation.grouped else member.id for member in members])
+
+
+def surrogates(subjects: Population, among: Population) -> Population:
+    """For each member another one, of the same minibatch order where there is one.
 
     Raises:
-        ValueError: No column, an unknown one, or an evaluator that is unknown, compares with originals, or does not
-            suit the zoo's task.
-        ZooError: The data set is not there, or the zoo is damaged.
+        ValueError: There is no other.
+    """
+    chosen = []
+    for row, member in enumerate(subjects.members):
+        able = [place for place, other in enumerate(among.members) if other.id != member.id]
+        alike = [place for place in able if among.members[place].order_seed == member.order_seed] or able
+        if not alike:
+            raise ValueError(
+                f"member {member.id} is alone in its group: examples that are made on another network need two of each"
+            )
+        chosen.append(alike[row % len(alike)])
+    return among.select(chosen)
+
+
+def plan_by_axis(
+    zoo: Zoo,
+    columns: Sequence[str],
+    *,
+    evaluators: Sequence[str] | None = None,
+    inputs: Sequence[str] | None = None,
+    members: int | None = None,
+    examples: int | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> ByAxisPlan:
+    """Groups of members and what they are measured by, checked.
+
+    Args:
+        zoo: Networks of any layouts.
+        columns: By what they are grouped: fields of ``zoo.population.Member``, or other columns of the zoo.
+        evaluators: Names of evaluators that need no originals, or take any; ``WITHSTOOD`` by default.
+        inputs: Other inputs; see :func:`analysis.evaluators.inputs.shifted`.
+        members: At most so many: the first ones.
+        examples: On at most so many test examples; all by default.
+        bootstrap: How intervals are drawn.
+
+    Raises:
+        ValueError: No column, an unknown one, or an evaluator that is unknown, compares with what networks were made
+            of, or does not suit the zoo's task.
+        ZooError: The data set is not there, the zoo is damaged, or no network is left.
     """
     if not columns:
-        raise ValueError("columns is empty; name at least one, such as 'adversarial_epsilon'")
+        raise ValueError("by is empty; name at least one column, such as 'adversarial_epsilon'")
     dataset = zoo.dataset()
-    chosen = [_suited(name, dataset.task.has_classes) for name in evaluators]
-    data, grouped, rows = EvaluationData(dataset, dataset.test), orders_differ(zoo), []
-    parts = [part for population in zoo.populations(epochs="last") for part in _parts(population, columns)]
-    for number, (values, population) in enumerate(parts):
-        subject, groups_M = Subject(population, f"zoo {zoo.name}"), independent_groups(population, grouped)
-        told = dict(zip(columns, values, strict=True)) | {"members": len(population)}
-        for place, evaluator in enumerate(chosen):
-            rows += [told | row for row in _measured(evaluator, subject, data, groups_M, bootstrap or Bootstrap())]
-            if progress is not None:
-                progress(number * len(chosen) + place + 1, len(parts) * len(chosen))
-    return pd.DataFrame(rows)
+    chosen = [find_evaluator(name) for name in dict.fromkeys(evaluators or WITHSTOOD)]
+    for evaluator in chosen:
+        if evaluator.needs_original and not evaluator.any_original:
+            raise ValueError(
+                f"evaluator {evaluator.name!r} compares with originals; allowed: those that need none, such as pgd-0.1"
+            )
+    evaluation = Evaluation.of(
+        chosen,
+        dataset,
+        examples=examples,
+        inputs=inputs,
+        bootstrap=bootstrap,
+        grouped=orders_differ(zoo),
+        store=zoo.store,
+    )
+    left_out = evaluation.left_out
+    if left_out and (evaluators is not None or not evaluation.evaluators):
+        name, why = next(iter(left_out.items()))
+        raise ValueError(f"evaluator {name!r} {why}; name others with evaluators")
+    groups: dict[str, Population] = {}
+    for population in zoo.populations(epochs="last", limit=members):
+        layout = f", {population.architecture.summary}" if len(zoo.layouts) > 1 else ""
+        for key, rows in _combinations(population, columns).items():
+            told = ", ".join(f"{name}={value}" for name, value in zip(columns, key, strict=True))
+            groups[told + layout] = population.select(rows)
+    if not groups:
+        raise ZooError(f"zoo {zoo.name} has no networks that can be measured: all of them diverged")
+    return ByAxisPlan(
+        zoo=zoo,
+        columns=tuple(columns),
+        groups=groups,
+        evaluation=evaluation,
+        asked=None if evaluators is None else tuple(evaluators),
+    )
 
 
-def _suited(name: str, has_classes: bool) -> Evaluator:
-    evaluator = find_evaluator(name)
-    if evaluator.needs_original:
-        raise ValueError(f"evaluator {name!r} compares with originals; allowed: those that need none, such as pgd-0.1")
-    if evaluator.judges == "classes" and not has_classes:
-        raise ValueError(f"evaluator {name!r} judges classes, and these networks tell none apart")
-    return evaluator
-
-
-def _parts(population: Population, columns: Sequence[str]) -> list[tuple[tuple[object, ...], Population]]:
-    """For each combination of values that occurs, in order, its members."""
+def _combinations(population: Population, columns: Sequence[str]) -> dict[tuple[object, ...], list[int]]:
+    """For each combination of values that occurs, in order, the rows that have it."""
     keys = list(zip(*(population.column(name).tolist() for name in columns), strict=True))
-    return [
-        (key, population.select([row for row, other in enumerate(keys) if other == key])) for key in sorted(set(keys))
-    ]
-
-
-def _measured(
-    evaluator: Evaluator, subject: Subject, data: EvaluationData, groups_M: np.ndarray, bootstrap: Bootstrap
-) -> list[dict[str, object]]:
-    """A row for each metric of an evaluator that is a mean over members."""
-    values = evaluator.run(subject, None, data)
-    rows: list[dict[str, object]] = []
-    for measure in evaluator.measures:
-        if measure.statistic != "mean":
-            continue
-        values_M = values[measure.source].double().reshape(len(subject), -1).mean(1).numpy()
-
-        def mean(fit: int, members: np.ndarray, values_M: np.ndarray = values_M) -> dict[str, float]:  # noqa: ARG001
-            return {"mean": float(values_M[members].mean())}
-
-        interval = bootstrap.of_statistics(mean, len(subject), groups_M=groups_M)["mean"]
-        rows.append(
-            {
-                "metric": measure.metric.name,
-                "estimate": interval.estimate,
-                "low": interval.low,
-                "high": interval.high,
-            }
-        )
-    return rows
+    return {key: [row for row, other in enumerate(keys) if other == key] for key in sorted(set(keys))}

@@ -81,7 +81,7 @@ def words(members: int, groups: int, fits: int, grouped: bool, known: bool = Tru
     Args:
         members: Members measured.
         groups: Groups that they are of.
-        fits: Largest number of fits that differ in their seed.
+        fits: Largest number of fits that differ in their seed; 0 where nothing was fitted.
         grouped: Whether members are grouped by their minibatch order.
         known: Whether their minibatch orders are.
     """
@@ -105,4 +105,4 @@ def words(members: int, groups: int, fits: int, grouped: bool, known: bool = Tru
         if groups < FEW_GROUPS:
             said += " So few groups tell little of others, for which intervals are wide (Student's t)."
     seeds = f"of {fits} fits with other seeds" if fits > 1 else "of no other seeds: each was fitted once"
-    return f"{said} They cover the choice of networks and examples, and {seeds}."
+    return f"{said} They cover the choice of networks and examples{f', and {seeds}' if fits else ''}."

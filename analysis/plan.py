@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from analysis.adaptation import AdaptationPlan, plan_adaptation
 from analysis.aggregation import AggregationPlan, plan_aggregation
+from analysis.by_axis import ByAxisPlan, plan_by_axis
 from analysis.codecs import CodecFamily
 from analysis.evaluation import Evaluation
 from analysis.evaluators.registry import chosen_evaluators
@@ -90,7 +91,7 @@ class CodecPlan:
 
 
 StudyPlan = PredictorPlan | ProbePlan | AdaptationPlan | SetPlan | MakingPlan | AggregationPlan
-Plan = CodecPlan | StudyPlan
+Plan = CodecPlan | ByAxisPlan | StudyPlan
 
 
 def plan_analysis(
@@ -108,9 +109,10 @@ def plan_analysis(
     on: Sequence[Zoo] = (),
     studies_on: Sequence[StudyRecord] = (),
     boosting: bool = False,
+    by: Sequence[str] | None = None,
     bootstrap: Bootstrap | None = None,
 ) -> Plan:
-    """Finds and checks all that an analysis needs; reads no weights.
+    """Finds and checks all that an analysis needs; reads no weights but those of groups.
 
     Args:
         zoo: The zoo.
@@ -118,20 +120,22 @@ def plan_analysis(
         codecs: Names in ``analysis.codecs.CODECS`` or ``module:attribute``; by default all that know the zoo's
             architecture. The zero-rate controls are always measured.
         evaluators: Names in ``analysis.evaluators.registry.EVALUATORS`` or ``module:attribute``, beside the default
-            ones. Of generators those that need no originals.
+            ones. Of generators and groups those that need no originals.
         inputs: Other inputs: "translation-1", "noise-0.1", names of data sets; by default the first for images, else
             the second. Of hypernetworks of data sets names alone, by default none.
         cells: For so many noisy memory cells a weight, networks are read back from these, and payloads with flipped
             bits.
         layout: Number of the parameter layout whose networks are analyzed, where the zoo has several.
         members: At most so many test members; by default 300, and of predictors all. Of hypernetworks so many
-            tasks or sets, of generators so many networks made by each, of aggregators so many networks trained.
+            tasks or sets, of generators so many networks made by each, of aggregators so many networks trained, of
+            groups so many networks of all.
         training_snapshots: At most so many snapshots of training members for fitting.
         examples: At most so many test examples; all by default.
         on: Other zoos, whose test members a study's encoders and their readouts are measured on too.
         studies_on: For a matrix of all zoos by all, a study of encoders on each of the other zoos.
         boosting: Whether gradient boosting reads embeddings of encoders too; it takes minutes where linear readouts
             take seconds.
+        by: Columns by which members are grouped: in place of codecs, groups are measured.
         bootstrap: How intervals are drawn.
 
     Raises:
@@ -139,6 +143,12 @@ def plan_analysis(
         ValueError: A codec, an evaluator or inputs are unknown, or the zoo has several layouts and none is chosen.
     """
     bootstrap = bootstrap or Bootstrap()
+    if by is not None:
+        if study is not None or codecs is not None or cells or layout is not None:
+            raise ValueError("by is for networks of a zoo as they are: leave out study, codecs, cells and layout")
+        return plan_by_axis(
+            zoo, by, evaluators=evaluators, inputs=inputs, members=members, examples=examples, bootstrap=bootstrap
+        )
     if study is not None and study.zoo_digest != zoo.digest:
         raise ZooError(
             f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "

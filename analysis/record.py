@@ -118,7 +118,7 @@ def study_facts(study: StudyRecord | None) -> dict[str, Any]:
     }
 
 
-def count_diverged(zoo: Zoo, split: str, epochs: Epochs = None, **chosen: Any) -> int:
+def count_diverged(zoo: Zoo, split: str | None, epochs: Epochs = None, **chosen: Any) -> int:
     """How many of the snapshots that could have been chosen diverged and are left out."""
     rows = zoo.rows(split, epochs=epochs, include_diverged=True, **chosen)
     return int(zoo.snapshots["diverged"].to_numpy()[rows].sum())

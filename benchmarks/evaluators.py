@@ -26,17 +26,19 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from analysis.evaluators import boundaries
+from analysis.evaluators.attacks import RESTARTS, STEPS
 from analysis.evaluators.distances import FISHER_EXAMPLES
 from analysis.evaluators.evaluator import EvaluationData, Subject
 from analysis.evaluators.layers import EXAMPLES as LAYER_EXAMPLES
 from analysis.evaluators.registry import EVALUATORS
-from analysis.evaluators.robustness import EXAMPLES, PGD_RESTARTS, PGD_STEPS, STEP_SHARE
+from analysis.evaluators.weight_noise import EXAMPLES
 from zoo.architecture import Architecture, cnn_2464, mlp
 from zoo.data.examples import Dataset, split_examples
 from zoo.data.task import Task
 from zoo.population import Member
 from zoo.population.initialization import initial_weights
 from zoo.population.population import single_architecture
+from zoo.training.adversary import STEP_SHARE
 
 ARCHITECTURES = {"digits-mlp": mlp((1, 8, 8), (16,), 10), "cnn-2464": cnn_2464((1, 28, 28), (), 10)}
 EPSILON, NOISE, INFERENCES = 0.1, 0.1, 20
@@ -121,7 +123,7 @@ def accuracy(module: nn.Module, data: EvaluationData) -> Tensor:
         return (module(data.examples.inputs).argmax(1) == data.examples.targets).float().mean()
 
 
-def pgd(module: nn.Module, data: EvaluationData, steps: int = PGD_STEPS, restarts: int = PGD_RESTARTS) -> Tensor:
+def pgd(module: nn.Module, data: EvaluationData, steps: int = STEPS, restarts: int = RESTARTS) -> Tensor:
     """Projected gradient descent from several starts; of one step and none it is FGSM."""
     part = data.examples.first(EXAMPLES)
     right = module(part.inputs).argmax(1) == part.targets

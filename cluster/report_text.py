@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from zoo.words import counted
 
+# What rows have that is no metric.
+OF_ROWS = ("name", "family", "setting", "trial", "fits", "members", "groups", "parameters", "examples")
+
 
 class Report(Protocol):
     """What lines are made of: see ``cluster.verbs.analyze.Report``."""
@@ -34,6 +37,7 @@ def lines_of(report: Report) -> list[str]:
         "data sets": _of_sets,
         "generators": _of_generators,
         "aggregators": _of_aggregators,
+        "groups": _of_groups,
     }
     return of_kind[report.summary["kind"]](report)
 
@@ -95,6 +99,22 @@ def _of_aggregators(report: Report) -> list[str]:
             low, high = (row[f"gain_over_mean_pp_{end}"] for end in ("low", "high"))
             gain = f"{row['gain_over_mean_pp']:+.2f} [{low:+.2f}, {high:+.2f}] pp"
         lines.append(f"{_called(row):28}{training:34}{row['aggregated_accuracy']:>10.4f}{gain:>32}")
+    return lines
+
+
+def _of_groups(report: Report) -> list[str]:
+    """For each metric what groups have, then what they have by examples of other groups; gains are on the page."""
+    lines = [f"{report.summary['test_members']} networks by {', '.join(report.summary['columns'])}"]
+    for paired in (False, True):
+        rows = [row for row in report.predictors if bool(row["setting"]) is paired]
+        for name in [name for name in (rows[0] if rows else ()) if name not in OF_ROWS]:
+            if name.endswith(("_low", "_high", "_gain_pp")):
+                continue
+            lines += ["", name.replace("_", " ")]
+            for row in rows:
+                called = f"{row['name']}, made on {row['setting']}" if paired else row["name"]
+                ends = f" [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]" if f"{name}_low" in row else ""
+                lines.append(f"  {called:78}{row[name]:>8.4f}{ends}")
     return lines
 
 

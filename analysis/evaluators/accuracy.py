@@ -22,7 +22,7 @@ def _correct(subject: Subject, data: EvaluationData) -> Tensor:
 
 
 def _accuracy(subject: Subject, original: Subject | None, data: EvaluationData) -> Values:  # noqa: ARG001
-    return {"accuracy": _correct(subject, data)}
+    return {"accuracy": _correct(subject, data)} if data.labeled else {}
 
 
 def _change(subject: Subject, original: Subject | None, data: EvaluationData) -> Values:
@@ -52,7 +52,7 @@ ACCURACY = Evaluator(
     run=_accuracy,
     needs_original=False,
     judges="classes",
-    measures=(Measure(metric=_share("accuracy", "accuracy", "Mean test accuracy of the networks.")),),
+    measures=(Measure(metric=_share("accuracy", "accuracy", "Mean test accuracy of the networks."), shifted=True),),
     description="How often networks are right; needs no original.",
 )
 

@@ -191,6 +191,7 @@ class Evaluator:
         measures: Its metrics. It gives values for each of their sources, and no others.
         run: ``(subject, original or None, data) -> values``.
         needs_original: Whether it compares; without an original it is left out.
+        any_original: Whether what it compares with may be any other network, not only what it was made of.
         judges: What networks must answer for it to make sense: "classes", "values" (regression) or "any".
         series: Names of values of which there are several, one a layer say: "layer_error 1", "layer_error 2". They are
             kept for each member for figures, and are no metrics.
@@ -205,6 +206,7 @@ class Evaluator:
     series: tuple[str, ...] = ()
     details: Details | None = None
     needs_original: bool = True
+    any_original: bool = False
     judges: Judges = "any"
     description: str
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.evaluators.accuracy import ACCURACY, ACCURACY_CHANGE
 from analysis.evaluators.agreement import AGREEMENT
+from analysis.evaluators.attacks import ATTACK, attack
 from analysis.evaluators.boundaries import BOUNDARIES, BOUNDARY_DISTANCE
 from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.divergence import DIVERGENCE
@@ -13,7 +14,7 @@ from analysis.evaluators.errors import ERRORS
 from analysis.evaluators.evaluator import Evaluator
 from analysis.evaluators.layers import LAYERS
 from analysis.evaluators.outputs import LOSS, OUTPUTS
-from analysis.evaluators.robustness import ATTACK, WEIGHT_NOISE, attack, weight_noise
+from analysis.evaluators.weight_noise import WEIGHT_NOISE, weight_noise
 from analysis.evaluators.weights import WEIGHTS
 from zoo.config import lookup
 
@@ -31,6 +32,7 @@ EVALUATORS: dict[str, Evaluator] = {
         # Of these any other strength can be named.
         attack("fgsm-0.1"),
         attack("pgd-0.1"),
+        attack("transfer-0.1"),
         weight_noise("weight-noise-0.1"),
         weight_noise("weight-noise-0.1x20"),
     )

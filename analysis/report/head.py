@@ -65,6 +65,15 @@ def _of_aggregators(summary: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def _of_groups(summary: Mapping[str, Any]) -> list[Row]:
+    low, high = summary["members_of_groups"]
+    each = count(low) if low == high else f"{count(low)} to {count(high)}"
+    return [
+        ("Grouped by", ", ".join(summary["columns"]), f"{each} networks in each group"),
+        ("Measured on", f"{count(summary['test_members'])} networks", "members of every split"),
+    ]
+
+
 def _weights_each(summary: Mapping[str, Any]) -> str:
     if summary["kind"] != "codecs":
         counts = sorted(summary["parameters"])
@@ -107,4 +116,5 @@ MEASURED: dict[str, Callable[[Mapping[str, Any]], list[Row]]] = {
     "data sets": _of_sets,
     "generators": _of_generators,
     "aggregators": _of_aggregators,
+    "groups": _of_groups,
 }

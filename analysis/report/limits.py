@@ -68,7 +68,12 @@ def left_out(summary: Mapping[str, Any]) -> list[str]:
     said = [f"Not measured, for {do} not know such networks: {', '.join(names)}."] if names else []
     if summary["recipe"].get("kind") == "imported":
         said.append("Not measured on untrained networks: how imported networks were initialized is not known.")
-    return said + [f"Not measured: {name}, which {why}." for name, why in summary["evaluators_left_out"].items()]
+    return said + not_measured(summary)
+
+
+def not_measured(summary: Mapping[str, Any]) -> list[str]:
+    """What is said of evaluators that do not suit these networks."""
+    return [f"Not measured: {name}, which {why}." for name, why in summary["evaluators_left_out"].items()]
 
 
 def missing(candidates: Mapping[str, Section | str]) -> list[str]:

@@ -50,6 +50,7 @@ def render(analysis: Analysis, *, made_on: datetime.date | None = None) -> str:
         "data sets": study_pages.of_sets,
         "generators": study_pages.of_generators,
         "aggregators": study_pages.of_aggregators,
+        "groups": study_pages.of_groups,
     }
     return pages[analysis.summary["kind"]](analysis, made_on)
 

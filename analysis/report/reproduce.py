@@ -44,6 +44,7 @@ def commands(summary: Mapping[str, Any]) -> str:
         "cells": ",".join(map(str, summary.get("cells", ()))),
         "seed": summary["seed"] or None,
         "on": ",".join(summary.get("on", ())),
+        "by": ",".join(summary.get("columns", ())),
     }
     analyze += "".join(
         f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in (None, "")

@@ -1,4 +1,4 @@
-"""Reports of studies of every kind but codecs: what was found, what was searched, what it does not say."""
+"""Reports of all kinds but of codecs: what was found, what was searched, what it does not say."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from analysis.report import (
     encoders,
     figures,
     generators,
+    groups,
     hypernetworks,
     latent,
     made_for_sets,
@@ -146,6 +147,19 @@ def of_aggregators(analysis: Analysis, made_on: datetime.date) -> str:
     )
 
 
+def of_groups(analysis: Analysis, made_on: datetime.date) -> str:
+    """What networks are and withstand, by how they were trained."""
+    summary = analysis.summary
+    return _page(
+        analysis,
+        title=f"Networks of {summary['zoo'].rpartition('-')[0]} by {', '.join(summary['columns'])}",
+        lead=f"what those trained in each way are and withstand. {made_on:%-d %B %Y}.",
+        findings=[groups.findings(analysis)],
+        candidates={"examples made on other networks": groups.transfers(analysis)},
+        limits=groups.limits(summary),
+    )
+
+
 def _page(
     analysis: Analysis,
     *,
@@ -153,13 +167,15 @@ def _page(
     lead: str,
     findings: Sequence[Section],
     candidates: Mapping[str, Section | str],
-    searched: str,
+    searched: str = "",
     limits: Sequence[str],
     **drawn: Any,
 ) -> str:
     """A report of what columns of a zoo are told from; ``drawn`` are options of ``render_page``."""
     summary = analysis.summary
-    found = {**candidates, "search": sections.search(analysis, analysis.study_metrics, searched)}
+    found = dict(candidates)
+    if summary["study"]:
+        found["search"] = sections.search(analysis, analysis.study_metrics, searched)
     left_out = diverged(summary) if "test_members_diverged" in summary else []
     bullets = (summary["intervals"], *limits, *left_out, *missing(found))
     terms = glossary(declared(analysis.results).values(), own={"95 % interval": INTERVAL})

@@ -78,16 +78,19 @@ class AnalysisEstimate(Result):
         place = f" with {counted(self.workers, 'worker')} on Ray" if self.workers > 1 else ""
         guess = " (a guess: such networks were not analyzed on this machine yet)" if self.guess else ""
         known = f", of which {self.kept} are known from before" if self.kept else ""
+        what = ""
+        if self.codecs or self.trials:
+            what = f" settings of {len(self.codecs)} codecs and controls, and {counted(len(self.trials), 'trial')},"
+        networks = counted(self.test_members, "held-out network" if what else "network")
         return (
-            f"would measure {counted(self.rows, 'row')}{known}: settings of {len(self.codecs)} codecs and controls, "
-            f"and {counted(len(self.trials), 'trial')}, on {counted(self.test_members, 'held-out network')}{place}: "
+            f"would measure {counted(self.rows, 'row')}{known}:{what} on {networks}{place}: "
             f"about {human_seconds(self.seconds)}{guess}; a report of about {human_bytes(self.bytes)} in {self.report}"
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analyze(Planned):
-    """Measure codecs, or a study's autoencoders or predictors, on held-out networks and examples; write report.html."""
+    """Measure codecs, a study's trials, or groups of networks, on held-out networks and examples; write report.html."""
 
     zoo: options.ZooOption
     study: Annotated[
@@ -110,8 +113,8 @@ class Analyze(Planned):
     inputs: Annotated[
         str | None,
         typer.Option(
-            help="Other inputs: translation-2, noise-0.1, data sets, with commas. (default: translation-1 for images, "
-            "else noise-0.1)"
+            help="Other inputs: translation-2, noise-0.1, impulse-0.1, blur-1, contrast-0.5, data sets, with commas. "
+            "(default: translation-1 for images, else noise-0.1)"
         ),
     ] = None
     cells: Annotated[
@@ -132,6 +135,13 @@ class Analyze(Planned):
     boosting: Annotated[
         bool, typer.Option("--boosting", help="Read embeddings by gradient boosting too, beside linear readouts.")
     ] = False
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure groups of networks in place of codecs: columns by which they are grouped, with commas, as in "
+            "weight_noise,adversarial_epsilon."
+        ),
+    ] = None
     layout: Annotated[int | None, typer.Option(min=0, help="Which parameter layout, where the zoo has several.")] = None
     seed: options.Seed = None
     reuse: Annotated[
@@ -168,6 +178,7 @@ class Analyze(Planned):
             "evaluators": split_names(self.evaluators),
             "inputs": split_names(self.inputs),
             "cells": _whole_numbers(self.cells, "cells"),
+            "by": split_names(self.by),
             "layout": self.layout,
             "seed": self.seed,
             "boosting": self.boosting or None,

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.evaluators.attacks import RESTARTS, STEPS, attack
 from analysis.evaluators.evaluator import EvaluationData, Subject
-from analysis.evaluators.robustness import EXAMPLES, PGD_RESTARTS, PGD_STEPS, STEP_SHARE, attack
+from analysis.evaluators.weight_noise import EXAMPLES
+from zoo.training.adversary import STEP_SHARE
 
 EPSILON = 0.1
 # ART makes arrays of tensors in a way that NumPy will give up.
@@ -66,8 +68,8 @@ def test_fgsm_leaves_the_same_accuracy(networks, digits):
 def test_pgd_leaves_the_same_accuracy(networks, digits):
     def pgd(classifier):
         return evasion.ProjectedGradientDescentPyTorch(
-            classifier, eps=EPSILON, eps_step=STEP_SHARE * EPSILON / PGD_STEPS, max_iter=PGD_STEPS,
-            num_random_init=PGD_RESTARTS, batch_size=EXAMPLES, verbose=False,
+            classifier, eps=EPSILON, eps_step=STEP_SHARE * EPSILON / STEPS, max_iter=STEPS,
+            num_random_init=RESTARTS, batch_size=EXAMPLES, verbose=False,
         )  # fmt: skip
 
     expected = theirs(networks, digits, pgd)

@@ -4,9 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from analysis.evaluators.attacks import Attack
 from analysis.evaluators.evaluator import EvaluationData, Subject
 from analysis.evaluators.registry import find_evaluator
-from analysis.evaluators.robustness import EXAMPLES, Attack, WeightNoise
+from analysis.evaluators.weight_noise import EXAMPLES, NoisyInference
 from zoo.architecture import mlp
 from zoo.data import Dataset
 from zoo.data.examples import Examples
@@ -75,9 +76,37 @@ def test_of_linear_networks_attacks_reach_the_worst_case():
 
 def test_members_and_tasks_do_not_touch_each_other(networks, data, monkeypatch):
     together = value("pgd-0.1", networks, data)
-    monkeypatch.setattr("analysis.evaluators.robustness.AT_ONCE", 1)
+    monkeypatch.setattr("analysis.evaluators.attacks.AT_ONCE", 1)
     assert float((value("fgsm-0.1", networks, data) - value("fgsm-0.1", networks.select([0]), data)[0])[0].abs()) < 1e-6
     assert len(together) == len(networks)
+
+
+def test_more_steps_and_starts_are_no_weaker(networks, data):
+    few, many = (float(value(name, networks, data).mean()) for name in ("pgd-0.05x5x1", "pgd-0.05x40x5"))
+    assert many <= few
+
+
+def test_examples_made_on_the_network_itself_are_as_strong_and_on_others_weaker(networks, data):
+    own = value("pgd-0.05", networks, data)
+    transfer = find_evaluator("transfer-0.05").run
+    (itself,) = transfer(Subject(networks), Subject(networks), data).values()
+    torch.testing.assert_close(itself, own)
+    others = networks.select([*range(1, len(networks)), 0])
+    (from_others,) = transfer(Subject(networks), Subject(others), data).values()
+    clean = value("weight-noise-0", networks, data).float()
+    assert (from_others <= clean).all()
+    assert float(from_others.mean()) > float(own.mean())
+    for row in range(len(networks)):  # as one by one
+        (one,) = transfer(Subject(networks.select([row])), Subject(others.select([row])), data).values()
+        assert float((one - from_others[row]).abs()) < 0.03  # random starts fall on other examples
+
+
+def test_noisy_inference_is_attacked_through_its_mean(networks, data):
+    few = networks.select([0, 1])
+    without = value("pgd-0.05-noise-0x3", few, data)
+    torch.testing.assert_close(without, value("pgd-0.05", few, data), atol=0.02, rtol=0)
+    noisy, attacked = value("weight-noise-0.3x10", few, data), value("pgd-0.05-noise-0.3x10", few, data)
+    assert float(attacked.mean()) < float(noisy.mean()) - 0.05
 
 
 def test_averaging_inferences_restores_what_noise_takes(networks, data):
@@ -91,13 +120,14 @@ def test_averaging_inferences_restores_what_noise_takes(networks, data):
 def test_noise_is_relative_to_each_tensor(networks):
     member = networks.select([0])
     x = torch.zeros(1, *member.architecture.input_shape)
-    noise = WeightNoise(0.0, 7, "m")
-    expected = member.architectures[int(member.architecture_M[0])].logits(member.weights_MP, x)[0].softmax(1)
-    torch.testing.assert_close(noise.mean_probabilities(member, x, torch.Generator()), expected)
+    architecture = member.architectures[int(member.architecture_M[0])]
+    expected = architecture.logits(member.weights_MP, x)[0].log_softmax(1)
+    none = NoisyInference(0.0, 7).logits(architecture, member.weights_MP, x, torch.Generator())
+    torch.testing.assert_close(none, expected)
 
 
 def test_a_ball_of_no_size_changes_nothing(networks, data):
-    attack = Attack(0.0, 3, 2, "m")
+    attack = Attack(epsilon=0.0, steps=3, restarts=2, metric="m")
     torch.testing.assert_close(
         attack.run(Subject(networks), None, data)["m"], value("weight-noise-0", networks, data).float()
     )
@@ -106,7 +136,12 @@ def test_a_ball_of_no_size_changes_nothing(networks, data):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("pgd-3", "evaluator 'pgd-3': allowed are fgsm-E and pgd-E with E more than 0, at most 1"),
+        ("pgd-3", "evaluator 'pgd-3': allowed are fgsm-E, pgd-E, .* with E more than 0, at most 1"),
+        ("fgsm-0.1x5", "evaluator 'fgsm-0.1x5': allowed are fgsm-E, pgd-E"),
+        ("transfer-0.1-noise-0.5x20", "allowed are fgsm-E"),
+        ("pgd-0.1x0", "evaluator 'pgd-0.1x0' has 0 steps; allowed: 1 to 10,000"),
+        ("pgd-0.1x20x0", "has 0 starts"),
+        ("pgd-0.1-noise-0.5x2000", "has 2000 inferences; allowed: 1 to 1,000"),
         ("fgsm-0", "allowed are fgsm-E"),
         ("weight-noise-0.1x0", "allowed are weight-noise-R and weight-noise-RxK with K from 1 to 100,000"),
         ("pgd", "unknown evaluator 'pgd'"),

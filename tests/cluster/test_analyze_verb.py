@@ -175,3 +175,22 @@ def test_of_studies_that_begin_alike_the_one_on_the_zoo_is_meant(small_zoo, stor
     assert planned.study == "small-search-0123abcd"
     with pytest.raises(ZooError, match="beginning of several studies"):
         StudyRecord.open(copy, "small-search")
+
+
+def test_groups_of_networks_are_measured_in_place_of_codecs(small_zoo, tmp_path):
+    verb = Analyze(
+        zoo=small_zoo.uri, store=str(tmp_path), by="optimizer", evaluators="accuracy,transfer-0.1x2x1", inputs="blur-1"
+    )
+    planned, done = verb.plan(), verb.run()
+    groups = len(set(small_zoo.population(epochs="last").column("optimizer")))
+    assert (planned.rows, done.rows) == (groups + groups**2,) * 2
+    assert "codecs" not in planned.text
+    assert "accuracy blur 1" in done.text
+    assert "made on optimizer=" in done.text
+    frame = pd.read_csv(io.BytesIO(Store(done.tables).read("results.csv")))
+    assert len(frame) == groups + groups**2
+    assert {"accuracy_low", "accuracy_blur_1_high", "accuracy_gain_pp"} <= set(frame)
+    with pytest.raises(ValueError, match="leave out study, codecs"):
+        dataclasses.replace(verb, codecs="uniform").plan()
+    with pytest.raises(ValueError, match="by is empty"):
+        dataclasses.replace(verb, by=" , ").run()

@@ -2,7 +2,8 @@
 
 A grid of weight noise on a random share of the neurons (as in ``zoo.training.weight_noise``) and of adversarial
 training (``zoo.training.adversary``): neither, one of them, both. The members of a block share the order of their
-examples, so the four are compared on equal terms: ``analysis.by_axis.measured_by`` tells what each withstands.
+examples, so the four are compared on equal terms; ``zooscale analyze --by weight_noise,adversarial_epsilon`` tells what
+each withstands.
 """
 
 from __future__ import annotations
