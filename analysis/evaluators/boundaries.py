@@ -1,19 +1,21 @@
 """Decision boundaries: how far they are from test examples, and how far a reconstruction moves them.
 
 Along random directions the distance is that to the first point on the ray where the prediction changes, found on a
-geometric grid and by bisection; a slab of another class that is thinner than a step of the grid is passed over. The
-adversarial direction is DeepFool's (Moosavi-Dezfooli, Fawzi and Frossard, CVPR 2016, arXiv 1511.04599, section 3): to
-the nearest boundary of the linearized network, again from where that leads, until the prediction changes. That random
-directions meet the boundary some square root of the input's dimension later is from Fawzi, Moosavi-Dezfooli and
-Frossard (NeurIPS 2016, arXiv 1608.08967). Inputs may leave the range of pixels.
+geometric grid and between two of its points; a slab of another class that is thinner than a step of the grid is passed
+over. The adversarial direction is DeepFool's (Moosavi-Dezfooli, Fawzi and Frossard, CVPR 2016, arXiv 1511.04599,
+section 3): to the nearest boundary of the linearized network, again from where that leads, until the prediction
+changes. That random directions meet the boundary some square root of the input's dimension later is from Fawzi,
+Moosavi-Dezfooli and Frossard (NeurIPS 2016, arXiv 1608.08967). Inputs may leave the range of pixels.
 
-Shape letters: M members, N examples, C classes, D numbers of an input, R rays, G points of the grid.
+Shape letters: M members, N examples, C classes, D numbers of an input, R rays of an example, Q = N · R, K of these that
+are looked at.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -28,8 +30,8 @@ from zoo.metric import Metric
 # Test examples that rays start at, random directions from each, and numbers of inputs in one step.
 EXAMPLES, DIRECTIONS, AT_ONCE = 32, 2, 2**22
 # Rays end after so many distances between two test examples (root mean square). Their first point of the grid is at
-# this share of that; then come so many points, the last at the end; and so many halvings.
-REACH, NEAREST, GRID, HALVINGS = 4.0, 1e-3, 16, 14
+# this share of that; then come so many points, the last at the end; and so many steps between two of them.
+REACH, NEAREST, GRID, REFINEMENTS = 4.0, 1e-3, 16, 8
 # Of DeepFool: steps, rivals of the predicted class that are looked at, and how far beyond a boundary it goes.
 STEPS, RIVALS, OVERSHOOT = 5, 9, 0.02
 SEED = 0
@@ -80,6 +82,9 @@ def crossings(
 ) -> Tensor:
     """Distances along rays to where each member's prediction first changes.
 
+    Between two points of the grid it is where the predicted class's margin over all others is zero, by regula falsi
+    with the Illinois step (Dowell and Jarratt, BIT 11, 1971).
+
     Args:
         architecture: The members'.
         weights_MP: Members.
@@ -90,30 +95,82 @@ def crossings(
     Returns:
         ``[M, N, R]``; ``length`` where nothing changes.
     """
-    members, rays, shape = len(weights_MP), directions.shape[1:3], x_ND.shape[1:]
-    start = x_ND[:, None].expand(*rays, *shape)
+    members, rays = len(weights_MP), directions.shape[1:3]
+    directions_MQD = directions.flatten(1, 2).expand(members, -1, *x_ND.shape[1:])
+    clean_MNC = architecture.logits(weights_MP, x_ND)
+    own_MQ = clean_MNC.argmax(2).repeat_interleave(rays[1], dim=1)
 
-    def predicted(distance: Tensor) -> Tensor:
-        points = start + distance.reshape(*distance.shape, *[1] * len(shape)) * directions
-        shared = points.shape[0] == 1
-        points = points.flatten(1, 2)
-        logits = architecture.logits(weights_MP, points[0] if shared else points)
-        return logits.argmax(2).unflatten(1, rays)
+    def margins(which_MK: Tensor, distance_MK: Tensor) -> Tensor:
+        """Of the class predicted at the start over all others, at points of some of each member's rays."""
+        ways = at(directions_MQD, which_MK)
+        points = x_ND[which_MK // rays[1]] + distance_MK.reshape(*which_MK.shape, *[1] * (x_ND.ndim - 1)) * ways
+        return _margins(architecture.logits(weights_MP, points), at(own_MQ, which_MK))
 
-    own_MNR = predicted(torch.zeros(1, *rays))
-    grid_G = torch.logspace(math.log10(NEAREST * length), math.log10(length), GRID)
-    low, high = torch.zeros(members, *rays), torch.full((members, *rays), math.inf)
-    for distance in grid_G.tolist():
-        changed = (predicted(torch.full((1, *rays), distance)) != own_MNR) & high.isinf()
-        high[changed] = distance
-        low[high.isinf()] = distance
-    met = high.isfinite()
-    high = torch.where(met, high, length)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        changed = predicted(middle) != own_MNR
-        high, low = torch.where(changed, middle, high), torch.where(changed, low, middle)
-    return torch.where(met, (low + high) / 2, length)
+    low, high = torch.zeros(own_MQ.shape), torch.full(own_MQ.shape, math.inf)
+    above, below = _margins(clean_MNC, clean_MNC.argmax(2)).repeat_interleave(rays[1], dim=1), torch.zeros(own_MQ.shape)
+    for distance in torch.logspace(math.log10(NEAREST * length), math.log10(length), GRID).tolist():
+        open_MQ = high.isinf()
+        if len(directions) == 1:  # the same points for all members, as long as any of them needs one
+            which_MK = open_MQ.any(0).nonzero().T.expand(members, -1)
+            points = x_ND[which_MK[0] // rays[1]] + distance * directions_MQD[0, which_MK[0]]
+            margin_MK = _margins(architecture.logits(weights_MP, points), at(own_MQ, which_MK))
+        else:
+            which_MK, _ = chosen(open_MQ)
+            margin_MK = margins(which_MK, torch.full(which_MK.shape, distance))
+        open_MK, changed_MK = at(open_MQ, which_MK), margin_MK < 0
+        for values, found, where in (
+            (distance, high, changed_MK), (margin_MK, below, changed_MK),
+            (distance, low, ~changed_MK), (margin_MK, above, ~changed_MK),
+        ):  # fmt: skip
+            found.scatter_(1, which_MK, torch.where(open_MK & where, values, at(found, which_MK)))
+    met_MQ = high.isfinite()
+    which_MK, met_MK = chosen(met_MQ)
+    ends = [at(part, which_MK) for part in (low, torch.where(met_MQ, high, length), above, below)]
+    found_MK = _zero_between(partial(margins, which_MK), *ends)
+    found_MQ = torch.full(own_MQ.shape, length)
+    found_MQ.scatter_(1, which_MK, torch.where(met_MK, found_MK, length))
+    return found_MQ.unflatten(1, rays)
+
+
+def _zero_between(
+    margins: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, above: Tensor, below: Tensor
+) -> Tensor:
+    """Where margins are zero between distances at which they are 0 or more, and less."""
+
+    def crossed() -> Tensor:
+        """Where the line between both ends is zero."""
+        return low + ((high - low) * above / (above - below).clamp_min(1e-30)).clamp(torch.zeros(()), high - low)
+
+    stayed = torch.zeros_like(low)  # which end did in the last step: 1 the higher one, -1 the lower one
+    for _ in range(REFINEMENTS):
+        middle = crossed()
+        margin = margins(middle)
+        inside = margin >= 0
+        # Of an end that stays for a second time the margin counts half, lest it stays forever.
+        above = torch.where(inside, margin, torch.where(stayed < 0, above / 2, above))
+        below = torch.where(inside, torch.where(stayed > 0, below / 2, below), margin)
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+        stayed = torch.where(inside, 1.0, -1.0)
+    return crossed()
+
+
+def _margins(logits_MKC: Tensor, own_MK: Tensor) -> Tensor:
+    """Logits of one class less the largest of all others: ``[M, K]``."""
+    own_MK1 = own_MK.unsqueeze(2)
+    others_MKC = logits_MKC.scatter(2, own_MK1, -math.inf)
+    return logits_MKC.gather(2, own_MK1).squeeze(2) - others_MKC.amax(2)
+
+
+def chosen(wanted_MQ: Tensor) -> tuple[Tensor, Tensor]:
+    """For each member the places where it is wanted, as many for all: ``[M, K]``, and which of these are."""
+    most = int(wanted_MQ.sum(1).max())
+    found = wanted_MQ.byte().topk(most, dim=1)
+    return found.indices, found.values.bool()
+
+
+def at(values: Tensor, which_MK: Tensor) -> Tensor:
+    """Each member's values at places of its own: ``[M, Q, …]`` to ``[M, K, …]``."""
+    return values[torch.arange(len(values)).unsqueeze(1), which_MK]
 
 
 def nearest_directions(architecture: Architecture, weights_MP: Tensor, x_ND: Tensor) -> Tensor:
@@ -121,31 +178,47 @@ def nearest_directions(architecture: Architecture, weights_MP: Tensor, x_ND: Ten
 
     It is zero where the linearized network has no boundary, as where all hidden units are off.
     """
-    clean = x_ND.expand(len(weights_MP), *x_ND.shape)
     with torch.no_grad():
         order_MNC = architecture.logits(weights_MP, x_ND).argsort(2, descending=True)
-    own_MN1, rivals_MNR = order_MNC[..., :1], order_MNC[..., 1 : 1 + RIVALS]
-    total = torch.zeros_like(clean)
-    for _ in range(STEPS):
-        moved = (clean + (1 + OVERSHOOT) * total).requires_grad_()
-        logits_MNC = architecture.logits(weights_MP, moved)
-        margin_MNR = logits_MNC.gather(2, own_MN1) - logits_MNC.gather(2, rivals_MNR)
-        inside_MN = logits_MNC.argmax(2) == own_MN1[..., 0]
-        if not inside_MN.any():
+    total = torch.zeros(len(weights_MP), *x_ND.shape)
+    inside_MN = torch.ones(total.shape[:2], dtype=torch.bool)
+    for step in range(STEPS):
+        which_MK, inside_MK = chosen(inside_MN)
+        moved = x_ND[which_MK] + (1 + OVERSHOOT) * at(total, which_MK)
+        if step:  # gradients are worth knowing only where the prediction has not changed
+            with torch.no_grad():
+                inside_MK &= architecture.logits(weights_MP, moved).argmax(2) == at(order_MNC, which_MK)[..., 0]
+            inside_MN.scatter_(1, which_MK, inside_MK)
+            which_MK, inside_MK = chosen(inside_MN)
+            moved = x_ND[which_MK] + (1 + OVERSHOOT) * at(total, which_MK)
+        if not which_MK.numel():
             break
-        gradients = torch.stack(
-            [torch.autograd.grad(margin_MN.sum(), moved, retain_graph=True)[0] for margin_MN in margin_MNR.unbind(2)],
-            dim=2,
-        ).flatten(3)  # [M, N, R, D]
-        norm_MNR = gradients.norm(dim=3)
-        distance_MNR = torch.where(norm_MNR > 0, margin_MNR.detach().abs() / norm_MNR, math.inf)
-        distance_MN, nearest_MN = distance_MNR.min(2)
-        chosen_MND = gradients.gather(2, nearest_MN[..., None, None].expand(-1, -1, 1, gradients.shape[3]))[:, :, 0]
-        step_MND = -chosen_MND * (distance_MN / chosen_MND.norm(dim=2))[..., None]
-        usable_MN = inside_MN & distance_MN.isfinite()
-        total = total + torch.where(usable_MN[..., None], step_MND, 0.0).reshape(total.shape)
+        step_MKD = _to_nearest(architecture, weights_MP, moved, at(order_MNC, which_MK))
+        usable_MK = inside_MK & step_MKD.flatten(2).isfinite().all(2)
+        inside_MN.scatter_(1, which_MK, usable_MK)
+        rows_M1 = torch.arange(len(total)).unsqueeze(1)
+        total[rows_M1, which_MK] += torch.where(
+            usable_MK.reshape(*usable_MK.shape, *[1] * (x_ND.ndim - 1)), step_MKD, 0
+        )
     length_MN1 = total.flatten(2).norm(dim=2).clamp_min(torch.finfo(total.dtype).tiny)
     return total / length_MN1.reshape(*length_MN1.shape, *[1] * (x_ND.ndim - 1))
+
+
+def _to_nearest(architecture: Architecture, weights_MP: Tensor, x_MKD: Tensor, order_MKC: Tensor) -> Tensor:
+    """The way to the nearest boundary of the linearized network, from each point; not finite where there is none."""
+    x_MKD = x_MKD.requires_grad_()
+    logits_MKC = architecture.logits(weights_MP, x_MKD)
+    margin_MKR = logits_MKC.gather(2, order_MKC[..., :1]) - logits_MKC.gather(2, order_MKC[..., 1 : 1 + RIVALS])
+    best, way = torch.full(margin_MKR.shape[:2], math.inf), torch.full_like(x_MKD, math.inf)
+    for margin_MK in margin_MKR.unbind(2):
+        (gradient,) = torch.autograd.grad(margin_MK.sum(), x_MKD, retain_graph=True)
+        square_MK, margin_MK = gradient.flatten(2).square().sum(2), margin_MK.detach()
+        distance_MK = torch.where(square_MK > 0, margin_MK.abs() / square_MK.sqrt(), math.inf)
+        nearer_MK = distance_MK < best
+        best = torch.where(nearer_MK, distance_MK, best)
+        shape = (*nearer_MK.shape, *[1] * (x_MKD.ndim - 2))
+        way = torch.where(nearer_MK.reshape(shape), -gradient * (margin_MK.abs() / square_MK).reshape(shape), way)
+    return way.detach()
 
 
 def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Values:

@@ -11,31 +11,99 @@ so that the squared difference of what they give is least (Li et al., "Convergen
 network is the same with its units in another order and, with ReLU, on another scale. Softmax does not see the mean over
 outputs, which is taken away. CKA of hidden layers does depend on the scales of units.
 
-Shape letters: M members, N examples, U units or channels of a layer, S positions, D = U · S, L layers.
+Shape letters: M members, N examples, U units or channels of a layer, S positions, D = S · U, L layers.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
-from trainables.encoders.probing.responses import responses
 from zoo.metric import Metric
 from zoo.population import Population
 
-# Test examples that networks are applied to; and numbers that the layers of some members may give in one step.
-EXAMPLES, AT_ONCE = 256, 2**23
+# Test examples that networks are applied to, so many at once that what convolutions give stays in a core's cache; and
+# numbers that the layers of some members may give in one step.
+EXAMPLES, CHUNK, AT_ONCE = 256, 32, 2**22
 # What varies less than this share of its mean square is constant.
 CONSTANT = 1e-10
 CKA, AGREEMENT, ERROR = "layer_cka", "layer_agreement", "layer_error"
 # After the name of what is measured: each member beside another one, not its reconstruction.
 OTHERS = "_others"
 SERIES = tuple(f"{name}{of}" for name in (CKA, AGREEMENT, ERROR) for of in ("", OTHERS))
+
+
+class Given(NamedTuple):
+    """What a layer gives in some networks, in two parts: products and squares of it are sums over both.
+
+    Attributes:
+        centered_MNSU: Without the mean over examples; units last, as convolutions leave them in memory.
+        mean_MSU: That mean.
+    """
+
+    centered_MNSU: Tensor
+    mean_MSU: Tensor
+
+    @classmethod
+    def of(cls, values_MNSU: Tensor) -> Given:
+        """Takes the values over: they are centered in place, since fresh memory costs as much as a pass over it."""
+        mean_MSU = values_MNSU.mean(1)
+        return cls(values_MNSU.sub_(mean_MSU.unsqueeze(1)), mean_MSU)
+
+    def squares(self) -> Tensor:
+        """The sum of all squares: float64 ``[M]``."""
+        return _squares(self.centered_MNSU) + self.centered_MNSU.shape[1] * _squares(self.mean_MSU)
+
+    def products(self, other: Given) -> Tensor:
+        """Inner products of this one's units with the other one's: float64 ``[M, U, U]``."""
+        centered_MUU, mean_MUU = (
+            one.flatten(1, -2).mT @ two.flatten(1, -2) for one, two in zip(self, other, strict=True)
+        )
+        return centered_MUU.double() + self.centered_MNSU.shape[1] * mean_MUU.double()
+
+
+class Layer(NamedTuple):
+    """What a layer gives, and what comparisons need of it.
+
+    Attributes:
+        given: The values.
+        rows_MND: A row for each example of what is centered.
+        gram_MNN: The products of centered examples, where examples are fewer than units.
+        spread_M: The sum of the squares of what is centered, float64.
+        varies_M: Whether that is more than rounding leaves.
+    """
+
+    given: Given
+    rows_MND: Tensor
+    gram_MNN: Tensor | None
+    spread_M: Tensor
+    varies_M: Tensor
+
+    @classmethod
+    def of(cls, values_MNSU: Tensor) -> Layer:
+        """From values, which are centered in place."""
+        given = Given.of(values_MNSU)
+        rows_MND = given.centered_MNSU.flatten(2)
+        gram_MNN = rows_MND @ rows_MND.mT if rows_MND.shape[2] > rows_MND.shape[1] else None
+        spread_M = _squares(rows_MND) if gram_MNN is None else gram_MNN.diagonal(dim1=1, dim2=2).double().sum(1)
+        return cls(given, rows_MND, gram_MNN, spread_M, spread_M > CONSTANT * given.squares())
+
+    def overlap(self, other: Layer) -> Tensor:
+        """‖YᵀX‖², which is the inner product of XXᵀ and YYᵀ: float64 ``[M]``."""
+        if self.gram_MNN is not None and other.gram_MNN is not None:
+            return _products(self.gram_MNN, other.gram_MNN)
+        if self.gram_MNN is not None:
+            return _products(self.gram_MNN @ other.rows_MND, other.rows_MND)
+        if other.gram_MNN is not None:
+            return other.overlap(self)
+        return _squares(self.rows_MND.mT @ other.rows_MND)
 
 
 def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Values:
@@ -55,15 +123,14 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     }
     if len(shapes) > 1 or shapes == {()}:
         return {}
-    x = data.examples.first(EXAMPLES).inputs
-    numbers = len(x) * sum(map(math.prod, next(iter(shapes))))
-    blocks = torch.arange(len(original)).split(max(1, AT_ONCE // (4 * numbers)))
-    softmax = data.dataset.task.has_classes
-    found = [
-        _compared(original.population.select(rows), subject.population.select(rows), x, softmax) for rows in blocks
-    ]
-    values = {name: torch.cat([part[name] for part in found]) for name in found[0]}
-    others = original.once(f"others {data.inputs}", lambda: _others(original.population, x, blocks, softmax))
+    x, softmax = data.examples.first(EXAMPLES).inputs, data.dataset.task.has_classes
+    size = max(1, AT_ONCE // (len(x) * sum(map(math.prod, next(iter(shapes))))))
+    before, after = original.population, subject.population
+    values: dict[str, Tensor] = {}
+    for rows in before.architecture_M.argsort(stable=True).split(size):
+        pair = (layers_of(population.select(rows), x, softmax) for population in (before, after))
+        _put(values, _compared(*pair), rows, len(before))
+    others = original.once(f"others {data.inputs}", lambda: _others(before, x, softmax, size))
     hidden = range(1, len(next(iter(shapes))) + 1)
     alike = [values[f"{CKA} {layer} {layer}"] for layer in hidden]
     return {
@@ -75,24 +142,63 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     }
 
 
-def _others(population: Population, x: Tensor, blocks: tuple[Tensor, ...], softmax: bool) -> dict[str, Tensor]:
-    """The same of each member beside another one; nothing where there is only one."""
+def _others(population: Population, x: Tensor, softmax: bool, size: int) -> dict[str, Tensor]:
+    """The same of each member beside another one; nothing where there is only one.
+
+    Members are taken in pairs, half the population apart, so that each is applied once; the last one of an odd number
+    is beside the first.
+    """
     members = len(population)
+    values: dict[str, Tensor] = {}
     if members < 2:
-        return {}
-    pairs = [(population.select(rows), population.select((rows + members // 2) % members)) for rows in blocks]
-    found = [_compared(one, other, x, softmax) for one, other in pairs]
-    renamed = {name: name.replace(" ", f"{OTHERS} ", 1) for name in found[0]}
-    return {renamed[name]: torch.cat([part[name] for part in found]) for name in renamed}
+        return values
+    half = members // 2
+    blocks = [(rows, rows + half) for rows in torch.arange(half).split(size)]
+    blocks += [(torch.tensor([members - 1]), torch.tensor([0]))] * (members % 2)
+    for rows, partners in blocks:
+        one, other = (layers_of(population.select(chosen), x, softmax) for chosen in (rows, partners))
+        _put(values, _compared(one, other), rows, members)
+        if int(partners[0]) >= half:
+            _put(values, _compared(other, one), partners, members)
+    return {name.replace(" ", f"{OTHERS} ", 1): values_M for name, values_M in values.items()}
+
+
+def _put(values: dict[str, Tensor], found: Mapping[str, Tensor], rows: Tensor, members: int) -> None:
+    """Puts what was found of some members in its place."""
+    for name, found_B in found.items():
+        values.setdefault(name, torch.empty(members, dtype=found_B.dtype))[rows] = found_B
 
 
 @torch.no_grad()
-def _compared(before: Population, after: Population, x: Tensor, softmax: bool) -> dict[str, Tensor]:
+def layers_of(population: Population, x: Tensor, softmax: bool) -> list[Layer]:
+    """What every hidden layer gives after its activation, and last the outputs.
+
+    Args:
+        population: Networks whose layers have the same shapes.
+        x: Examples ``[N, *input_shape]``.
+        softmax: Whether outputs go into one, which does not see their mean.
+    """
+    shapes = [place.output_shape for place in population.architectures[0].activations]
+    shapes.append((population.architectures[0].classes,))
+    members, examples = len(population), len(x)
+    found = [torch.empty(members, examples, math.prod(shape[1:]), shape[0]) for shape in shapes]
+    for architecture, rows in population.groups():
+        every = slice(None) if len(rows) == members else rows
+        for first in range(0, examples, CHUNK):
+            part = slice(first, first + CHUNK)
+
+            def keep(number: int, given: Tensor, every: slice | Tensor = every, part: slice = part) -> Tensor:
+                found[number][every, part] = given.flatten(3).mT if given.ndim > 3 else given.unsqueeze(2)
+                return given
+
+            outputs_MNC = architecture.logits(population.weights_MP[rows], x[part], after_activation=keep)
+            keep(len(shapes) - 1, outputs_MNC - outputs_MNC.mean(2, keepdim=True) * softmax)
+    return [Layer.of(values_MNSU) for values_MNSU in found]
+
+
+@torch.no_grad()
+def _compared(given: list[Layer], rebuilt: list[Layer]) -> dict[str, Tensor]:
     """Layers of some networks beside those of others."""
-    given, rebuilt = activations(before, x), activations(after, x)
-    if softmax:
-        for layers in (given, rebuilt):
-            layers[-1] = layers[-1] - layers[-1].mean(2, keepdim=True)
     cka_MLL = cka(given, rebuilt)
     last = len(given) - 1
     values = {
@@ -100,69 +206,23 @@ def _compared(before: Population, after: Population, x: Tensor, softmax: bool) -
         for row in range(len(given))
         for column in range(len(given))
     }
-    for number, (one_MNUS, other_MNUS) in enumerate(zip(given, rebuilt, strict=True)):
-        matched_MNUS = other_MNUS if number == last else matched(one_MNUS, other_MNUS)  # outputs have names
-        values[f"{AGREEMENT} {number + 1}"] = agreement(one_MNUS, matched_MNUS)
-        values[f"{ERROR} {number + 1}"] = error(one_MNUS, matched_MNUS)
+    for number, (one, other) in enumerate(zip(given, rebuilt, strict=True)):
+        placed = other.given if number == last else matched(one.given, other.given)  # outputs have names
+        values[f"{AGREEMENT} {number + 1}"] = agreement(one.given, placed)
+        values[f"{ERROR} {number + 1}"] = error(one, placed)
     return values
 
 
-@torch.no_grad()
-def activations(population: Population, x: Tensor) -> list[Tensor]:
-    """What every hidden layer gives after its activation, and last the outputs: ``[M, N, U, S]`` each.
-
-    Args:
-        population: Networks whose layers have the same shapes.
-        x: Examples ``[N, *input_shape]``.
-    """
-    parts = []
-    groups = list(population.groups())
-    for architecture, rows in groups:
-        found = responses(architecture, population.weights_MP[rows], x)
-        layers = [*found.activated, found.outputs_MNC]
-        parts.append([given.flatten(3) if given.ndim > 3 else given.unsqueeze(3) for given in layers])
-    order = torch.cat([rows for _, rows in groups]).argsort()
-    return [torch.cat(layers)[order] for layers in zip(*parts, strict=True)]
-
-
-class _Centered(NamedTuple):
-    """A layer without its mean, and the products of examples where these are fewer than units."""
-
-    values_MND: Tensor
-    gram_MNN: Tensor | None
-    varies_M: Tensor
-
-    @classmethod
-    def of(cls, given_MNUS: Tensor) -> _Centered:
-        values_MND = given_MNUS.flatten(2)
-        square_M = values_MND.square().sum((1, 2), dtype=torch.float64)
-        values_MND = values_MND - values_MND.mean(1, keepdim=True)
-        varies_M = values_MND.square().sum((1, 2), dtype=torch.float64) > CONSTANT * square_M
-        many = values_MND.shape[2] > values_MND.shape[1]
-        return cls(values_MND, values_MND @ values_MND.mT if many else None, varies_M)
-
-    def overlap(self, other: _Centered) -> Tensor:
-        """‖YᵀX‖², which is the inner product of XXᵀ and YYᵀ: float64 ``[M]``."""
-        if self.gram_MNN is not None and other.gram_MNN is not None:
-            return (self.gram_MNN * other.gram_MNN).sum((1, 2), dtype=torch.float64)
-        if self.gram_MNN is not None:
-            return ((self.gram_MNN @ other.values_MND) * other.values_MND).sum((1, 2), dtype=torch.float64)
-        if other.gram_MNN is not None:
-            return other.overlap(self)
-        return (self.values_MND.mT @ other.values_MND).square().sum((1, 2), dtype=torch.float64)
-
-
-def cka(before: list[Tensor], after: list[Tensor]) -> Tensor:
-    """Linear CKA of layers ``[M, N, U, S]`` of one network with those of another: float64 ``[M, L, L]``.
+def cka(before: list[Layer], after: list[Layer]) -> Tensor:
+    """Linear CKA of the layers of one network with those of another: float64 ``[M, L, L]``.
 
     Of a layer that gives the same on all examples it is 1 with another such, 0 with all else.
     """
-    given, rebuilt = ([_Centered.of(layer) for layer in layers] for layers in (before, after))
-    sizes = [[layer.overlap(layer).sqrt() for layer in layers] for layers in (given, rebuilt)]
+    sizes = [[layer.overlap(layer).sqrt() for layer in layers] for layers in (before, after)]
     rows = []
-    for one, size_M in zip(given, sizes[0], strict=True):
+    for one, size_M in zip(before, sizes[0], strict=True):
         row = []
-        for other, other_size_M in zip(rebuilt, sizes[1], strict=True):
+        for other, other_size_M in zip(after, sizes[1], strict=True):
             alike_M = one.overlap(other) / (size_M * other_size_M).clamp_min(1e-300)
             constant_M = (one.varies_M == other.varies_M).double()
             row.append(torch.where(one.varies_M & other.varies_M, alike_M.clamp_max(1.0), constant_M))
@@ -170,40 +230,52 @@ def cka(before: list[Tensor], after: list[Tensor]) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
-def matched(before_MNUS: Tensor, after_MNUS: Tensor) -> Tensor:
+def matched(before: Given, after: Given) -> Given:
     """The second with its units in the order and on the scales in which they are nearest to those of the first."""
-    before_MUK, after_MUK = (given.transpose(1, 2).flatten(2) for given in (before_MNUS, after_MNUS))
     # A unit y comes within |x|² - (x·y)² / |y|² of x at the factor x·y / |y|².
-    products_MUU = (before_MUK @ after_MUK.mT).double().clamp_min(0)
-    squares_MU = after_MUK.square().sum(2, dtype=torch.float64).clamp_min(1e-300)
-    partners_MU = torch.empty(before_MUK.shape[:2], dtype=torch.int64)
+    products_MUU = before.products(after).clamp_min(0)
+    squares_MU = after.products(after).diagonal(dim1=1, dim2=2).clamp_min(1e-300)
+    partners_MU = torch.empty(squares_MU.shape, dtype=torch.int64)
     for member, gained_UU in enumerate((products_MUU.square() / squares_MU[:, None]).numpy()):
         partners_MU[member] = torch.from_numpy(linear_sum_assignment(gained_UU, maximize=True)[1])
-    product_MU = products_MUU.gather(2, partners_MU.unsqueeze(2)).squeeze(2)
-    factors_MU = (product_MU / squares_MU.gather(1, partners_MU)).to(after_MNUS.dtype)
-    ordered_MNUS = after_MNUS.gather(2, partners_MU[:, None, :, None].expand(after_MNUS.shape))
-    return ordered_MNUS * factors_MU[:, None, :, None]
+    partners_MU1 = partners_MU.unsqueeze(2)
+    factors_MU = products_MUU.gather(2, partners_MU1).squeeze(2) / squares_MU.gather(1, partners_MU)
+    # A product with one matrix puts units in their places and scales them.
+    placing_MUU = torch.zeros_like(products_MUU).scatter_(2, partners_MU1, factors_MU.unsqueeze(2)).mT.float()
+    placed = ((part.flatten(1, -2) @ placing_MUU).view_as(part) for part in after)
+    return Given(*placed)
 
 
-def agreement(before_MNUS: Tensor, after_MNUS: Tensor) -> Tensor:
+def agreement(before: Given, after: Given) -> Tensor:
     """How often units are above or below the original unit's mean together: float64 ``[M]``."""
-    mean_M1U1 = before_MNUS.mean((1, 3), keepdim=True)
-    together_M = ((before_MNUS > mean_M1U1) == (after_MNUS > mean_M1U1)).count_nonzero((1, 2, 3))
-    return together_M.double() / before_MNUS[0].numel()
+    mean_M1U = before.mean_MSU.mean(1, keepdim=True)
+    # Rows as long as there are numbers are compared faster than one unit after the other.
+    above = (
+        one.centered_MNSU.flatten(2) > (mean_M1U - one.mean_MSU).flatten(1).unsqueeze(1) for one in (before, after)
+    )
+    differ_MND = torch.bitwise_xor(*above).numpy()
+    return 1 - torch.tensor([np.count_nonzero(each) / each.size for each in differ_MND], dtype=torch.float64)
 
 
-def error(before_MNUS: Tensor, after_MNUS: Tensor) -> Tensor:
+def error(before: Layer, after: Given) -> Tensor:
     """Root of the squared difference over the original's variance, summed over units: float64 ``[M]``.
 
     1 is what a layer would have that always gave its mean. Of an original that is the same on all examples it is 0
     where the other one gives the same, else 1.
     """
-    lost_M = (after_MNUS - before_MNUS).square().sum((1, 2, 3), dtype=torch.float64)
-    square_M = before_MNUS.square().sum((1, 2, 3), dtype=torch.float64)
-    spread_M = (before_MNUS - before_MNUS.mean(1, keepdim=True)).square().sum((1, 2, 3), dtype=torch.float64)
-    of_constant_M = (lost_M > CONSTANT * square_M).double()
-    varies_M = spread_M > CONSTANT * square_M
-    return torch.where(varies_M, (lost_M / spread_M.clamp_min(1e-300)).sqrt(), of_constant_M)
+    lost_M = Given(*(one - other for one, other in zip(after, before.given, strict=True))).squares()
+    of_constant_M = (lost_M > CONSTANT * before.given.squares()).double()
+    return torch.where(before.varies_M, (lost_M / before.spread_M.clamp_min(1e-300)).sqrt(), of_constant_M)
+
+
+def _squares(values: Tensor) -> Tensor:
+    """Sums of squares, float64 ``[M]``."""
+    return torch.linalg.vector_norm(values.flatten(1), dim=1).double().square()
+
+
+def _products(one: Tensor, other: Tensor) -> Tensor:
+    """Inner products, float64 ``[M]``."""
+    return (one.flatten(1).unsqueeze(1) @ other.flatten(1).unsqueeze(2)).flatten().double()
 
 
 LAYERS = Evaluator(

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from analysis.evaluation import Evaluation
+from analysis.evaluators import layers
 from analysis.evaluators.evaluator import EvaluationData, Subject
-from analysis.evaluators.layers import EXAMPLES, LAYERS, activations, agreement, cka, error, matched, run
+from analysis.evaluators.layers import EXAMPLES, LAYERS, Given, Layer, layers_of, run
 from analysis.intervals import Bootstrap
 from trainables.encoders.augmentation import permuted
 from zoo.architecture import Activate, Architecture, Conv, Flatten, GlobalAveragePool, Linear
@@ -25,7 +26,27 @@ CNN = Architecture(
 
 
 def layer(members=3, examples=40, units=6, positions=1):
-    return torch.randn(members, examples, units, positions, generator=GENERATOR)
+    return torch.randn(members, examples, positions, units, generator=GENERATOR)
+
+
+def cka(before, after):
+    return layers.cka(*([Layer.of(each.clone()) for each in given] for given in (before, after)))
+
+
+def error(before_MNSU, after_MNSU):
+    return layers.error(Layer.of(before_MNSU.clone()), Given.of(after_MNSU.clone()))
+
+
+def agreement(before_MNSU, after_MNSU):
+    return layers.agreement(*(Given.of(each.clone()) for each in (before_MNSU, after_MNSU)))
+
+
+def matched(before_MNSU, after_MNSU):
+    return whole(layers.matched(*(Given.of(each.clone()) for each in (before_MNSU, after_MNSU))))
+
+
+def whole(values):
+    return values.centered_MNSU + values.mean_MSU.unsqueeze(1)
 
 
 def reference_cka(x_ND, y_ND):
@@ -64,16 +85,16 @@ def test_rotations_scales_permutations_and_shifts_change_nothing(units):
     x = layer(units=units)
     rotation, _ = torch.linalg.qr(torch.randn(units, units, generator=GENERATOR))
     order = torch.randperm(units, generator=GENERATOR)
-    for changed in ((x.squeeze(3) @ rotation).unsqueeze(3), 3 * x, x[:, :, order], x + torch.arange(units)[:, None]):
+    for changed in (x @ rotation, 3 * x, x[..., order], x + torch.arange(units)):
         assert cka([x], [changed]).flatten().tolist() == pytest.approx([1.0] * 3, abs=1e-5)
     assert float(cka([x], [layer(units=units)]).max()) < 0.9
 
 
 def test_orthogonal_directions_have_nothing_in_common():
-    x = torch.zeros(1, 8, 2, 1)
+    x = torch.zeros(1, 8, 1, 2)
     x[0, :, 0, 0] = torch.tensor([1.0, -1, 1, -1, 1, -1, 1, -1])
-    x[0, :, 1, 0] = torch.tensor([1.0, 1, -1, -1, 1, 1, -1, -1])
-    one, other = x[:, :, :1], x[:, :, 1:]
+    x[0, :, 0, 1] = torch.tensor([1.0, 1, -1, -1, 1, 1, -1, -1])
+    one, other = x[..., :1], x[..., 1:]
     found = cka([one, x], [one, other, x][:2])
     assert found[0, 0].tolist() == pytest.approx([1, 0])
     # Of two equal and orthogonal directions, one: 1 / sqrt(1 · 2).
@@ -96,7 +117,7 @@ def test_it_is_the_paper_s_for_layers_of_any_widths():
 
 
 def test_a_layer_that_never_changes_is_like_no_other():
-    x, constant = layer(members=1), torch.full((1, 40, 6, 1), 0.3)
+    x, constant = layer(members=1), torch.full((1, 40, 1, 6), 0.3)
     found = cka([x, constant], [x, constant])[0]
     assert found.numpy() == pytest.approx(np.eye(2), abs=1e-6)
     assert error(constant, constant).tolist() == [0]
@@ -106,11 +127,11 @@ def test_a_layer_that_never_changes_is_like_no_other():
 def test_units_are_matched_again_after_a_permutation():
     x = layer(positions=4)
     order = torch.randperm(6, generator=GENERATOR)
-    scales = torch.tensor([0.1, 1, 2, 5, 30, 100]).reshape(1, 1, 6, 1)  # which ReLU networks can have as they like
-    found = matched(x, scales * (x[:, :, order] + 0.01 * layer(positions=4)))
+    scales = torch.tensor([0.1, 1, 2, 5, 30, 100])  # which ReLU networks can have as they like
+    found = matched(x, scales * (x[..., order] + 0.01 * layer(positions=4)))
     assert float(error(x, found).max()) < 0.02
     assert float(agreement(x, found).min()) > 0.97
-    assert float(error(x, x[:, :, order]).min()) > 1
+    assert float(error(x, x[..., order]).min()) > 1
 
 
 def test_no_factor_is_better_than_the_one_that_is_found():
@@ -141,7 +162,7 @@ def test_of_units_that_give_their_mean_the_error_is_one_and_of_opposite_ones_not
 def test_activations_are_those_of_the_exact_networks(original, data, convolutions, which):
     subject, own = (original, data) if which == "mlp" else convolutions
     population, x = subject.population, own.examples.first(20).inputs
-    found = activations(population, x)
+    found = [whole(layer.given) for layer in layers_of(population, x, softmax=False)]
     for member in range(len(population)):
         architecture = population.architectures[int(population.architecture_M[member])]
         module, values, given = architecture.to_module(population.weights_MP[member]), x, []
@@ -150,8 +171,9 @@ def test_activations_are_those_of_the_exact_networks(original, data, convolution
             if not isinstance(part, nn.Linear | nn.Conv2d | nn.Flatten) or part is module[-1]:
                 given.append(values)
         assert len(given) == len(found)
-        for expected, layer_MNUS in zip(given, found, strict=True):
-            torch.testing.assert_close(layer_MNUS[member].flatten(1), expected.flatten(1), rtol=1e-4, atol=1e-5)
+        for expected, layer_MNSU in zip(given, found, strict=True):
+            units_last = expected.flatten(2).mT if expected.ndim > 2 else expected
+            torch.testing.assert_close(layer_MNSU[member].flatten(1), units_last.flatten(1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("which", ["mlp", "cnn"])
@@ -164,7 +186,10 @@ def test_all_members_at_once_are_one_after_the_other(original, data, convolution
     assert set(alone) == set(found)
     for name, values_M in found.items():
         torch.testing.assert_close(values_M, alone[name], rtol=1e-4, atol=1e-5)
-    before, rebuilt = (activations(each.population, own.examples.first(EXAMPLES).inputs) for each in (subject, after))
+    x = own.examples.first(EXAMPLES).inputs
+    before, rebuilt = (
+        [whole(each.given) for each in layers_of(one.population, x, softmax=False)] for one in (subject, after)
+    )
     expected = [
         reference_cka(x.flatten(1).double().numpy(), y.flatten(1).double().numpy())
         for x, y in zip(before[0], rebuilt[0], strict=True)
@@ -176,6 +201,14 @@ def test_all_members_at_once_are_one_after_the_other(original, data, convolution
         for x, y in zip(before[0], before[0].roll(-(len(subject) // 2), 0), strict=True)
     ]
     assert found["layer_cka_others 1 1"].numpy() == pytest.approx(other, abs=1e-5)
+
+
+def test_the_last_of_an_odd_number_is_beside_the_first(original, data):
+    population = original.population
+    five, pair = population.select(range(5)), population.select([4, 0])
+    found, expected = (run(Subject(each), Subject(each), data) for each in (five, pair))
+    for name in ("layer_cka_others 1 2", "layer_agreement_others 1", "layer_error_others 1"):
+        assert float(found[name][4]) == pytest.approx(float(expected[name][0]), rel=1e-5)
 
 
 def test_a_permuted_network_is_the_same_in_every_layer(original, data):

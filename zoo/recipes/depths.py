@@ -21,6 +21,7 @@ DIGITS = Recipe(
     epochs=EPOCHS,
     snapshot_epochs=tuple(range(EPOCHS + 1)),
     shard_members=16,
+    block_members=1,
     description="MLPs 64-16-…-10 of one to six hidden layers of 16 units, a snapshot after every epoch.",
     cost=4e-4,
     expected="test accuracy 93.8 ± 1.7 %",
