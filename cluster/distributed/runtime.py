@@ -24,6 +24,7 @@ from zoo.config import TRUST_VARIABLE
 if TYPE_CHECKING:
     from zoo.storage.store import Store
 
+ZERO_COPY = "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS"
 # Read by Ray when it is imported, or by the processes that it starts.
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -33,6 +34,10 @@ QUIET = {
     # Shorter waits when a group of workers ends or has to be started again.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
+    # Processes that nobody needs: one for each group of workers that looks for nodes about to go, and workers for a
+    # driver without an environment of its own.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_prestart_worker_first_driver": "0",
     # The searcher's state is the study journal; Tune's own snapshots of it are never read.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -40,7 +45,7 @@ QUIET = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # What all workers see lies in a node's memory once; nobody changes it.
-    "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",
+    ZERO_COPY: "1",
 }
 
 # What workers of a running cluster are told of an object store, and of where and whose code they may import. Keys are
@@ -137,7 +142,8 @@ def _worker_environment() -> dict[str, Any]:
     environment: dict[str, Any] = {"worker_process_setup_hook": own_packages.put_first}
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:  # else Ray has told them what the job was submitted with
         told = {name: os.environ[name] for name in TOLD_VARIABLES if name in os.environ}
-        environment["env_vars"] = {**told, "OMP_NUM_THREADS": "1"}
+        # Only the driver shares tensors; every process that could would import torch at its start, Ray's own too.
+        environment["env_vars"] = {**told, "OMP_NUM_THREADS": "1", ZERO_COPY: "0"}
     return environment
 
 
