@@ -42,7 +42,16 @@ def test_it_holds_every_module_and_asset_and_nothing_else(wheel):
 def test_it_works_in_an_empty_folder_far_from_the_repository(wheel, tmp_path):
     home, here = tmp_path / "installed", tmp_path / "here"
     here.mkdir()
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-compile",
+    ]
     subprocess.run([*pip, "--target", home, wheel], check=True)
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     variables = kept | {"PYTHONPATH": str(home), "XDG_CACHE_HOME": str(tmp_path / "cache")}

@@ -25,54 +25,43 @@ class Findings:
         self._histograms: list[Row] = []
 
     def add(self, values: Iterable[float], metric: str, *, edges: np.ndarray | None = None, **keys: Any) -> None:
-        """Describes values, and bins them where ``edges`` are given; ``keys`` are further ones of :data:`KEYS`."""
+        """Describes values of any shape, and bins the finite ones where ``edges`` are given.
+
+        Args:
+            values: The values.
+            metric: What they are of.
+            edges: Of bins.
+            keys: Further ones of :data:`KEYS`.
+        """
         keys = {**KEYS, "metric": metric, **keys}
-        self._distributions.append(describe(values, **keys))
-        if edges is not None:
-            self._histograms += bins(values, edges, **keys)
+        flat = np.asarray(values, dtype=np.float64).ravel()
+        finite = flat[np.isfinite(flat)]
+        row = {**keys, "count": len(finite), "missing": len(flat) - len(finite)}
+        row |= dict.fromkeys(("mean", "sd", *QUANTILES), np.nan)
+        if len(finite):
+            row |= {"mean": finite.mean(), "sd": finite.std()}
+            row |= dict(zip(QUANTILES, np.percentile(finite, list(QUANTILES.values())), strict=True))
+        self._distributions.append(row)
+        if edges is not None and len(finite):
+            counts, _ = np.histogram(finite, edges)
+            for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
+                self._histograms.append(
+                    {**keys, "low": low, "high": high, "count": count, "share": count / len(finite)}
+                )
 
     @property
     def distributions(self) -> pd.DataFrame:
-        """A row for each set of values: ``KEYS``, then what :func:`describe` says."""
+        """A row for each set of values.
+
+        Its ``KEYS``, the ``count`` of finite values and of ``missing`` ones that are not, ``mean``, ``sd`` (of the
+        values given, divided by their number) and ``QUANTILES``; NaN where there is no finite value.
+        """
         return pd.DataFrame(self._distributions, columns=[*KEYS, "count", "missing", "mean", "sd", *QUANTILES])
 
     @property
     def histograms(self) -> pd.DataFrame:
-        """A row for each bin: ``KEYS``, then what :func:`bins` says."""
+        """A row for each bin: ``KEYS``, ``low`` and ``high`` edge, ``count``, and ``share`` of all finite values."""
         return pd.DataFrame(self._histograms, columns=[*KEYS, "low", "high", "count", "share"])
-
-
-def describe(values: Iterable[float], **keys: Any) -> Row:
-    """A row that describes values of any shape, with further columns.
-
-    Returns:
-        ``keys``, then ``count`` of finite values, ``missing`` ones that are not, ``mean``, ``sd`` (of the values
-        given, divided by their number), and ``QUANTILES``; NaN where there is no finite value.
-    """
-    flat = np.asarray(values, dtype=np.float64).ravel()
-    finite = flat[np.isfinite(flat)]
-    numbers = dict.fromkeys(("mean", "sd", *QUANTILES), np.nan)
-    if len(finite):
-        numbers = {"mean": finite.mean(), "sd": finite.std()}
-        numbers |= dict(zip(QUANTILES, np.percentile(finite, list(QUANTILES.values())), strict=True))
-    return {**keys, "count": len(finite), "missing": len(flat) - len(finite), **numbers}
-
-
-def bins(values: Iterable[float], edges: np.ndarray, **keys: Any) -> list[Row]:
-    """The histogram of values: a row for each bin, with further columns.
-
-    Returns:
-        ``keys``, then ``low`` and ``high`` edge, ``count``, and ``share`` of all finite values; nothing where there
-        is no finite value.
-    """
-    flat = np.asarray(values, dtype=np.float64).ravel()
-    finite = flat[np.isfinite(flat)]
-    counts, _ = np.histogram(finite, edges)
-    return [
-        {**keys, "low": low, "high": high, "count": count, "share": count / len(finite)}
-        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
-        if len(finite)
-    ]
 
 
 def even_edges(values: Iterable[float], number: int, *, logarithmic: bool = False) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from card_checks import matches, row_of
 
-from analysis.card.describe import KEYS, Findings, bins, describe, even_edges, evenly_spaced
+from analysis.card.describe import KEYS, Findings, even_edges, evenly_spaced
 from analysis.card.facts import make_card
 from analysis.card.members import explained_variance, imported_columns, measured_columns
 from analysis.card.page import render
@@ -311,11 +311,12 @@ def test_too_small_a_sample_is_refused(small_zoo, options, words):
 
 
 def test_nothing_and_what_is_not_finite_is_described():
-    assert describe([np.nan, np.inf], by="x")["missing"] == 2
-    assert math.isnan(describe([])["mean"])
-    assert describe([1.0, np.nan, 3.0])["mean"] == 2
-    assert sum(row["count"] for row in bins(np.ones(5), even_edges(np.ones(5), 4))) == 5
-    assert bins([np.nan], even_edges([np.nan], 4)) == []
+    findings = Findings()
+    for values in ([np.nan, np.inf], [], [1.0, np.nan, 3.0], np.ones(5)):
+        findings.add(values, "loss", edges=even_edges(values, 4))
+    assert findings.distributions["missing"].tolist() == [2, 0, 1, 0]
+    assert findings.distributions["mean"].fillna(-1).tolist() == [-1, -1, 2, 1]
+    assert findings.histograms["count"].sum() == 2 + 5
 
 
 def test_evenly_spaced_numbers():
