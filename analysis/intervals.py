@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 IMAGE, FIT, MEMBER = 0, 1, 2
 # Of fewer groups readers are told that the interval is wide for that reason.
@@ -277,8 +277,8 @@ class Bootstrap:
         total = sum(variance for variance, _ in unbiased)
         if total:
             freedom = total / sum(variance / each for variance, each in unbiased)
-            wide = float(t.ppf(self._tails[1], freedom)) * math.sqrt(total)
-            normal = float(norm.ppf(self._tails[1])) * math.sqrt(sum(variance for variance, _ in parts))
+            wide = float(stdtrit(freedom, self._tails[1])) * math.sqrt(total)
+            normal = float(ndtri(self._tails[1])) * math.sqrt(sum(variance for variance, _ in parts))
             # A mean of few things is not as skewed as resampling makes it, nor its tails as short.
             ends = np.array([min(ends[0] * wide / normal, -wide), max(ends[1] * wide / normal, wide)])
         low, high = np.clip(estimate + ends, *bounds)

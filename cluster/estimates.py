@@ -8,22 +8,16 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from analysis.evaluators.evaluator import Subject
-from analysis.plan import CodecPlan, Plan
-from analysis.rows import Row
 from cluster.distributed.runtime import ray_is_asked_for, workers_at_once
-from cluster.studies import StudyPlan
 from trainables.registry import find_trainable
 from trainables.trainable import DivergedError, FitData, Trainable
 from zoo.architecture import Architecture
-from zoo.config import digest
 from zoo.data.examples import Dataset
 from zoo.generation.build import GenerationPlan
 from zoo.recipes import Recipe
@@ -31,6 +25,9 @@ from zoo.storage.store import Store
 from zoo.threads import one_thread
 from zoo.training.backend import choose_backend
 from zoo.training.train import train_population
+
+if TYPE_CHECKING:
+    from cluster.studies import StudyPlan  # imports what a generation has no need of
 
 # Until Ray was started on this machine for the first time.
 FIRST_RAY_START_S = 20.0
@@ -40,9 +37,6 @@ WEIGHTS_SHARE, ROW_BYTES = 0.85, 130
 EVALUATION_SHARE = 1.15
 # Fits are tried on so many training members; of a search, so many configurations that it may propose.
 FIT_MEMBERS, FIT_CONFIGURATIONS = 64, 2
-# Evaluation is tried on so many networks. What fitting and coding takes for each weight of a network, and a row of
-# predictors, until they were measured.
-FEW_MEMBERS, FIRST_CODE_S, FIRST_PREDICTOR_S = 32, 2e-6, 2.0
 # Training is tried on so many examples; those are divided among so many shards where layouts differ, of each so many
 # members. So many shards are looked at to see how large networks are.
 CALIBRATION_EXAMPLES, CALIBRATION_SHARDS, CALIBRATION_MEMBERS, SAMPLED_SHARDS = 6400, 4, 256, 64
@@ -237,47 +231,3 @@ def _configurations(plan: StudyPlan) -> list[tuple[Trainable, Any]]:
     proposals = [propose(draw.ask()) for _ in range(min(FIT_CONFIGURATIONS, plan.study.wanted_trials))]
     found = [(find_trainable(proposal.trainable), proposal.config) for proposal in proposals]
     return [(trainable, trainable.configuration(config)) for trainable, config in found]
-
-
-def analysis_s(plan: Plan, rows: Sequence[Row]) -> tuple[float, bool]:
-    """What some rows of an analysis take on one core, and whether that is a guess.
-
-    It is none where rows of these names were measured on this machine for such networks. Else evaluation is tried on
-    a few networks here and now, and what codecs take is guessed: it differs a hundredfold between them.
-    """
-    members, seconds, unknown = len(plan.members), 0.0, 0
-    for row in rows:
-        known = remembered_s(_row_of(plan, row.name), math.nan)
-        unknown += math.isnan(known)
-        seconds += 0.0 if math.isnan(known) else known * members
-    if unknown and isinstance(plan, CodecPlan):
-        few = replace(plan.setup, members=plan.members[:FEW_MEMBERS]).original
-        with one_thread():  # as in an analysis
-            for _ in range(2):  # the first time the kernel is loaded, draws are made, and originals are applied
-                started = time.process_time()
-                plan.setup.evaluation.measure([Subject(few.population)], few)
-        each = (time.process_time() - started) / len(few) + FIRST_CODE_S * plan.setup.architecture.parameters
-        seconds += unknown * members * each
-    elif unknown:
-        seconds += unknown * FIRST_PREDICTOR_S
-    return seconds, unknown > 0
-
-
-def remembered_rows_s(plan: Plan, rows: Sequence[Row]) -> float | None:
-    """What some rows take on one core, where rows of all their names were measured on this machine before."""
-    each = [remembered_s(_row_of(plan, row.name), math.nan) for row in rows]
-    return None if any(map(math.isnan, each)) else sum(each) * len(plan.members)
-
-
-def remember_rows(plan: Plan, seconds: Mapping[str, Sequence[float]]) -> None:
-    """Notes what rows of an analysis took, by their names."""
-    for name, each in seconds.items():
-        remember_s(_row_of(plan, name), sum(each) / len(each) / len(plan.members))
-
-
-def _row_of(plan: Plan, name: str) -> str:
-    """Under what the time of a row is remembered: for networks of one layout, applied to so many examples."""
-    if not isinstance(plan, CodecPlan):
-        return f"row of predictors {name!r}, for each network"
-    layout, examples = digest(plan.setup.architecture.layout)[:8], len(plan.setup.evaluation.test)
-    return f"row of {name!r} on layout {layout} and {examples} examples, for each network"

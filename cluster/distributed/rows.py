@@ -10,7 +10,8 @@ from analysis.kept_rows import KeptRows
 from analysis.plan import Plan
 from analysis.rows import Row
 from cluster.distributed.runtime import quieten, ray_is_asked_for, runtime
-from cluster.estimates import ray_start_s, remembered_rows_s, worth_ray
+from cluster.estimates import ray_start_s, worth_ray
+from cluster.row_estimates import remembered_rows_s
 from zoo.storage.store import Store
 
 

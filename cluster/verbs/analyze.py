@@ -244,7 +244,7 @@ def write_report(
     from analysis.report.page import render
     from analysis.tables import TABLES, write_tables
     from cluster.distributed.rows import measure_on_ray
-    from cluster.estimates import remember_rows
+    from cluster.row_estimates import remember_rows
 
     name = report_name(zoo, study, asked)
     identity = digest(
@@ -313,7 +313,8 @@ def estimate(
     from analysis.kept_rows import KeptRows
     from analysis.plan import CodecPlan
     from cluster.distributed.runtime import ray_is_asked_for
-    from cluster.estimates import analysis_s, duration
+    from cluster.estimates import duration
+    from cluster.row_estimates import analysis_s
 
     plan = plan_of(zoo, study, asked)
     kept = KeptRows(store, zoo.name)

@@ -92,6 +92,16 @@ def serial(tmp_path_factory):
     return generate_zoo(RECIPE, tmp_path_factory.mktemp("serial"))
 
 
+def test_a_generation_loads_nothing_that_analyses_need():
+    code = (
+        "import sys, cluster.distributed.generation, zoo.data\n"
+        "zoo.data.load_dataset('digits')\n"
+        "print({'analysis', 'sklearn', 'scipy.stats', 'scipy.optimize'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_epochs_option_cuts_the_snapshots():
     assert chosen_recipe("digits-mlp-diverse", {"epochs": 3}, []).snapshot_epochs[-1] == 3
     longer = chosen_recipe("digits-mlp-diverse", {"epochs": 400}, [])

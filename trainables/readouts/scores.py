@@ -6,7 +6,6 @@ Shape letters: M members.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from trainables.readouts.columns import is_numeric
 from trainables.readouts.metrics import (
@@ -57,6 +56,8 @@ def r2(true_M: np.ndarray, predicted_M: np.ndarray) -> float:
 def kendall_tau(true_M: np.ndarray, predicted_M: np.ndarray) -> float:
     """Kendall's τ_b; 0 where all predictions or all targets are equal."""
     if len(true_M) > FEW:
+        from scipy.stats import kendalltau  # half a second to import, which codecs need not wait for
+
         tau = float(kendalltau(true_M, predicted_M).statistic)
         return 0.0 if np.isnan(tau) else tau
     true_MM, predicted_MM = (np.sign(values_M[:, None] - values_M) for values_M in (true_M, predicted_M))
