@@ -2,12 +2,13 @@
 
     python benchmarks/evaluators.py [--networks 32] [--looped 2] [--turns 3] [--only digits-mlp] [--json FILE]
 
-Networks are untrained, on which the work does not depend, and compared with copies that have a little noise on their
-weights. The loop does the same for one ``torch.nn`` module after the other, on fewer of them, as one would write it
-down: an attack by autograd, a forward pass for each noisy copy, Fisher information by one backward pass for each
-example and class, layers by products of examples. Evaluators without such a loop have their rate alone. What is found
-of the originals alone is found once for all codecs, and is known here. One core, CPU time; both are timed in turn
-within one run, and ratios are medians over the turns.
+Networks are copies of an untrained one with a little noise on their weights, compared with copies that have more of it.
+Its answers are the labels: attacks leave out what is wrong anyway, and of trained networks most is right. The loop does
+the same for one ``torch.nn`` module after the other, on fewer of them, as one would write it down: an attack by
+autograd, a forward pass for each noisy copy, Fisher information by one backward pass for each example and class, layers
+by products of examples. Evaluators without such a loop have their rate alone. What is found of the originals alone is
+found once for all codecs, and is known here. One core, CPU time; both are timed in turn within one run, and ratios are
+medians over the turns.
 """
 
 from __future__ import annotations
@@ -80,13 +81,18 @@ def main() -> None:
 
 
 def examples(architecture: Architecture) -> EvaluationData:
-    """Random examples with random labels, as networks of an architecture take them."""
+    """Random examples with the answers of an untrained network."""
     random = np.random.default_rng(0)
     values = random.random((TEST_EXAMPLES + 200, *architecture.input_shape), dtype=np.float32)
-    labels = random.integers(architecture.classes, size=len(values))
+    labels = architecture.logits(untrained(architecture), torch.from_numpy(values))[0].argmax(1).numpy()
     task = Task("softmax", architecture.classes)
     dataset: Dataset = split_examples("random", values, labels, task=task, validation=100, test=TEST_EXAMPLES)
     return EvaluationData(dataset, dataset.test)
+
+
+def untrained(architecture: Architecture) -> Tensor:
+    """One network, ``[1, P]``."""
+    return initial_weights(architecture, [Member(id=0, seed=0)])
 
 
 def timed(
@@ -95,8 +101,9 @@ def timed(
     """Networks a second in each turn by the evaluator, and by the loop where there is one."""
     loop = LOOPS.get(evaluator)
     rates, looped = [], []
-    weights_MP = initial_weights(architecture, [Member(id=i, seed=i) for i in range(given.networks)])
-    noisy_MP = weights_MP * (1 + 0.05 * torch.randn(weights_MP.shape, generator=torch.Generator().manual_seed(1)))
+    noise_2MP = torch.randn(2, given.networks, architecture.parameters, generator=torch.Generator().manual_seed(1))
+    weights_MP = untrained(architecture) * (1 + 0.01 * noise_2MP[0])
+    noisy_MP = weights_MP * (1 + 0.05 * noise_2MP[1])
     members = [Member(id=i, seed=i) for i in range(given.networks)]
     original = Subject(single_architecture(architecture, weights_MP, members))
     for turn in range(given.turns + 1):

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
@@ -124,12 +123,23 @@ class Attack:
         """Examples after all steps, each within its limits."""
         size, moved = self.epsilon if self.steps == 1 else STEP_SHARE * self.epsilon / self.steps, start
         for _ in range(self.steps):
-            moved.requires_grad_()
-            logits_MNC = answers(moved)
-            loss = F.cross_entropy(logits_MNC.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, moved)
-            moved = torch.clamp(moved.detach().add_(gradient.sign_(), alpha=size), low, high)
+            logits_MNC = answers(moved.requires_grad_())
+            (gradient,) = torch.autograd.grad(logits_MNC, moved, _of_loss(logits_MNC.detach(), targets))
+            moved = moved.detach().add_(gradient.sign_(), alpha=size)
+            torch.maximum(torch.minimum(moved, high, out=moved), low, out=moved)
         return moved
+
+
+def _of_loss(logits_MNC: Tensor, targets_MN: Tensor) -> Tensor:
+    """The gradient of the cross-entropy in the logits, each example's times a positive number, ``[M, N, C]``.
+
+    That number is 1 over the probability of all wrong classes: where networks are sure, the gradient itself is lost in
+    rounding, and its sign is all that counts.
+    """
+    targets_MN1 = targets_MN.clamp_min(0).unsqueeze(2)
+    wrong_MNC = logits_MNC.scatter(2, targets_MN1, -torch.inf)
+    wrong_MNC = wrong_MNC.sub_(wrong_MNC.amax(2, keepdim=True)).exp_()
+    return wrong_MNC.scatter_(2, targets_MN1, -wrong_MNC.sum(2, keepdim=True))
 
 
 def _alike(one: Population, other: Population, size: int) -> Iterator[tuple[Architecture, Architecture, Tensor]]:

@@ -53,11 +53,15 @@ def test_stronger_attacks_leave_less(networks, data):
     assert float(large.mean()) < float(clean.mean()) - 0.2
 
 
-def test_of_linear_networks_attacks_reach_the_worst_case():
-    """Of two classes an L∞ ball of radius ε changes the answer just where the margin is below ε · |w₁ - w₂|₁."""
+@pytest.mark.parametrize("sure", [1, 1e4])
+def test_of_linear_networks_attacks_reach_the_worst_case(sure):
+    """Of two classes an L∞ ball of radius ε changes the answer just where the margin is below ε · |w₁ - w₂|₁.
+
+    Also where networks are so sure that the gradient of their loss is 0 in float32.
+    """
     generator = torch.Generator().manual_seed(0)
     architecture = mlp((6,), (), 2)
-    weights_MP = torch.randn(3, architecture.parameters, generator=generator)
+    weights_MP = sure * torch.randn(3, architecture.parameters, generator=generator)
     examples = Examples(torch.randn(80, 6, generator=generator), torch.arange(80) % 2)
     data = EvaluationData(Dataset("d", Task(loss="softmax", outputs=2), examples, examples, examples), examples)
     logits_MNC = architecture.logits(weights_MP, examples.inputs)
