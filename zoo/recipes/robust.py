@@ -47,3 +47,23 @@ F_MNIST_ROBUST = replace(
     "random neurons, on adversarial examples (FGSM, ε = 0.1), or with both.",
     expected="",
 )
+
+CIFAR10_ROBUST = replace(
+    DIGITS_ROBUST,
+    name="cifar10-robust",
+    dataset="cifar10",
+    architecture="cnn-strided",
+    axes={
+        **DIGITS_ROBUST.axes,
+        "hidden": (8, 16),
+        "kernel": 3,
+        "adversarial_epsilon": [0.0, 0.03],
+        "adversarial_steps": 1,
+    },
+    batch_size=64,
+    epochs=6,
+    snapshot_epochs=(0, 2, 6),
+    description="CNNs of two convolutions with 8 and 16 channels (11 642 parameters) on CIFAR-10: trained as ever, with"
+    " noise on the weights of random neurons, on adversarial examples (FGSM, ε = 0.03, about 8 of 255), or with both.",
+    expected="",
+)

@@ -11,7 +11,7 @@ from zoo.storage.rows import OPTIONAL_COLUMNS
 from zoo.storage.store import Store
 
 
-@pytest.mark.parametrize("name", ["digits-robust", "f-mnist-robust"])
+@pytest.mark.parametrize("name", ["digits-robust", "f-mnist-robust", "cifar10-robust"])
 def test_every_combination_has_as_many_members(name):
     recipe = RECIPES[name]
     members = [recipe.member(index) for index in range(recipe.members)]
