@@ -43,8 +43,10 @@ def independent_groups(population: Population, grouped: bool) -> np.ndarray:
     return group_numbers([member.order_seed for member in population.members] or range(len(population)), grouped)
 
 
-def chosen_members(zoo: Zoo, most: int | None, architecture: Architecture | None = None) -> tuple[int, ...]:
-    """Test members to measure: by turns one of each group, in an order fixed by a hash, so of as many as there are.
+def chosen_members(
+    zoo: Zoo, most: int | None, architecture: Architecture | None = None, split: str | None = "test"
+) -> tuple[int, ...]:
+    """Members to measure: by turns one of each group, in an order fixed by a hash, so of as many as there are.
 
     Fewer members are always among more.
 
@@ -52,6 +54,7 @@ def chosen_members(zoo: Zoo, most: int | None, architecture: Architecture | None
         zoo: The zoo.
         most: At most so many; all where ``None``.
         architecture: Only members of its parameter layout.
+        split: Only members of it; of all splits where ``None``.
 
     Returns:
         Their numbers, increasing.
@@ -59,7 +62,7 @@ def chosen_members(zoo: Zoo, most: int | None, architecture: Architecture | None
     Raises:
         ZooError: There are none.
     """
-    table = zoo.snapshots.take(zoo.rows("test", epochs="one", architecture=architecture))
+    table = zoo.snapshots.take(zoo.rows(split, epochs="one", architecture=architecture))
     ids = table["member"].to_pylist()
     if most is None or len(ids) <= most:
         return tuple(ids)

@@ -55,6 +55,15 @@ RANK = Metric(
 DEAD = Metric(
     name="dead", label="dead units", unit="share", description="Share of units that give nothing on any example."
 )
+DIED = Metric(
+    name="died", label="units that died", unit="share", description="Share of units that are dead, and were not before."
+)
+REVIVED = Metric(
+    name="revived",
+    label="units that revived",
+    unit="share",
+    description="Share of units that are not dead, and were before.",
+)
 MOVED = Metric(
     name="moved",
     label="units with another's role",
@@ -62,8 +71,23 @@ MOVED = Metric(
     description="Share of units that are matched, by the correlation of their activations on the same examples, with"
     " another unit of the snapshot before.",
 )
+SPLIT = Metric(
+    name="split",
+    label="units that split",
+    unit="share",
+    description="Share of units whose role two units or more have taken on: now they correlate most with what it gave"
+    " in the snapshot before, at .5 or more, and but for itself they did not then.",
+)
+KEPT = Metric(
+    name="kept",
+    label="role kept",
+    description="The mean correlation of a unit's activation with its own of the snapshot before.",
+)
 OF_UNITS = (MEAN, VARIANCE, SPARSITY, SATURATION, SELECTIVITY)
-OF_LAYERS = (RANK, DEAD, MOVED)
+OF_CHANGES = (KEPT, MOVED, SPLIT, DIED, REVIVED)
+OF_LAYERS = (RANK, DEAD, *OF_CHANGES)
+# What correlates less has no role in common.
+ALIKE = 0.5
 
 
 @torch.no_grad()
@@ -81,7 +105,6 @@ def hidden(architecture: Architecture, weights_MP: Tensor, x: Tensor) -> list[Te
 
 def of_units(given_MNU: Tensor, labels_N: Tensor, activation: str) -> dict[str, Tensor]:
     """The metrics of ``OF_UNITS`` for each unit, ``[M, U]``; saturation is NaN of activations without ends."""
-    size_M11 = given_MNU.square().mean((1, 2), keepdim=True).sqrt()
     saturation_MU = torch.full(given_MNU.shape[::2], math.nan)
     if activation in BOUNDS:
         low, high = BOUNDS[activation]
@@ -90,10 +113,15 @@ def of_units(given_MNU: Tensor, labels_N: Tensor, activation: str) -> dict[str, 
     return {
         MEAN.name: given_MNU.mean(1),
         VARIANCE.name: given_MNU.var(1, correction=0),
-        SPARSITY.name: (given_MNU.abs() <= NEGLIGIBLE * size_M11).float().mean(1),
+        SPARSITY.name: silent(given_MNU).float().mean(1),
         SATURATION.name: saturation_MU,
         SELECTIVITY.name: selectivity(given_MNU, labels_N),
     }
+
+
+def silent(given_MNU: Tensor) -> Tensor:
+    """Where units give nothing, bool ``[M, N, U]``."""
+    return given_MNU.abs() <= NEGLIGIBLE * given_MNU.square().mean((1, 2), keepdim=True).sqrt()
 
 
 def selectivity(given_MNU: Tensor, labels_N: Tensor) -> Tensor:
@@ -115,15 +143,37 @@ def effective_rank(given_MNU: Tensor) -> Tensor:
     return torch.where(total_M1[:, 0] > 1e-9, entropy_M.exp(), 0.0)
 
 
-def moved(before_MNU: Tensor, after_MNU: Tensor) -> Tensor:
-    """Share of units whose best partner in the snapshot before, one to one, is another unit: ``[M]``."""
-    before_MNU, after_MNU = (_standardized(given) for given in (before_MNU, after_MNU))
-    similar_MUU = after_MNU.mT @ before_MNU / before_MNU.shape[1]
-    shares = []
+def changes(before_MNU: Tensor, after_MNU: Tensor) -> dict[str, Tensor]:
+    """The metrics of ``OF_CHANGES``, from what units gave in one snapshot and give in the next on the same examples.
+
+    Args:
+        before_MNU: In networks of one snapshot.
+        after_MNU: In the same networks later.
+
+    Returns:
+        ``[M]`` each.
+    """
+    one_MNU, other_MNU = (_standardized(given) for given in (before_MNU, after_MNU))
+    examples = one_MNU.shape[1]
+    similar_MUU = other_MNU.mT @ one_MNU / examples
+    moved = []
     for similar_UU in similar_MUU:
         rows, columns = linear_sum_assignment(similar_UU.numpy(), maximize=True)
-        shares.append(float((rows != columns).mean()))
-    return torch.tensor(shares)
+        moved.append(float((rows != columns).mean()))
+    likeness_MU, origin_MU = similar_MUU.max(2)
+    before_MUU = one_MNU.mT @ one_MNU / examples
+    was_alike_MU = before_MUU.gather(2, origin_MU.unsqueeze(2)).squeeze(2) >= ALIKE
+    itself_MU = origin_MU == torch.arange(origin_MU.shape[1])
+    heir_MU = (likeness_MU >= ALIKE) & (itself_MU | ~was_alike_MU)
+    heirs_MU = torch.zeros(origin_MU.shape, dtype=torch.int64).scatter_add_(1, origin_MU, heir_MU.long())
+    dead_before_MU, dead_MU = (silent(given).all(1) for given in (before_MNU, after_MNU))
+    return {
+        KEPT.name: similar_MUU.diagonal(dim1=1, dim2=2).mean(1),
+        MOVED.name: torch.tensor(moved),
+        SPLIT.name: (heirs_MU >= 2).double().mean(1),
+        DIED.name: (dead_MU & ~dead_before_MU).double().mean(1),
+        REVIVED.name: (dead_before_MU & ~dead_MU).double().mean(1),
+    }
 
 
 def _standardized(given_MNU: Tensor) -> Tensor:

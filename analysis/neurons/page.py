@@ -5,13 +5,33 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.intervals import Bootstrap
-from analysis.neurons.activations import MEAN, OF_LAYERS, OF_UNITS, SELECTIVITY
+from analysis.intervals import Bootstrap, Interval
+from analysis.neurons.activations import (
+    DEAD,
+    KEPT,
+    MEAN,
+    OF_LAYERS,
+    OF_UNITS,
+    RANK,
+    SELECTIVITY,
+    SPARSITY,
+    VARIANCE,
+)
 from analysis.neurons.training import PARTS, Neurons
-from analysis.pages.figures import PALETTE, add_band, axis_of, base_layout, heat_map, whole_numbers
+from analysis.pages.figures import (
+    LEGEND_ABOVE,
+    PALETTE,
+    add_band,
+    axis_of,
+    base_layout,
+    error_bars,
+    heat_map,
+    whole_numbers,
+)
 from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count, counted
 from analysis.pages.page import Block, Chart, Code, Fact, Grid, Section, Text, render_page
@@ -28,6 +48,8 @@ TAU = Metric(
     " members.",
 )
 DRAWN = (MEAN.name, SELECTIVITY.name)
+OVER_DEPTHS = (VARIANCE.name, SPARSITY.name, SELECTIVITY.name, RANK.name, DEAD.name, KEPT.name)
+WHERE = {"first": "first", "last": "last", "mean": "mean over all"}
 
 
 def render(zoo: Zoo, neurons: Neurons, bootstrap: Bootstrap, made_on: datetime.date | None = None) -> str:
@@ -46,14 +68,19 @@ def render(zoo: Zoo, neurons: Neurons, bootstrap: Bootstrap, made_on: datetime.d
         title=f"Neurons of {zoo.name.rpartition('-')[0]} over training",
         lead=f"What hidden units do on whole data sets, from snapshot to snapshot. {made_on:%-d %B %Y}.",
         facts=[
-            Fact(name="Networks", value=count(members), detail="held out"),
-            Fact(name="Hidden layers", value=count(len(layers)), detail=""),
+            Fact(name="Networks", value=count(members), detail="of all splits: nothing is fitted"),
+            Fact(name="Hidden layers", value=count(len(layers)), detail="at most" if several_depths(neurons) else ""),
             Fact(name="Snapshots", value=count(len(epochs)), detail=f"epochs {epochs[0]} to {epochs[-1]}"),
             Fact(name="Examples", value=count(neurons.examples), detail="of training, and as many of test"),
         ],
         sections=[
             Section(anchor="layers", heading="Layer by layer", blocks=tuple(_bands(neurons))),
-            Section(anchor="neurons", heading="Neuron by neuron", blocks=tuple(_heat_maps(neurons))),
+            *_depths(neurons, bootstrap),
+            Section(
+                anchor="neurons",
+                heading="Neuron by neuron",
+                blocks=(*_heat_maps(neurons), *_settling(neurons)),
+            ),
             Section(
                 anchor="gap",
                 heading="Neurons and the generalization gap",
@@ -66,12 +93,21 @@ def render(zoo: Zoo, neurons: Neurons, bootstrap: Bootstrap, made_on: datetime.d
     )
 
 
+def several_depths(neurons: Neurons) -> bool:
+    """Whether networks have different numbers of hidden layers."""
+    return bool(neurons.layers["depth"].nunique() > 1)
+
+
 def _bands(neurons: Neurons) -> Iterator[Block]:
     """For each metric its course, by layer, on training and test examples."""
-    yield Text("Lines are medians over members, bands hold 90 % of them; dashed lines are on training examples.")
+    deepest = neurons.layers["depth"].max()
+    yield Text(
+        "Lines are medians over members, bands hold 90 % of them; dashed lines are on training examples."
+        + f" Networks of {deepest} hidden layers, the deepest, are shown." * several_depths(neurons)
+    )
     charts = []
     for metric in METRICS.values():
-        known = neurons.layers.dropna(subset=[metric.name])
+        known = neurons.layers[neurons.layers["depth"] == deepest].dropna(subset=[metric.name])
         if not len(known):
             continue
         figure = go.Figure(layout=base_layout(300))
@@ -99,9 +135,69 @@ def _bands(neurons: Neurons) -> Iterator[Block]:
     yield Grid(tuple(charts))
 
 
+def _depths(neurons: Neurons, bootstrap: Bootstrap) -> Iterator[Section]:
+    """At the last snapshot, layer by layer for each depth, where there are several."""
+    if not several_depths(neurons):
+        return
+    last = neurons.layers[
+        (neurons.layers["epoch"] == neurons.layers["epoch"].max()) & (neurons.layers["part"] == "test")
+    ]
+    charts = []
+    for metric in (METRICS[name] for name in OVER_DEPTHS):
+        figure = go.Figure(layout=base_layout(300))
+        for number, (depth, own) in enumerate(last.groupby("depth")):
+            rows = [(layer, _mean(of_layer, metric.name, bootstrap)) for layer, of_layer in own.groupby("layer")]
+            figure.add_scatter(
+                x=[layer for layer, _ in rows],
+                y=[one.estimate for _, one in rows],
+                error_y=error_bars(*zip(*((one.estimate, one.low, one.high) for _, one in rows), strict=True), width=3),
+                mode="lines+markers",
+                line={"color": PALETTE[number % len(PALETTE)], "width": 2},
+                name=f"{depth} layers" if depth > 1 else "1 layer",
+            )
+        figure.update_xaxes(title_text="hidden layer", **whole_numbers(last["layer"].unique().tolist()))
+        figure.update_yaxes(**axis_of(metric))
+        figure.update_layout(**LEGEND_ABOVE)
+        label = f"{metric.label} by layer, networks of each depth"
+        charts.append(Chart(name=f"depths-{metric.name.replace('_', '-')}", figure=figure, label=label, narrow=True))
+    words = Text("On test examples at the last snapshot: means over members with their 95 % intervals.")
+    yield Section(anchor="depths", heading="Depth by depth", blocks=(words, Grid(tuple(charts))))
+
+
+def _mean(layers: pd.DataFrame, name: str, bootstrap: Bootstrap) -> Interval:
+    """The mean of a metric over members, resampled by their minibatch orders."""
+    groups_M = np.unique(layers["group"], return_inverse=True)[1]
+    return bootstrap.interval(layers[[name]].to_numpy(), groups_M=groups_M)
+
+
+def _settling(neurons: Neurons) -> Iterator[Block]:
+    """How much units still change from snapshot to snapshot, single and cumulative."""
+    yield Text(
+        "How far units move from one snapshot to the next, in standard deviations of their layer's units. A mean over t"
+        " epochs gives the last one a weight of 1 / t: of units that wander by independent steps it moves by"
+        " 1 / √(3 t) of a step, so that its curve goes flat whether they come to rest or not."
+    )
+    charts = []
+    for name in DRAWN:
+        metric, changes = METRICS[name], neurons.settling(name)
+        figure = go.Figure(layout=base_layout(300))
+        for number, kind in enumerate(("single", "cumulative")):
+            quantiles = changes.groupby("epoch")[kind].quantile([0.05, 0.5, 0.95]).unstack()
+            quantiles.columns = pd.Index(["p5", "median", "p95"])
+            words = "epoch by epoch" if kind == "single" else "mean over epochs so far"
+            add_band(figure, quantiles.index.tolist(), quantiles, PALETTE[number], words, band=True)
+        figure.update_xaxes(title_text="epoch", **whole_numbers(changes["epoch"].unique().tolist()))
+        figure.update_yaxes(title_text="change, SD of units", rangemode="tozero")
+        figure.update_layout(**LEGEND_ABOVE)
+        label = f"Change of {metric.label} from snapshot to snapshot"
+        charts.append(Chart(name=f"settling-{name}", figure=figure, label=label, caption=label, narrow=True))
+    yield Grid(tuple(charts))
+
+
 def _heat_maps(neurons: Neurons) -> Iterator[Block]:
     """Each unit of one member by epoch, as it is and as the mean over all epochs so far."""
-    member = int(neurons.units["member"].iloc[0])
+    layers = neurons.layers
+    member = int(layers.loc[layers["depth"].idxmax(), "member"])
     yield Text(
         f"Each row is a unit of member {member} on test examples, in the order of the last snapshot. Beside it the same"
         " as the mean over all epochs so far: cumulative curves settle whether or not the units do, since every further"
@@ -126,20 +222,28 @@ def _heat_maps(neurons: Neurons) -> Iterator[Block]:
 
 
 def _gap(neurons: Neurons, bootstrap: Bootstrap) -> Iterator[Block]:
-    told = neurons.with_gap(bootstrap)
+    told, several = neurons.with_gap(bootstrap), several_depths(neurons)
     if not len(told):
         yield Text("Members do not differ in their generalization gap, or it is not known.")
         return
     yield Text(
-        f"Over {counted(neurons.layers['member'].nunique(), 'member')}: does what a layer does at the last snapshot go"
-        f" along with the generalization gap? {TAU.label} with its 95 % interval."
+        f"Over {counted(neurons.layers['member'].nunique(), 'member')}: does what layers do at the last snapshot, or on"
+        f" average over changes, go along with the generalization gap? {TAU.label} with its 95 % interval."
+        + " The second is among networks of one depth, and does not tell what comes of depth."
+        * several
     )
     rows = tuple(
         Row(cells=(
-            Cell(text=f"layer {row.layer}"), Cell(text=METRICS[row.metric].label),
+            Cell(text=WHERE[row.where]), Cell(text=METRICS[row.metric].label),
             metric_cell(TAU, row.tau, row.low, row.high),
+            *((metric_cell(TAU, row.within, row.within_low, row.within_high),) if several else ()),
         ))
         for row in told.itertuples()
     )  # fmt: skip
-    columns = (Column(title="layer", number=False), Column(title="statistic", number=False), Column(title=TAU.label))
+    columns = (
+        Column(title="hidden layer", number=False),
+        Column(title="statistic", number=False),
+        Column(title=TAU.label),
+        *((Column(title="in one depth"),) if several else ()),
+    )
     yield Table(caption="Rank correlation with the generalization gap", columns=columns, rows=rows)

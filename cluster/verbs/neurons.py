@@ -40,7 +40,7 @@ class Neurons(Verb):
 
     zoo: options.Zoo
     store: options.Store = "./store"
-    members: Annotated[int, typer.Option(min=1, help="How many test networks.")] = 32
+    members: Annotated[int, typer.Option(min=1, help="How many networks, of all splits, as many of each layout.")] = 32
     examples: Annotated[int, typer.Option(min=2, help="How many training and as many test examples.")] = 500
     seed: options.Seed = None
     figures: options.Figures = None
@@ -50,7 +50,7 @@ class Neurons(Verb):
 
         Raises:
             ValueError: The zoo's networks have no classes or no hidden units, or there is one epoch alone.
-            ZooError: There is no such zoo, or it has no test members.
+            ZooError: There is no such zoo.
         """
         from analysis.intervals import Bootstrap
         from analysis.neurons.page import render

@@ -4,11 +4,12 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from analysis.intervals import Bootstrap
-from analysis.neurons.activations import effective_rank, hidden, moved, of_units, selectivity
+from analysis.neurons.activations import changes, effective_rank, hidden, of_units, selectivity
 from analysis.neurons.page import render
 from analysis.neurons.training import over_training
 from zoo.architecture import cnn, mlp
@@ -64,7 +65,24 @@ def test_units_that_swap_roles_are_told():
     before = torch.randn(2, 50, 4, generator=torch.Generator().manual_seed(0))
     after = before.clone()
     after[1] = before[1][:, [1, 0, 2, 3]]
-    assert moved(before, after + 0.01).tolist() == [0.0, 0.5]
+    found = changes(before, after + 0.01)
+    assert found["moved"].tolist() == [0.0, 0.5]
+    assert found["split"].tolist() == [0.0, 0.0]
+    assert found["kept"][0] == pytest.approx(1)
+    assert found["kept"][1] < 0.9
+
+
+def test_units_that_split_die_and_revive_are_told():
+    """Unit 1 takes on the role that unit 0 has and keeps; units 2 and 3 were alike before, and are no heirs."""
+    before = torch.randn(1, 200, 6, generator=torch.Generator().manual_seed(0))
+    before[..., 3] = before[..., 2]
+    before[..., 4] = 0
+    after = before.clone()
+    after[..., 1] = 2 * before[..., 0] + 0.5 * before[..., 1]
+    after[..., 4], after[..., 5] = before[..., 5], 0
+    found = changes(before, after)
+    assert found["split"].tolist() == pytest.approx([1 / 6])
+    assert found["died"].tolist() == found["revived"].tolist() == pytest.approx([1 / 6])
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +99,7 @@ def test_every_snapshot_layer_and_part_has_its_rows(zoo):
     first = found.layers[found.layers["epoch"] == 0]
     assert first["moved"].isna().all()
     one = found.units[(found.units["member"] == found.units["member"].min()) & (found.units["part"] == "test")]
-    population = next(iter(zoo.populations("test", members=[int(one["member"].iloc[0])], epochs="last")))
+    population = next(iter(zoo.populations(members=[int(one["member"].iloc[0])], epochs="last")))
     architecture = population.architectures[int(population.architecture_M[0])]
     (given,) = hidden(architecture, population.weights_MP, zoo.dataset().test.first(80).inputs)
     at_last = one[one["epoch"] == 4].sort_values("unit")["mean"].to_numpy()
@@ -101,8 +119,40 @@ def test_the_page_shows_units_layers_and_the_gap(zoo):
     found = over_training(zoo, members=12, examples=60)
     told = found.with_gap(Bootstrap(replicates=30))
     assert (told["low"] <= told["tau"]).all()
+    assert set(told["where"]) == {"mean"}  # all networks have one hidden layer
     page = render(zoo, found, Bootstrap(replicates=30))
     for words in ("class selectivity", "effective rank", "Neuron by neuron", "generalization gap"):
+        assert words in page
+
+
+def test_a_cumulative_mean_settles_where_units_wander(zoo):
+    """Of independent steps the mean over t epochs moves by 1 / √(3 t) of them."""
+    found = over_training(zoo, members=2, examples=20)
+    random, epochs = np.random.default_rng(0), np.arange(1, 31)
+    walks_UE = random.standard_normal((400, len(epochs))).cumsum(1)
+    index = pd.MultiIndex.from_product([range(400), epochs], names=["unit", "epoch"])
+    units = pd.DataFrame({"mean": walks_UE.ravel()}, index=index).reset_index()
+    told = replace(found, units=units.assign(member=0, layer=1, part="test")).settling("mean").set_index("epoch")
+    ratio = told["cumulative"] / told["single"]
+    for epoch in (10, 20, 30):
+        assert ratio[epoch] == pytest.approx((3 * epoch) ** -0.5, rel=0.1)
+
+
+def test_depths_are_compared_with_each_other_and_members_are_of_all_of_them(tmp_path):
+    recipe = replace(RECIPES["digits-depths"], epochs=3, snapshot_epochs=(0, 1, 3))
+    zoo = generate_zoo(recipe, str(tmp_path), members=96)
+    found = over_training(zoo, members=18, examples=50)
+    depths = found.layers.groupby("member")["depth"].first()
+    assert depths.value_counts().to_dict() == dict.fromkeys(range(1, 7), 3)
+    one = found.of_members("last")
+    deep = found.layers[(found.layers["part"] == "test") & (found.layers["depth"] == 4) & (found.layers["layer"] == 4)]
+    at_last = deep[deep["epoch"] == 3].set_index("member")["variance"]
+    np.testing.assert_allclose(one["variance"][at_last.index], at_last)
+    np.testing.assert_allclose(one["kept"][at_last.index], deep.groupby("member")["kept"].mean())
+    told = found.with_gap(Bootstrap(replicates=20))
+    assert set(told["where"]) == {"first", "last", "mean"}
+    page = render(zoo, found, Bootstrap(replicates=20))
+    for words in ("Depth by depth", "in one depth", "Networks of 6 hidden layers"):
         assert words in page
 
 
