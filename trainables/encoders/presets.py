@@ -34,11 +34,15 @@ HYPER_REPRESENTATION: Mapping[str, Mapping[str, Any]] = {
         "width": 128,
         "feedforward": 256,
         "latent": 128,
+        "dropout": 0.0,
+        # A latent this small cannot tell the random order of units, which reconstruction asks for.
+        "contrast": 0.5,
+        "layer_loss": True,
         "projection": 64,
         "projection_layers": 2,
         "learning_rate": 1e-3,
         "batch_size": 64,
-        "epochs": 30,
+        "epochs": 20,
     },
     "tetris-seed": _TETRIS,
     "tetris-hyp": {**_TETRIS, "feedforward": 900},
@@ -103,9 +107,9 @@ _SANE: Mapping[str, Any] = {
     "halo": 0, "blocks": 8, "latent": 128, "learning_rate": 1e-4, "weight_decay": 3e-9, "batch_size": 32, "epochs": 50,
 }  # fmt: skip
 SANE: Mapping[str, Mapping[str, Any]] = {
-    "small": {"epochs": 20},
+    "small": {"embedding": "layers", "contrast": 0.5, "epochs": 15},
     "cifar10-cnn": {**_SANE, "token": 289, "window": 64, "width": 1024, "heads": 8, "feedforward": 4096},
     "cifar100-resnet18": {**_SANE, "token": 288, "window": 256, "width": 2048, "heads": 16, "feedforward": 8192},
 }
 
-SNE: Mapping[str, Mapping[str, Any]] = {"small": {"epochs": 10}}
+SNE: Mapping[str, Mapping[str, Any]] = {"small": {"heads": 2, "batch_size": 16, "epochs": 8}}
