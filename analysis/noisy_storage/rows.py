@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS, read
 from analysis.results import Measured, Result, sizes
 from analysis.rows import Row
 from analysis.setup import Setup
+from trainables.codecs.codec import Codec
 from trainables.codecs.payloads import compressor, decompress
 from zoo.metric import Metric
 
@@ -30,8 +31,8 @@ FAMILY = "noisy storage"
 WRITES = 3
 # Noisier cells, with one for each weight: more cells of the published kind are like less noise.
 NOISES = (2.0, 4.0, 8.0)
-# Payloads whose bits flip: those of one codec at one setting, one payload a network.
-CODEC, SETTING = "uniform", {"step": 0.6}
+# Payloads whose bits flip, one a network: of a codec of numbers and of one of functions, at about equal agreement.
+FLIPPED: Mapping[str, Mapping[str, Any]] = {"uniform": {"step": 0.6}, "function-metric": {"step": 0.02}}
 BIT_ERROR_RATES = (1e-5, 1e-4, 1e-3)
 PROTECTIONS = ("no correction", "Hamming code")
 CELLS_PER_WEIGHT = Metric(
@@ -86,8 +87,14 @@ def noisy_rows(setup: Setup, cells: Sequence[int]) -> list[Row]:
         return []
     settings = [(number, 1.0) for number in dict.fromkeys(cells)] + [(1, noise) for noise in NOISES]
     rows = [_cell_row(setup, name, number, noise) for name in MAPPINGS for number, noise in settings]
-    if CODECS[CODEC].obstacle(setup.architecture) is None:
-        rows += [_flip_row(setup, protection, rate) for protection in PROTECTIONS for rate in BIT_ERROR_RATES]
+    for codec, setting in FLIPPED.items():
+        if CODECS[codec].obstacle(setup.architecture) is None:
+            stored = cache(partial(_stored, setup, codec, setting))
+            rows += [
+                _flip_row(setup, codec, setting, stored, protection, rate)
+                for protection in PROTECTIONS
+                for rate in BIT_ERROR_RATES
+            ]
     return rows
 
 
@@ -110,30 +117,40 @@ def _cell_row(setup: Setup, name: str, cells: int, noise: float) -> Row:
     return noisy_row(setup, name, setting, content, read)
 
 
-def _flip_row(setup: Setup, protection: str, rate: float) -> Row:
-    content = {"codec": CODEC, "setting": SETTING, "protection": protection, "bit_error_rate": rate}
-    return noisy_row(
-        setup, f"flipped bits, {protection}", f"rate={rate:g}", content, partial(_flip, setup, protection, rate)
-    )
+Stored = tuple[Codec, list[bytes]]
+"""A codec and the payloads of all members."""
 
 
-def _flip(setup: Setup, protection: str, rate: float, write: int) -> NoisyNetworks:
+def _stored(setup: Setup, name: str, setting: Mapping[str, Any]) -> Stored:
+    codec = CODECS[name].codec(setup.fit_data, setting)
+    population = setup.original.population
+    compressed = compressor(codec, population)
+    return codec, [compressed([row]) for row in range(len(population))]
+
+
+def _flip_row(
+    setup: Setup, codec: str, setting: Mapping[str, Any], stored: Callable[[], Stored], protection: str, rate: float
+) -> Row:
+    content = {"codec": codec, "setting": dict(setting), "protection": protection, "bit_error_rate": rate}
+    name = f"flipped bits of {codec}, {protection}"
+    return noisy_row(setup, name, f"rate={rate:g}", content, partial(_flip, setup, stored, protection, rate))
+
+
+def _flip(setup: Setup, stored: Callable[[], Stored], protection: str, rate: float, write: int) -> NoisyNetworks:
     """Every member's payload stored, read with flipped bits, and decoded."""
     population, generator = setup.original.population, np.random.default_rng(write)
-    codec = CODECS[CODEC].codec(setup.fit_data, SETTING)
-    compressed = compressor(codec, population)
+    codec, payloads = stored()
     hamming = protection == PROTECTIONS[1]
-    weights_MP, stored, lost = torch.zeros_like(population.weights_MP), 0, 0
-    for row in range(len(population)):
-        payload = compressed([row])
+    weights_MP, taken, lost = torch.zeros_like(population.weights_MP), 0, 0
+    for row, payload in enumerate(payloads):
         kept = protect(payload) if hamming else payload
-        stored += len(kept)
+        taken += len(kept)
         read = flipped(kept, rate, generator)
         if (correct(read, len(payload)) if hamming else read) == payload:
             weights_MP[row] = decompress(codec, payload, len(population.architectures))[0][0]
         else:
             lost += 1
-    bits_per_weight = 8 * stored / population.weights_MP.numel()
+    bits_per_weight = 8 * taken / population.weights_MP.numel()
     return weights_MP, {
         **sizes(code_bits_per_weight=bits_per_weight, shared_bytes=codec.shared_bytes),
         **given(

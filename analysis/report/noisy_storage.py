@@ -8,9 +8,9 @@ from html import escape
 import plotly.graph_objects as go
 
 from analysis.noisy_storage.channel import CellChannel
-from analysis.noisy_storage.latents import LATENTS
 from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS
 from analysis.noisy_storage.rows import BIT_ERROR_RATE, CELL_NOISE, CELLS_PER_WEIGHT, LOST_SHARE, WRITES
+from analysis.noisy_storage.symbols import LATENTS, SYMBOLS
 from analysis.pages.figures import PALETTE, axis_of, base_layout
 from analysis.pages.page import Block, Chart, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, metric_cell, metric_column
@@ -25,7 +25,7 @@ KEPT = ("accuracy_reconstructed", "agreement", "output_r2")
 COLUMNS = ("accuracy_reconstructed", "accuracy_drop_pp", "agreement", "output_r2")
 # The digital side: half floats, and entropy-coded weights of codecs that know nothing but the layout, or the function.
 DIGITAL = ("float16", "uniform", "function-metric", LEARNED)
-ANALOG = (*MAPPINGS, LATENTS)
+ANALOG = (*MAPPINGS, LATENTS, SYMBOLS)
 
 
 def noisy_storage(analysis: Analysis) -> Section | str:
@@ -47,8 +47,8 @@ def noisy_storage(analysis: Analysis) -> Section | str:
             " payload of a codec in such cells, without a code against errors or what is shared; 32-bit floats would"
             f" take {FLOAT_BITS / DIGITAL_BITS_PER_CELL:g} cells. No digital use of the analog cells holds"
             f" more than {bits:.2f} bits in one if all levels are written equally often. Means of {WRITES} writings."
-            + " Latents in cells are the symbols of a study's autoencoders, and what is read is not rounded."
-            * any(result.name == LATENTS for result in analog)
+            + " Symbols in cells are those of the function-metric codec, or of a study's autoencoders; what is read is"
+            " not rounded." * any(result.name in (LATENTS, SYMBOLS) for result in analog)
         ),
         Chart(
             name="noisy-cells",

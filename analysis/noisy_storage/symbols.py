@@ -1,17 +1,22 @@
-"""Latents of autoencoders in analog cells: few numbers a network, so that each can have many cells.
+"""Symbols of codecs in analog cells in place of weights: of autoencoders, and of the function-metric transform.
 
-Shape letters: M members, P parameters, Z latent width of a network.
+Few numbers a network, so that each can have many cells. Symbols of codecs that round weights one by one are weights on
+a grid, and rows of weights in cells are theirs.
+
+Shape letters: M members, P parameters, Z numbers of a network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.codecs import CODECS
 from analysis.noisy_storage.channel import CellChannel
 from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS, read_back
 from analysis.noisy_storage.rows import CELLS_PER_WEIGHT, NoisyNetworks, given, noisy_row
@@ -20,12 +25,15 @@ from analysis.setup import Setup
 from trainables.autoencoders.autoencoder import Latent
 from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.codecs.codec import Codec
+from trainables.codecs.function_metric.codec import MetricCodec
+from trainables.codecs.function_metric.transform import Symbols
 from trainables.study_files import StudyRecord
 from zoo.architecture.layout import TensorSpec
 
-LATENTS = "latents in cells"
+LATENTS, SYMBOLS = "latents in cells", "function-metric in cells"
+SETTING = {"step": 0.015}
 MAPPING = MAPPINGS["sign protection"]
-# A network's size in quarter octaves, where it is told.
+# A network's size in quarter octaves, or the exponent of a step, where it is told.
 GAIN_BITS = 8
 
 
@@ -50,6 +58,41 @@ def latents_in_cells(
         if isinstance(fits[0], LearnedCodec)
         for number in dict.fromkeys(cells)
     ]
+
+
+def symbols_in_cells(setup: Setup, cells: Sequence[int]) -> list[Row]:
+    """A row of the function-metric codec with each number of cells for a symbol; signs and exponents are protected."""
+    entry = CODECS["function-metric"]
+    if not cells or entry.obstacle(setup.architecture) is not None:
+        return []
+
+    @cache
+    def stored() -> tuple[MetricCodec, Symbols]:
+        codec = cast(MetricCodec, entry.codec(setup.fit_data, SETTING))
+        return codec, codec.symbols(setup.original.population)
+
+    def read(number: int, write: int) -> NoisyNetworks:
+        codec, symbols = stored()
+        members = len(symbols.exponents_ME)
+        rows = [layer.reshape(members, -1) for layer in symbols.layers]
+        layout = tuple(TensorSpec(str(place), (row.shape[1],), 0) for place, row in enumerate(rows))
+        generator = np.random.default_rng(write)
+        layers = [
+            read_back(row, (spec,), MAPPING, CellChannel(), number, generator).reshape(layer.shape)
+            for row, spec, layer in zip(rows, layout, symbols.layers, strict=True)
+        ]
+        weights_MP = codec.receiver.transform.weights(Symbols(symbols.exponents_ME, tuple(layers)))
+        numbers, exponents = sum(spec.size for spec in layout), symbols.exponents_ME.shape[1]
+        taken = MAPPING.cells_per_weight(layout, number) * numbers + exponents * GAIN_BITS / DIGITAL_BITS_PER_CELL
+        return weights_MP, given((CELLS_PER_WEIGHT, taken / setup.architecture.parameters))
+
+    return [
+        noisy_row(
+            setup, SYMBOLS, f"step={SETTING['step']:g}, cells={number}", {"symbols": SETTING, "cells": number},
+            partial(read, number),
+        )
+        for number in dict.fromkeys(cells)
+    ]  # fmt: skip
 
 
 def _reader(codec: LearnedCodec, setup: Setup, cells: int) -> Callable[[int], NoisyNetworks]:
