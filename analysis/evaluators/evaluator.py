@@ -23,6 +23,7 @@ from zoo.data.examples import Dataset, Examples
 from zoo.evaluation import outputs
 from zoo.metric import Metric
 from zoo.population import Population
+from zoo.words import counted
 
 Statistic = Literal["mean", "absolute_mean", "p5", "p95"]
 Judges = Literal["classes", "values", "any"]
@@ -139,10 +140,7 @@ class Subject:
         """
         if data.inputs not in self._outputs:
             outputs_MNC = outputs(self.population, data.examples)
-            finite_M = torch.isfinite(outputs_MNC).flatten(1).all(1)
-            if not finite_M.all():
-                members = int((~finite_M).sum())
-                raise ValueError(f"{members} networks of {self.name} have outputs that are not finite; leave them out")
+            require_finite(outputs_MNC, self.name)
             self._outputs[data.inputs] = outputs_MNC
         return self._outputs[data.inputs]
 
@@ -162,6 +160,20 @@ class Subject:
         """Lets go of what it answered to these inputs."""
         self._outputs.pop(data.inputs, None)
         self._predicted.pop(data.inputs, None)
+
+
+def require_finite(outputs: Tensor, name: str = "the population") -> None:
+    """Raises a ``ValueError`` unless all outputs ``[M, …]`` are finite.
+
+    Args:
+        outputs: Of members.
+        name: What these are called in the message.
+    """
+    members = int((~torch.isfinite(outputs).flatten(1).all(1)).sum())
+    if members:
+        which = "has outputs that are not finite; leave it out"
+        which = which if members == 1 else "have outputs that are not finite; leave them out"
+        raise ValueError(f"{counted(members, 'network')} of {name} {which}")
 
 
 def required(original: Subject | None) -> Subject:

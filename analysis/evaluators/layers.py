@@ -25,7 +25,15 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
+from analysis.evaluators.evaluator import (
+    EvaluationData,
+    Evaluator,
+    Measure,
+    Subject,
+    Values,
+    require_finite,
+    required,
+)
 from zoo.metric import Metric
 from zoo.population import Population
 
@@ -177,6 +185,9 @@ def layers_of(population: Population, x: Tensor, softmax: bool) -> list[Layer]:
         population: Networks whose layers have the same shapes.
         x: Examples ``[N, *input_shape]``.
         softmax: Whether outputs go into one, which does not see their mean.
+
+    Raises:
+        ValueError: An output is not finite.
     """
     shapes = [place.output_shape for place in population.architectures[0].activations]
     shapes.append((population.architectures[0].classes,))
@@ -193,6 +204,7 @@ def layers_of(population: Population, x: Tensor, softmax: bool) -> list[Layer]:
 
             outputs_MNC = architecture.logits(population.weights_MP[rows], x[part], after_activation=keep)
             keep(len(shapes) - 1, outputs_MNC - outputs_MNC.mean(2, keepdim=True) * softmax)
+    require_finite(found[-1])
     return [Layer.of(values_MNSU) for values_MNSU in found]
 
 

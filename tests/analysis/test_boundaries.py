@@ -204,5 +204,5 @@ def test_networks_without_finite_outputs_are_refused(linear, vectors):
     weights_MP = linear[0].weights_MP.clone()
     weights_MP[1] = math.nan
     subject = Subject(linear[0].with_weights(weights_MP), "codec 'x'")
-    with pytest.raises(ValueError, match="1 networks of codec 'x' have outputs that are not finite; leave them out"):
+    with pytest.raises(ValueError, match="1 network of codec 'x' has outputs that are not finite; leave it out"):
         BOUNDARY_DISTANCE.run(subject, None, vectors)

@@ -203,6 +203,14 @@ def test_all_members_at_once_are_one_after_the_other(original, data, convolution
     assert found["layer_cka_others 1 1"].numpy() == pytest.approx(other, abs=1e-5)
 
 
+def test_networks_without_finite_outputs_are_refused(original, data):
+    weights_MP = original.population.weights_MP.clone()
+    weights_MP[1:3] = float("nan")
+    broken = Subject(original.population.with_weights(weights_MP))
+    with pytest.raises(ValueError, match="2 networks of the population have outputs that are not finite; leave them"):
+        run(broken, original, data)
+
+
 def test_the_last_of_an_odd_number_is_beside_the_first(original, data):
     population = original.population
     five, pair = population.select(range(5)), population.select([4, 0])
