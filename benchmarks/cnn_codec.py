@@ -26,6 +26,7 @@ from trainables.codecs.function_metric.codec import MetricCodec
 from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.rounding import round_with_feedback
 from zoo.architecture import cnn_2464
+from zoo.config import digest
 from zoo.data import Dataset, load_dataset
 from zoo.population import Member, Population
 from zoo.storage.rows import split_of
@@ -160,11 +161,24 @@ def measured(
         "step": step,
         "code_bits_per_weight": 8 * size / members.weights_MP.numel(),
         "agreement": float(agreement_M.mean()),
+        "agreement_interval": 1.96 * float(agreement_M.std()) / len(agreement_M) ** 0.5,
         "agreement_p5": float(agreement_M.quantile(0.05)),
         "cpu_s": seconds,
     }
     print(" | ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()), flush=True)
     return row
+
+
+def fitted(config: FunctionMetricConfig, training: Population, data: Dataset, folder: Path) -> MetricCodec:
+    """The codec, from the folder where it was fitted before: it takes most of the time."""
+    place = folder / f"codec-{digest(config)[:8]}"
+    if place.exists():
+        return MetricCodec.from_files({file.name: file.read_bytes() for file in place.iterdir()})
+    codec = MetricCodec.fit(config, training, data.train)
+    place.mkdir()
+    for name, content in codec.to_files().items():
+        (place / name).write_bytes(content)
+    return codec
 
 
 def rate_at(rows: Sequence[dict[str, object]], level: float) -> float:
@@ -193,15 +207,18 @@ def described(population: Population, data: Dataset) -> str:
 def main() -> None:
     """Trains the zoo unless it is in the folder, fits and measures the codecs, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("store/cnn-codec"), help="where the trained zoo is kept")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("store/cnn-codec"), help="where the trained zoo and fitted codecs are kept"
+    )
     parser.add_argument("--members", type=int, default=576)
     parser.add_argument("--training-members", type=int, default=128, help="of them that codecs are fitted on")
     parser.add_argument("--held-out", type=int, default=128, help="members that are measured, at most")
     parser.add_argument("--images", type=int, default=1000, help="held-out images")
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
-    parser.add_argument("--steps", type=float, nargs="*", default=(0.02, 0.014, 0.011))
+    parser.add_argument("--steps", type=float, nargs="*", default=(0.016, 0.013))
     parser.add_argument("--bit-price", type=float, default=0.03)
-    parser.add_argument("--refine-rounds", type=int, default=2, help="of choosing symbols anew when encoding; 0: none")
+    parser.add_argument("--distill-steps", type=int, default=2000, help="of training rounded networks; 0: none")
+    parser.add_argument("--distill-price", type=float, default=6.0, help="what a bit is worth there")
     parser.add_argument("--encoder-images", type=int, default=512, help="training images that networks are measured on")
     parser.add_argument("--uniform-steps", type=float, nargs="*", default=(0.8, 0.5, 0.35))
     parser.add_argument("--feedback-steps", type=float, nargs="*", default=(0.7, 0.5, 0.35))
@@ -220,7 +237,7 @@ def main() -> None:
     images = getattr(data, arguments.split).first(arguments.images).inputs
     encoder_images = data.train.first(arguments.encoder_images).inputs
     print(f"{len(training)} training members, {len(held_out)} held out ({arguments.split})")
-    print("codec | step | code bits per weight | agreement | 5th percentile | CPU s")
+    print("codec | step | code bits per weight | agreement | ± (95 %, members) | 5th percentile | CPU s")
     curves: dict[str, list[dict[str, object]]] = {}
     for step in arguments.uniform_steps:
         uniform = Uniform.fit(UniformConfig(step=step), training, data.train)
@@ -233,11 +250,12 @@ def main() -> None:
         config = FunctionMetricConfig(
             step=step,
             bit_price=arguments.bit_price,
-            refine_rounds=arguments.refine_rounds,
+            distill_steps=arguments.distill_steps,
+            distill_price=arguments.distill_price,
             images=len(encoder_images),
             training_members=len(training),
         )
-        codec = MetricCodec.fit(config, training, data.train)
+        codec = fitted(config, training, data, arguments.folder)
         work = lambda codec=codec: coded(codec, held_out)  # noqa: E731
         curves.setdefault("function-metric", []).append(measured("function-metric", step, held_out, images, work))
         print(f"shared: {codec.shared_bytes} bytes")

@@ -71,7 +71,7 @@ CODECS: dict[str, Trainable] = {
             FunctionMetricConfig,
             curve=_grid("step", 0.1, 0.065, 0.04, 0.025, 0.015, 0.009, 0.004),
             check="trainables.codecs.function_metric.codec:check",
-            encode_steps="refine_rounds",
+            encode_steps="distill_steps",
             description="Transform coding in the metric of the function, with error feedback.",
         ),
         closed_form_codec(

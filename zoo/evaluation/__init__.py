@@ -2,10 +2,12 @@
 
 from zoo.evaluation.applying import apply, outputs
 from zoo.evaluation.classes import Classification, agreement_matrix, classification, predictions
+from zoo.evaluation.imitation import Imitation
 from zoo.evaluation.measures import concordance_matrix, evaluate
 
 __all__ = [
     "Classification",
+    "Imitation",
     "agreement_matrix",
     "apply",
     "classification",

@@ -23,10 +23,11 @@ class FunctionMetricConfig:
             has a mean square of 1/12.
         prediction_ridge: Ridge of the prediction of the last layer's columns, beside the mean square of the symbols.
         rounds: How often symbols are chosen anew by what they cost: costs come from the symbols chosen before.
-        refine_rounds: How often, at most, symbols are chosen anew by what all of them do together, when networks are
-            encoded; 0 leaves them as they were rounded. For networks of at most 4,096 symbols.
-        refine_price: What a bit is worth there, in mean squared errors of the outputs by one symbol that is off by one.
-        refine_images: Training examples on which that is told.
+        distill_steps: Steps in which rounded networks are trained to do what the originals do, when networks are
+            encoded; 0 leaves symbols as they were rounded. A thousand steps take small CNNs about a second of CPU each.
+        distill_price: What a bit is worth there: this share of the distance from the original that rounding alone
+            leaves, for each symbol.
+        distill_images: Training examples for that, without their labels.
         images: Training examples on which networks are measured.
         training_members: Training members that the statistics are taken from, at most.
     """
@@ -38,21 +39,22 @@ class FunctionMetricConfig:
     refit_ridge: float = 0.01
     prediction_ridge: float = 1e-3
     rounds: int = 2
-    refine_rounds: int = 0
-    refine_price: float = 0.12
-    refine_images: int = 4096
+    distill_steps: int = 0
+    distill_price: float = 6.0
+    distill_images: int = 8192
     images: int = 512
     training_members: int = 1024
 
     def __post_init__(self) -> None:
         require(0 < self.step <= 10, self, "step", "more than 0, at most 10")
-        for name in ("bit_price", "refine_price", "kept_deviation"):
+        for name in ("bit_price", "kept_deviation"):
             require(0 <= getattr(self, name) <= 10, self, name, "0 to 10")
+        require(0 <= self.distill_price <= 1000, self, "distill_price", "0 to 1000")
         for name in ("damping", "refit_ridge", "prediction_ridge"):
             require(0 < getattr(self, name) <= 1, self, name, "more than 0, at most 1")
-        for name in ("rounds", "refine_rounds"):
+        for name in ("rounds", "distill_steps"):
             require(
                 type(getattr(self, name)) is int and getattr(self, name) >= 0, self, name, "a whole number, 0 or more"
             )
-        for name in ("images", "refine_images", "training_members"):
+        for name in ("images", "distill_images", "training_members"):
             require(type(getattr(self, name)) is int and getattr(self, name) > 0, self, name, "a whole number above 0")

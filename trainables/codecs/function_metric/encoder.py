@@ -9,20 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.codecs.distilled_rounding import distilled
 from trainables.codecs.entropy import Array
 from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.networks import Networks
-from trainables.codecs.function_metric.refinement import Refinement
-from trainables.codecs.function_metric.rounding import round_with_feedback
+from trainables.codecs.function_metric.rounding import LARGEST_COSTED, bits_of, round_with_feedback
 from trainables.codecs.function_metric.transform import EXPONENTS_PER_OCTAVE, LARGEST_EXPONENT, Symbols, Transform
+from zoo.data.examples import Examples
+from zoo.population import Population
 from zoo.views.moments import second_moment
 from zoo.views.weight_layers import WeightLayer
+
+# Networks trained at once: the kernel takes sixteen in a group.
+MEMBERS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Sender:
         transform: How symbols become weights.
         moments: For each layer whose inputs have names, their second moment ``[D, D]``; for others nothing is known.
         whitening: For each layer what makes its inputs equally large in all directions.
-        x: Training examples ``[N, *input_shape]``; on the first ``config.images`` networks are measured.
+        examples: Training examples; on the first ``config.images`` networks are measured.
         costs: For each layer, what symbols cost in each of the arrays of :meth:`Transform.parts`; empty where
             nothing is known yet, and symbols are rounded to the nearest.
     """
@@ -43,8 +48,13 @@ class Sender:
     transform: Transform
     moments: Sequence[Tensor | None]
     whitening: Sequence[Tensor]
-    x: Tensor
+    examples: Examples
     costs: Sequence[Sequence[Tensor]] = ()
+
+    @cached_property
+    def x(self) -> Tensor:
+        """What networks are measured on: ``[N, *input_shape]``."""
+        return self.examples.first(self.config.images).inputs
 
     @cached_property
     def analyses(self) -> tuple[Tensor, ...]:
@@ -54,12 +64,11 @@ class Sender:
             for basis, moment in zip(self.transform.bases, self.moments, strict=True)
         )
 
-    def encode(self, networks: Networks, *, refine: bool = True, finer: int = 0) -> tuple[Symbols, Tensor]:
+    def encode(self, networks: Networks, *, finer: int = 0) -> tuple[Symbols, Tensor]:
         """Symbols of some networks of one architecture.
 
         Args:
             networks: As they were measured.
-            refine: Whether they are refined where the configuration says so; it takes most of the time.
             finer: How much smaller the step exponents are than the outputs' dependence on the weights suggests.
 
         Returns:
@@ -68,31 +77,57 @@ class Sender:
         exponents_ME = np.maximum(step_exponents(networks, self.transform) - finer, -LARGEST_EXPONENT)
         encoding = _Encoding(self, networks, exponents_ME)
         with torch.no_grad():
-            networks.architecture.apply(encoding.tensors, self.x[: self.config.images], around_weights=encoding.layer)
-        layers = encoding.symbols
-        if refine and self.config.refine_rounds:
-            layers = self.refinement(networks, encoding.exponents_ME, layers)
-        integers = tuple(layer.to(torch.int32).numpy() for layer in layers)
+            networks.architecture.apply(encoding.tensors, self.x, around_weights=encoding.layer)
+        integers = tuple(layer.to(torch.int32).numpy() for layer in encoding.symbols)
         return Symbols(encoding.exponents_ME, integers), encoding.targets_MTK
 
     @torch.no_grad()
     def disagreement(self, networks: Networks, symbols: Symbols) -> Tensor:
         """Share of the examples for which networks and what symbols decode to predict different classes: ``[M]``."""
-        architecture, x = networks.architecture, self.x[: self.config.images]
         layers = [torch.from_numpy(layer).float() for layer in symbols.layers]
-        decoded_MNC = architecture.apply(self.transform.all_tensors(layers, symbols.exponents_ME), x)
+        tensors = self.transform.all_tensors(layers, symbols.exponents_ME)
+        decoded_MNC = networks.architecture.apply(tensors, self.x)
         return (decoded_MNC.argmax(dim=2) != networks.predicted_MN).double().mean(dim=1)
 
+    def distilled(self, population: Population, symbols: Symbols) -> Symbols:
+        """Symbols after training, where the configuration says so; see ``trainables.codecs.distilled_rounding``.
+
+        Args:
+            population: The networks, without batch norms.
+            symbols: Theirs, as they were rounded.
+        """
+        if not self.config.distill_steps:
+            return symbols
+        examples = self.examples.first(self.config.distill_images)
+        for _, every in population.groups():
+            for rows in every.split(MEMBERS_AT_ONCE):
+                own = symbols.select(rows.numpy())
+                found_MQ = distilled(
+                    population.select(rows),
+                    examples,
+                    own.flat(),
+                    partial(self.transform.folded_weights, own.exponents_ME),
+                    partial(bits_of, costs_KS=self.symbol_costs),
+                    softmax=self.transform.softmax,
+                    steps=self.config.distill_steps,
+                    price=self.config.distill_price,
+                )
+                symbols = symbols.replaced(rows.numpy(), own.with_flat(found_MQ))
+        return symbols
+
     @cached_property
-    def refinement(self) -> Refinement:
-        """Improves the symbols of networks."""
-        costs = [
-            cost.expand(self.transform.entries(index), -1)
-            for index in range(len(self.transform.layers))
-            for cost in self.token_costs(index)
-            if cost is not None
-        ]
-        return Refinement(self.transform, self.config, self.x, torch.cat(costs) if costs else None)
+    def symbol_costs(self) -> Tensor:
+        """What each symbol of a network costs: ``[Q, S]``; nothing where no costs are known."""
+        if not self.costs:
+            return torch.zeros(1, 2 * LARGEST_COSTED + 1)
+        return torch.cat(
+            [
+                cost.expand(self.transform.entries(index), -1)
+                for index in range(len(self.transform.layers))
+                for cost in self.token_costs(index)
+                if cost is not None
+            ]
+        )
 
     def token_costs(self, index: int) -> list[Tensor | None]:
         """The costs of each token of a layer: ``[K, S]``, or ``[1, S]`` where its entries share a table."""

@@ -2,7 +2,7 @@
 
 Shape letters: M members, P parameters, L weight layers, H outputs of a layer, D inputs of an output with the bias, U
 units that a layer reads, B entries of each, R coefficients of a row, C logits, K entries of a token, T tokens of a
-layer, E step exponents of a network.
+layer, E step exponents of a network, Q its symbols.
 """
 
 from __future__ import annotations
@@ -58,6 +58,16 @@ class Symbols:
     def select(self, rows: Array) -> Symbols:
         """The given networks."""
         return Symbols(self.exponents_ME[rows], tuple(layer[rows] for layer in self.layers))
+
+    def flat(self) -> Tensor:
+        """All symbols of each network in a row, layer by layer: float32 ``[M, Q]``."""
+        return torch.cat([torch.from_numpy(layer).float().flatten(1) for layer in self.layers], dim=1)
+
+    def with_flat(self, symbols_MQ: Tensor) -> Symbols:
+        """The same with other symbols, given as by :meth:`flat`."""
+        parts = symbols_MQ.to(torch.int32).split([layer[0].size for layer in self.layers], dim=1)
+        layers = (part.numpy().reshape(layer.shape) for part, layer in zip(parts, self.layers, strict=True))
+        return Symbols(self.exponents_ME, tuple(layers))
 
 
 @dataclass(frozen=True)
@@ -247,7 +257,13 @@ class Transform:
             tensors |= self.tensors(index, rows_MHD)
         return tensors
 
+    def folded_weights(self, exponents_ME: Array, symbols_MQ: Tensor) -> Tensor:
+        """Networks without batch norms, flat, from symbols as by :meth:`Symbols.flat`; differentiable in these."""
+        shapes = [(self.tokens(index), self.entries(index)) for index in range(len(self.layers))]
+        parts = symbols_MQ.split([tokens * entries for tokens, entries in shapes], dim=1)
+        layers = [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
+        return self.folding.folded.flatten(self.all_tensors(layers, exponents_ME))
+
     def weights(self, symbols: Symbols) -> Tensor:
         """``weights_MP`` float32."""
-        layers = [torch.from_numpy(layer.astype(np.float32)) for layer in symbols.layers]
-        return self.folding.unfold(self.folding.folded.flatten(self.all_tensors(layers, symbols.exponents_ME)))
+        return self.folding.unfold(self.folded_weights(symbols.exponents_ME, symbols.flat()))

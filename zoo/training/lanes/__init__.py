@@ -4,10 +4,11 @@
 values an architecture's layers read and write, and ``program`` makes records and tables of that, in the words of
 ``codes``; only these are loaded before something is trained. The kernel itself, from the bottom: ``cpu``, ``vectors``
 (the SIMD vocabulary), ``product`` (matrix products, where the time goes), ``functions``, ``inputs``, ``layers``,
-``pooling``, ``norms``, ``updates`` (optimizers) and ``kernel`` (the entry points), compiled on first use and kept by
-``cache``.
+``pooling``, ``norms``, ``updates`` (optimizers), ``kernel`` (the entry points of training and of forward passes) and
+``teaching`` (that of ``students``), compiled on first use and kept by ``cache``.
 """
 
 from zoo.training.lanes.backend import LanesBackend, forward_obstacle, logits
+from zoo.training.lanes.students import LaneStudents
 
-__all__ = ["LanesBackend", "forward_obstacle", "logits"]
+__all__ = ["LaneStudents", "LanesBackend", "forward_obstacle", "logits"]

@@ -55,7 +55,7 @@ class LanesBackend:
     ) -> None:
         self.architecture = architecture
         self.examples = examples
-        self.kernel = _require_kernel()
+        self.kernel = require_kernel()
 
     @staticmethod
     def obstacle(
@@ -172,7 +172,7 @@ def logits(architecture: Architecture, weights_MP: Tensor, images: Examples) -> 
     Raises:
         RuntimeError: The kernel cannot run here.
     """
-    kernel = _require_kernel()
+    kernel = require_kernel()
     program = compiled(architecture, max(1, len(images)), training=False)
     lanes = Lanes(len(weights_MP), len(weights_MP))
     weights_VPL = lane_weights(kernel, program, lanes, weights_MP)
@@ -293,7 +293,8 @@ def load_kernel() -> ModuleType | str:
     return f"its kernel cannot run here: {obstacle}"
 
 
-def _require_kernel() -> ModuleType:
+def require_kernel() -> ModuleType:
+    """The kernel; ``RuntimeError`` where it cannot run."""
     kernel = load_kernel()
     if isinstance(kernel, str):
         raise RuntimeError(kernel)

@@ -94,7 +94,7 @@ class Work(NamedTuple):
 
 
 @kernel_function
-def _room(program: Program, work: Work, weights: Any, shared: bool, training: bool) -> Room:
+def room_of(program: Program, work: Work, weights: Any, shared: bool, training: bool) -> Room:
     """Where the layers of one group of sixteen find everything; ``weights`` are its own."""
     tables = numbers_of(program.tables)
     return Room(
@@ -120,7 +120,7 @@ def _pixels(data: Data) -> Pixels:
 
 
 @kernel_function
-def _shared_minibatch(program: Program, data: Data, work: Work, count: int) -> None:
+def shared_minibatch(program: Program, data: Data, work: Work, count: int) -> None:
     """Inputs of the images that ``work.begins`` names, which all members see."""
     shared_inputs(
         _pixels(data), numbers_of(work.begins), count, numbers_of(program.places), program.in_order,
@@ -129,7 +129,7 @@ def _shared_minibatch(program: Program, data: Data, work: Work, count: int) -> N
 
 
 @kernel_function
-def _forward(steps: Any, begin: int, end: int, room: Room, dropout: Dropout, piece: Piece) -> None:
+def forward(steps: Any, begin: int, end: int, room: Room, dropout: Dropout, piece: Piece) -> None:
     """Some steps in order."""
     for i in range(begin, end):
         step = steps[i]
@@ -150,7 +150,7 @@ def _forward(steps: Any, begin: int, end: int, room: Room, dropout: Dropout, pie
 
 
 @kernel_function
-def _backward(steps: Any, begin: int, end: int, room: Room, dropout: Dropout, piece: Piece) -> None:
+def backward(steps: Any, begin: int, end: int, room: Room, dropout: Dropout, piece: Piece) -> None:
     """Some steps from last to first."""
     for i in range(end - 1, begin - 1, -1):
         step = steps[i]
@@ -189,11 +189,11 @@ def _compute_gradient(
             piece = Piece(held.begin + first, min(at_once, held.size - first), held.batch)
             room = _room_from(kept, first * program.image_size, first * program.values)
             if turn <= last:
-                _forward(steps, begin, end, room, dropout, piece)
+                forward(steps, begin, end, room, dropout, piece)
             if turn == last:
                 loss_slopes(room, steps[len(steps) - 1], labels + first, piece)
             if turn >= last:
-                _backward(steps, begin, end, room, dropout, piece)
+                backward(steps, begin, end, room, dropout, piece)
 
 
 @compiled_entry
@@ -229,7 +229,7 @@ def train_epoch(
             shared = shared and block_VL[v, lane] == block
         weights, gradient = vectors_of(state.weights_VPL[v]), vectors_of(work.gradient)
         settings = vectors_of(state.settings_VKL[v])
-        room = _room(program, work, weights, shared, True)
+        room = room_of(program, work, weights, shared, True)
         pieces = program.pieces
         at_once, kept = (pieces.at_once, pieces.kept) if shared else (pieces.own_at_once, pieces.own_kept)
         for s in range(steps):
@@ -244,7 +244,7 @@ def train_epoch(
                         label = np.int32(labels_GSB[block, s, begin + e])
                         for lane in range(LANES):
                             work.labels[e, lane] = label
-                    _shared_minibatch(program, data, work, held.size)
+                    shared_minibatch(program, data, work, held.size)
                 else:
                     for e in range(held.size):
                         for lane in range(LANES):
@@ -279,10 +279,10 @@ def apply(program: Program, data: Data, weights_VPL: np.ndarray, work: Work, log
         for e in range(piece.size):
             work.begins[e] = begin + e
         for v in range(len(weights_VPL)):
-            room = _room(program, work, vectors_of(weights_VPL[v]), True, False)
+            room = room_of(program, work, vectors_of(weights_VPL[v]), True, False)
             if v == 0:
-                _shared_minibatch(program, data, work, piece.size)
-            _forward(program.steps, 0, len(program.steps), room, dropout, piece)
+                shared_minibatch(program, data, work, piece.size)
+            forward(program.steps, 0, len(program.steps), room, dropout, piece)
             for e in range(piece.size):
                 place = last.target + e * last.target_size
                 for c in range(program.classes):
