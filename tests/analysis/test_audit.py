@@ -73,6 +73,8 @@ USUAL = {"nearest_distance": 1.0, "outside_hull": 0.8, "error_overlap": 0.5, "di
 def test_the_audit_is_passed_by_networks_that_were_trained_apart():
     assert set(passed(USUAL, USUAL)) == set(CRITERIA)
     assert all(passed(USUAL, USUAL).values())
+    near = {**USUAL, "nearest_distance": 0.97}  # held-out networks may by chance be a little closer
+    assert all(passed(near, near).values())
 
 
 @pytest.mark.parametrize(

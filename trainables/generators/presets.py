@@ -24,6 +24,16 @@ FLOW: Mapping[str, Mapping[str, Any]] = {
         "repeats": 50,
         "epochs": 50,
     },
+    # p-diff (arXiv 2402.13144): a diffusion in the latents of an autoencoder, that of principal components here
+    # and of convolutions there; drawn along its probability flow here, and in 1 000 random steps there.
+    "p-diff": {
+        "path": "diffusion",
+        "components": 128,
+        "jitter": 0.1,
+        "integration_steps": 100,
+        "weight_decay": 2e-6,
+        "epochs": 100,
+    },
     # Networks that the flow makes in four steps are trained on the task while it is matched.
     "with-task": {"task_loss": 0.1, "solver": "euler", "integration_steps": 4, "epochs": 10},
 }

@@ -76,6 +76,17 @@ MNIST_MLP_SEEDS = Recipe(
     expected="test accuracy 91.8 ± 0.4 %, of 128 members",
 )
 
+MNIST_MLP_DEEP_SEEDS = replace(
+    MNIST_MLP_SEEDS,
+    name="mnist-mlp-deep-seeds",
+    axes={"hidden": (32, 32)},
+    snapshot_epochs=(0, 5),
+    description="As mnist-mlp-seeds, 784-32-32-10 (26 506 parameters): networks of which generators of weights are "
+    "often fitted.",
+    cost=None,
+    expected="test accuracy 96.3 ± 0.2 %, of 256 members",
+)
+
 MNIST_MLP_DIVERSE = replace(
     MNIST_MLP_SEEDS,
     name="mnist-mlp-diverse",
