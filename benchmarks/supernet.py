@@ -67,7 +67,7 @@ class Run:
         self.tasks = {split: tasks[: most.get(split)] for split, tasks in self.tasks.items()}
         self.training, self.validation, self.test = self.tasks.values()
         changes = dict(each.split("=", 1) for each in settings)
-        self.config = find_trainable("supernet").configuration({name: _value(text) for name, text in changes.items()})
+        self.config = find_trainable("supernet").configuration({name: value(text) for name, text in changes.items()})
         self.seeds, self.work = seeds, work / digest([recipe.identity(), settings])[:12]
         self.work.mkdir(parents=True, exist_ok=True)
 
@@ -178,7 +178,7 @@ def table(work: Run, ways: Sequence[str], labels: Sequence[int | None], steps: i
         print(f"| {way} minus {scratch}, paired | | {' | '.join(cells)} |")
 
 
-def _value(text: str) -> Any:
+def value(text: str) -> Any:
     """A number or truth value, as JSON writes it; else the text itself."""
     try:
         return json.loads(text)
