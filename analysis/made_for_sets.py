@@ -23,7 +23,7 @@ from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from trainables.hypernetworks.adaptation import AdaptedWeights, adapt
 from trainables.hypernetworks.generator import tensor_scales
-from trainables.hypernetworks.labeled_sets import LabeledSets, drawn_sets
+from trainables.hypernetworks.labeled_sets import LabeledSets, drawn_sets, load_alike
 from trainables.hypernetworks.metrics import SET_ACCURACY, SET_METRICS, UNSEEN_ACCURACY
 from trainables.hypernetworks.set_hypernetwork import DatasetHypernetwork
 from trainables.hypernetworks.task_examples import task_loss
@@ -143,14 +143,14 @@ class SetPlan:
 
     def _made(self, data: str, fits: Sequence[DatasetHypernetwork]) -> Accuracies:
         sets = self.sets(self._dataset(data).test)
-        return _stacked([_judged(made, made.weights(sets), sets) for made in fits])
+        return _stacked([judged(made, made.weights(sets), sets) for made in fits])
 
     def _fitted(self, data: str, way: str) -> Accuracies:
         sets, found = self.sets(self._dataset(data).test), []
         for inputs, labels_B, queries, query_labels_Q in zip(
             sets.inputs.flatten(2), sets.labels_TB, sets.queries.flatten(2), sets.query_labels_TQ, strict=True
         ):
-            model = _model(way).fit(inputs.numpy(), labels_B.numpy())
+            model = fitted_model(way).fit(inputs.numpy(), labels_B.numpy())
             found.append([model.score(inputs, labels_B), model.score(queries, query_labels_Q)])
         own_T, unseen_T = np.array(found).T
         return own_T[None], unseen_T[None]
@@ -163,7 +163,7 @@ class SetPlan:
             for inputs, labels_B in zip(sets.inputs, sets.labels_TB, strict=True):
                 outputs_KBC = made.architecture.logits(weights_KP, inputs)
                 nearest.append(int(task_loss(made.task, outputs_KBC, labels_B.expand(len(weights_KP), -1)).argmin()))
-            found.append(_judged(made, weights_KP[nearest], sets))
+            found.append(judged(made, weights_KP[nearest], sets))
         return _stacked(found)
 
     def _trained(self, data: str, way: str, fits: Sequence[DatasetHypernetwork], steps: int) -> Accuracies:
@@ -180,7 +180,7 @@ class SetPlan:
             adapted = AdaptedWeights(start_TP)
             batch = min(BATCH, of.labels_TB.shape[1])
             adapt(adapted, made.architecture, made.task, of, steps=steps, learning_rate=rate, batch=batch, seed=seed)
-            return _judged(made, adapted.weights().detach(), of)
+            return judged(made, adapted.weights().detach(), of)
 
         def on_validation(rate: float) -> float:
             try:
@@ -232,19 +232,15 @@ def plan_sets(
         raise ValueError(f"members is {count}; hypernetworks of data sets are judged by 2 sets or more")
     own = zoo.dataset()
     for name in datasets:
-        other = load_dataset(name)
-        if other.input_shape != own.input_shape or not other.task.has_classes or other.classes > own.classes:
-            raise ValueError(
-                f"inputs are {name!r}, examples of shape {other.input_shape}; networks of zoo {zoo.name} read "
-                f"{own.input_shape} and tell {own.classes} classes apart: choose a data set that is alike"
-            )
+        load_alike(name, own)
     made = measured_artifacts(study)
     return SetPlan(
         study=study, zoo=zoo, made=made, datasets=(own.name, *datasets), count=count or SETS, bootstrap=bootstrap
     )
 
 
-def _judged(made: DatasetHypernetwork, weights_TP: Tensor, sets: LabeledSets) -> Accuracies:
+def judged(made: DatasetHypernetwork, weights_TP: Tensor, sets: LabeledSets) -> Accuracies:
+    """Of each set the accuracy of its network on the set, and on other examples: ``[T]`` each."""
     found = []
     for inputs, labels in ((sets.inputs, sets.labels_TB), (sets.queries, sets.query_labels_TQ)):
         right = made.architecture.logits(weights_TP, inputs).argmax(2) == labels
@@ -258,7 +254,8 @@ def _stacked(found: Sequence[Accuracies]) -> Accuracies:
     return own_ST, unseen_ST
 
 
-def _model(way: str) -> Any:
+def fitted_model(way: str) -> Any:
+    """scikit-learn's classifier for one of ``FITTED``."""
     from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
     from sklearn.neighbors import KNeighborsClassifier
 

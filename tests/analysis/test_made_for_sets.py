@@ -84,7 +84,7 @@ def test_the_page_tells_of_sets(analysis):
 
 def test_what_cannot_be_measured_is_refused(zoo, study):
     with pytest.raises(
-        ValueError, match=r"inputs are 'tetris', examples of shape .*; networks of zoo .* read \(1, 8, 8\)"
+        ValueError, match=r"data set 'tetris' has examples of shape .*; networks for digits read \(1, 8, 8\)"
     ):
         plan_analysis(zoo, study, inputs=["tetris"])
     with pytest.raises(ValueError, match="members is 1; hypernetworks of data sets are judged by 2 sets or more"):

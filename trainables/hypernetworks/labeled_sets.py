@@ -6,12 +6,13 @@ Shape letters: T sets, B examples of each, Q queries of each, X the shape of one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from zoo.data.examples import Examples
+from zoo.data import load_dataset
+from zoo.data.examples import Dataset, Examples
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,35 @@ def drawn_sets(
         rows.append(order_N[own])
         labels.append(known_N[own])
     return sets_of(examples, torch.stack(rows), torch.stack(labels), size)
+
+
+def scrambled(sets: LabeledSets, share: float, generator: torch.Generator) -> LabeledSets:
+    """Sets of which a share has its inputs' numbers in another order, the same for all examples of a set."""
+    shape = sets.inputs.shape[2:]
+    order_TX = torch.rand(len(sets), shape.numel(), generator=generator).argsort(1)
+    kept_T = torch.rand(len(sets), generator=generator) >= share
+    order_TX[kept_T] = torch.arange(shape.numel())
+
+    def ordered(inputs: Tensor) -> Tensor:
+        flat = inputs.flatten(2)
+        return flat.gather(2, order_TX[:, None].expand_as(flat)).unflatten(2, shape)
+
+    return replace(sets, inputs=ordered(sets.inputs), queries=ordered(sets.queries))
+
+
+def load_alike(name: str, own: Dataset) -> Dataset:
+    """Another data set of which sets can be drawn for networks that were made for one.
+
+    Raises:
+        ValueError: Its examples have another shape, or it has more classes.
+    """
+    other = load_dataset(name)
+    if other.input_shape != own.input_shape or not other.task.has_classes or other.classes > own.classes:
+        raise ValueError(
+            f"data set {name!r} has examples of shape {other.input_shape}; networks for {own.name} read "
+            f"{own.input_shape} and tell {own.classes} classes apart: choose a data set that is alike"
+        )
+    return other
 
 
 def few_of_each(examples: Examples, labels: int, count: int, generator: torch.Generator) -> list[Examples]:

@@ -25,6 +25,8 @@ class DatasetHypernetworkConfig:
         support_loss: Weight of the made networks' loss on the set itself.
         query_loss: Weight of their loss on the queries.
         permute: Whether labels of each set are permuted at random, so that no one network serves all sets.
+        scrambled: Share of the sets whose inputs are put into another order at random, each set's own.
+        datasets: Names of other data sets of which sets are drawn too, with commas: a step takes one of all at random.
         classes: So many classes occur in a set, drawn at random for each; 0 for all.
         embedding: "shared" (one network for all examples) or "slots" (one layer for each place in the set, which
             fixes its size and order).
@@ -38,6 +40,9 @@ class DatasetHypernetworkConfig:
         chunk: Weights of a piece of a chunked head.
         span: Whether units of the first layer are also given a weighted sum of the set's inputs, as gradient descent
             gives them.
+        regressed: Whether the first layer of a network that is made is that of ridge regression on its set, where this
+            tells the labels of examples that are left out better than what was learned: for inputs unlike those
+            trained on. It changes nothing in training.
         output_layer: What makes the last layer: "pooled" (the head, as all others), "classes" (each class's row of the
             mean embedding and the mean hidden values of its examples) or "ridge" (ridge regression on the hidden values
             of the set, its strength learned). The last two give a permuted network for permuted labels.
@@ -58,6 +63,8 @@ class DatasetHypernetworkConfig:
     support_loss: float = OFF
     query_loss: float = 1.0
     permute: bool = True
+    scrambled: float = 0.0
+    datasets: str = ""
     classes: int = ALL_CLASSES
     embedding: str = "shared"
     width: int = 64
@@ -69,6 +76,7 @@ class DatasetHypernetworkConfig:
     rank: int = 32
     chunk: int = 256
     span: bool = False
+    regressed: bool = False
     output_layer: str = "ridge"
     view: str = "fan_in"
     canonical: str = "aligned"
@@ -98,10 +106,19 @@ class DatasetHypernetworkConfig:
         losses = self.weight_loss + self.support_loss + self.query_loss
         require(losses > 0, self, "query_loss", "more than 0 where weight_loss and support_loss are 0")
         require(not (self.permute and self.weight_loss), self, "permute", "false where there is a weight_loss")
+        require(0 <= self.scrambled <= 1, self, "scrambled", "0 to 1")
+        for name in ("scrambled", "datasets"):
+            value = getattr(self, name)
+            require(not (value and self.weight_loss), self, name, "none where there is a weight_loss")
         require(self.classes == ALL_CLASSES or self.classes >= 2, self, "classes", "0 (all), or 2 or more")
         require(not (self.classes and self.weight_loss), self, "classes", "0 where there is a weight_loss")
         require(self.learning_rate > 0, self, "learning_rate", "more than 0")
         require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the other data sets."""
+        return tuple(name.strip() for name in self.datasets.split(",") if name.strip())
 
     @property
     def batch_size(self) -> int:

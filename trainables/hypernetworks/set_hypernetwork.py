@@ -19,7 +19,7 @@ from torch import Tensor
 
 from trainables.autoencoders.coordinates import Coordinates
 from trainables.gradient_fit import GradientFit
-from trainables.hypernetworks.labeled_sets import LabeledSets, drawn_sets, sets_of
+from trainables.hypernetworks.labeled_sets import LabeledSets, drawn_sets, load_alike, scrambled, sets_of
 from trainables.hypernetworks.metrics import SET_ACCURACY, UNSEEN_ACCURACY
 from trainables.hypernetworks.set_config import DatasetHypernetworkConfig
 from trainables.hypernetworks.set_network import SetNetwork, check_architecture
@@ -59,6 +59,7 @@ class DatasetHypernetworkFit(GradientFit):
         name = training.members[0].task if training.members else ""
         self.task = data.dataset.task.of_classes(parse_task(name))
         self.train, self.held_out = (select(name, part) for part in (data.dataset.train, data.dataset.validation))
+        self.sources = [self.train, *(load_alike(name, data.dataset).train for name in config.others)]
         self.networks = training.select(last_snapshots(training))
         self.rows_MB = subsets(self.networks, data.dataset.train) if config.weight_loss else None
         coordinates = coordinates_of(config, self.networks, data.dataset.train)
@@ -99,7 +100,10 @@ class DatasetHypernetworkFit(GradientFit):
         """``loss``, and its parts: ``query_loss``, ``support_loss`` and ``weight_loss``, as far as they count."""
         config, module = self.config, self.module
         if self.rows_MB is None:
-            sets = self.drawn(self.train, config.task_batch, generator, config, config.queries)
+            source = int(torch.randint(len(self.sources), (), generator=generator)) if len(self.sources) > 1 else 0
+            sets = self.drawn(self.sources[source], config.task_batch, generator, config, config.queries)
+            if config.scrambled:
+                sets = scrambled(sets, config.scrambled, generator)
         else:
             own_TB = self.rows_MB[rows_B]
             others_TQ = torch.randint(len(self.train), (len(own_TB), config.queries), generator=generator)

@@ -22,6 +22,7 @@ from trainables.autoencoders.coordinates import Coordinates
 from trainables.hypernetworks.config import HypernetworkConfig
 from trainables.hypernetworks.generator import HEADS, tensor_scales
 from trainables.hypernetworks.set_config import DatasetHypernetworkConfig
+from trainables.hypernetworks.set_directions import regressed_where_better
 from trainables.transformers.blocks import Blocks
 from zoo.architecture import Architecture, Linear, TensorSpec
 from zoo.population.population import single_architecture
@@ -93,6 +94,11 @@ class SetNetwork(nn.Module):
             # Divided by √(examples · inputs), sums of so many inputs are of the size of weights.
             rows_THX = coefficients_TBH.transpose(1, 2) @ centered_TBX / math.sqrt(centered_TBX[0].numel())
             weights_TP = replaced(weights_TP, first.span, weights_TP[:, first.span] + rows_THX.flatten(1))
+        if self.config.regressed and not self.training:
+            hidden_TBH = before_last_layer(self.architecture, weights_TP, inputs)
+            weights_TP = regressed_where_better(
+                self.architecture, weights_TP, inputs.flatten(2), hidden_TBH, one_hot_TBC
+            )
         if self.equivariant:
             weights_TP = self.with_last_layer(weights_TP, inputs, tokens_TBD, one_hot_TBC)
         return weights_TP
@@ -243,8 +249,11 @@ def check_architecture(config: DatasetHypernetworkConfig, architecture: Architec
             f"{architecture.summary} is another: --set output_layer=pooled"
         )
     first = architecture.layout[0]
-    if config.span and math.prod(architecture.input_shape) != math.prod(first.shape[1:]):
-        raise ValueError(
-            f"span is true, which is for a linear first layer; that of {architecture.summary} is another: "
-            "--set span=false"
-        )
+    for name in ("span", "regressed"):
+        fitting = math.prod(architecture.input_shape) == math.prod(first.shape[1:])
+        fitting &= name == "span" or len(architecture.layout[1].shape) == 1
+        if getattr(config, name) and not fitting:
+            raise ValueError(
+                f"{name} is true, which is for a linear first layer{' with biases' * (name == 'regressed')}; that of "
+                f"{architecture.summary} is another: --set {name}=false"
+            )

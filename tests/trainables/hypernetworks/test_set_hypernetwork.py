@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from trainables.hypernetworks.labeled_sets import drawn_sets
+from trainables.hypernetworks.labeled_sets import drawn_sets, scrambled
 from trainables.hypernetworks.set_config import DatasetHypernetworkConfig
+from trainables.hypernetworks.set_directions import STRENGTH, dual_regression, principal_directions
 from trainables.hypernetworks.set_hypernetwork import DatasetHypernetwork, DatasetHypernetworkFit
 from trainables.hypernetworks.set_network import SetNetwork, before_last_layer
 from trainables.registry import find_trainable
@@ -73,10 +74,10 @@ def test_one_pass_tells_more_of_other_examples_than_ridge_regression_on_the_same
 
 
 @pytest.mark.parametrize("output_layer", ["classes", "ridge"])
-@pytest.mark.parametrize("changes", [{}, {"attention": "induced", "span": True}, {"attention": "none"}])
+@pytest.mark.parametrize("changes", [{}, {"attention": "induced", "span": True}, {"regressed": True}])
 def test_permuted_labels_give_the_permuted_network(output_layer, changes, test_sets):
     torch.manual_seed(0)
-    module = SetNetwork(dataclasses.replace(SHORT, output_layer=output_layer, **changes), ARCHITECTURE)
+    module = SetNetwork(dataclasses.replace(SHORT, output_layer=output_layer, **changes), ARCHITECTURE).eval()
     order_C = torch.randperm(10)
     given, permuted = (
         ARCHITECTURE.logits(module(test_sets.inputs, labels_TB), test_sets.queries)
@@ -110,6 +111,79 @@ def test_the_last_layer_is_ridge_regression_on_the_hidden_values_of_the_set(test
     rows_HC = torch.linalg.inv(hidden_BH.T @ hidden_BH + strength * torch.eye(9)) @ hidden_BH.T @ one_hot_BC
     logits_BC = ARCHITECTURE.logits(weights_TP, test_sets.inputs)[0]
     torch.testing.assert_close(logits_BC.double(), module.logit.double() * hidden_BH @ rows_HC, atol=1e-3, rtol=1e-3)
+
+
+def test_where_regression_is_better_networks_are_as_good_for_inputs_in_any_order(test_sets):
+    torch.manual_seed(0)
+    wide = mlp((1, 8, 8), (20,), 10)
+    module = SetNetwork(dataclasses.replace(SHORT, regressed=True), wide).eval()
+    module.base_P.data *= 1e-3  # hidden values that tell nothing
+    others = scrambled(test_sets, 1.0, torch.Generator().manual_seed(0))
+    assert not torch.equal(others.queries, test_sets.queries)
+    given, other = (wide.logits(module(sets.inputs, sets.labels_TB), sets.queries) for sets in (test_sets, others))
+    torch.testing.assert_close(given, other, atol=1e-2, rtol=1e-2)
+    accuracy = float((given.argmax(2) == test_sets.query_labels_TQ).float().mean())
+    assert accuracy > ridge_accuracy(test_sets) - 0.05 > 0.7
+
+
+def test_where_what_was_learned_is_better_it_is_kept(fit, test_sets):
+    module = SetNetwork(dataclasses.replace(SHORT, regressed=True), ARCHITECTURE).eval()
+    module.load_state_dict(fit.module.state_dict())
+    learned_TP, either_TP = (each(test_sets.inputs, test_sets.labels_TB) for each in (fit.module, module))
+    assert torch.equal(learned_TP, either_TP)
+    noise = dataclasses.replace(test_sets, inputs=torch.randn_like(test_sets.inputs))
+    learned_TP, either_TP = (each(noise.inputs, noise.labels_TB) for each in (fit.module, module))
+    assert not torch.equal(learned_TP, either_TP)
+
+
+def test_directions_are_those_of_ridge_regression(test_sets):
+    inputs_TBX, labels_TB = test_sets.inputs.flatten(2).double(), test_sets.labels_TB
+    centered_TBX = inputs_TBX - inputs_TBX.mean(1, keepdim=True)
+    gram_TBB, one_hot_TBC = centered_TBX @ centered_TBX.mT, torch.nn.functional.one_hot(labels_TB, 10).double()
+    dual_TBC, error_T = dual_regression(gram_TBB, one_hot_TBC)
+    values_TBH = gram_TBB @ principal_directions(dual_TBC, gram_TBB, 20)
+    torch.testing.assert_close(values_TBH.square().mean(1), torch.ones(4, 20).double())
+    torch.testing.assert_close(values_TBH[..., :9], -values_TBH[..., 9:18])
+    torch.testing.assert_close(values_TBH[..., :2], values_TBH[..., 18:])
+
+    centered_BX, centered_BC = centered_TBX[0], one_hot_TBC[0] - one_hot_TBC[0].mean(0)
+
+    ridge_XX = STRENGTH * centered_BX.square().sum(1).mean() * torch.eye(64)
+
+    def predicted(examples_BX, known):
+        gram_XX = centered_BX[known].T @ centered_BX[known]
+        return examples_BX @ torch.linalg.solve(gram_XX + ridge_XX, centered_BX[known].T @ centered_BC[known])
+
+    every = torch.arange(50)
+    left_out = torch.stack([predicted(centered_BX[left], every != left) - centered_BC[left] for left in every])
+    torch.testing.assert_close(error_T[0], left_out.square().sum(1).mean())
+    everything = predicted(centered_BX, every >= 0)
+    torch.testing.assert_close(gram_TBB[0] @ dual_TBC[0], everything)
+    spanned = values_TBH[0, :, :9]
+    torch.testing.assert_close(spanned @ torch.linalg.lstsq(spanned, everything).solution, everything)
+
+
+def test_a_share_of_sets_is_scrambled_each_in_one_order():
+    generator = torch.Generator().manual_seed(0)
+    sets = drawn_sets(load_dataset("digits").train, 10, count=64, size=3, queries=3, generator=generator)
+    assert torch.equal(scrambled(sets, 0.0, generator).inputs, sets.inputs)
+    found = scrambled(sets, 0.5, generator)
+    changed_T = (found.inputs != sets.inputs).flatten(1).any(1)
+    assert 0.2 < changed_T.float().mean() < 0.8
+    assert torch.equal(changed_T, (found.queries != sets.queries).flatten(1).any(1))
+    given, other = (torch.cdist(each.inputs.flatten(2), each.queries.flatten(2)) for each in (sets, found))
+    torch.testing.assert_close(given, other, atol=1e-3, rtol=1e-3)
+
+
+def test_sets_are_drawn_of_other_data_sets_too(data):
+    config = dataclasses.replace(SHORT, datasets="digits, digits", scrambled=0.5, epochs=1, steps=3, regressed=True)
+    fit = DatasetHypernetworkFit(config, data)
+    assert [len(source) for source in fit.sources] == [997] * 3
+    assert torch.isfinite(torch.tensor(list(fit.train_epoch().values()))).all()
+    with pytest.raises(ValueError, match=r"data set 'tetris' has examples of shape .* choose a data set that is alike"):
+        DatasetHypernetworkFit(dataclasses.replace(SHORT, datasets="tetris"), data)
+    with pytest.raises(ValueError, match="datasets is 'digits'; allowed: none where there is a weight_loss"):
+        dataclasses.replace(SHORT, datasets="digits", weight_loss=1.0, permute=False)
 
 
 @pytest.mark.parametrize("view", ["fan_in", "flat", "standardized", "input_metric"])
@@ -179,6 +253,10 @@ def test_what_cannot_be_fitted_is_refused(data):
         dataclasses.replace(SHORT, weight_loss=1.0)
     with pytest.raises(ValueError, match="span is true, which is for a linear first layer"):
         SetNetwork(dataclasses.replace(SHORT, span=True), cnn((1, 8, 8), (3, 4), 10))
+    with pytest.raises(ValueError, match="regressed is true, which is for a linear first layer with biases"):
+        SetNetwork(
+            dataclasses.replace(SHORT, regressed=True, output_layer="pooled"), mlp((1, 8, 8), (8,), 10, bias=False)
+        )
     squared = dataclasses.replace(data.dataset.task, loss="squared")
     with pytest.raises(
         ValueError, match="dataset-hypernetwork needs classes to tell apart; this data set's loss is 'sq"
