@@ -60,10 +60,14 @@ def test_verbs_find_our_packages_in_a_hostile_folder(command, hostile, tmp_path)
 
 
 @pytest.mark.slow
-def test_workers_of_ray_find_our_packages_and_the_users_modules(hostile, tmp_path):
-    store = str(tmp_path / "store")
-    made = call(MODULE, hostile, tmp_path, "generate", "mine:RECIPE", "--store", store, "--workers", "2", "--json")
-    assert made["trained_members"] == 128
+def test_a_worker_of_ray_finds_our_packages_and_the_users_modules_and_makes_the_same_zoo(hostile, tmp_path):
+    def made(store, *options):
+        generate = ("generate", "mine:RECIPE", "--store", str(tmp_path / store), "--json")
+        return call(MODULE, hostile, tmp_path, *generate, *options)
+
+    here, there = made("here"), made("there", "--workers", "1")
+    assert there["trained_members"] == 128
+    assert there["content_sha256"] == here["content_sha256"]
 
 
 def test_the_packages_are_those_of_the_distribution():

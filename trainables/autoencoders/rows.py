@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,12 @@ class RowDecoder(Decoder):
             for latent, (_, width) in zip(self.latents, self.shapes, strict=True)
         )
         self.mean = nn.Parameter(torch.zeros(sum(index.numel() for index in indices)))
-        self._place_P = torch.argsort(torch.cat([index.flatten() for index in indices]))
+        self._indices = indices
+
+    @cached_property
+    def _place_P(self) -> Tensor:  # noqa: N802
+        """Where coordinates are among the decoded ones. Not before it is needed: on meta it takes torch a second."""
+        return torch.argsort(torch.cat([index.flatten() for index in self._indices]))
 
     @classmethod
     def latent_width(cls, config: RowAutoencoderConfig, indices: Sequence[Tensor]) -> int:
