@@ -18,8 +18,7 @@ demo: .venv/installed
 # One thread each: processes side by side wait for each other where each has a thread for every core.
 test: export OMP_NUM_THREADS = 1
 test: check
-	$(BIN)/pytest -m "not slow" -n auto --dist loadfile --durations 10
-	$(BIN)/pytest -m slow -n auto --dist loadfile --durations 10
+	$(BIN)/pytest -m "slow or not slow" -n auto --dist loadfile --no-loadscope-reorder --durations 20
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)

@@ -24,6 +24,31 @@ SMALL = replace(
 )
 
 
+# Files with slow tests, the longest first: processes that share the tests take whole files in this order, and a long
+# one at the end would leave the others idle.
+LONGEST = (
+    "test_generation",
+    "test_search",
+    "test_termination",
+    "test_submit",
+    "test_stranger",
+    "test_lanes_cache",
+    "test_distributed_rows",
+    "test_out_of_memory",
+    "test_demo",
+    "test_wheel",
+    "test_dashboard",
+    "test_own_packages",
+    "test_training",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture(scope="session")
 def small_recipe() -> Recipe:
     """64 diverse MLPs 64-16-10 on the digits in 4 shards, 2 epochs."""
