@@ -76,7 +76,7 @@ def means_table(matrix: ZooMatrix, bootstrap: Bootstrap) -> Table:
     return Table(caption=f"Means over pairs of zoos of {matrix.target}", columns=columns, rows=tuple(rows))
 
 
-def heat_maps(matrix: ZooMatrix, anchor: str, pixels: int = PIXELS) -> Grid:
+def heat_maps(matrix: ZooMatrix, anchor: str) -> Grid:
     """A heat map of τ_b for each encoder and baseline that orders at all; colors mean the same in all."""
     tables = {name: matrix.table(name) for name in matrix.ranked()}
     drawn = {name: table for name, table in tables.items() if pd.notna(table).any() and (table != 0).any()}
@@ -85,7 +85,7 @@ def heat_maps(matrix: ZooMatrix, anchor: str, pixels: int = PIXELS) -> Grid:
     charts = []
     for number, (name, table) in enumerate(drawn.items()):
         frame = pd.DataFrame(table, index=short, columns=short)
-        figure = heat_map(frame, KENDALL_TAU, "fitted on %{y}<br>told of %{x}<br>τ_b %{z:.2f}", pixels)
+        figure = heat_map(frame, KENDALL_TAU, "fitted on %{y}<br>told of %{x}<br>τ_b %{z:.2f}", PIXELS)
         # Cells hold their values: a scale beside them would take the room that narrow windows do not have.
         figure.update_traces(zmin=min(least, 0.0), texttemplate="%{z:.2f}", showscale=False)
         figure.update_xaxes(tickangle=-35).update_yaxes(scaleanchor=False)

@@ -42,14 +42,14 @@ class LearnedCodec:
         autoencoder: The fitted autoencoder.
         receiver: Decoder and distributions, rounded.
         refiner: Improves symbols when networks are encoded.
-        name: Name in tables.
     """
 
-    def __init__(self, autoencoder: Autoencoder, receiver: Receiver, refiner: Refiner, name: str) -> None:
+    name = "autoencoder"
+
+    def __init__(self, autoencoder: Autoencoder, receiver: Receiver, refiner: Refiner) -> None:
         self.autoencoder = autoencoder
         self.receiver = receiver
         self.refiner = refiner
-        self.name = name
         self._shared_bytes = len(receiver.to_bytes())
 
     @classmethod
@@ -61,7 +61,6 @@ class LearnedCodec:
         gain_M: Tensor,
         examples: Examples,
         task: Task,
-        name: str = "autoencoder",
     ) -> LearnedCodec:
         """Fits steps and distributions on the training population and rounds the decoder to float16.
 
@@ -71,7 +70,6 @@ class LearnedCodec:
             gain_M: Their gains, in quarter octaves.
             examples: Training examples; the sender keeps the first 4,096 to refine symbols on.
             task: The data set's.
-            name: Name in tables.
         """
         config = autoencoder.config
         encoded = autoencoder.encoded(coordinates_MP[:: -(-len(coordinates_MP) // PRIOR_MEMBERS)])
@@ -82,7 +80,7 @@ class LearnedCodec:
         gain_prior = GaussianColumns.fit(gain_M[:, None].numpy()) if config.gain else None
         stored = Receiver.of(autoencoder, symbols, gain_prior).to_bytes()
         receiver = Receiver.from_bytes(stored, type(autoencoder), type(config))
-        return cls(autoencoder, receiver, Refiner(config, examples.first(PROBE_EXAMPLES), task), name)
+        return cls(autoencoder, receiver, Refiner(config, examples.first(PROBE_EXAMPLES), task))
 
     @property
     def shared_bytes(self) -> int:
@@ -152,7 +150,6 @@ class LearnedCodec:
         tensors |= {"examples": self.refiner.examples.values, "targets": self.refiner.examples.targets}
         tensors["receiver"] = torch.frombuffer(bytearray(self.receiver.to_bytes()), dtype=torch.uint8)
         facts = {
-            "name": self.name,
             "config": model.config,
             "architecture": model.coordinates.architecture,
             "example_scale": self.refiner.examples.scale,
@@ -188,7 +185,7 @@ def load_codec(family: Reference, config_type: type[AutoencoderConfig], files: M
     examples = Examples(tensors["examples"], tensors["targets"], facts["example_scale"])
     refiner = Refiner(config, examples, from_json(Task, facts["task"]))
     receiver = Receiver.from_bytes(tensors["receiver"].numpy().tobytes(), type(autoencoder), config_type)
-    return LearnedCodec(autoencoder, receiver, refiner, facts["name"])
+    return LearnedCodec(autoencoder, receiver, refiner)
 
 
 def _fit_symbols(latent_MZ: Tensor, step_Z: Tensor) -> Symbols:

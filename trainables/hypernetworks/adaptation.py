@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -203,7 +203,6 @@ def adapt(
     learning_rate: float,
     batch: int,
     seed: int = 0,
-    observe: Callable[[int], None] | None = None,
 ) -> None:
     """Fits the numbers of every task to its examples by Adam, whose step size falls along a half cosine.
 
@@ -218,7 +217,6 @@ def adapt(
         learning_rate: Adam's at the start.
         batch: Examples of each task a step.
         seed: Of the examples drawn.
-        observe: Called with the number of steps done, after each.
 
     Raises:
         DivergedError: A loss is not finite.
@@ -242,8 +240,6 @@ def adapt(
         for numbers, gradient in zip(adapted.numbers, gradients, strict=True):
             numbers.grad = gradient
         optimizer.step()
-        if observe is not None:
-            observe(step + 1)
 
 
 @torch.no_grad()

@@ -156,8 +156,6 @@ class Hypernetwork:
         examples: TaskExamples,
         *,
         steps: int | None = None,
-        learning_rate: float | None = None,
-        batch: int | None = None,
         prior: float | None = None,
         seed: int = 0,
     ) -> Tensor:
@@ -165,10 +163,8 @@ class Hypernetwork:
 
         Args:
             examples: The labeled examples of each task.
-            steps: As the configuration says where ``None``; likewise the others.
-            learning_rate: Adam's.
-            batch: Examples of each task a step.
-            prior: Strength of the prior.
+            steps: As the configuration says where ``None``; likewise the prior.
+            prior: Its strength.
             seed: Of the examples drawn.
 
         Returns:
@@ -183,8 +179,8 @@ class Hypernetwork:
             self.task,
             examples,
             steps=config.adapt_steps if steps is None else steps,
-            learning_rate=learning_rate or config.adapt_learning_rate,
-            batch=batch or config.examples,
+            learning_rate=config.adapt_learning_rate,
+            batch=config.examples,
             seed=seed,
         )
         return adapted.numbers[0].detach()

@@ -67,6 +67,4 @@ UNSEEN_ACCURACY = Metric(
 )
 SET_METRICS = (UNSEEN_ACCURACY, SET_ACCURACY)
 """What networks made for sets of examples are judged by."""
-ADAPTATION_METRICS = (TASK_ACCURACY, TRAINABLE_NUMBERS, ADAPT_S)
-"""What ways of adapting to a task are compared by."""
 HYPERNETWORK_METRICS = (ADAPTED_ACCURACY, FITTED_ACCURACY, START_ACCURACY)

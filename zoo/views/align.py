@@ -44,7 +44,7 @@ class Alignment:
         return permute(self.weights_MP, self.architecture, inverted(self.permutations))
 
 
-def align(weights_MP: Tensor, architecture: Architecture, reference_P: Tensor, *, seed: int = 0) -> Alignment:
+def align(weights_MP: Tensor, architecture: Architecture, reference_P: Tensor) -> Alignment:
     """Permutes every member's hidden units so that its weights' inner product with the reference is largest.
 
     Layers are visited in random order until no member gains (a local optimum; with one hidden layer the best
@@ -54,7 +54,6 @@ def align(weights_MP: Tensor, architecture: Architecture, reference_P: Tensor, *
         weights_MP: Members, all finite.
         architecture: Gives the layout and which axes move together.
         reference_P: The member to align to.
-        seed: Of the order of layers.
 
     Raises:
         ValueError: Weights are NaN or infinite.
@@ -65,7 +64,7 @@ def align(weights_MP: Tensor, architecture: Architecture, reference_P: Tensor, *
     compared = {spec.name for spec in architecture.layout if spec.trainable}
     units = widths(architecture)
     permutations = {name: torch.arange(width).repeat(len(weights_MP), 1) for name, width in units.items()}
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     for _ in range(MOST_SWEEPS):
         changed = False
         for name in generator.permutation(list(architecture.symmetry)).tolist():

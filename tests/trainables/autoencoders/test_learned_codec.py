@@ -107,7 +107,7 @@ def test_the_receiver_alone_can_read_payloads(codec, small_zoo):
     with torch.no_grad():
         for parameter in blind.parameters():
             parameter.fill_(torch.nan)
-    other = LearnedCodec(blind, receiver, codec.refiner, "other")
+    other = LearnedCodec(blind, receiver, codec.refiner)
     assert torch.equal(other.decompress(payload), codec.decompress(payload))
 
 

@@ -165,14 +165,10 @@ def test_each_way_of_adapting_fits_its_own_numbers_and_no_others(way, numbers, d
     adapted = adapted_ways()[way]
     before_TP = adapted.weights().detach().clone()
     examples = TaskExamples(HELD_OUT, data.dataset.train)
-    losses = []
     task = data.dataset.task.of_classes((0, 1))
-    adapt(
-        adapted, ARCHITECTURE, task, examples, steps=80, learning_rate=2e-2, batch=32,
-        observe=lambda _: losses.append(task_accuracies(ARCHITECTURE, adapted.weights(), examples).mean()),
-    )  # fmt: skip
+    adapt(adapted, ARCHITECTURE, task, examples, steps=80, learning_rate=2e-2, batch=32)
     assert adapted.trainable == numbers
-    assert losses[-1] > 0.75
+    assert task_accuracies(ARCHITECTURE, adapted.weights(), examples).mean() > 0.75
     moved_P = (adapted.weights().detach() != before_TP).any(0)
     if way == "last layer":
         assert not moved_P[:-18].any()
