@@ -80,10 +80,10 @@ class AnalysisEstimate(Result):
         known = f", of which {self.kept} are known from before" if self.kept else ""
         what = ""
         if self.codecs or self.trials:
-            what = f" settings of {len(self.codecs)} codecs and controls, and {counted(len(self.trials), 'trial')},"
+            what = f": settings of {len(self.codecs)} codecs and controls, and {counted(len(self.trials), 'trial')},"
         networks = counted(self.test_members, "held-out network" if what else "network")
         return (
-            f"would measure {counted(self.rows, 'row')}{known}:{what} on {networks}{place}: "
+            f"would measure {counted(self.rows, 'row')}{known}{what} on {networks}{place}: "
             f"about {human_seconds(self.seconds)}{guess}; a report of about {human_bytes(self.bytes)} in {self.report}"
         )
 
