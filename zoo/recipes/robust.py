@@ -51,7 +51,8 @@ F_MNIST_ROBUST = replace(
     snapshot_epochs=(0, 1, 3),
     description="MLPs 784-64-10 (50 890 parameters) on Fashion-MNIST: trained as ever, with noise on the weights of "
     "random neurons, on adversarial examples (FGSM, ε = 0.05), or with both.",
-    expected="",
+    expected="with a quarter of the training images accuracy 83.6, 83.5, 77.4 and 73.9 % on 1 000 test images; under "
+    "PGD at ε = 0.05 37, 41, 68 and 64 %",
 )
 
 CIFAR10_ROBUST = replace(
