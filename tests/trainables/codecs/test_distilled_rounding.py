@@ -36,7 +36,7 @@ def trained_networks(data) -> Population:
 
 @pytest.fixture(scope="module", name="codec")
 def fitted(data, networks) -> MetricCodec:
-    config = FunctionMetricConfig(step=0.06, distill_steps=STEPS)
+    config = FunctionMetricConfig(step=0.06, distill_steps=STEPS, distill_price=6.0)
     return MetricCodec.fit(config, networks.select(range(24)), data.train)
 
 
