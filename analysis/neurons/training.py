@@ -64,9 +64,8 @@ class Neurons:
         """The units' rows with the mean of a metric over all epochs so far in its place."""
         keys = ["member", "layer", "part", "unit"]
         ordered = self.units.sort_values("epoch")
-        return ordered.assign(
-            **{metric: ordered.groupby(keys)[metric].transform(lambda values: values.expanding().mean())}
-        )
+        groups = ordered.groupby(keys)[metric]
+        return ordered.assign(**{metric: groups.cumsum() / (groups.cumcount() + 1)})
 
     def settling(self, metric: str) -> pd.DataFrame:
         """How much units change a metric, and how much its mean over all epochs so far does, on test examples.

@@ -112,7 +112,9 @@ def test_cumulative_means_go_over_all_epochs_so_far(zoo):
     single = found.units.sort_values("epoch").groupby(keys)["mean"].apply(list)
     summed = found.cumulative("mean").sort_values("epoch").groupby(keys)["mean"].apply(list)
     for key, values in single.items():
-        np.testing.assert_allclose(summed[key], [np.mean(values[: n + 1]) for n in range(len(values))], rtol=1e-5)
+        np.testing.assert_allclose(
+            summed[key], [np.mean(values[: n + 1]) for n in range(len(values))], rtol=1e-5, atol=1e-7
+        )
 
 
 def test_the_page_shows_units_layers_and_the_gap(zoo):
