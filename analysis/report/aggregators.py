@@ -76,16 +76,20 @@ def gains(results: Sequence[Result], scenarios: Sequence[str], optimizer: str) -
     own = {place(result): result for result in results if result.trial == best}
     figure = go.Figure(layout=base_layout(130 + 50 * len(scenarios)))
     for number, (other, metric) in enumerate(GAINS.items()):
-        rows = [(scenario, own[scenario, optimizer].metrics[metric.name]) for scenario in scenarios]
+        rows = [
+            (line, scenario, found[metric.name])
+            for line, scenario in enumerate(scenarios)
+            if metric.name in (found := own[scenario, optimizer].metrics)
+        ]
         offset = (number - (len(GAINS) - 1) / 2) * 0.8 / len(GAINS)
         figure.add_scatter(
-            x=[measured.estimate for _, measured in rows],
-            y=[-index - offset for index in range(len(rows))],
-            error_x=error_bars_of([measured for _, measured in rows], thickness=1.5, width=3),
+            x=[measured.estimate for _, _, measured in rows],
+            y=[-line - offset for line, _, _ in rows],
+            error_x=error_bars_of([measured for _, _, measured in rows], thickness=1.5, width=3),
             mode="markers",
             marker={"size": 8, "color": PALETTE[number]},
             name=f"over {other}",
-            text=[scenario for scenario, _ in rows],
+            text=[scenario for _, scenario, _ in rows],
             hovertemplate="%{text}: %{x:.2f} pp<extra>" + f"over {other}</extra>",
         )
     figure.add_vline(x=0, line={"color": GRAY, "width": 1, "dash": "dot"})

@@ -33,11 +33,15 @@ GAIN_OVER_CLIPPED_PP = _gain("clipped", "the clipped mean", "the mean of gradien
 GAIN_OVER_SMALL_LOSSES_PP = _gain(
     "small_losses", "small losses", "the mean over the four fifths of the examples with the smallest losses"
 )
+GAIN_OVER_ROBUST_LOSS_PP = _gain(
+    "robust_loss", "the robust loss", "the gradient of the generalized cross-entropy, which weighs examples by p^0.7"
+)
 GAINS = {
     "mean": GAIN_OVER_MEAN_PP,
     "trimmed mean": GAIN_OVER_TRIMMED_PP,
     "clipped mean": GAIN_OVER_CLIPPED_PP,
     "small losses": GAIN_OVER_SMALL_LOSSES_PP,
+    "robust loss": GAIN_OVER_ROBUST_LOSS_PP,
 }
 """By the rule that is compared with."""
 TUNED_RATE = Metric(

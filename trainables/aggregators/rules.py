@@ -15,6 +15,8 @@ from trainables.aggregators.gradients import ExampleGradients, Rule
 
 TRIMMED_SHARE = 0.2
 KEPT_SHARE = 0.8
+# q of the generalized cross-entropy, as its authors set it.
+ROBUST_EXPONENT = 0.7
 
 
 def mean(gradients: ExampleGradients) -> Tensor:
@@ -56,6 +58,11 @@ def small_losses(gradients: ExampleGradients) -> Tensor:
     return _of_examples(gradients, torch.zeros_like(gradients.loss_MB).scatter_(1, chosen_MB, 1 / kept))
 
 
+def robust_loss(gradients: ExampleGradients) -> Tensor:
+    """The gradient of the mean of (1 - p^q) / q, p the label's probability (Zhang and Sabuncu, NeurIPS 2018, eq. 6)."""
+    return _of_examples(gradients, (-ROBUST_EXPONENT * gradients.loss_MB).exp() / gradients.examples)
+
+
 RULES: dict[str, Rule] = {
     "mean": mean,
     "median": median,
@@ -63,6 +70,7 @@ RULES: dict[str, Rule] = {
     "sign vote": sign_vote,
     "clipped mean": clipped_mean,
     "small losses": small_losses,
+    "robust loss": robust_loss,
 }
 
 

@@ -6,7 +6,7 @@ import torch
 from architectures import random_weights, small_net
 
 from trainables.aggregators.gradients import GradientSource
-from trainables.aggregators.rules import KEPT_SHARE, RULES, TRIMMED_SHARE
+from trainables.aggregators.rules import KEPT_SHARE, ROBUST_EXPONENT, RULES, TRIMMED_SHARE
 from zoo.architecture import cnn, mlp
 from zoo.architecture.builders import cnn_strided
 from zoo.data.task import Task
@@ -121,6 +121,8 @@ def test_rules_are_what_they_say_coordinate_by_coordinate(examples):
         "sign vote": np.sign(np.sign(rows).sum(1)),
         "clipped mean": (rows * np.minimum(1, limit / norms)).mean(1),
         "small losses": np.take_along_axis(rows, kept[..., None], 1).mean(1),
+        # Of (1 - p^q) / q the derivative is that of the loss -log p, times p^q.
+        "robust loss": (rows * np.exp(-ROBUST_EXPONENT * found.loss_MB.numpy())[..., None]).mean(1),
     }
     assert set(expected) == set(RULES)
     for name, rule in RULES.items():
