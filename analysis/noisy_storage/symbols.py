@@ -62,8 +62,10 @@ def latents_in_cells(
 
 def symbols_in_cells(setup: Setup, cells: Sequence[int]) -> list[Row]:
     """A row of the function-metric codec with each number of cells for a symbol; signs and exponents are protected."""
+    if not cells:
+        return []
     entry = CODECS["function-metric"]
-    if not cells or entry.obstacle(setup.architecture) is not None:
+    if entry.obstacle(setup.architecture) is not None:
         return []
 
     @cache
