@@ -73,6 +73,10 @@ class ZooMatrix:
         """Encoders and baselines, that with the largest mean first."""
         return sorted(self.cells, key=lambda name: -self.average(name, Bootstrap(replicates=2)).estimate)
 
+    def learned(self, name: str) -> bool:
+        """Whether it is an encoder, not a baseline."""
+        return all(result.family != "control" for result in self.cells[name].values())
+
     @property
     def others(self) -> list[tuple[str, str]]:
         """The cells in which another zoo is told of, as far as any encoder was asked there."""

@@ -66,7 +66,10 @@ class Attack:
     def run(self, subject: Subject, original: Subject | None, data: EvaluationData) -> Values:
         """The share of examples that every member still answers correctly: ``[M]``."""
         population, examples = subject.population, data.examples.first(EXAMPLES)
-        attacked = required(original).population if self.transferred else population
+        source = required(original) if self.transferred else subject
+        for networks in (subject, source):
+            networks.outputs(data)  # refuses those whose outputs are not finite
+        attacked = source.population
         targets_MN = first_targets(population, data, len(examples))
         limits = pixel_limits(data.dataset.train.values, data.dataset.train.scale)
         right_MN = torch.zeros(targets_MN.shape)

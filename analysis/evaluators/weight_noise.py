@@ -67,6 +67,7 @@ class WeightNoise:
     def run(self, subject: Subject, original: Subject | None, data: EvaluationData) -> Values:  # noqa: ARG002
         """The share of examples that the mean of every member's noisy answers has right: ``[M]``."""
         population, examples = subject.population, data.examples.first(EXAMPLES)
+        subject.outputs(data)  # refuses networks whose outputs are not finite
         targets_MN = first_targets(population, data, len(examples))
         generator, right = torch.Generator().manual_seed(SEED), []
         for row in range(len(population)):

@@ -43,10 +43,11 @@ def crosswise(analysis: Analysis) -> Section | str:
 
 
 def verdict(matrix: ZooMatrix, bootstrap: Bootstrap) -> str:
-    """Which is best on average, and whether that is more than chance."""
-    first, *others = matrix.ranked()
+    """Which encoder is best on average, and whether that is more than chance."""
+    first, *others = [name for name in matrix.ranked() if matrix.learned(name)] or matrix.ranked()
     best = matrix.average(first, bootstrap)
-    said = f"Best on average: {first}, with a mean τ_b of {shown(KENDALL_TAU, best.estimate)}."
+    kind = "encoder" if matrix.learned(first) else "baseline"
+    said = f"Best {kind} on average: {first}, with a mean τ_b of {shown(KENDALL_TAU, best.estimate)}."
     if not others:
         return said
     margin = matrix.margin(first, others[0], bootstrap)

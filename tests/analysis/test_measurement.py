@@ -208,7 +208,7 @@ def test_networks_without_finite_outputs_are_refused(original, evaluation):
 def test_a_table_says_which_codecs_improve_a_code_when_they_encode(original, evaluation):
     assert measured(Noisy(), original, evaluation).value("encode_steps") == 0
     assert measured(Noisy(), original, evaluation, encode_steps=40).value("encode_steps") == 40
-    assert [CODECS["function-metric"].steps({"refine_rounds": rounds}) for rounds in (0, 2)] == [0, 2]
+    assert [CODECS["function-metric"].steps({"distill_steps": steps}) for steps in (0, 2)] == [0, 2]
     assert CODECS["uniform"].steps({"step": 0.5}) == CODECS["index"].steps({}) == 0
     for autoencoder in AUTOENCODERS.values():
         assert autoencoder.steps_of(autoencoder.configuration({"refine_steps": 7})) == 7

@@ -154,3 +154,12 @@ def test_a_ball_of_no_size_changes_nothing(networks, data):
 def test_strengths_out_of_range_are_refused(name, said):
     with pytest.raises(ValueError, match=said):
         find_evaluator(name)
+
+
+@pytest.mark.parametrize("name", ["fgsm-0.1", "pgd-0.1", "transfer-0.1", "weight-noise-0.1"])
+def test_networks_without_finite_outputs_are_refused(name, networks, data):
+    weights_MP = networks.weights_MP.clone()
+    weights_MP[2] = float("nan")
+    broken = Subject(networks.with_weights(weights_MP), "codec 'x'")
+    with pytest.raises(ValueError, match="1 network of codec 'x' has outputs that are not finite; leave it out"):
+        find_evaluator(name).run(broken, Subject(networks), data)

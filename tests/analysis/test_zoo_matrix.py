@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.intervals import Bootstrap
+from analysis.report.zoo_matrices import verdict
 from analysis.results import Measured, Question, Result
 from analysis.scopes import LAST
 from analysis.zoo_matrix import ZooMatrix
@@ -12,13 +13,13 @@ from trainables.readouts.metrics import KENDALL_TAU
 ZOOS = ("a", "b", "c")
 
 
-def result(name, source, zoo, tau, noise=0.0, refusal="", labelled=0):
+def result(name, source, zoo, tau, noise=0.0, refusal="", labelled=0, family="learned"):
     generator = np.random.default_rng([ord(zoo), 7])  # the same networks are drawn alike
     replicates = tau + 0.05 * generator.normal(size=500) + noise * np.random.default_rng(ord(name[0])).normal(size=500)
     question = Question(target="y", snapshots=LAST, fitted_on=source, told_of=zoo, labelled=labelled)
     measured = {KENDALL_TAU.name: Measured(metric=KENDALL_TAU, estimate=tau)}
     return Result(
-        name=name, family="learned", setting="", trial=0, fits=1, members=50, groups=50, parameters=0, examples=0,
+        name=name, family=family, setting="", trial=0, fits=1, members=50, groups=50, parameters=0, examples=0,
         metrics={} if refusal else measured, question=question, refusal=refusal,
         replicates={} if refusal else {KENDALL_TAU.name: tuple(replicates)}, fits_spread={KENDALL_TAU.name: 0.0},
     )  # fmt: skip
@@ -62,3 +63,12 @@ def test_labelled_networks_and_later_trials_do_not_count_nor_encoders_of_one_zoo
     found = matrix(*rows)
     assert found.average("one", Bootstrap()).estimate == pytest.approx(0.4)
     assert list(found.cells) == ["one"]
+
+
+def test_the_verdict_names_the_best_encoder_though_a_baseline_is_better():
+    found = matrix(*every("measured", 0.9, family="control"), *every("one", 0.4), *every("two", 0.3))
+    said = verdict(found, Bootstrap())
+    assert said.startswith("Best encoder on average: one")
+    assert "next, two" in said
+    assert "measured" not in said
+    assert verdict(matrix(*every("measured", 0.9, family="control")), Bootstrap()).startswith("Best baseline")
