@@ -247,9 +247,9 @@ def test_what_does_not_fit_into_memory_is_refused_before_anything_is_made(change
 @pytest.mark.parametrize(("name", "members"), [("digits-mlp-diverse", 1_000_000_000), ("digits-mlp-mixed", 1_000_000)])
 def test_as_many_members_as_there_can_be_are_checked_at_once(name, members):
     recipe = dataclasses.replace(find_recipe(name), members=members)
-    started = time.monotonic()
+    started = time.process_time()
     recipe.check_data(DIGITS)
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 60  # one member after the other takes hours
     with pytest.raises(ValueError, match=r"Recipe\.members is .*; allowed: .*[10],?000,?000"):
         dataclasses.replace(recipe, members=members + 1)
 
