@@ -237,6 +237,21 @@ def backward_sum(step: Any, room: Room, piece: Piece) -> None:
 
 
 @kernel_function
+def exponentials(logits: Pointer, found: Pointer, classes: int) -> Any:
+    """Writes what a softmax divides, exponentials of logits less the largest, and returns their sum."""
+    highest = load(logits, 0)
+    for i in range(1, classes):
+        logit = load(logits, i)
+        highest = where_less(highest, logit, logit, highest)
+    total = splat(0.0)
+    for i in range(classes):
+        likelihood = exp(load(logits, i) - highest)
+        store(found, i, likelihood)
+        total = total + likelihood
+    return total
+
+
+@kernel_function
 def loss_slopes(room: Room, step: Any, labels: Pointer, piece: Piece) -> None:
     """Gradient of the mean cross-entropy with respect to the logits, ``(softmax - one-hot) * share``.
 
@@ -251,16 +266,7 @@ def loss_slopes(room: Room, step: Any, labels: Pointer, piece: Piece) -> None:
         place = step.target + example * step.target_size
         logits, slopes = room.values + place, room.slopes + place
         label = load(labels, example)
-        highest = load(logits, 0)
-        for i in range(1, classes):
-            logit = load(logits, i)
-            highest = where_less(highest, logit, logit, highest)
-        total = zero
-        for i in range(classes):
-            likelihood = exp(load(logits, i) - highest)
-            store(slopes, i, likelihood)
-            total = total + likelihood
-        factor = part / total
+        factor = part / exponentials(logits, slopes, classes)
         for i in range(classes):
             target = where_equal(label, splat_word(i), part, zero)
             store(slopes, i, load(slopes, i) * factor - target)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from zoo.training.lanes.cache import compiled_entry
-from zoo.training.lanes.functions import exp
 from zoo.training.lanes.kernel import Data, Work, backward, forward, room_of, shared_minibatch
-from zoo.training.lanes.layers import Dropout, Piece, Room
+from zoo.training.lanes.layers import Dropout, Piece, Room, exponentials
 from zoo.training.lanes.program import Program
 from zoo.training.lanes.vectors import (
     Pointer,
@@ -21,7 +20,6 @@ from zoo.training.lanes.vectors import (
     splat,
     store,
     vectors_of,
-    where_less,
     words_of,
 )
 
@@ -42,16 +40,7 @@ def _student_slopes(room: Room, step: Any, wanted: Pointer, chosen: Any, piece: 
         place = step.target + example * step.target_size
         logits, slopes = room.values + place, room.slopes + place
         target = wanted + chosen[piece.begin + example] * classes
-        highest = load(logits, 0)
-        for i in range(1, classes):
-            logit = load(logits, i)
-            highest = where_less(highest, logit, logit, highest)
-        total = splat(0.0)
-        for i in range(classes):
-            likelihood = exp(load(logits, i) - highest)
-            store(slopes, i, likelihood)
-            total = total + likelihood
-        factor = part / total
+        factor = part / exponentials(logits, slopes, classes)
         for i in range(classes):
             store(slopes, i, load(slopes, i) * factor - load(target, i) * part)
 
