@@ -28,6 +28,7 @@ from analysis.evaluators.weight_noise import (
     NoisyInference,
     first_targets,
     identifier,
+    require_answers,
 )
 from zoo.architecture import Architecture
 from zoo.metric import Metric
@@ -68,7 +69,7 @@ class Attack:
         population, examples = subject.population, data.examples.first(EXAMPLES)
         source = required(original) if self.transferred else subject
         for networks in (subject, source):
-            networks.outputs(data)  # refuses those whose outputs are not finite
+            require_answers(networks, examples)
         attacked = source.population
         targets_MN = first_targets(population, data, len(examples))
         limits = pixel_limits(data.dataset.train.values, data.dataset.train.scale)

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values
+from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, require_finite
 from zoo.architecture import Architecture
+from zoo.data.examples import Examples
+from zoo.evaluation import outputs
 from zoo.metric import Metric
 from zoo.population import Population
 from zoo.words import counted
@@ -67,7 +69,7 @@ class WeightNoise:
     def run(self, subject: Subject, original: Subject | None, data: EvaluationData) -> Values:  # noqa: ARG002
         """The share of examples that the mean of every member's noisy answers has right: ``[M]``."""
         population, examples = subject.population, data.examples.first(EXAMPLES)
-        subject.outputs(data)  # refuses networks whose outputs are not finite
+        require_answers(subject, examples)
         targets_MN = first_targets(population, data, len(examples))
         generator, right = torch.Generator().manual_seed(SEED), []
         for row in range(len(population)):
@@ -77,6 +79,11 @@ class WeightNoise:
             part_N = targets_MN[row] >= 0
             right.append((answers_NC.argmax(1) == targets_MN[row])[part_N].double().mean())
         return {self.metric: torch.stack(right)}
+
+
+def require_answers(subject: Subject, examples: Examples) -> None:
+    """Raises a ``ValueError`` where a network's outputs for these examples, which are few of all, are not finite."""
+    require_finite(outputs(subject.population, examples), subject.name)
 
 
 def first_targets(population: Population, data: EvaluationData, count: int) -> Tensor:
