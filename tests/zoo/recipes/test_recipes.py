@@ -249,7 +249,7 @@ def test_as_many_members_as_there_can_be_are_checked_at_once(name, members):
     recipe = dataclasses.replace(find_recipe(name), members=members)
     started = time.process_time()
     recipe.check_data(DIGITS)
-    assert time.process_time() - started < 60  # one member after the other takes hours
+    assert time.process_time() - started < 3
     with pytest.raises(ValueError, match=r"Recipe\.members is .*; allowed: .*[10],?000,?000"):
         dataclasses.replace(recipe, members=members + 1)
 
