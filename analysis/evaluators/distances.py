@@ -1,4 +1,4 @@
-"""Distances between weights that are meant to tell how far functions are apart: Fisher information, alignment, angle.
+"""Distances between weights: length, angle, after matching of units, and in the metric of the function.
 
 Shape letters: M members, P parameters.
 """
@@ -9,13 +9,10 @@ import torch
 from torch import Tensor
 
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
+from trainables.autoencoders.input_metric import InputMetric
 from zoo.metric import Metric
 from zoo.population import Population
 from zoo.views import align
-from zoo.views.fisher import Fisher, fisher
-
-# Test examples on which Fisher information is measured; twice as many change it by some per cent.
-FISHER_EXAMPLES = 256
 
 
 def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Values:
@@ -26,27 +23,13 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     weights_MP = before.weights_MP.double()
     norm_M = weights_MP.norm(dim=1).clamp_min(1e-12)
     lengths_M = after.weights_MP.double().norm(dim=1).clamp_min(1e-12)
-    diagonal_M, kronecker_M = torch.empty(len(before)).double(), torch.empty(len(before)).double()
-    for rows, information in original.once("fisher", lambda: _information(before, data)):
-        diagonal_M[rows] = information.by_diagonal(change_MP[rows])
-        kronecker_M[rows] = information.by_kronecker(change_MP[rows])
+    metric = original.once("function metric", lambda: InputMetric.fit(before, data.examples))
     return {
         "l2": change_MP.norm(dim=1),
         "cosine_distance": 1 - (weights_MP * after.weights_MP.double()).sum(1) / (norm_M * lengths_M),
         "aligned_l2": (matched(after, before).double() - before.weights_MP.double()).norm(dim=1),
-        "fisher_diagonal": diagonal_M,
-        "fisher_kronecker": kronecker_M,
+        "function_metric": metric.forward(change_MP).double().norm(dim=1),
     }
-
-
-def _information(population: Population, data: EvaluationData) -> list[tuple[Tensor, Fisher]]:
-    """Fisher information of the originals, by architecture."""
-    x = data.examples.first(FISHER_EXAMPLES).inputs
-    softmax = data.dataset.task.has_classes
-    return [
-        (rows, fisher(architecture, population.weights_MP[rows], x, softmax=softmax))
-        for architecture, rows in population.groups()
-    ]
 
 
 def matched(population: Population, original: Population) -> Tensor:
@@ -55,8 +38,8 @@ def matched(population: Population, original: Population) -> Tensor:
     return torch.cat([align(one_P[None], original.architecture, other_P).weights_MP for one_P, other_P in pairs])
 
 
-def _distance(name: str, label: str, description: str, unit: str = "") -> Measure:
-    return Measure(metric=Metric(name=name, label=label, unit=unit, direction="min", description=description))
+def _distance(name: str, label: str, description: str) -> Measure:
+    return Measure(metric=Metric(name=name, label=label, direction="min", description=description))
 
 
 DISTANCES = Evaluator(
@@ -71,18 +54,11 @@ DISTANCES = Evaluator(
             "Euclidean length of the change after hidden units were matched to the original's.",
         ),
         _distance(
-            "fisher_diagonal",
-            "Fisher distance (diagonal)",
-            f"Half the squared change weighted by the original's exact Fisher information, its diagonal, on "
-            f"{FISHER_EXAMPLES} test examples: the divergence that it predicts.",
-            "nats",
-        ),
-        _distance(
-            "fisher_kronecker",
-            "Fisher distance (Kronecker)",
-            "The same with the information of each layer as a Kronecker product.",
-            "nats",
+            "function_metric",
+            "length in the function metric",
+            "Length of the change in the metric of the function that all originals share: each layer's rows by a root "
+            "of its inputs' second moment on test examples, times what logits make of the layer.",
         ),
     ),
-    description="Distances of weights that are meant to tell divergence: by Fisher information, matched, by angle.",
+    description="Distances of weights: length, angle, after matching, in the metric of the function.",
 )

@@ -12,6 +12,7 @@ from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.divergence import DIVERGENCE
 from analysis.evaluators.errors import ERRORS
 from analysis.evaluators.evaluator import Evaluator
+from analysis.evaluators.fisher import FISHER
 from analysis.evaluators.layers import LAYERS
 from analysis.evaluators.outputs import LOSS, OUTPUTS
 from analysis.evaluators.weight_noise import WEIGHT_NOISE, weight_noise
@@ -25,6 +26,7 @@ EVALUATORS: dict[str, Evaluator] = {
         *USUAL,
         ACCURACY,
         DISTANCES,
+        FISHER,
         LAYERS,
         BOUNDARIES,
         BOUNDARY_DISTANCE,

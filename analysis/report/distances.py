@@ -8,13 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 
 from analysis.evaluators.distances import DISTANCES
+from analysis.evaluators.fisher import FISHER, SPECTRUM_EXAMPLES
 from analysis.evaluators.weights import WEIGHTS
 from analysis.intervals import Bootstrap
-from analysis.pages.page import Section, Text
+from analysis.pages.figures import BLUE, LEGEND_ABOVE, ORANGE, add_band, base_layout
+from analysis.pages.numbers import counted
+from analysis.pages.page import Block, Chart, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, metric_cell
 from analysis.record import Analysis
+from analysis.report.boundaries import shown_result
+from analysis.report.figures import label
 from analysis.results import Result, declared
 from trainables.readouts.scores import kendall_tau
 from zoo.metric import Metric
@@ -23,6 +30,8 @@ from zoo.metric import Metric
 LOST = ("kl", "accuracy_drop_pp")
 # Rows that are compared, evenly spaced, and replicates of an interval: correlations of so many pairs are slow.
 ROWS, REPLICATES = 24, 60
+# Of the largest eigenvalue, what is drawn of the others.
+LEAST_EIGENVALUE = 1e-8
 TAU = Metric(
     name="rank_correlation",
     label="rank correlation",
@@ -33,17 +42,18 @@ TAU = Metric(
 
 def distances(analysis: Analysis) -> Section | str:
     """How well each distance orders reconstructions by what they lose; why not, where it was not measured."""
-    names = [measure.source for evaluator in (DISTANCES, WEIGHTS) for measure in evaluator.measures]
-    wanted = [names[0], LOST[0]]
-    results = [result for result in analysis.results if all(name in result.values for name in wanted)]
-    results = [result for result in results if result.members == analysis.summary["test_members"]]
+    names = [measure.source for evaluator in (FISHER, DISTANCES) for measure in evaluator.measures]
+    results = [result for result in analysis.results if result.members == analysis.summary["test_members"]]
+    results = [result for result in results if LOST[0] in result.values and set(names) & set(result.values)]
     if len(results) < 2:
-        return "distances were not measured (analyze --evaluators distances)"
+        return "distances were not measured (analyze --evaluators fisher,distances)"
     chosen = [results[place] for place in np.unique(np.linspace(0, len(results) - 1, ROWS).astype(int))]
     lost = [name for name in LOST if all(name in result.values for result in chosen)]
     metrics = declared(chosen)
     rows = []
-    for name in names:
+    for name in [*names, *(measure.source for measure in WEIGHTS.measures)]:
+        if name not in chosen[0].values:
+            continue
         cells = []
         for target in lost:
             tau, low, high = rank_correlation(chosen, name, target, analysis.summary["seed"])
@@ -55,6 +65,7 @@ def distances(analysis: Analysis) -> Section | str:
         heading="Which distance tells what is lost",
         short="Distances",
         blocks=(
+            *_spectrum(results),
             Text(
                 f"Kendall's τ_b between a distance of a network's weights from its reconstruction's and what the"
                 f" reconstruction loses, over {len(chosen)} rows and {chosen[0].members} networks each, with 95 %"
@@ -75,3 +86,37 @@ def rank_correlation(results: Sequence[Result], name: str, target: str, seed: in
     bootstrap = Bootstrap(replicates=REPLICATES, seed=seed)
     found = bootstrap.of_statistics(statistics, distance_RM.shape[1], bounds={TAU.name: (-1.0, 1.0)})[TAU.name]
     return found.estimate, found.low or found.estimate, found.high or found.estimate
+
+
+def _spectrum(results: Sequence[Result]) -> list[Block]:
+    """The figure of spectra, of the result whose boundaries would be shown."""
+    measured = [result for result in results if FISHER.name in result.details]
+    if not measured:
+        return []
+    shown = shown_result(measured)
+    found = shown.details[FISHER.name]
+    return [
+        Chart(
+            name="fisher-spectrum",
+            figure=spectrum_figure(found["original"], found["reconstructed"]),
+            label="Chart of eigenvalues of the Fisher information, before and after",
+            caption=f"The largest eigenvalues of the Fisher information on {SPECTRUM_EXAMPLES} test examples, of"
+            f" {counted(len(found['rows']), 'network')} and their reconstructions by {label(shown)}: medians and the"
+            " range of 90 %. Few directions of the weights count; those that reconstructions add or lose change what"
+            " networks answer.",
+        )
+    ]
+
+
+def spectrum_figure(original: Sequence[Sequence[float]], reconstructed: Sequence[Sequence[float]]) -> go.Figure:
+    """Eigenvalues by their rank: a line through medians over networks and a band, before and after."""
+    figure = go.Figure(layout=base_layout(380))
+    least = LEAST_EIGENVALUE * max(max(values) for values in original)
+    for values, color, name in ((original, BLUE, "originals"), (reconstructed, ORANGE, "reconstructions")):
+        quantiles = np.quantile(np.maximum(np.array(values), least), [0.05, 0.5, 0.95], axis=0)
+        table = pd.DataFrame(quantiles.T, columns=["p5", "median", "p95"])
+        add_band(figure, range(1, len(table) + 1), table, color, name, band=True)
+    figure.update_traces(mode="lines", selector={"mode": "lines+markers"})
+    figure.update_xaxes(type="log", title_text="rank (log scale)")
+    figure.update_yaxes(type="log", title_text="eigenvalue (log scale)", exponentformat="power")
+    return figure.update_layout(LEGEND_ABOVE)

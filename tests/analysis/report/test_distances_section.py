@@ -5,14 +5,18 @@ from scipy.stats import kendalltau
 
 from analysis.analyze import analyze
 from analysis.intervals import Bootstrap
-from analysis.report.distances import distances, rank_correlation
+from analysis.report.distances import distances, rank_correlation, spectrum_figure
 from analysis.report.page import render
 
 
 @pytest.fixture(scope="module")
 def analysis(small_zoo):
     return analyze(
-        small_zoo, codecs=["uniform"], evaluators=["distances"], examples=100, bootstrap=Bootstrap(replicates=20)
+        small_zoo,
+        codecs=["uniform"],
+        evaluators=["fisher", "distances"],
+        examples=100,
+        bootstrap=Bootstrap(replicates=20),
     )
 
 
@@ -28,6 +32,23 @@ def test_a_correlation_is_kendall_s_over_all_rows_and_members(analysis):
 def test_the_section_is_there_where_distances_were_measured(analysis, small_zoo):
     section = distances(analysis)
     assert section.heading == "Which distance tells what is lost"
-    assert "Fisher distance (Kronecker)" in render(analysis)
+    assert [block.kind for block in section.blocks] == ["chart", "text", "table"]
+    page = render(analysis)
+    for distance in ("Fisher distance (Kronecker)", "length in the function metric", "relative error of the weights"):
+        assert distance in page
     without = analyze(small_zoo, codecs=["uniform"], examples=100, bootstrap=Bootstrap(replicates=20))
-    assert distances(without) == "distances were not measured (analyze --evaluators distances)"
+    assert distances(without) == "distances were not measured (analyze --evaluators fisher,distances)"
+
+
+def test_either_alone_has_the_section_and_fisher_information_its_spectrum(small_zoo):
+    for name, kinds in (("fisher", ["chart", "text", "table"]), ("distances", ["text", "table"])):
+        found = analyze(
+            small_zoo, codecs=["uniform"], evaluators=[name], examples=60, members=6, bootstrap=Bootstrap(replicates=20)
+        )
+        assert [block.kind for block in distances(found).blocks] == kinds
+
+
+def test_lines_are_medians_of_eigenvalues():
+    original, reconstructed = [[4.0, 1.0], [6.0, 3.0], [5.0, 0.0]], [[4.0, 2.0], [4.0, 2.0], [4.0, 2.0]]
+    lines = {trace.name: list(trace.y) for trace in spectrum_figure(original, reconstructed).data if trace.name}
+    assert lines == {"originals": [5.0, 1.0], "reconstructions": [4.0, 2.0]}
