@@ -29,7 +29,7 @@ ROWS = "rows"
 OURS = ("zoo", "trainables", "analysis")
 PAGES = ("pages", "report", "card")
 # What rates and outputs depend on.
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "constriction", "pysz")
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "constriction", "pysz", "reedsolo")
 REFERENCE = re.compile(r'"([A-Za-z_][\w.]*):[^"]+"')
 
 

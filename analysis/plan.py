@@ -17,7 +17,7 @@ from analysis.latents.rows import latent_rows
 from analysis.made_for_sets import SetPlan, plan_sets
 from analysis.making import MakingPlan, plan_making
 from analysis.measured_trials import measured_artifacts
-from analysis.noisy_storage.rows import noisy_rows
+from analysis.noisy_storage.rows import cells_of, noisy_rows
 from analysis.noisy_storage.symbols import latents_in_cells, symbols_in_cells
 from analysis.prediction import PredictorPlan, plan_predictors
 from analysis.probing import ProbePlan, plan_probes
@@ -195,9 +195,10 @@ def plan_analysis(
     rows = codec_rows(families, setup)
     if study is not None:
         rows += learned_rows(study, found, setup)
-    rows += noisy_rows(setup, cells) + symbols_in_cells(setup, cells)
+    held_in = cells_of(cells)
+    rows += noisy_rows(setup, held_in) + symbols_in_cells(setup, held_in)
     if study is not None:
-        rows += latents_in_cells(study, found, setup, cells)
+        rows += latents_in_cells(study, found, setup, held_in)
         rows += latent_rows(study, found, setup)
     return CodecPlan(
         setup=setup,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from analysis.codecs import CODECS
 from analysis.evaluators.evaluator import Subject
-from analysis.noisy_storage.bit_flips import correct, flipped, protect
+from analysis.noisy_storage.bit_flips import PROTECTIONS, Protection, flipped
 from analysis.noisy_storage.channel import CellChannel
 from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS, read_back
 from analysis.results import Measured, Result, sizes
@@ -29,12 +29,11 @@ from zoo.metric import Metric
 FAMILY = "noisy storage"
 # Each network is written and read so many times; the spread is part of the intervals.
 WRITES = 3
-# Noisier cells, with one for each weight: more cells of the published kind are like less noise.
+# Noisier cells, with one for each number: more cells of the published kind are like less noise.
 NOISES = (2.0, 4.0, 8.0)
 # Payloads whose bits flip, one a network: of a codec of numbers and of one of functions, at about equal agreement.
 FLIPPED: Mapping[str, Mapping[str, Any]] = {"uniform": {"step": 0.6}, "function-metric": {"step": 0.02}}
-BIT_ERROR_RATES = (1e-5, 1e-4, 1e-3)
-PROTECTIONS = ("no correction", "Hamming code")
+BIT_ERROR_RATES = (1e-5, 1e-4, 1e-3, 1e-2)
 CELLS_PER_WEIGHT = Metric(
     name="cells_per_weight",
     label="cells per weight",
@@ -44,9 +43,9 @@ CELLS_PER_WEIGHT = Metric(
 )
 CELL_NOISE = Metric(
     name="cell_noise",
-    label="noise of a weight's cells",
+    label="noise of a number's cells",
     direction="min",
-    description="Deviation of the mean of the cells that hold a weight, in deviations of the published phase-change "
+    description="Deviation of the mean of the cells that hold a number, in deviations of the published phase-change "
     "cell.",
 )
 BIT_ERROR_RATE = Metric(
@@ -66,27 +65,55 @@ LOST_SHARE = Metric(
 )
 
 
+class Cells(NamedTuple):
+    """What holds a number.
+
+    Attributes:
+        number: How many analog cells.
+        noise: Theirs, in that of the published cell.
+    """
+
+    number: int
+    noise: float = 1.0
+
+    @property
+    def setting(self) -> str:
+        """What tells rows apart."""
+        return f"cells={self.number}" if self.noise == 1 else f"cells={self.number}, noise={self.noise:g}"
+
+    @property
+    def channel(self) -> CellChannel:
+        """One of the cells."""
+        return CellChannel(noise=self.noise)
+
+    def given(self, cells_per_weight: float) -> dict[str, Measured]:
+        """Sizes of networks that take so many of all cells for each weight."""
+        return given((CELLS_PER_WEIGHT, cells_per_weight), (CELL_NOISE, self.noise / self.number**0.5))
+
+
 NoisyNetworks = tuple[Tensor, Mapping[str, Measured]]
 """Weights ``[M, P]`` that were read, and the sizes of what they were stored in."""
 
 
-def noisy_rows(setup: Setup, cells: Sequence[int]) -> list[Row]:
-    """Rows of every mapping with so many cells for each weight, of noisier cells, and of flipped bits.
-
-    Args:
-        setup: What is measured.
-        cells: Numbers of cells that hold one weight; none for no rows.
+def cells_of(numbers: Sequence[int]) -> list[Cells]:
+    """So many cells each, and single ones that are noisier; none where there are no numbers.
 
     Raises:
-        ValueError: A number of cells is not a whole number above 0.
+        ValueError: A number is not a whole number above 0.
     """
-    for number in cells:
+    for number in numbers:
         if type(number) is not int or number < 1:
             raise ValueError(f"cells has {number!r}; allowed: whole numbers from 1 on, as in 1,2,4")
+    if not numbers:
+        return []
+    return [*map(Cells, dict.fromkeys(numbers)), *(Cells(1, noise) for noise in NOISES)]
+
+
+def noisy_rows(setup: Setup, cells: Sequence[Cells]) -> list[Row]:
+    """Rows of every mapping with such cells for each weight, and of flipped bits; none without cells."""
     if not cells:
         return []
-    settings = [(number, 1.0) for number in dict.fromkeys(cells)] + [(1, noise) for noise in NOISES]
-    rows = [_cell_row(setup, name, number, noise) for name in MAPPINGS for number, noise in settings]
+    rows = [_cell_row(setup, name, each) for name in MAPPINGS for each in cells]
     for codec, setting in FLIPPED.items():
         if CODECS[codec].obstacle(setup.architecture) is None:
             stored = cache(partial(_stored, setup, codec, setting))
@@ -98,23 +125,16 @@ def noisy_rows(setup: Setup, cells: Sequence[int]) -> list[Row]:
     return rows
 
 
-def _cell_row(setup: Setup, name: str, cells: int, noise: float) -> Row:
-    mapping, channel = MAPPINGS[name], CellChannel(noise=noise)
-    setting = f"cells={cells}" if noise == 1 else f"cells={cells}, noise={noise:g}"
+def _cell_row(setup: Setup, name: str, cells: Cells) -> Row:
+    mapping, layout = MAPPINGS[name], setup.architecture.layout
 
     def read(write: int) -> NoisyNetworks:
-        population = setup.original.population
-        generator = np.random.default_rng(write)
-        weights_MP = read_back(
-            population.weights_MP.numpy(), setup.architecture.layout, mapping, channel, cells, generator
-        )
-        cells_per_weight = mapping.cells_per_weight(setup.architecture.layout, cells)
-        return torch.from_numpy(weights_MP), given(
-            (CELLS_PER_WEIGHT, cells_per_weight), (CELL_NOISE, noise / cells**0.5)
-        )
+        weights_MP = setup.original.population.weights_MP.numpy()
+        found_MP = read_back(weights_MP, layout, mapping, cells.channel, cells.number, np.random.default_rng(write))
+        return torch.from_numpy(found_MP), cells.given(mapping.cells_per_weight(layout, cells.number))
 
-    content = {"mapping": dataclasses.asdict(mapping), "channel": dataclasses.asdict(channel), "cells": cells}
-    return noisy_row(setup, name, setting, content, read)
+    content = {"mapping": dataclasses.asdict(mapping), "cells": cells}
+    return noisy_row(setup, name, cells.setting, content, read)
 
 
 Stored = tuple[Codec, list[bytes]]
@@ -129,24 +149,27 @@ def _stored(setup: Setup, name: str, setting: Mapping[str, Any]) -> Stored:
 
 
 def _flip_row(
-    setup: Setup, codec: str, setting: Mapping[str, Any], stored: Callable[[], Stored], protection: str, rate: float
+    setup: Setup,
+    codec: str,
+    setting: Mapping[str, Any],
+    stored: Callable[[], Stored],
+    protection: Protection,
+    rate: float,
 ) -> Row:
-    content = {"codec": codec, "setting": dict(setting), "protection": protection, "bit_error_rate": rate}
-    name = f"flipped bits of {codec}, {protection}"
+    content = {"codec": codec, "setting": dict(setting), "protection": protection.name, "bit_error_rate": rate}
+    name = f"flipped bits of {codec}, {protection.name}"
     return noisy_row(setup, name, f"rate={rate:g}", content, partial(_flip, setup, stored, protection, rate))
 
 
-def _flip(setup: Setup, stored: Callable[[], Stored], protection: str, rate: float, write: int) -> NoisyNetworks:
+def _flip(setup: Setup, stored: Callable[[], Stored], protection: Protection, rate: float, write: int) -> NoisyNetworks:
     """Every member's payload stored, read with flipped bits, and decoded."""
     population, generator = setup.original.population, np.random.default_rng(write)
     codec, payloads = stored()
-    hamming = protection == PROTECTIONS[1]
     weights_MP, taken, lost = torch.zeros_like(population.weights_MP), 0, 0
     for row, payload in enumerate(payloads):
-        kept = protect(payload) if hamming else payload
+        kept = protection.protect(payload)
         taken += len(kept)
-        read = flipped(kept, rate, generator)
-        if (correct(read, len(payload)) if hamming else read) == payload:
+        if protection.correct(flipped(kept, rate, generator)) == payload:
             weights_MP[row] = decompress(codec, payload, len(population.architectures))[0][0]
         else:
             lost += 1

@@ -58,9 +58,9 @@ def noisy_storage(analysis: Analysis) -> Section | str:
         ),
         Chart(
             name="noise",
-            figure=against_noise([result for result in analog if result.name in MAPPINGS], quality),
-            label=f"Chart of {label} against the noise of a weight's cells",
-            caption="The same against the noise that remains in a weight, in deviations of the published cell: so many"
+            figure=against_noise(analog, quality),
+            label=f"Chart of {label} against the noise of a number's cells",
+            caption="The same against the noise that remains in a number, in deviations of the published cell: so many"
             " cells divide it by the square root of their number.",
         ),
         cells_table(published, digital),
@@ -70,7 +70,7 @@ def noisy_storage(analysis: Analysis) -> Section | str:
             Heading("Flipped bits in payloads"),
             Text(
                 "A payload of entropy-coded symbols is one network; one wrong bit and it is refused by its checksum."
-                " The Hamming code corrects one wrong bit in 71, and takes 11 % more."
+                " A Reed-Solomon code corrects half as many wrong bytes in a word of 255 as it has check bytes there."
             ),
             _table("Networks from payloads with flipped bits", flips, (BIT_ERROR_RATE.name, LOST_SHARE.name)),
         ]

@@ -1,40 +1,45 @@
-"""Flipped bits and the Hamming code: exact for any single flip in a word, and no promise beyond."""
+"""Flipped bits and the code against them: exact for so many wrong bytes in a word, and no promise beyond."""
 
 import numpy as np
 import pytest
 
-from analysis.noisy_storage.bit_flips import WORD_BITS, correct, flipped, protect
+from analysis.noisy_storage.bit_flips import PROTECTIONS, Protection, flipped
 
-DATA = np.random.default_rng(0).bytes(37)
-
-
-def with_flips(data, *places):
-    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
-    bits[list(places)] ^= 1
-    return np.packbits(bits).tobytes()
+DATA = np.random.default_rng(0).bytes(500)
+CODES = [protection for protection in PROTECTIONS if protection.check_bytes]
 
 
-@pytest.mark.parametrize("length", [0, 1, 8, 9, 37])
-def test_comes_back(length):
-    assert correct(protect(DATA[:length]), length) == DATA[:length]
+def with_wrong_bytes(data, places):
+    wrong = np.frombuffer(data, dtype=np.uint8).copy()
+    wrong[list(places)] ^= 0x41
+    return wrong.tobytes()
 
 
-def test_any_single_flip_is_corrected_and_one_in_each_word():
-    kept = protect(DATA[:16])
-    for place in range(2 * WORD_BITS):
-        assert correct(with_flips(kept, place), 16) == DATA[:16]
-    assert correct(with_flips(kept, 3, WORD_BITS + 70), 16) == DATA[:16]
+@pytest.mark.parametrize("protection", PROTECTIONS)
+@pytest.mark.parametrize("length", [0, 1, 239, 240, 500])
+def test_comes_back(length, protection):
+    stored = protection.protect(DATA[:length])
+    assert protection.correct(stored) == DATA[:length]
+    words = -(-length // (255 - protection.check_bytes))
+    assert len(stored) == length + words * protection.check_bytes
 
 
-def test_two_flips_in_a_word_are_too_many():
-    assert correct(with_flips(protect(DATA[:8]), 4, 9), 8) != DATA[:8]
+@pytest.mark.parametrize("protection", CODES)
+def test_half_as_many_wrong_bytes_as_check_bytes_are_corrected_in_every_word(protection):
+    stored = protection.protect(DATA)
+    places = np.random.default_rng(1).permutation(255)[: protection.check_bytes // 2]
+    assert protection.correct(with_wrong_bytes(stored, [*places, *(255 + places)])) == DATA
+    assert protection.correct(with_wrong_bytes(stored, [*places, *(255 + places[1:])])) == DATA
 
 
-def test_code_words_differ_in_three_bits_at_least():
-    words = [protect(bytes([number, *bytes(7)])) for number in range(64)]
-    bits = np.array([np.unpackbits(np.frombuffer(word, dtype=np.uint8)) for word in words])
-    distances = (bits[:, None] != bits).sum(-1)
-    assert distances[~np.eye(64, dtype=bool)].min() == 3
+@pytest.mark.parametrize("protection", CODES)
+def test_more_are_too_many(protection):
+    stored = protection.protect(DATA)
+    assert protection.correct(with_wrong_bytes(stored, range(protection.check_bytes // 2 + 4))) != DATA
+
+
+def test_without_a_code_bytes_are_what_was_read():
+    assert Protection(0).protect(DATA) == Protection(0).correct(DATA) == DATA
 
 
 def test_so_many_bits_flip():
@@ -49,5 +54,3 @@ def test_so_many_bits_flip():
 def test_what_is_not_allowed_is_said():
     with pytest.raises(ValueError, match=r"rate is 0.6; allowed: 0 to 0.5"):
         flipped(DATA, 0.6, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="9 bytes hold 1 words; 16 bytes of data need 2"):
-        correct(protect(DATA[:8]), 16)
