@@ -33,6 +33,9 @@ class AutoencoderConfig:
         bottleneck: A name in ``trainables.autoencoders.bottleneck.BOTTLENECKS`` or ``module:attribute``.
         bits_per_latent: How finely the quantizer starts: the mean bits of a latent that is normally distributed
             with the principal components' variances. Ignored by the identity.
+        latent_noise: Deviation of Gaussian noise on the latent in training, in shares of the network's largest symbol
+            (of its largest number where there are no symbols): what analog memory cells add, of which one of the
+            published kind has 0.01 to 0.04. 0 for none.
         weight_loss: Weight of the mean squared error in the view, relative to the view's mean square.
         behavior_loss: Weight of KL(original ‖ reconstruction) in nats an example, on training examples.
         logit_spread: For the behavioral loss, scale each network's logits so that the original's have this standard
@@ -53,6 +56,7 @@ class AutoencoderConfig:
     latent: int = 40
     bottleneck: str = "quantized"
     bits_per_latent: float = 1.0
+    latent_noise: float = 0.0
     weight_loss: float = 0.3
     behavior_loss: float = 1.0
     logit_spread: float = 4.0
@@ -73,7 +77,7 @@ class AutoencoderConfig:
         require(type(value) is int and 0 <= value <= 10**6, self, "refine_steps", "a whole number, 0 to 1,000,000")
         require(type(self.seed) is int and 0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
         require(0 < self.bits_per_latent <= 16, self, "bits_per_latent", "0 < bits <= 16")
-        for field in ("weight_loss", "behavior_loss", "logit_spread", "rate_loss"):
+        for field in ("latent_noise", "weight_loss", "behavior_loss", "logit_spread", "rate_loss"):
             value = getattr(self, field)
             require(math.isfinite(value) and value >= 0, self, field, "0 or more")
         require(self.weight_loss + self.behavior_loss > 0, self, "weight_loss", "more than 0 if behavior_loss is 0")

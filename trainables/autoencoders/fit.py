@@ -69,7 +69,10 @@ class AutoencoderFit(GradientFit):
         config, model = self.config, self.module
         coordinates_BP = self.coordinates_MP[rows]
         noise_BZ = torch.rand(len(rows), model.bottleneck.latent_width, generator=generator)
-        latent_BZ, bits_B = model.bottleneck(model.encoded(coordinates_BP), noise_BZ)
+        encoded = model.encoded(coordinates_BP)
+        latent_BZ, bits_B = model.bottleneck(encoded, noise_BZ)
+        if config.latent_noise:
+            latent_BZ = latent_BZ + self._cell_noise(latent_BZ, encoded, generator)
         decoded_BP = model.decoder(latent_BZ)
         weight_error = (decoded_BP - coordinates_BP).square().mean() / self.mean_square
         kl = torch.zeros(())
@@ -88,6 +91,14 @@ class AutoencoderFit(GradientFit):
             "behavior_error": kl,
             "estimated_bits_per_weight": bits,
         }
+
+    @torch.no_grad()
+    def _cell_noise(self, latent_BZ: Tensor, encoded: Tensor, generator: torch.Generator) -> Tensor:
+        """What analog cells add to latents whose symbols share a network's scale, all about as much: ``[B, Z]``."""
+        step_Z = self.module.bottleneck.coding_step(encoded)
+        step_Z = torch.ones(latent_BZ.shape[1]) if step_Z is None else step_Z
+        largest_B1 = (latent_BZ / step_Z).abs().amax(1, keepdim=True)
+        return self.config.latent_noise * largest_B1 * step_Z * torch.randn(latent_BZ.shape, generator=generator)
 
     def artifact(self) -> LearnedCodec:
         """The autoencoder as it is now, as a codec with distributions fitted on the training members.

@@ -140,3 +140,32 @@ def test_an_empty_population_is_refused(small_zoo):
     empty = dataclasses.replace(data, training=(data.training[0].select([]),))
     with pytest.raises(ValueError, match="training population is empty"):
         find_trainable("neuron-autoencoder").fit(NeuronAutoencoderConfig(), empty)
+
+
+@pytest.mark.parametrize("bottleneck", ["identity", "quantized", "gaussian"])
+def test_noise_on_latents_is_a_share_of_each_network_s_largest_symbol(small_zoo, bottleneck):
+    fit = new_fit(small_zoo, bottleneck=bottleneck, latent_noise=0.25)
+    with torch.no_grad():
+        encoded = fit.module.encoded(fit.coordinates_MP)
+        latent_MZ = fit.module.bottleneck.latent(encoded)
+        noise_MZ = fit._cell_noise(latent_MZ, encoded, torch.Generator().manual_seed(0))
+        step_Z = fit.module.bottleneck.coding_step(encoded)
+    step_Z = 1.0 if step_Z is None else step_Z
+    ratio_M = (noise_MZ / step_Z).std(1) / (latent_MZ / step_Z).abs().amax(1)
+    torch.testing.assert_close(ratio_M, torch.full_like(ratio_M, 0.25), rtol=0.3, atol=0)
+
+
+def test_latents_that_were_fitted_with_noise_withstand_it_better(small_zoo):
+    kl = []
+    for latent_noise in (0.0, 0.1):
+        fit = new_fit(small_zoo, bottleneck="identity", latent_noise=latent_noise, epochs=12, learning_rate=3e-3)
+        drive(fit, 12)
+        population = fit.data.validation[0]
+        latent = fit.module.encode(population)
+        generator = torch.Generator().manual_seed(1)
+        largest_M1 = latent.values_MZ.abs().amax(1, keepdim=True)
+        noisy_MZ = latent.values_MZ + 0.1 * largest_M1 * torch.randn(latent.values_MZ.shape, generator=generator)
+        weights_MP = fit.module.decode(dataclasses.replace(latent, values_MZ=noisy_MZ)).detach()
+        data = small_zoo.dataset()
+        kl.append(float(measure(population, weights_MP, data.validation, data.task)["kl"].mean()))
+    assert kl[1] < 0.9 * kl[0]
