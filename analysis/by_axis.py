@@ -10,7 +10,7 @@ Shape letters: M members, G groups by minibatch order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -52,6 +52,7 @@ class ByAxisPlan:
     groups: Mapping[str, Population]
     evaluation: Evaluation
     asked: tuple[str, ...] | None = None
+    _looked_at: dict[str, Subject] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def trials(self) -> list[int]:
@@ -65,11 +66,11 @@ class ByAxisPlan:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """For each evaluator and group a row, and one for each pair of groups where it compares networks."""
+        """For each group and evaluator a row, and one for each pair of groups where it compares networks."""
         return [
             self._row(evaluator, name, other)
-            for evaluator in self.evaluation.evaluators
             for name in self.groups
+            for evaluator in self.evaluation.evaluators
             for other in (self.groups if evaluator.any_original else ("",))
         ]
 
@@ -85,7 +86,15 @@ class ByAxisPlan:
                 "evaluation": self._by(evaluator).content,
             },
             measure=partial(self._measured, evaluator, name, other),
+            subject=name,
         )
+
+    def _subject(self, name: str) -> Subject:
+        """A group, the same for all evaluators; answers of the group before are let go of."""
+        if name not in self._looked_at:
+            self._looked_at.clear()
+            self._looked_at[name] = Subject(self.groups[name], name)
+        return self._looked_at[name]
 
     def _by(self, evaluator: Evaluator) -> Evaluation:
         """One evaluator, on those inputs that it is measured on."""
@@ -97,7 +106,7 @@ class ByAxisPlan:
         original = None
         if other:  # what adversarial examples are made on
             original = Subject(surrogates(population, self.groups[other]), other)
-        metrics, values = evaluation.measure([Subject(population, name)], original)
+        metrics, values = evaluation.measure([self._subject(name)], original, remember=True)
         return Result(
             name=name,
             family=FAMILY,

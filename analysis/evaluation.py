@@ -119,7 +119,7 @@ class Evaluation:
         return independent_groups(population, self.grouped)
 
     def measure(
-        self, subjects: Sequence[Subject], original: Subject | None = None
+        self, subjects: Sequence[Subject], original: Subject | None = None, *, remember: bool = False
     ) -> tuple[dict[str, Measured], dict[str, tuple[float, ...]]]:
         """Runs the evaluators.
 
@@ -127,6 +127,7 @@ class Evaluation:
             subjects: What is looked at: one population, or several fits of it, whose figures are averaged and whose
                 spread intervals take into account.
             original: What they are compared with, row by row.
+            remember: Whether subjects keep what they answer to the test examples, for evaluators that come later.
 
         Returns:
             The metrics, and for each name of an evaluator's values their means over examples and fits, one a member.
@@ -157,8 +158,9 @@ class Evaluation:
                     for name, values_SMN in given.items()
                     if evaluator.of_series(name)
                 }
-            for subject in subjects:
-                subject.forget(data)
+            if not (remember and data is self.test):
+                for subject in subjects:
+                    subject.forget(data)
         return metrics, values
 
     def details(self, subject: Subject, original: Subject | None = None) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Row:
         trial: Number of the trial that it comes from, where that is known beforehand.
         content: Everything that decides what is measured, as JSON values.
         measure: Measures it.
+        subject: What is looked at, where rows about it share what it answers; empty where they share a codec.
         question: What is predicted; ``None`` of codecs.
     """
 
@@ -52,6 +53,7 @@ class Row:
     trial: int | None = None
     content: Mapping[str, Any]
     measure: Callable[[], Result]
+    subject: str = ""
     question: Question | None = None
 
 
@@ -166,7 +168,8 @@ def fits_content(study: StudyRecord, trial: int, fits: Sequence[Artifact]) -> di
 def trial_setting(config: Any) -> str:
     """What tells a trial from the others in a table."""
     if isinstance(config, AutoencoderConfig):
-        return f"{config.bottleneck}, latent {config.latent}"
+        noise = f", latent noise {config.latent_noise:g}" if config.latent_noise else ""
+        return f"{config.bottleneck}, latent {config.latent}{noise}"
     return setting_name(dataclasses.asdict(config))
 
 

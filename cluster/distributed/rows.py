@@ -62,7 +62,9 @@ def measure_on_ray(
 
 
 def _shares_work(row: Row) -> tuple[object, ...]:
-    """The same for rows that are measured with the same fits and embeddings."""
+    """The same for rows that are measured with the same fits and embeddings, or look at the same networks."""
+    if row.subject:
+        return (row.subject,)
     fitted_on = None if row.question is None else row.question.fitted_on
     return (row.family, "" if row.family == "control" else row.name, row.trial, fitted_on)
 

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.analyze import analyze
+from analysis.analyze import analyze, carry_out
 from analysis.by_axis import surrogates
+from analysis.evaluators import evaluator
 from analysis.evaluators.evaluator import EvaluationData, Subject
 from analysis.evaluators.registry import find_evaluator
 from analysis.intervals import Bootstrap
@@ -83,6 +84,22 @@ def test_several_columns_are_grouped_by_together(small_zoo):
     assert len(plan.rows) == len(pairs)
     few = plan_analysis(small_zoo, by=["activation"], evaluators=["accuracy"], members=10)
     assert len(few.members) == 10
+
+
+def test_evaluators_share_what_a_group_answers(small_zoo, monkeypatch):
+    asked = []
+    outputs = evaluator.outputs
+
+    def counted(population, examples):
+        asked.append(len(examples))
+        return outputs(population, examples)
+
+    monkeypatch.setattr(evaluator, "outputs", counted)
+    names = ["accuracy", "boundary-distance"]
+    plan = plan_analysis(small_zoo, by=["optimizer"], evaluators=names, inputs=[], bootstrap=BOOTSTRAP)
+    carry_out(plan)
+    assert len(plan.rows) == len(names) * len(plan.groups)
+    assert asked == [len(small_zoo.dataset().test)] * len(plan.groups)
 
 
 def test_the_page_shows_groups_gains_and_transfer(found):

@@ -2,7 +2,9 @@
 
 import io
 import os
+import pickle
 import textwrap
+from itertools import groupby
 
 import pandas as pd
 import pytest
@@ -84,6 +86,19 @@ def test_workers_measure_what_one_process_measures(small_zoo, tmp_path):
         study = StudyRecord.open(store, "small-search")
         reports.append(table(store, write_report(small_zoo, study, store, FEW, workers=workers)))
     pd.testing.assert_frame_equal(*reports)
+
+
+def test_groups_of_networks_are_measured_alike_by_another_process(small_zoo):
+    plan = plan_analysis(small_zoo, by=["optimizer"], evaluators=["accuracy", "transfer-0.1x3x1"], examples=60)
+    sent = pickle.loads(pickle.dumps(plan))
+    for place in (0, 1, len(plan.rows) - 1):
+        assert sent.rows[place].measure() == plan.rows[place].measure()
+
+
+def test_rows_about_the_same_networks_are_measured_by_one_process(small_zoo):
+    plan = plan_analysis(small_zoo, by=["optimizer"], evaluators=["accuracy", "fgsm-0.1", "transfer-0.1x3x1"])
+    groups = [list(rows) for _, rows in groupby(plan.rows, key=distributed._shares_work)]
+    assert [{row.content["groups"][0] for row in rows} for rows in groups] == [{name} for name in plan.groups]
 
 
 @pytest.mark.slow
