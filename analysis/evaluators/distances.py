@@ -23,12 +23,13 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     weights_MP = before.weights_MP.double()
     norm_M = weights_MP.norm(dim=1).clamp_min(1e-12)
     lengths_M = after.weights_MP.double().norm(dim=1).clamp_min(1e-12)
+    matched_MP = matched(after, before).double() - weights_MP
     metric = original.once("function metric", lambda: InputMetric.fit(before, data.examples))
     return {
         "l2": change_MP.norm(dim=1),
         "cosine_distance": 1 - (weights_MP * after.weights_MP.double()).sum(1) / (norm_M * lengths_M),
-        "aligned_l2": (matched(after, before).double() - before.weights_MP.double()).norm(dim=1),
-        "function_metric": metric.forward(change_MP).double().norm(dim=1),
+        "aligned_l2": matched_MP.norm(dim=1),
+        "function_metric": metric.forward(matched_MP).double().norm(dim=1),
     }
 
 
@@ -56,8 +57,8 @@ DISTANCES = Evaluator(
         _distance(
             "function_metric",
             "length in the function metric",
-            "Length of the change in the metric of the function that all originals share: each layer's rows by a root "
-            "of its inputs' second moment on test examples, times what logits make of the layer.",
+            "The same in the metric of the function that all originals share: each layer's rows by a root of its "
+            "inputs' second moment on test examples, times what logits make of the layer.",
         ),
     ),
     description="Distances of weights: length, angle, after matching, in the metric of the function.",

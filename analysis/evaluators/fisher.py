@@ -2,7 +2,8 @@
 
 A change Δ of weights moves predicted distributions by about ½ΔᵀFΔ nats, with F the original's Fisher information (see
 ``zoo.views.fisher``): its diagonal, exact, by one drawn class an example and by the labels (the "empirical" one), or
-each layer's as a Kronecker product.
+each layer's as a Kronecker product. Hidden units are matched to the original's before: codecs may return them in
+another order, which changes no answer.
 
 Shape letters: M members, P parameters.
 """
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis.evaluators.distances import matched
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
 from zoo.metric import Metric
 from zoo.population import Population
@@ -32,7 +34,7 @@ Information = list[tuple[Tensor, dict[str, Fisher]]]
 def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Values:
     """The divergence that each member's change predicts: ``[M]`` each."""
     original = required(original)
-    change_MP = subject.population.weights_MP.double() - original.population.weights_MP.double()
+    change_MP = matched(subject.population, original.population).double() - original.population.weights_MP.double()
     found: dict[str, Tensor] = {}
     for rows, by_name in original.once("fisher", lambda: _information(original.population, data)):
         for name, information in by_name.items():
@@ -88,8 +90,8 @@ FISHER = Evaluator(
         _predicted(
             EXACT,
             "Fisher distance (diagonal)",
-            f"Half the squared change weighted by the original's exact Fisher information, its diagonal, on {EXAMPLES} "
-            "test examples: the divergence that it predicts.",
+            "Half the squared change, after hidden units were matched, weighted by the original's exact Fisher "
+            f"information, its diagonal, on {EXAMPLES} test examples: the divergence that it predicts.",
         ),
         _predicted(
             DRAWN,

@@ -12,6 +12,9 @@ from analysis.evaluators.evaluator import EvaluationData, Subject
 from trainables.encoders.augmentation import permuted
 from zoo.views.fisher import spectrum
 
+# Networks that are changed so much that their units are told apart no longer.
+FEW = 12
+
 
 @pytest.fixture(scope="module")
 def original(small_zoo):
@@ -30,7 +33,7 @@ def noisy(original):
     population = original.population
     size_M1 = 0.01 + 0.05 * torch.rand(len(population), 1, generator=generator)
     noise_MP = size_M1 * torch.randn(population.weights_MP.shape, generator=generator)
-    noise_MP[:12, :64] *= 20  # pixels of the upper rows, of which the first are always empty
+    noise_MP[:FEW, :64] *= 20  # pixels of the upper rows, of which the first are always empty
     return Subject(population.with_weights(population.weights_MP + noise_MP))
 
 
@@ -53,9 +56,11 @@ def test_matching_takes_away_what_a_permutation_adds(original, data):
     )
     order = torch.cat([rows for _, rows in population.groups()])
     subject = Subject(population.with_weights(moved[order.argsort()]))
-    found = distances.run(subject, original, data)
-    assert float(found["l2"].min()) > 1
-    assert float(found["aligned_l2"].max()) < 1e-5
+    found = both(subject, original, data)
+    assert float(found.pop("l2").min()) > 1
+    assert float(found.pop("cosine_distance").min()) > 0.1
+    for values_M in found.values():
+        assert float(values_M.max()) < 1e-5
 
 
 def test_distances_of_functions_tell_divergence_better_than_length(original, noisy, data):
@@ -73,7 +78,7 @@ def test_twice_the_change_is_twice_the_length_and_four_times_the_divergence(orig
     doubled = Subject(original.population.with_weights(2 * noisy.population.weights_MP - before_MP))
     once, twice = (both(subject, original, data) for subject in (noisy, doubled))
     for name, factor in {"l2": 2, "function_metric": 2, "fisher_diagonal": 4, "fisher_kronecker": 4}.items():
-        torch.testing.assert_close(twice[name], factor * once[name], rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(twice[name][FEW:], factor * once[name][FEW:], rtol=1e-3, atol=1e-6)
 
 
 def test_spectra_are_of_the_same_networks_before_and_after(original, noisy, data):
