@@ -5,7 +5,7 @@ Shape letters: R rows (codecs at settings), M members.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.fisher import FISHER, SPECTRUM_EXAMPLES
 from analysis.evaluators.weights import WEIGHTS
 from analysis.intervals import Bootstrap
-from analysis.pages.figures import BLUE, LEGEND_ABOVE, ORANGE, add_band, base_layout
+from analysis.pages.figures import LEGEND_ABOVE, PALETTE, add_band, base_layout
 from analysis.pages.numbers import counted
 from analysis.pages.page import Block, Chart, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, metric_cell
@@ -89,34 +89,37 @@ def rank_correlation(results: Sequence[Result], name: str, target: str, seed: in
 
 
 def _spectrum(results: Sequence[Result]) -> list[Block]:
-    """The figure of spectra, of the result whose boundaries would be shown."""
+    """The figure of spectra: of the codec whose boundaries would be shown, there and with its fewest bits."""
     measured = [result for result in results if FISHER.name in result.details]
     if not measured:
         return []
     shown = shown_result(measured)
+    coarsest = min((result for result in measured if result.name == shown.name), key=lambda result: result.rate)
     found = shown.details[FISHER.name]
+    drawn = {"originals": found["original"]}
+    for result in (shown, coarsest):
+        drawn[label(result)] = result.details[FISHER.name]["reconstructed"]
     return [
         Chart(
             name="fisher-spectrum",
-            figure=spectrum_figure(found["original"], found["reconstructed"]),
+            figure=spectrum_figure(drawn),
             label="Chart of eigenvalues of the Fisher information, before and after",
             caption=f"The largest eigenvalues of the Fisher information on {SPECTRUM_EXAMPLES} test examples, of"
-            f" {counted(len(found['rows']), 'network')} and their reconstructions by {label(shown)}: medians and the"
-            " range of 90 %. Few directions of the weights count; those that reconstructions add or lose change what"
-            " networks answer.",
+            f" {counted(len(found['rows']), 'network')} and of their reconstructions: medians and the range of 90 %."
+            " Predictions depend on few directions of the weights.",
         )
     ]
 
 
-def spectrum_figure(original: Sequence[Sequence[float]], reconstructed: Sequence[Sequence[float]]) -> go.Figure:
-    """Eigenvalues by their rank: a line through medians over networks and a band, before and after."""
+def spectrum_figure(spectra: Mapping[str, Sequence[Sequence[float]]]) -> go.Figure:
+    """Eigenvalues by their rank: for each name a line through medians over networks and a band."""
     figure = go.Figure(layout=base_layout(380))
-    least = LEAST_EIGENVALUE * max(max(values) for values in original)
-    for values, color, name in ((original, BLUE, "originals"), (reconstructed, ORANGE, "reconstructions")):
+    least = LEAST_EIGENVALUE * max(max(values) for values in next(iter(spectra.values())))
+    for (name, values), color in zip(spectra.items(), PALETTE, strict=False):
         quantiles = np.quantile(np.maximum(np.array(values), least), [0.05, 0.5, 0.95], axis=0)
         table = pd.DataFrame(quantiles.T, columns=["p5", "median", "p95"])
         add_band(figure, range(1, len(table) + 1), table, color, name, band=True)
     figure.update_traces(mode="lines", selector={"mode": "lines+markers"})
     figure.update_xaxes(type="log", title_text="rank (log scale)")
-    figure.update_yaxes(type="log", title_text="eigenvalue (log scale)", exponentformat="power")
+    figure.update_yaxes(type="log", dtick=1, title_text="eigenvalue (log scale)", exponentformat="power")
     return figure.update_layout(LEGEND_ABOVE)

@@ -49,6 +49,6 @@ def test_either_alone_has_the_section_and_fisher_information_its_spectrum(small_
 
 
 def test_lines_are_medians_of_eigenvalues():
-    original, reconstructed = [[4.0, 1.0], [6.0, 3.0], [5.0, 0.0]], [[4.0, 2.0], [4.0, 2.0], [4.0, 2.0]]
-    lines = {trace.name: list(trace.y) for trace in spectrum_figure(original, reconstructed).data if trace.name}
-    assert lines == {"originals": [5.0, 1.0], "reconstructions": [4.0, 2.0]}
+    spectra = {"originals": [[4.0, 1.0], [6.0, 3.0], [5.0, 0.0]], "uniform": [[4.0, 2.0], [4.0, 2.0], [4.0, 2.0]]}
+    lines = {trace.name: list(trace.y) for trace in spectrum_figure(spectra).data if trace.name}
+    assert lines == {"originals": [5.0, 1.0], "uniform": [4.0, 2.0]}
