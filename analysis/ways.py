@@ -18,6 +18,7 @@ from trainables.hypernetworks.adaptation import (
     AdaptedLowRank,
     AdaptedVector,
     AdaptedWeights,
+    VectorPrior,
     adapt,
 )
 from trainables.hypernetworks.generator import WeightGenerator, tensor_scales
@@ -27,6 +28,8 @@ from trainables.hypernetworks.task_examples import TaskExamples
 EXAMPLES = 32
 LEARNING_RATES = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 PRIORS = (0.1, 1.0)
+# Of weights: a Gaussian of the deviation with which they are drawn.
+WEIGHT_PRIORS = (0.01, 0.1)
 SMALL_LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 LOW_RANK = 1
 VECTOR = "vector alone"
@@ -57,10 +60,11 @@ def _vector(made: Hypernetwork, examples: TaskExamples, seed: int, prior: float 
     return made.adapted(examples, prior, seed)
 
 
-def _scratch(made: Hypernetwork, examples: TaskExamples, seed: int) -> Adapted:
+def _scratch(made: Hypernetwork, examples: TaskExamples, seed: int, prior: float = 0.0) -> Adapted:
     generator = torch.Generator().manual_seed(seed)
     start_TP = torch.randn(len(examples), made.architecture.parameters, generator=generator)
-    return AdaptedWeights(start_TP * tensor_scales(made.architecture))
+    scale_P = tensor_scales(made.architecture)
+    return AdaptedWeights(start_TP * scale_P, VectorPrior(torch.zeros(()), scale_P, prior))
 
 
 def _start(made: Hypernetwork, examples: TaskExamples, seed: int) -> Tensor:
@@ -96,7 +100,13 @@ LEARNED = Way(
     tuple(partial(_vector, prior=strength) for strength in PRIORS),
 )
 OTHERS = (
-    Way("all weights, from scratch", _scratch, SMALL_LEARNING_RATES, "a network of its own, drawn at random"),
+    Way(
+        "all weights, from scratch",
+        _scratch,
+        SMALL_LEARNING_RATES,
+        "a network of its own, drawn at random, with weight decay or none",
+        tuple(partial(_scratch, prior=strength) for strength in WEIGHT_PRIORS),
+    ),
     Way("all weights, fine-tuned", _all_weights, SMALL_LEARNING_RATES, "all weights of the network where z starts"),
     Way("last layer, fine-tuned", _last_layer, LEARNING_RATES, "the last layer of the network where z starts"),
     Way("low-rank change", _low_rank, LEARNING_RATES, "a change of rank 1 of each tensor of that network (LoRA)"),

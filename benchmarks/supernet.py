@@ -103,16 +103,17 @@ class Run:
 
     def _measured(self, name: str, labels: int | None, steps: int) -> dict[str, Any]:
         fits, judged = self.hypernetworks(), TaskExamples(self.test, self.dataset.test)
+        # Each fit meets labeled images of its own, the same for all ways.
+        tuned, *fitted = (
+            TaskExamples(tasks, self.dataset.train, labels, self.dataset.objects, draw)
+            for tasks, draw in ((self.validation, 0), *((self.test, draw) for draw in range(len(fits))))
+        )
         if name in (SHARED, MEAN):
             found = [self._unadapted(name, made, seed, steps) for seed, made in enumerate(fits)]
             accuracies = [task_accuracies(self.architecture, weights_TP, judged).tolist() for weights_TP in found]
             return {"accuracies": accuracies, "numbers": 0, "rate": 0.0, "variant": 0}
-        tuned, fitted = (
-            TaskExamples(tasks, self.dataset.train, labels, self.dataset.objects)
-            for tasks in (self.validation, self.test)
-        )
         if name == DESCRIBED:
-            found = [made.make(made.described(fitted)).weights_MP for made in fits]
+            found = [made.make(made.described(own)).weights_MP for made, own in zip(fits, fitted, strict=True)]
             accuracies = [task_accuracies(self.architecture, weights_TP, judged).tolist() for weights_TP in found]
             return {"accuracies": accuracies, "numbers": 0, "rate": 0.0, "variant": 0}
         way = WAYS[name]
@@ -130,11 +131,11 @@ class Run:
         variant = max(range(len(begins)), key=lambda each: on_validation(begins[each], rate)) if way.variants else 0
         accuracies = [
             task_accuracies(
-                self.architecture, adapted_weights(begins[variant], made, fitted, steps, rate, seed), judged
+                self.architecture, adapted_weights(begins[variant], made, fitted[seed], steps, rate, seed), judged
             ).tolist()
             for seed, made in enumerate(fits)
         ]
-        numbers = way.begin(fits[0], fitted, 0).trainable
+        numbers = way.begin(fits[0], fitted[0], 0).trainable
         return {"accuracies": accuracies, "numbers": numbers, "rate": rate, "variant": variant}
 
     def _unadapted(self, name: str, made: Hypernetwork, seed: int, steps: int) -> torch.Tensor:

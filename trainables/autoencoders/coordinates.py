@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trainables.autoencoders.config import AutoencoderConfig
-from trainables.autoencoders.input_metric import InputMetric
+from trainables.autoencoders.input_metric import InputBasis, InputMetric
 from zoo.architecture import Architecture
 from zoo.config import lookup
 from zoo.data.examples import Examples
@@ -26,7 +26,12 @@ from zoo.views.standardize import Standardized
 from zoo.views.tokens import Flat
 
 # Views whose inverse is an affine map of one vector, which a decoder can take in.
-AFFINE_VIEWS: dict[str, type[View]] = {"flat": Flat, "standardized": Standardized, "input_metric": InputMetric}
+AFFINE_VIEWS: dict[str, type[View]] = {
+    "flat": Flat,
+    "standardized": Standardized,
+    "input_metric": InputMetric,
+    "input_basis": InputBasis,
+}
 GAIN_STEPS_PER_OCTAVE = 4
 SMALLEST_GAIN = 1e-12
 

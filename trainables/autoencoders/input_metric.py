@@ -1,4 +1,4 @@
-"""An affine view in the metric of the function: a layer's rows, times a root of its inputs' second moment.
+"""Affine views in the metric of the function: a layer's rows, times a root of its inputs' second moment.
 
 What the logits make of a layer is measured once for all networks: so the inverse is affine and a decoder can take it
 in. It computes in float32 and returns weights to its precision, not bit for bit as the views of ``zoo.views`` do.
@@ -34,9 +34,12 @@ class InputMetric:
 
     Attributes:
         architecture: Fixes the layout.
-        roots: For each weight layer the symmetric root ``[D, D]``, in the logits' units, float32.
+        roots: For each weight layer the root ``[D, D]``, in the logits' units, float32.
         scales: For each other tensor of the layout its factor.
     """
+
+    # The symmetric root commutes with permutations of hidden units.
+    symmetric = True
 
     def __init__(self, architecture: Architecture, roots: Sequence[Tensor], scales: Mapping[str, float]) -> None:
         self.architecture = architecture
@@ -51,7 +54,7 @@ class InputMetric:
         architecture = training.architecture
         dependence = pooled_dependence(training, images)
         roots = [
-            dependence[layer.name] * Root.of(moment_DD, symmetric=True, floor=MOMENT_FLOOR).matrix
+            dependence[layer.name] * Root.of(moment_DD, symmetric=cls.symmetric, floor=MOMENT_FLOOR).matrix
             for layer, moment_DD in zip(weight_layers(architecture), input_moments(training, images), strict=True)
         ]
         return cls(architecture, [root.float() for root in roots], norm_scales(training, dependence))
@@ -82,6 +85,12 @@ class InputMetric:
         for layer, factor_DD in zip(self._layers, factors, strict=True):
             multiplied |= layer.tensors(layer.rows(tensors) @ factor_DD)
         return self.architecture.flatten(multiplied)
+
+
+class InputBasis(InputMetric):
+    """The same along the principal directions of a layer's inputs: the first coordinates of a row do most."""
+
+    symmetric = False
 
 
 def norm_scales(training: Population, dependence: Mapping[str, float]) -> dict[str, float]:

@@ -28,6 +28,8 @@ from zoo.architecture import Architecture
 from zoo.config import from_json, to_json
 from zoo.population import Population, single_architecture
 
+# Coordinates that are the same in all networks, as those of inputs that never occur, move by this share of the others.
+LEAST_SCALE = 1e-3
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
 
@@ -98,16 +100,15 @@ class NoisyCopies(ClosedFormGenerator):
     config_type = NoiseConfig
 
     @classmethod
-    def summary(cls, config: Any, coordinates_KP: Tensor) -> dict[str, Tensor]:  # noqa: ARG003
-        """The networks and each coordinate's deviation."""
-        return {"networks": coordinates_KP, "deviation": coordinates_KP.std(0)}
+    def summary(cls, config: Any, coordinates_KP: Tensor) -> dict[str, Tensor]:
+        """The networks, and the noise of each coordinate."""
+        return {"networks": coordinates_KP, "deviation": noise_deviation(config, coordinates_KP)}
 
     def drawn(self, count: int, generator: torch.Generator) -> Tensor:
         """See :class:`ClosedFormGenerator`."""
         networks_KP = self.fitted["networks"]
         copies_MP = networks_KP[torch.randint(len(networks_KP), (count,), generator=generator)]
-        noise_MP = torch.randn(copies_MP.shape, generator=generator) * self.fitted["deviation"]
-        return copies_MP + self.config.noise * noise_MP
+        return copies_MP + torch.randn(copies_MP.shape, generator=generator) * self.fitted["deviation"]
 
 
 class Means(ClosedFormGenerator):
@@ -154,6 +155,27 @@ class ComponentDensity(ClosedFormGenerator):
         """See :class:`ClosedFormGenerator`."""
         drawn_MD = kernel_draws(self.fitted["positions"], count, self.config.bandwidth, generator)
         return drawn_MD @ self.fitted["directions"].T + self.fitted["mean"]
+
+
+def coordinate_scale(coordinates_KP: Tensor) -> Tensor:
+    """The deviation of each coordinate over networks, where it is 0 a small share of the others': ``[P]``."""
+    deviation_P = coordinates_KP.std(0)
+    return deviation_P.clamp_min(max(LEAST_SCALE * float(deviation_P.square().mean().sqrt()), 1e-6))
+
+
+def noise_deviation(config: NoiseConfig, coordinates_KP: Tensor) -> Tensor:
+    """The deviation of each coordinate's noise, as configured, for networks like these: ``[P]``."""
+    variance_P = coordinates_KP.var(0)
+    if config.noise_kind == "proportional" or config.noise in (0, 1):
+        return config.noise * variance_P.sqrt()
+    # The level at which the variances below it, and it for all others, add up to what is to be shared out.
+    sorted_P = variance_P.double().sort().values
+    others_P = torch.arange(len(sorted_P), 0, -1)
+    sums_P = sorted_P.cumsum(0) + sorted_P * (others_P - 1)
+    total = config.noise**2 * sorted_P.sum()
+    above = int(torch.searchsorted(sums_P, total).clamp_max(len(sorted_P) - 1))
+    level = (total - sorted_P[:above].sum()) / others_P[above]
+    return variance_P.clamp_max(float(level)).sqrt()
 
 
 def kernel_draws(positions_KD: Tensor, count: int, bandwidth: float, generator: torch.Generator) -> Tensor:

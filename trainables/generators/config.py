@@ -12,6 +12,7 @@ PATHS = ("linear", "diffusion")
 PREDICTED = ("network", "velocity")
 SOLVERS = ("runge-kutta", "euler")
 DENSITIES = ("kernel", "prior")
+NOISES = ("proportional", "leveled")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,17 +44,24 @@ class GeneratorConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoiseConfig(GeneratorConfig):
-    """Training networks with noise: what a generator must be better than.
+    """Networks with noise; by themselves, training networks with noise: what a generator must be better than.
 
     Attributes:
-        noise: Deviation of the noise, in standard deviations that each coordinate has over training networks.
+        noise: Deviation of the noise on what is made, in standard deviations that coordinates have over training
+            networks; it leads out of their affine hull.
+        noise_kind: How it is shared out over coordinates: "proportional" to each one's deviation; or "leveled": as much
+            in sum, but the same in all, and in those that deviate less all of their deviation (reverse water-filling).
+            In the view "input_basis" that is the noise that changes weights most for what it does to outputs.
     """
 
     noise: float = 0.1
+    noise_kind: str = "proportional"
 
     def __post_init__(self) -> None:
         GeneratorConfig.__post_init__(self)
         require(self.noise >= 0, self, "noise", "0 or more")
+        require(self.noise_kind in NOISES, self, "noise_kind", ", ".join(NOISES))
+        require(self.noise_kind != "leveled" or self.noise <= 1, self, "noise", "at most 1 where noise_kind is leveled")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,15 +80,14 @@ class MeanConfig(GeneratorConfig):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskAloneConfig(GeneratorConfig):
+class TaskAloneConfig(NoiseConfig):
     """One network that is trained on the task alone, with noise: what a generator must be better than.
 
     Attributes:
-        noise: Deviation of the noise, in standard deviations that each coordinate has over training networks.
         steps: Of training.
         networks: With different noise, of which the loss is in a step.
         task_examples: How many examples it is of.
-        learning_rate: Adam's, of coordinates.
+        learning_rate: Adam's, of coordinates in units of their deviation over training networks.
     """
 
     noise: float = 0.2
@@ -90,8 +97,7 @@ class TaskAloneConfig(GeneratorConfig):
     learning_rate: float = 1e-2
 
     def __post_init__(self) -> None:
-        GeneratorConfig.__post_init__(self)
-        require(self.noise >= 0, self, "noise", "0 or more")
+        NoiseConfig.__post_init__(self)
         for name in ("steps", "networks", "task_examples"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
         require(self.learning_rate > 0, self, "learning_rate", "more than 0")
@@ -116,8 +122,8 @@ class DensityConfig(GeneratorConfig):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FlowConfig(GeneratorConfig):
-    """A flow from noise to networks, learned by matching its velocity.
+class FlowConfig(NoiseConfig):
+    """A flow from noise to networks, learned by matching its velocity; a task loss is of networks with their noise.
 
     Attributes:
         path: Between noise and network: "linear" (rectified flow), or "diffusion" (sine and cosine, which keeps the
@@ -136,8 +142,6 @@ class FlowConfig(GeneratorConfig):
         task_loss: Weight of the loss on training examples of networks that the flow makes, one for each of a batch;
             0 for none. What is learned by it holds for the solver and steps it was learned with: take few of "euler".
         task_examples: How many examples that loss is of, in a step.
-        noise: Deviation of noise on what is made, in standard deviations that each coordinate has over training
-            networks; it leads out of their affine hull. The task loss is of networks with this noise.
         source: Deviation of the noise at which the flow starts.
         solver: How networks are made: "runge-kutta" (fourth order, four evaluations a step) or "euler" (one).
         integration_steps: Of the solver.
@@ -171,11 +175,11 @@ class FlowConfig(GeneratorConfig):
     epochs: int = 50
 
     def __post_init__(self) -> None:
-        GeneratorConfig.__post_init__(self)
+        NoiseConfig.__post_init__(self)
         require(self.path in PATHS, self, "path", ", ".join(PATHS))
         require(self.predicted in PREDICTED, self, "predicted", ", ".join(PREDICTED))
         require(self.solver in SOLVERS, self, "solver", ", ".join(SOLVERS))
-        for name in ("components", "guidance", "jitter", "weight_decay", "task_loss", "noise"):
+        for name in ("components", "guidance", "jitter", "weight_decay", "task_loss"):
             require(getattr(self, name) >= 0, self, name, "0 or more")
         for name in ("width", "depth", "task_examples", "integration_steps", "batch_size", "repeats", "epochs"):
             require(getattr(self, name) >= 1, self, name, "1 or more")

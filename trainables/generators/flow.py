@@ -21,6 +21,7 @@ from torch import Tensor
 from trainables.autoencoders.coordinates import Coordinates
 from trainables.autoencoders.principal import principal_components
 from trainables.encoders.supervised import Target
+from trainables.generators.closed_form import coordinate_scale, noise_deviation
 from trainables.generators.conditions import Conditions
 from trainables.generators.config import FlowConfig
 from trainables.generators.flow_module import FlowModule, path
@@ -58,13 +59,13 @@ class FlowFit(GradientFit):
             torch.manual_seed(config.seed)
             module = FlowModule(config, training.parameters, width, self.conditions.width)
         module.center_P.copy_(center_P)
-        module.deviation_P.copy_(networks_MP.std(0))
+        module.deviation_P.copy_(noise_deviation(config, networks_MP))
         if config.components:
             directions_PD, deviation_D = principal_components(networks_MP - center_P, width, config.seed)
             module.directions_PD.copy_(directions_PD)
             module.scale_D.copy_(deviation_D.clamp_min(1e-6))
         else:
-            module.scale_D.fill_(float((networks_MP - center_P).square().mean().sqrt().clamp_min(1e-6)))
+            module.scale_D.copy_(coordinate_scale(networks_MP))
         self.place_MD = module.coordinates(networks_MP)
         self.condition_MQ = self.conditions.of_networks(training)
         name, self.task = task_of(training, data)

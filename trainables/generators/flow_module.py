@@ -87,7 +87,7 @@ class FlowModule(nn.Module):
         networks_MP = self.networks(place_MD)
         if config.noise:
             noise_MP = torch.randn(networks_MP.shape, generator=generator)
-            networks_MP = networks_MP + config.noise * self.deviation_P * noise_MP
+            networks_MP = networks_MP + self.deviation_P * noise_MP
         return networks_MP
 
     def _slope(self, place_MD: Tensor, time: float, step: float, condition_MQ: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from trainables.generators.closed_form import ClosedFormGenerator
+from trainables.generators.closed_form import ClosedFormGenerator, coordinate_scale, noise_deviation
 from trainables.generators.config import TaskAloneConfig
 from trainables.generators.generator import coordinates_of, fitted_networks, task_of
 from trainables.trainable import DivergedError, FitData
@@ -29,9 +29,9 @@ class TaskAlone(ClosedFormGenerator):
     config_type = TaskAloneConfig
 
     @classmethod
-    def summary(cls, config: Any, coordinates_KP: Tensor) -> dict[str, Tensor]:  # noqa: ARG003
-        """Each coordinate's deviation."""
-        return {"deviation": coordinates_KP.std(0)}
+    def summary(cls, config: Any, coordinates_KP: Tensor) -> dict[str, Tensor]:
+        """The noise of each coordinate."""
+        return {"deviation": noise_deviation(config, coordinates_KP)}
 
     @classmethod
     def fit(cls, config: Any, data: FitData) -> Self:
@@ -42,20 +42,20 @@ class TaskAlone(ClosedFormGenerator):
         """
         training = fitted_networks(config, data)
         coordinates = coordinates_of(config, training, data)
-        fitted = cls.summary(config, coordinates.forward(training)[0])
+        coordinates_KP, _ = coordinates.forward(training)
+        fitted = cls.summary(config, coordinates_KP)
         architecture = coordinates.architecture
         untrained = single_architecture(architecture, initial_weights(architecture, [Member(id=0, seed=config.seed)]))
-        center_P = coordinates.forward(untrained)[0][0].clone().requires_grad_()
+        scale_P, start_P = coordinate_scale(coordinates_KP), coordinates.forward(untrained)[0][0]
+        moved_P = torch.zeros_like(start_P).requires_grad_()
         name, task = task_of(training, data)
         examples = select(name, data.dataset.train)
-        optimizer = torch.optim.Adam([center_P], lr=config.learning_rate)
+        optimizer = torch.optim.Adam([moved_P], lr=config.learning_rate)
         generator = torch.Generator().manual_seed(config.seed)
         for step in range(config.steps):
-            noise_MP = (
-                config.noise * fitted["deviation"] * torch.randn(config.networks, len(center_P), generator=generator)
-            )
+            noise_MP = fitted["deviation"] * torch.randn(config.networks, len(start_P), generator=generator)
             drawn = examples.select(torch.randint(len(examples), (config.task_examples,), generator=generator))
-            outputs_MNC = architecture.logits(coordinates.weights(center_P + noise_MP), drawn.inputs)
+            outputs_MNC = architecture.logits(coordinates.weights(start_P + scale_P * moved_P + noise_MP), drawn.inputs)
             targets = torch.cat([drawn.targets] * config.networks)
             loss = task.losses()(outputs_MNC.flatten(0, 1), targets).mean()
             if not torch.isfinite(loss):
@@ -63,10 +63,9 @@ class TaskAlone(ClosedFormGenerator):
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        return cls(config, coordinates, {**fitted, "center": center_P.detach()})
+        return cls(config, coordinates, {**fitted, "center": start_P + scale_P * moved_P.detach()})
 
     def drawn(self, count: int, generator: torch.Generator) -> Tensor:
         """See :class:`ClosedFormGenerator`."""
         center_P = self.fitted["center"]
-        noise_MP = torch.randn(count, len(center_P), generator=generator) * self.fitted["deviation"]
-        return center_P + self.config.noise * noise_MP
+        return center_P + torch.randn(count, len(center_P), generator=generator) * self.fitted["deviation"]

@@ -47,16 +47,16 @@ class Adapted(ABC):
 
 @dataclass(frozen=True)
 class VectorPrior:
-    """Where vectors of tasks are to be expected: a round Gaussian.
+    """Where vectors of tasks, or weights, are to be expected: a Gaussian whose entries are independent.
 
     Attributes:
         mean: Its mean ``[Z]``, or one for each task ``[T, Z]``.
-        deviation: Its standard deviation, of each entry.
+        deviation: Its standard deviation, of every entry or of each.
         strength: Of the prior against the examples: 1 is Bayes' rule, 0 is none.
     """
 
     mean: Tensor
-    deviation: float
+    deviation: float | Tensor
     strength: float
 
     @classmethod
@@ -99,10 +99,16 @@ class AdaptedWeights(Adapted):
 
     Args:
         start_TP: Where they start.
+        prior: Where they are to be expected, if that is to count; about 0, that is weight decay.
     """
 
-    def __init__(self, start_TP: Tensor) -> None:
+    def __init__(self, start_TP: Tensor, prior: VectorPrior | None = None) -> None:
         self.numbers = [start_TP.detach().clone().requires_grad_()]
+        self.prior = prior if prior is not None and prior.strength else None
+
+    def penalty(self) -> Tensor | float:
+        """See :class:`Adapted`."""
+        return 0.0 if self.prior is None else self.prior.penalty(self.numbers[0])
 
     def weights(self) -> Tensor:
         """See :class:`Adapted`."""

@@ -28,6 +28,8 @@ class HypernetworkConfig:
         described_by: So many examples of each class, drawn anew in every step, make the class means that the map is
             learned from, so that it knows what few labels tell; 0 for all. A task to be solved is described by all
             labeled examples that it has.
+        embedded: Width of what a network of one hidden layer makes of each of these examples before means are taken; it
+            is learned with the generator. 0 for means of the examples themselves.
         hidden: Width of a hidden layer between z and the heads; 0 for none.
         head: What maps to weights: "linear" (one linear map a tensor), "low-rank" (a shared network and weighted
             directions of the whole weight vector, ``rank`` of them) or "chunked" (one map for pieces of ``chunk``
@@ -59,6 +61,7 @@ class HypernetworkConfig:
     one_hot: bool = False
     describe: str = ""
     described_by: int = 0
+    embedded: int = 0
     hidden: int = 0
     head: str = "linear"
     rank: int = 32
@@ -86,6 +89,8 @@ class HypernetworkConfig:
         require(self.described_by >= 0, self, "described_by", "0 or more")
         of_means = self.describe == "class-means"
         require(of_means or not self.described_by, self, "described_by", "0 where describe is not class-means")
+        require(self.embedded >= 0, self, "embedded", "0 or more")
+        require(self.described_by > 0 or not self.embedded, self, "embedded", "0 where described_by is 0")
         for name in ("z", "rank", "chunk", "task_batch", "examples", "steps", "epochs"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
         for name in ("hidden", "adapt_steps"):

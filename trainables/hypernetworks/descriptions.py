@@ -10,7 +10,7 @@ Shape letters: T tasks, B examples of a class, D width of a description, F numbe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,7 +49,17 @@ class Describer(ABC):
 
 
 class ClassMeans(Describer):
-    """The mean of each class's examples, images at ``SMALL`` pixels a side, in the order of the task's labels."""
+    """The mean of each class's examples, images at ``SMALL`` pixels a side, in the order of the task's labels.
+
+    Attributes:
+        embed: What is made of examples ``[N, F]`` before, if not themselves are averaged.
+    """
+
+    embed: Callable[[Tensor], Tensor] | None = None
+
+    def _mean(self, examples: Examples) -> Tensor:
+        rows_NF = small(examples)
+        return (rows_NF if self.embed is None else self.embed(rows_NF)).mean(0)
 
     def describe(self, examples: TaskExamples) -> Tensor:
         """See :class:`Describer`."""
@@ -63,7 +73,7 @@ class ClassMeans(Describer):
                 own = rows[targets == label]
                 key = own.numpy().tobytes()
                 if key not in means:
-                    means[key] = small(known.examples.select(own)).mean(0)
+                    means[key] = self._mean(known.examples.select(own))
                 parts.append(means[key])
             described.append(torch.cat(parts))
         return torch.stack(described)
@@ -77,7 +87,7 @@ class ClassMeans(Describer):
             for label in range(int(targets.max()) + 1):
                 own = rows[targets == label]
                 chosen = own[torch.randint(len(own), (count,), generator=generator)]
-                parts.append(small(known.examples.select(chosen)).mean(0))
+                parts.append(self._mean(known.examples.select(chosen)))
             described.append(torch.cat(parts))
         return torch.stack(described)
 

@@ -22,9 +22,9 @@ from trainables.autoencoders.coordinates import Coordinates
 from trainables.gradient_fit import GradientFit
 from trainables.hypernetworks.adaptation import AdaptedVector, VectorPrior, adapt, task_accuracies
 from trainables.hypernetworks.config import HypernetworkConfig
-from trainables.hypernetworks.descriptions import ClassMeans, Describer, fitted_describer, stored_describer
+from trainables.hypernetworks.descriptions import ClassMeans, Describer, fitted_describer, small, stored_describer
 from trainables.hypernetworks.metrics import ADAPTED_ACCURACY, FITTED_ACCURACY, START_ACCURACY
-from trainables.hypernetworks.supernet import SuperNet
+from trainables.hypernetworks.supernet import Embedding, SuperNet
 from trainables.hypernetworks.task_examples import TaskExamples, task_loss
 from trainables.trainable import FitData
 from zoo.architecture import Architecture
@@ -37,6 +37,8 @@ MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 COORDINATES = "coordinates."
 # Examples on which the nearest training task is found.
 COMPARED = 64
+# Examples by whose mean and deviation others are seen where they are embedded.
+EMBEDDED_EXAMPLES = 4000
 
 
 class HypernetworkFit(GradientFit):
@@ -59,6 +61,13 @@ class HypernetworkFit(GradientFit):
         self.task = data.dataset.task.of_classes(range(training.architecture.classes))
         self.examples = TaskExamples(tasks, data.dataset.train, objects=data.dataset.objects)
         self.describer = fitted_describer(config.describe, self.examples, data.shared) if config.describe else None
+        embedding = None
+        if config.embedded and isinstance(self.describer, ClassMeans):
+            examples_NF = small(self.examples.describing.examples.first(EMBEDDED_EXAMPLES))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed)
+                embedding = self.describer.embed = Embedding(examples_NF.shape[1], config.embedded)
+            embedding.know(examples_NF)
         described_TD = self.describer.describe(self.examples) if self.describer else torch.zeros(len(tasks), 0)
         coordinates = None
         if config.view != "fan_in":
@@ -66,7 +75,7 @@ class HypernetworkFit(GradientFit):
             coordinates = Coordinates.fit(_as_autoencoder(config), finite, data.dataset.train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            module = SuperNet(config, training.architecture, tasks, described_TD.shape[1], coordinates)
+            module = SuperNet(config, training.architecture, tasks, described_TD.shape[1], embedding, coordinates)
         if self.describer:
             module.know(described_TD)
         super().__init__(config, module, [len(tasks)])
@@ -97,6 +106,9 @@ class HypernetworkFit(GradientFit):
     def artifact(self) -> Hypernetwork:
         """See :class:`trainables.trainable.Fit`."""
         self.require_finite()
+        if self.module.embedding is not None and self.describer is not None:
+            with torch.no_grad():
+                self.module.know(self.describer.describe(self.examples))
         return Hypernetwork(self.module, self.task, self.describer)
 
     def validate(self) -> dict[str, float]:
@@ -241,6 +253,7 @@ class Hypernetwork:
             "tasks": self.tasks,
             "task": self.task,
             "described": self.module.description_TD.shape[1] if self.describer else 0,
+            "example": len(self.module.embedding.center_F) if self.module.embedding else 0,
         }
         tensors = {name: tensor.contiguous() for name, tensor in self.module.state_dict().items()}
         if (coordinates := self.module.generator.coordinates) is not None:
@@ -257,9 +270,13 @@ class Hypernetwork:
         tensors = load_tensors(files[MODEL_FILE])
         own = {name.removeprefix(COORDINATES): t for name, t in tensors.items() if name.startswith(COORDINATES)}
         coordinates = Coordinates.from_tensors(_as_autoencoder(config), architecture, own) if own else None
-        module = SuperNet(config, architecture, facts["tasks"], facts["described"], coordinates)
+        embedding = Embedding(facts["example"], config.embedded) if config.embedded else None
+        module = SuperNet(config, architecture, facts["tasks"], facts["described"], embedding, coordinates)
         module.load_state_dict({name: t for name, t in tensors.items() if not name.startswith(COORDINATES)})
-        return cls(module, from_json(Task, facts["task"]), stored_describer(config.describe, files))
+        describer = stored_describer(config.describe, files)
+        if isinstance(describer, ClassMeans):
+            describer.embed = embedding
+        return cls(module, from_json(Task, facts["task"]), describer)
 
 
 def _as_autoencoder(config: HypernetworkConfig) -> AutoencoderConfig:

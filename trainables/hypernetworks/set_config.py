@@ -40,9 +40,10 @@ class DatasetHypernetworkConfig:
         chunk: Weights of a piece of a chunked head.
         span: Whether units of the first layer are also given a weighted sum of the set's inputs, as gradient descent
             gives them.
-        regressed: Whether the first layer of a network that is made is that of ridge regression on its set, where this
-            tells the labels of examples that are left out better than what was learned: for inputs unlike those
-            trained on. It changes nothing in training.
+        regressed: Whether a network is made by regression on its set alone where this tells the labels of examples that
+            are left out better than what was learned, for inputs unlike those trained on: its first layer of the
+            directions of ridge regression (two for each class but one) and, if there are more units, of the examples
+            that are hardest for it; its last layer by ridge regression on these. It changes nothing in training.
         output_layer: What makes the last layer: "pooled" (the head, as all others), "classes" (each class's row of the
             mean embedding and the mean hidden values of its examples) or "ridge" (ridge regression on the hidden values
             of the set, its strength learned). The last two give a permuted network for permuted labels.

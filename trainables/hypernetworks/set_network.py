@@ -12,7 +12,6 @@ Shape letters: T sets, B examples of each, D width of embeddings, C classes, P p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -21,16 +20,17 @@ from torch import Tensor, nn
 from trainables.autoencoders.coordinates import Coordinates
 from trainables.hypernetworks.config import HypernetworkConfig
 from trainables.hypernetworks.generator import HEADS, tensor_scales
+from trainables.hypernetworks.last_layer import FIRST_LOGIT, before_last_layer, last_layer, with_rows
 from trainables.hypernetworks.set_config import DatasetHypernetworkConfig
 from trainables.hypernetworks.set_directions import regressed_where_better
 from trainables.transformers.blocks import Blocks
-from zoo.architecture import Architecture, Linear, TensorSpec
+from zoo.architecture import Architecture, Linear
 from zoo.population.population import single_architecture
 
 # What heads add to the common network at the start, as a share of its size.
 FIRST_CHANGE = 0.1
-# Logits of a class at the start, where ridge regression says 1; and its first strength, relative to the examples.
-FIRST_LOGIT, FIRST_STRENGTH = 8.0, 0.1
+# The first strength of ridge regression, relative to the examples.
+FIRST_STRENGTH = 0.1
 
 
 class SetNetwork(nn.Module):
@@ -94,13 +94,10 @@ class SetNetwork(nn.Module):
             # Divided by √(examples · inputs), sums of so many inputs are of the size of weights.
             rows_THX = coefficients_TBH.transpose(1, 2) @ centered_TBX / math.sqrt(centered_TBX[0].numel())
             weights_TP = replaced(weights_TP, first.span, weights_TP[:, first.span] + rows_THX.flatten(1))
-        if self.config.regressed and not self.training:
-            hidden_TBH = before_last_layer(self.architecture, weights_TP, inputs)
-            weights_TP = regressed_where_better(
-                self.architecture, weights_TP, inputs.flatten(2), hidden_TBH, one_hot_TBC
-            )
         if self.equivariant:
             weights_TP = self.with_last_layer(weights_TP, inputs, tokens_TBD, one_hot_TBC)
+        if self.config.regressed and not self.training:
+            weights_TP = regressed_where_better(self.architecture, weights_TP, inputs, one_hot_TBC)
         return weights_TP
 
     def tokens(self, inputs: Tensor, labels_TB: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,9 +141,7 @@ class SetNetwork(nn.Module):
             rows_TCH = self.logit * rows_TCH
         else:
             rows_TCH = self.row(class_means(torch.cat([tokens_TBD, hidden_TBH], dim=2), one_hot_TBC))
-        layer = last_layer(self.architecture)
-        weights_TP = replaced(weights_TP, layer.span, rows_TCH[:, :, :-1].flatten(1))
-        return replaced(weights_TP, slice(layer.span.stop, None), rows_TCH[:, :, -1])
+        return with_rows(self.architecture, weights_TP, rows_TCH[:, :, :-1], rows_TCH[:, :, -1])
 
 
 class Shared(nn.Sequential):
@@ -216,25 +211,6 @@ def replaced(weights_TP: Tensor, span: slice, values: Tensor) -> Tensor:
     return changed_TP
 
 
-def last_layer(architecture: Architecture) -> TensorSpec:
-    """Where the weights ``[C, units]`` of the last layer lie; its bias follows."""
-    return next(spec for spec in reversed(architecture.layout) if len(spec.shape) > 1)
-
-
-def before_last_layer(architecture: Architecture, weights_TP: Tensor, inputs: Tensor) -> Tensor:
-    """What the last layer reads of each example: ``[T, B, units]``."""
-    seen: list[Tensor] = []
-    name = last_layer(architecture).name.rpartition(".")[0]
-
-    def watch(layer: str, x: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        if layer == name:
-            seen.append(x)
-        return compute()
-
-    architecture.apply(architecture.tensors(weights_TP), inputs, around_weights=watch)
-    return seen[0]
-
-
 def check_architecture(config: DatasetHypernetworkConfig, architecture: Architecture) -> None:
     """Raises a ``ValueError`` for networks that cannot be made as configured; the message says what helps."""
     if not architecture.trainable.all():
@@ -248,12 +224,14 @@ def check_architecture(config: DatasetHypernetworkConfig, architecture: Architec
             f"output_layer is {config.output_layer!r}, which makes a linear layer with biases; the last one of "
             f"{architecture.summary} is another: --set output_layer=pooled"
         )
-    first = architecture.layout[0]
-    for name in ("span", "regressed"):
-        fitting = math.prod(architecture.input_shape) == math.prod(first.shape[1:])
-        fitting &= name == "span" or len(architecture.layout[1].shape) == 1
+    first, biased = architecture.layout[0], len(architecture.layout[1].shape) == 1
+    linear = math.prod(architecture.input_shape) == math.prod(first.shape[1:])
+    biased &= isinstance(last, Linear) and last.bias
+    for name, fitting, layers in (
+        ("span", linear, "a linear first layer"),
+        ("regressed", linear and biased, "linear first and last layers with biases"),
+    ):
         if getattr(config, name) and not fitting:
             raise ValueError(
-                f"{name} is true, which is for a linear first layer{' with biases' * (name == 'regressed')}; that of "
-                f"{architecture.summary} is another: --set {name}=false"
+                f"{name} is true, which is for {layers}; {architecture.summary} has others: --set {name}=false"
             )

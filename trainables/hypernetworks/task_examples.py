@@ -24,6 +24,7 @@ class TaskExamples:
         tasks: Names of tasks; see ``zoo.data.class_tasks``.
         examples: Of the data set.
         labels: At most so many labeled examples of each class of a task, the first ones; all where ``None``.
+        draw: Takes the next so many instead, and so on, for other labeled examples of the same tasks.
         objects: What describes the tasks, if the data set has it; see :class:`zoo.data.examples.Dataset`.
 
     Attributes:
@@ -35,7 +36,12 @@ class TaskExamples:
     """
 
     def __init__(
-        self, tasks: Sequence[str], examples: Examples, labels: int | None = None, objects: Examples | None = None
+        self,
+        tasks: Sequence[str],
+        examples: Examples,
+        labels: int | None = None,
+        objects: Examples | None = None,
+        draw: int = 0,
     ) -> None:
         self.tasks = tuple(tasks)
         self.examples, self.objects = examples, objects
@@ -45,7 +51,9 @@ class TaskExamples:
             target_N = task_labels(name, examples.targets)
             rows = torch.nonzero(target_N >= 0).flatten()
             if labels is not None:
-                rows = torch.cat([_first(name, target_N, number, labels) for number in range(len(parse_task(name)))])
+                rows = torch.cat(
+                    [_some(name, target_N, number, labels, draw) for number in range(len(parse_task(name)))]
+                )
             present = set(target_N[rows].tolist())
             lacking = [label for number, label in enumerate(parse_task(name)) if number not in present]
             if lacking:
@@ -96,10 +104,10 @@ def task_loss(task: Task, outputs_TBC: Tensor, labels_TB: Tensor) -> Tensor:
     return losses_N.unflatten(0, labels_TB.shape[:2]).mean(1)
 
 
-def _first(task: str, target_N: Tensor, number: int, count: int) -> Tensor:
-    rows = torch.nonzero(target_N == number).flatten()[:count]
-    if len(rows) < count:
+def _some(task: str, target_N: Tensor, number: int, count: int, draw: int) -> Tensor:
+    rows, wanted = torch.nonzero(target_N == number).flatten(), (draw + 1) * count
+    if len(rows) < wanted:
         raise ValueError(
-            f"task {task!r} has {len(rows)} examples with label {number}; {count} are asked for: take fewer labels"
+            f"task {task!r} has {len(rows)} examples with label {number}; {wanted} are asked for: take fewer labels"
         )
-    return rows
+    return rows[wanted - count : wanted]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.generators.closed_form import noise_deviation
 from trainables.generators.config import DensityConfig, GeneratorConfig, MeanConfig, NoiseConfig
 from trainables.generators.generator import fitted_networks, novelty
 from trainables.registry import find_trainable
@@ -49,6 +50,24 @@ def test_without_noise_the_copies_are_the_training_networks(data):
     for weights_P in generated.weights_MP:
         distances_M = (data.training[0].weights_MP - weights_P).abs().amax(1)
         assert float(distances_M.min()) < 1e-6
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.5, 0.99, 1.0])
+def test_leveled_noise_is_as_much_in_sum_and_the_same_where_networks_deviate_enough(noise):
+    coordinates_KP = torch.randn(40, 300, generator=torch.Generator().manual_seed(0)) * torch.logspace(-2, 1, 300)
+    variance_P = coordinates_KP.var(0)
+    found_P = noise_deviation(NoiseConfig(noise=noise, noise_kind="leveled"), coordinates_KP).square()
+    assert float(found_P.sum()) == pytest.approx(noise**2 * float(variance_P.sum()), rel=1e-4)
+    torch.testing.assert_close(found_P, variance_P.clamp_max(float(found_P.max())))
+
+
+def test_leveled_noise_in_the_basis_of_inputs_leads_further_for_what_it_costs(data):
+    even, leveled = (
+        fitted("noisy-copies", config, data).validate()
+        for config in (NoiseConfig(noise=0.2), NoiseConfig(noise=0.2, noise_kind="leveled", view="input_basis"))
+    )
+    assert leveled["novelty"] > 1.2 * even["novelty"]
+    assert leveled["generated_loss"] < 1.1 * even["generated_loss"]
 
 
 def test_means_of_all_networks_are_their_mean(data):

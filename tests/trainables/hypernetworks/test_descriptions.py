@@ -89,7 +89,11 @@ def test_adaptation_starts_at_what_the_description_says(fit, data):
     assert not torch.equal(made.start(examples), made.start(everything))
 
 
-@pytest.mark.parametrize("changes", [{"described_by": 3}, {"describe": "task2vec"}], ids=["few", "task2vec"])
+@pytest.mark.parametrize(
+    "changes",
+    [{"described_by": 3}, {"described_by": 3, "embedded": 8}, {"describe": "task2vec"}],
+    ids=["few", "embedded", "task2vec"],
+)
 def test_an_artifact_comes_back_and_a_fit_goes_on(changes, data):
     config = dataclasses.replace(SHORT, steps=4, epochs=4, **changes)
     straight, broken, again = (HypernetworkFit(config, data) for _ in range(3))
@@ -103,6 +107,17 @@ def test_an_artifact_comes_back_and_a_fit_goes_on(changes, data):
     assert torch.equal(stored.described(examples), wanted.described(examples))
     assert torch.equal(stored.trained_vectors, wanted.trained_vectors)
     assert not torch.equal(wanted.described(examples), torch.zeros(3, 16))
+
+
+def test_examples_are_embedded_before_they_are_averaged(data):
+    config = dataclasses.replace(SHORT, described_by=5, embedded=16)
+    made, untrained = run(HypernetworkFit(config, data)).artifact(), HypernetworkFit(config, data).artifact()
+    assert not torch.equal(made.module.description_TD, untrained.module.description_TD)
+    known, test = (TaskExamples(HELD_OUT, part) for part in (data.dataset.train, data.dataset.test))
+    assert torch.equal(made.described(known), made.module.computed(made.describer.describe(known)))
+    assert made.accuracy(made.described(TaskExamples(HELD_OUT, data.dataset.train, labels=5)), test) > 0.8
+    with pytest.raises(ValueError, match="embedded is 4; allowed: 0 where described_by is 0"):
+        dataclasses.replace(SHORT, embedded=4)
 
 
 def test_task2vec_knows_which_classes_but_not_their_order(data):

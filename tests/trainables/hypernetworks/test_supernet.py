@@ -262,10 +262,24 @@ def test_weights_that_explode_are_told_of_with_the_step_and_the_last_state_is_ke
         adapt(huge, ARCHITECTURE, data.dataset.task.of_classes((0, 1)), examples, steps=2, learning_rate=1.0, batch=8)
 
 
+def test_weights_that_are_expected_about_zero_decay(data):
+    start_TP = torch.randn(1, ARCHITECTURE.parameters, generator=torch.Generator().manual_seed(0))
+    examples, task = TaskExamples(["3-8"], data.dataset.train, labels=5), data.dataset.task.of_classes((0, 1))
+    norms = []
+    for strength in (0.0, 1.0, 10.0):
+        adapted = AdaptedWeights(start_TP, VectorPrior(torch.zeros(()), 0.1, strength))
+        adapt(adapted, ARCHITECTURE, task, examples, steps=50, learning_rate=0.03, batch=8)
+        norms.append(float(adapted.weights().detach().norm()))
+    assert norms[0] > 1.2 * norms[1] > 1.2 * norms[2]
+
+
 def test_labels_are_as_many_of_each_class_as_asked_for(data):
     few = TaskExamples(["3-8", "8-3"], data.dataset.train, labels=5)
     assert [targets.tolist() for targets in few.targets] == [[0] * 5 + [1] * 5] * 2
     assert few.rows[0][:5].tolist() == few.rows[1][5:].tolist()
+    both = TaskExamples(["3-8"], data.dataset.train, labels=10)
+    other = TaskExamples(["3-8"], data.dataset.train, labels=5, draw=1)
+    assert other.rows[0].tolist() == [*both.rows[0][5:10].tolist(), *both.rows[0][15:].tolist()]
     with pytest.raises(ValueError, match=r"task '3-8' has \d+ examples with label 0; 5000 are asked for"):
         TaskExamples(["3-8"], data.dataset.train, labels=5000)
     with pytest.raises(ValueError, match="task '11-12' has no examples of class 11; the data set has classes 0 to 9"):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from architectures import CONVOLUTIONAL, random_examples, random_permutations, random_weights
 
-from trainables.autoencoders.input_metric import InputMetric
+from trainables.autoencoders.input_metric import InputBasis, InputMetric
 from zoo.architecture import Activate, Architecture, Conv, Flatten, Linear, mlp
 from zoo.data import load_dataset
 from zoo.data.examples import Examples
@@ -222,13 +222,14 @@ def test_tokens_move_with_their_channels():
     assert torch.equal(after[:, :32], before[:, :32])
 
 
+@pytest.mark.parametrize("metric", [InputMetric, InputBasis])
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
-def test_the_input_metric_comes_back_for_every_architecture(name):
+def test_the_input_metric_comes_back_for_every_architecture(name, metric):
     population = convolutional(name)
     architecture = population.architecture
     examples = Examples(random_examples(architecture, 40), torch.zeros(40, dtype=torch.int64))
-    view = InputMetric.fit(population, examples)
-    again = InputMetric.from_state(architecture, view.state())
+    view = metric.fit(population, examples)
+    again = metric.from_state(architecture, view.state())
     coordinates_MP = view.forward(population.weights_MP)
     assert torch.equal(again.forward(population.weights_MP), coordinates_MP)
     torch.testing.assert_close(again.inverse(coordinates_MP), population.weights_MP, rtol=1e-3, atol=1e-4)
