@@ -39,17 +39,19 @@ class NoisyInference(NamedTuple):
     ratio: float
     inferences: int
 
-    def logits(self, architecture: Architecture, weights_1P: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Logarithms of one member's mean probabilities: ``[N, C]``, differentiable in x, finite where these vanish."""
-        deviation_P = torch.zeros(weights_1P.shape[1])
+    def logits(self, architecture: Architecture, weights_MP: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Logarithms of members' mean probabilities: ``[M, N, C]``, differentiable in x, finite where these vanish."""
+        deviation_MP = torch.zeros(weights_MP.shape)
         for spec in architecture.layout:
-            deviation_P[spec.span] = weights_1P[0, spec.span].square().mean().sqrt()
+            deviation_MP[:, spec.span] = weights_MP[:, spec.span].square().mean(1, keepdim=True).sqrt()
         sums = []
-        size = max(1, AT_ONCE // max(weights_1P.shape[1], len(x) * architecture.classes))
+        size = max(1, AT_ONCE // (len(weights_MP) * _numbers(architecture, len(x))))
         for count in torch.ones(self.inferences).split(size):
-            noise_KP = torch.randn(len(count), weights_1P.shape[1], generator=generator)
-            noisy_KP = weights_1P + self.ratio * deviation_P * noise_KP
-            sums.append(architecture.logits(noisy_KP, x).log_softmax(2).logsumexp(0))
+            # Members draw one after the other, so that how many there are at once changes nothing.
+            noise = [torch.randn(len(count), weights_MP.shape[1], generator=generator) for _ in weights_MP]
+            noisy_MKP = (self.ratio * torch.stack(noise)).mul_(deviation_MP[:, None]).add_(weights_MP[:, None])
+            logs = architecture.logits(noisy_MKP.flatten(0, 1), x).log_softmax(2)
+            sums.append(logs.unflatten(0, (len(weights_MP), -1)).logsumexp(1))
         return torch.stack(sums).logsumexp(0) - math.log(self.inferences)
 
 
@@ -71,14 +73,19 @@ class WeightNoise:
         population, examples = subject.population, data.examples.first(EXAMPLES)
         require_answers(subject, examples)
         targets_MN = first_targets(population, data, len(examples))
-        generator, right = torch.Generator().manual_seed(SEED), []
-        for row in range(len(population)):
-            architecture = population.architectures[int(population.architecture_M[row])]
-            weights_1P = population.weights_MP[row : row + 1]
-            answers_NC = self.noise.logits(architecture, weights_1P, examples.inputs, generator)
-            part_N = targets_MN[row] >= 0
-            right.append((answers_NC.argmax(1) == targets_MN[row])[part_N].double().mean())
-        return {self.metric: torch.stack(right)}
+        generator, right_MN = torch.Generator().manual_seed(SEED), torch.zeros(targets_MN.shape)
+        for architecture, every in population.groups():
+            size = max(1, AT_ONCE // (self.noise.inferences * _numbers(architecture, len(examples))))
+            for rows in every.split(size):
+                answers_MNC = self.noise.logits(architecture, population.weights_MP[rows], examples.inputs, generator)
+                right_MN[rows] = (answers_MNC.argmax(2) == targets_MN[rows]).float()
+        part_MN = targets_MN >= 0
+        return {self.metric: (right_MN * part_MN).sum(1) / part_MN.sum(1)}
+
+
+def _numbers(architecture: Architecture, examples: int) -> int:
+    """How many numbers one noisy network takes up, of its weights or of its answers."""
+    return max(architecture.parameters, examples * architecture.classes)
 
 
 def require_answers(subject: Subject, examples: Examples) -> None:

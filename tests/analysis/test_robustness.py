@@ -121,11 +121,18 @@ def test_averaging_inferences_restores_what_noise_takes(networks, data):
     assert float(averaged.mean()) > float(noisy.mean()) + 0.05
 
 
+def test_noisy_members_are_answered_together_as_one_by_one(networks, data, monkeypatch):
+    together = value("weight-noise-0.6x5", networks, data)
+    largest = max(networks.parameters, EXAMPLES * networks.architecture.classes)
+    monkeypatch.setattr("analysis.evaluators.weight_noise.AT_ONCE", 5 * largest)
+    assert torch.equal(value("weight-noise-0.6x5", networks, data), together)
+
+
 def test_noise_is_relative_to_each_tensor(networks):
     member = networks.select([0])
     x = torch.zeros(1, *member.architecture.input_shape)
     architecture = member.architectures[int(member.architecture_M[0])]
-    expected = architecture.logits(member.weights_MP, x)[0].log_softmax(1)
+    expected = architecture.logits(member.weights_MP, x).log_softmax(2)
     none = NoisyInference(0.0, 7).logits(architecture, member.weights_MP, x, torch.Generator())
     torch.testing.assert_close(none, expected)
 
