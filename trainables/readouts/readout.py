@@ -137,13 +137,18 @@ class Readouts:
                 return Readout(target, categories, softmax.fit(numbers_M, len(categories), penalty))
             return Readout(target, categories, basis.fit(numbers_M[:, None], penalty))
 
-        def error(readout: Readout) -> float:
-            predicted_M = readout.predict(self.validation_MF[held_out])
-            return float((predicted_M != true_M).mean() if categories else ((predicted_M - true_M) ** 2).mean())
+        def error(readout: Readout) -> tuple[float, float]:
+            """Of numbers the squared error; of categories the share told wrong and, among equals, the log loss."""
+            outputs_MK = readout.head.outputs(self.validation_MF[held_out])
+            if not categories:
+                return float(((outputs_MK[:, 0] - true_M) ** 2).mean()), 0.0
+            log_MK = outputs_MK - np.logaddexp.reduce(outputs_MK, axis=1, keepdims=True)
+            wrong = float((decided(outputs_MK, categories) != true_M).mean())
+            return wrong, -float(log_MK[true_M[:, None] == np.array(categories)].sum())
 
         if settings.penalty or not len(true_M):
             return solved(settings.penalty or 1.0)
-        best, least, since = None, np.inf, 0
+        best, least, since = None, (np.inf, 0.0), 0
         for penalty in PENALTIES:
             readout = solved(penalty)
             found = error(readout)

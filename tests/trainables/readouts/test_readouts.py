@@ -90,6 +90,18 @@ def test_the_penalty_is_the_best_on_validation_members():
     assert ((chosen.predict(noisy_MF[30:]) - number_M[30:]) ** 2).mean() == pytest.approx(min(errors))
 
 
+def test_of_penalties_that_are_right_equally_often_that_with_the_least_log_loss_is_taken():
+    """Validation networks of one category are all told right by whatever always says it."""
+    is_a_M = np.arange(100) % 5 > 0
+    features_MF = np.where(is_a_M, 1.0, -1.0)[:, None] + 0.1 * np.random.default_rng(0).normal(size=(100, 1))
+    name_M = np.where(is_a_M, "a", "b")
+    readouts = Readouts(features_MF[:50], features_MF[50:][is_a_M[50:]])
+    heavy = readouts.fit("x", name_M[:50], name_M[50:][is_a_M[50:]], LinearReadout(penalty=PENALTIES[0]))
+    assert set(heavy.predict(features_MF)) == {"a"}
+    chosen = readouts.fit("x", name_M[:50], name_M[50:][is_a_M[50:]])
+    assert np.array_equal(chosen.predict(features_MF), name_M)
+
+
 def test_unknown_targets_are_left_out_and_equal_ones_refused():
     features_MF, number_M, _ = features_with_columns()
     gappy_M = np.where(np.arange(150) % 3, number_M, np.nan)
