@@ -33,7 +33,7 @@ from zoo.views import without_dead_inputs
 Members = tuple[Population, ...]
 SCOPES: dict[str, Literal["last"] | None] = {"last snapshots": "last", "all snapshots": None}
 OURS = "weights-and-behavior"
-PARTS = ("statistics", "metric", "behavior")
+PARTS = ("statistics", "behavior")
 VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "everything": (OURS, {}),
     **{f"without {part}": (OURS, {part: False}) for part in (*PARTS, "consensus", "head")},

@@ -142,7 +142,7 @@ ENCODERS: dict[str, Trainable] = {
             "weights-and-behavior",
             "trainables.encoders.weights_and_behavior.encoder:WeightsAndBehaviorEncoder",
             WeightsAndBehaviorConfig,
-            description="Features of weights, in the function metric and of responses to stored inputs, of any layout.",
+            description="Statistics of weights and features of responses to stored inputs, of networks of any layout.",
         ),
         supervised(
             "nfn",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from zoo.config import require
 
-PARTS = ("statistics", "metric", "behavior")
+PARTS = ("statistics", "behavior")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +15,6 @@ class WeightsAndBehaviorConfig:
 
     Attributes:
         statistics: Distributions, norms, spectra and balance of weights.
-        metric: Neurons and products of layers by what they give on the data.
         behavior: Outputs and hidden units on stored inputs.
         inputs: How many training and how many validation examples are stored.
         consensus: Whether behavior tells of agreement with the class that the best of the training networks see in
@@ -24,8 +23,8 @@ class WeightsAndBehaviorConfig:
             weights: report such results apart.
         activation_known: Networks are applied with their own activation. Otherwise with each that training networks
             have, so that the embedding does not depend on it and can be asked for it.
-        head: Embed by what ridge regressions and perceptrons, fitted across folds to all columns in which training
-            networks differ, make of the features, beside agreement as it is; else by the features themselves.
+        head: Embed by what perceptrons, fitted across folds to all columns in which training networks differ, make of
+            the features, beside agreement as it is; else by the features themselves.
         width: Hidden units of the perceptrons' layers.
         passes: Of perceptrons over the training snapshots.
         learning_rate: Their largest step size.
@@ -33,7 +32,6 @@ class WeightsAndBehaviorConfig:
     """
 
     statistics: bool = True
-    metric: bool = True
     behavior: bool = True
     inputs: int = 512
     consensus: bool = True

@@ -7,8 +7,8 @@ of all. The training networks are known again by the sum of their squared weight
 not change. Folds are of members, not of all those that share a minibatch order: these may share other choices too, and
 a head that has never met a category says nothing of what readouts may expect of it.
 
-A head is a ridge regression, its penalty chosen for each output by the error on the folds left out, beside
-perceptrons: one holds where others do not, and readouts weigh them.
+Heads are perceptrons. Ridge regressions and trees beside them told validation networks' columns no better, and
+readouts of the more outputs worse.
 
 Shape letters: M members, F features, K outputs, E perceptrons, N training networks.
 """
@@ -27,12 +27,11 @@ from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorCo
 from trainables.encoders.weights_and_behavior.normal_scores import NormalScores
 from trainables.encoders.weights_and_behavior.perceptrons import Perceptrons
 from trainables.readouts.columns import categories_of, known
-from trainables.readouts.ridge import Ridge, RidgeBasis, Standardization
+from trainables.readouts.ridge import Standardization
 
 FOLDS = 5
 # Perceptrons of one fold differ in what is drawn.
 PERCEPTRONS = 2
-PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(12, -3, -1))
 FARTHEST = 4.0
 SAME = 1e-10
 
@@ -43,7 +42,6 @@ class CrossFitted:
 
     Attributes:
         scores: Of the features.
-        ridges: One a fold.
         standardization: Of what perceptrons see.
         perceptrons: Two a fold.
         range_2K: The least and the largest standardized target of each output; none is predicted beyond these.
@@ -52,7 +50,6 @@ class CrossFitted:
     """
 
     scores: NormalScores
-    ridges: tuple[Ridge, ...]
     standardization: Standardization
     perceptrons: Perceptrons
     range_2K: np.ndarray
@@ -103,17 +100,14 @@ class CrossFitted:
             generator=generator,
         )
         order = np.argsort(key_M, kind="stable")
-        ridges = cross_fitted_ridges(both_MF, np.nan_to_num(wanted_MK), fold_M)
         range_2K = np.stack([np.nanmin(wanted_MK, axis=0), np.nanmax(wanted_MK, axis=0)])
-        return cls(scores, ridges, standardization, perceptrons, range_2K, key_M[order], fold_M[order])
+        return cls(scores, standardization, perceptrons, range_2K, key_M[order], fold_M[order])
 
     def outputs(self, features_MF: np.ndarray, key_M: np.ndarray) -> np.ndarray:
-        """Outputs of ridge regressions, then of perceptrons: float32 ``[M, 2 K]``."""
+        """Outputs, float32 ``[M, K]``."""
         both_MF = np.hstack([features_MF, self.scores(features_MF)]).astype(np.float64)
-        by_ridge = np.stack([ridge.outputs(both_MF) for ridge in self.ridges])
-        by_perceptron = self.perceptrons.outputs(_near(self.standardization, both_MF)).numpy()
-        by_perceptron = by_perceptron.reshape(FOLDS, PERCEPTRONS, *by_perceptron.shape[1:]).mean(1)
-        by_fold = np.concatenate([by_ridge.clip(*self.range_2K), by_perceptron.clip(*self.range_2K)], axis=2)
+        by_each = self.perceptrons.outputs(_near(self.standardization, both_MF)).numpy()
+        by_fold = by_each.reshape(FOLDS, PERCEPTRONS, *by_each.shape[1:]).mean(1).clip(*self.range_2K)
         fold_M = self.folds(key_M)
         own_MK = by_fold[fold_M.clip(min=0), np.arange(len(fold_M))]
         return np.where((fold_M >= 0)[:, None], own_MK, by_fold.mean(0)).astype(np.float32)
@@ -131,48 +125,22 @@ class CrossFitted:
         """Everything as tensors; :meth:`from_tensors` is the inverse."""
         arrays = {"quantile": self.scores.quantile_QF, "range": self.range_2K, "key": self.key_N, "fold": self.fold_N}
         arrays |= {f"standardization/{name}": array for name, array in vars(self.standardization).items()}
-        for fold, ridge in enumerate(self.ridges):
-            arrays |= {f"ridge {fold}/{name}": array for name, array in ridge.tensors().items()}
         found = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         return found | {f"perceptrons/{name}": tensor for name, tensor in self.perceptrons.tensors().items()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> CrossFitted:
         """The inverse of :meth:`tensors`."""
-
-        def arrays(prefix: str) -> dict[str, np.ndarray]:
-            return {name: tensor.numpy() for name, tensor in under(prefix, tensors).items()}
-
         return cls(
             scores=NormalScores(tensors["quantile"].numpy()),
-            ridges=tuple(Ridge.from_tensors(arrays(f"ridge {fold}/")) for fold in range(FOLDS)),
-            standardization=Standardization(**arrays("standardization/")),
+            standardization=Standardization(
+                **{name: tensor.numpy() for name, tensor in under("standardization/", tensors).items()}
+            ),
             perceptrons=Perceptrons.from_tensors(under("perceptrons/", tensors)),
             range_2K=tensors["range"].numpy(),
             key_N=tensors["key"].numpy(),
             fold_N=tensors["fold"].numpy(),
         )
-
-
-def cross_fitted_ridges(x_MF: np.ndarray, wanted_MK: np.ndarray, fold_M: np.ndarray) -> tuple[Ridge, ...]:
-    """One ridge regression without each fold; of each output the penalty with the least error on folds left out."""
-    solved = []
-    error_PK = np.zeros((len(PENALTIES), wanted_MK.shape[1]))
-    for fold in range(FOLDS):
-        basis = RidgeBasis(x_MF[fold_M != fold])
-        solved.append([basis.fit(wanted_MK[fold_M != fold], penalty) for penalty in PENALTIES])
-        for number, ridge in enumerate(solved[-1]):
-            missed_MK = ridge.outputs(x_MF[fold_M == fold]) - wanted_MK[fold_M == fold]
-            error_PK[number] += np.square(missed_MK).sum(0)
-    best_K = error_PK.argmin(0)
-    every_K = np.arange(len(best_K))
-
-    def chosen(ridges: Sequence[Ridge]) -> Ridge:
-        coefficients_FK = np.stack([ridge.coefficients_FK for ridge in ridges])[best_K, :, every_K].T
-        offset_K = np.stack([ridge.offset_K for ridge in ridges])[best_K, every_K]
-        return Ridge(ridges[0].standardization, coefficients_FK, offset_K)
-
-    return tuple(chosen(ridges) for ridges in solved)
 
 
 def keys_of(weights_MP: Tensor) -> np.ndarray:

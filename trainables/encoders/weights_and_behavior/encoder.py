@@ -1,7 +1,7 @@
-"""An encoder of networks of any layout: features of their weights, in the function metric, and of what they do.
+"""An encoder of networks of any layout: features of their weights and of what they do.
 
-Features need reference points only: which inputs networks are applied to, what the training networks take them for,
-second moments of hidden units. A head, fitted to all that is known of the training networks, makes some numbers for
+Features need reference points only: which inputs networks are applied to, what the training networks take them for.
+A head, fitted to all that is known of the training networks, makes some numbers for
 each column of some hundred features. Neither depends on the order of hidden units.
 
 Shape letters: M members, F features.
@@ -26,11 +26,11 @@ from trainables.encoders.weights_and_behavior.columns import Columns, stacked, u
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
 from trainables.encoders.weights_and_behavior.cross_fitted import CrossFitted, keys_of
 from trainables.encoders.weights_and_behavior.inputs import Inputs
-from trainables.encoders.weights_and_behavior.metric import ReferenceMetric
 from trainables.encoders.weights_and_behavior.weights import weight_columns
 from trainables.readouts.columns import targets_of
 from trainables.trainable import FitData
 from zoo.config import from_json, to_json
+from zoo.data.examples import Dataset
 from zoo.population import Population
 
 CONFIG_FILE, REFERENCE_FILE = "config.json", "reference.safetensors"
@@ -49,7 +49,6 @@ class WeightsAndBehaviorEncoder:
     Attributes:
         config: Which features.
         inputs: What networks are applied to.
-        metric: Second moments of hidden units.
         activations: Those of the training networks, where a network's own is not to be used; else empty.
         names: The features, in order.
         range_2F: The least and the largest value of each feature among training networks. Others are moved to these:
@@ -59,7 +58,6 @@ class WeightsAndBehaviorEncoder:
 
     config: WeightsAndBehaviorConfig
     inputs: Inputs
-    metric: ReferenceMetric
     activations: tuple[str, ...]
     names: tuple[str, ...]
     range_2F: Tensor
@@ -67,7 +65,7 @@ class WeightsAndBehaviorEncoder:
 
     @classmethod
     def fit(cls, config: WeightsAndBehaviorConfig, data: FitData) -> WeightsAndBehaviorEncoder:
-        """Draws inputs, pools moments of training networks, notes their features, and fits the head to these.
+        """Draws inputs, notes features of training networks, and fits the head to these.
 
         Raises:
             ValueError: A weight is not finite; or there is to be a head, and the training networks are of too few
@@ -75,17 +73,9 @@ class WeightsAndBehaviorEncoder:
         """
         for population in data.training:
             require_finite(population)
-        inputs = Inputs.of(
-            data.dataset,
-            data.training,
-            config.inputs,
-            config.seed,
-            consensus=config.behavior and config.consensus,
-            labels=config.labels,
-        )
-        metric = ReferenceMetric.fit(data.training, data.dataset.train) if config.metric else ReferenceMetric({})
+        inputs = inputs_of(config, data.dataset, data.training)
         activations = () if config.activation_known else activations_of(data.training)
-        start = cls(config, inputs, metric, activations, (), torch.zeros(2, 0), None)
+        start = cls(config, inputs, activations, (), torch.zeros(2, 0), None)
         columns = [start.columns(population) for population in data.training]
         names = tuple(dict.fromkeys(name for each in columns for name in each))
         features_MF = np.concatenate(
@@ -107,10 +97,6 @@ class WeightsAndBehaviorEncoder:
         found: Columns = {}
         if self.config.statistics:
             found |= weight_columns(population.architecture, population.weights_MP)
-        if self.config.metric:
-            sets = self.inputs.adapted(population.architecture.input_shape)
-            seen = None if sets is None else self.inputs.examples(sets["seen"])
-            found |= self.metric.columns(population.architecture, population.weights_MP, seen)
         if self.config.behavior:
             found |= Behavior(self.inputs, self.activations).columns(population)
         return found
@@ -137,7 +123,6 @@ class WeightsAndBehaviorEncoder:
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
         tensors = {f"inputs/{name}": tensor for name, tensor in self.inputs.tensors().items()}
-        tensors |= {f"metric/{name}": tensor for name, tensor in self.metric.tensors().items()}
         tensors |= {"range": self.range_2F}
         if self.head is not None:
             tensors |= {f"head/{name}": tensor for name, tensor in self.head.tensors().items()}
@@ -155,12 +140,23 @@ class WeightsAndBehaviorEncoder:
         return cls(
             config=config,
             inputs=Inputs.from_tensors(under("inputs/", tensors)),
-            metric=ReferenceMetric.from_tensors(under("metric/", tensors)),
             activations=tuple(facts["activations"]),
             names=tuple(facts["names"]),
             range_2F=tensors["range"],
             head=CrossFitted.from_tensors(under("head/", tensors)) if config.head else None,
         )
+
+
+def inputs_of(config: WeightsAndBehaviorConfig, dataset: Dataset, networks: Sequence[Population]) -> Inputs:
+    """Inputs of a data set with what networks make of them."""
+    return Inputs.of(
+        dataset,
+        networks,
+        config.inputs,
+        config.seed,
+        consensus=config.behavior and config.consensus,
+        labels=config.labels,
+    )
 
 
 def varying(features_MF: np.ndarray) -> np.ndarray:
