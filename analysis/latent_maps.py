@@ -12,12 +12,13 @@ from analysis.record import LatentMap, LatentMaps
 
 def latent_maps(plan: ProbePlan) -> LatentMaps | None:
     """Maps of the zoo's own test members by the best trial of each encoder; ``None`` where none can embed them."""
-    members = some_of(plan.held_out.tested.of.test)
+    own = plan.held_out.tested.of
+    members = some_of(own.test)
     maps: list[LatentMap] = []
     for trial in _best_of_each(plan):
         name = plan.study.trainable(trial).name
         try:
-            embedded_ME = Embedded(plan.artifacts[trial][0]).of(members)
+            embedded_ME = Embedded(plan.artifacts[trial][0], own).of(own, members)
         except RefusalError:
             continue
         maps += maps_of(name, embedded_ME.astype(np.float64))

@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis.groups import group_numbers, orders_differ
 from trainables.readouts.columns import CHOSEN, strata_of, target_of
+from zoo.data.examples import Dataset
 from zoo.population import Population
 from zoo.recipes import Imported
 from zoo.storage.zoo import Zoo
@@ -97,6 +98,12 @@ class ZooMembers:
     members: tuple[int, ...]
 
     @cached_property
+    def dataset(self) -> Dataset | None:
+        """What the networks were trained on; ``None`` where that is not known."""
+        known = not isinstance(self.zoo.recipe, Imported) or self.zoo.recipe.dataset
+        return self.zoo.dataset() if known else None
+
+    @cached_property
     def training(self) -> Members:
         """Training members."""
         return self._read(self.zoo.populations("train"))
@@ -145,9 +152,9 @@ class ZooMembers:
         return found.chosen(np.isin(found.column("id") * EPOCHS + found.column("epoch"), wanted))
 
     def _read(self, populations: Iterable[Population]) -> Members:
-        if isinstance(self.zoo.recipe, Imported) and not self.zoo.recipe.dataset:
+        if self.dataset is None:
             return Members(populations=tuple(populations))  # which inputs never occur is not known
-        train = self.zoo.dataset().train
+        train = self.dataset.train
         return Members(populations=tuple(without_dead_inputs(population, train) for population in populations))
 
 

@@ -25,7 +25,7 @@ from analysis.prediction import baseline_rows, setting_of
 from analysis.results import Question
 from analysis.rows import Row, fits_content
 from analysis.scopes import ACROSS, crosswise_scopes, scopes_of, told_of
-from trainables.encoders.encoder import Encoder
+from trainables.encoders.encoder import Encoder, LooksAtInputs
 from trainables.readouts.columns import is_numeric
 from trainables.readouts.config import BoostingReadout, LinearReadout
 from trainables.readouts.readout import Readout, Readouts
@@ -46,44 +46,56 @@ class Embedded:
 
     Args:
         encoder: The encoder.
+        own: The networks that it was fitted to. Those of other data sets it looks at on inputs of these, if it can.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, own: ZooMembers) -> None:
         self.encoder = encoder
+        self.own = own
+        self._encoders: dict[str, Encoder] = {}
         self._embeddings: dict[int, tuple[Population, np.ndarray | str]] = {}
         self._readouts: dict[tuple[int, str, str], Readout] = {}
         self._fitted: tuple[Choice, Readouts] | None = None
 
-    def of(self, members: Members) -> np.ndarray:
-        """Embeddings, float32 ``[M, E]``; each network is embedded once, however often it is asked for.
+    def of(self, networks: ZooMembers, members: Members) -> np.ndarray:
+        """Embeddings of members among a zoo's, float32 ``[M, E]``; each network is embedded once, however often asked.
 
         Raises:
             RefusalError: The encoder cannot take these networks.
         """
-        return members.over(self._embedded)
+        return members.over(partial(self._embedded, self._encoder(networks)))
 
-    def predict(self, fitted: Choice, question: Question, members: Members) -> np.ndarray:
+    def predict(self, held_out: HeldOut, question: Question, members: Members) -> np.ndarray:
         """What a readout that was fitted to a choice of networks says of others: ``[M]``.
 
         Args:
-            fitted: What the readout is fitted to.
+            held_out: What the readout is fitted to, and what the others are of.
             question: The column, and which kind of readout.
             members: The others.
         """
-        target, kind = question.target, question.readout
+        fitted, target, kind = held_out.fitted, question.target, question.readout
         key = (id(fitted), target, kind)
         if key not in self._readouts:
             if self._fitted is None or self._fitted[0] is not fitted:
-                parts = (self.of(part).astype(np.float64) for part in (fitted.training, fitted.validation))
+                parts = (self.of(fitted.of, part).astype(np.float64) for part in (fitted.training, fitted.validation))
                 self._fitted = (fitted, Readouts(*parts))
             training_M, validation_M = (part.target(target) for part in (fitted.training, fitted.validation))
             self._readouts[key] = self._fitted[1].fit(target, training_M, validation_M, READOUTS[kind])
-        return self._readouts[key].predict(self.of(members).astype(np.float64))
+        return self._readouts[key].predict(self.of(held_out.tested.of, members).astype(np.float64))
 
-    def _embedded(self, population: Population) -> np.ndarray:
+    def _encoder(self, networks: ZooMembers) -> Encoder:
+        """The encoder, for the networks' data set where that is another."""
+        name, same = networks.zoo.name, networks.zoo.manifest.dataset_sha256 == self.own.zoo.manifest.dataset_sha256
+        if same or networks.dataset is None or not isinstance(self.encoder, LooksAtInputs):
+            return self.encoder
+        if name not in self._encoders:
+            self._encoders[name] = self.encoder.on_inputs_of(networks.dataset, networks.training.populations)
+        return self._encoders[name]
+
+    def _embedded(self, encoder: Encoder, population: Population) -> np.ndarray:
         if id(population) not in self._embeddings:
             try:
-                found: np.ndarray | str = self.encoder.embed(population).astype(np.float32)
+                found: np.ndarray | str = encoder.embed(population).astype(np.float32)
             except ValueError as error:
                 found = str(error)
             self._embeddings[id(population)] = (population, found)
@@ -173,11 +185,12 @@ class ProbePlan(HeldOutPlan[Encoder]):
     def _predicted(self, trial: int, held_out: HeldOut, question: Question) -> list[np.ndarray]:
         if trial not in self._embedded:
             self._embedded.clear()
-            self._embedded[trial] = [Embedded(encoder) for encoder in self.artifacts[trial]]
+            own = self.held_out.fitted.of
+            self._embedded[trial] = [Embedded(encoder, own) for encoder in self.artifacts[trial]]
         return [
             predicted_M
             for each in self._embedded[trial]
-            for predicted_M in calibrated(held_out, question, partial(each.predict, held_out.fitted, question))
+            for predicted_M in calibrated(held_out, question, partial(each.predict, held_out, question))
         ]
 
 

@@ -105,7 +105,8 @@ def other_zoos(analysis: Analysis) -> Section | str:
     blocks: list[Text | Heading | Table | Bullets] = [
         Text(
             f"Readouts were fitted to training networks of {analysis.summary['zoo']} and are measured on test networks"
-            " of other zoos, which neither encoders nor readouts have seen. With labelled networks predictions are"
+            " of other zoos, which neither encoders nor readouts have seen. An encoder that applies networks to inputs"
+            " takes those of the other zoo's data set, without their labels. With labelled networks predictions are"
             " brought to the other zoo's scale by a slope and an offset, fitted to so many of its training networks"
             f" ({DRAWS} draws of them); the training mean is then the mean of those."
         )

@@ -29,7 +29,8 @@ def crosswise(analysis: Analysis) -> Section | str:
     blocks: list[Text | Heading | Table | Grid] = [
         Text(
             "Encoders and readouts were fitted to each zoo in turn and are measured on the test networks of each other,"
-            " last snapshots, without labelled networks. The mean of Kendall τ_b is over all pairs of two zoos; an"
+            " last snapshots, without labelled networks; an encoder that applies networks to inputs takes those of the"
+            " other zoo's data set, without their labels. The mean of Kendall τ_b is over all pairs of two zoos; an"
             " encoder that cannot embed the networks of a zoo has 0 there. Margins are on the same networks."
         )
     ]

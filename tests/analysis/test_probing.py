@@ -1,6 +1,7 @@
 """What embeddings tell, measured on test members: against readouts fitted by hand."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from analysis.held_out import PREDICTED, TRUE
 from analysis.intervals import Bootstrap
 from analysis.members import ZooMembers
 from analysis.plan import plan_analysis
+from analysis.probing import Embedded
 from analysis.report.page import render
 from analysis.scopes import scopes_of
 from trainables.readouts.columns import targets_of
@@ -89,6 +91,35 @@ def test_networks_of_one_snapshot_are_told_of_once(small_recipe, tmp_path):
     zoo = generate_zoo(recipe, Store(tmp_path))
     (scope,) = scopes_of(ZooMembers(zoo=zoo, members=chosen_members(zoo, None)), (), Bootstrap())
     assert scope.snapshots == "last snapshots"
+
+
+class Looking:
+    """An encoder that tells which data set it has inputs of."""
+
+    def __init__(self, dataset="its own"):
+        self.dataset = dataset
+
+    def embed(self, population):
+        return np.full((len(population), 1), hash(self.dataset) % 1000, np.float32)
+
+    def to_files(self):
+        return {}
+
+    def on_inputs_of(self, dataset, networks):
+        assert len(networks) == 1
+        return Looking(dataset.name)
+
+
+def test_an_encoder_that_looks_at_inputs_has_those_of_the_networks_data_set(small_zoo):
+    own = ZooMembers(zoo=small_zoo, members=chosen_members(small_zoo, None))
+    manifest = SimpleNamespace(dataset_sha256="of another")
+    zoo = SimpleNamespace(name="other", manifest=manifest)
+    other = SimpleNamespace(zoo=zoo, dataset=SimpleNamespace(name="clothes"), training=own.training)
+    embedded = Embedded(Looking(), own)
+    assert set(embedded.of(own, own.test).ravel()) == {hash("its own") % 1000}
+    assert set(embedded.of(other, own.validation).ravel()) == {hash("clothes") % 1000}
+    unknown = SimpleNamespace(zoo=zoo, dataset=None, training=own.training)
+    assert set(Embedded(Looking(), own).of(unknown, own.test).ravel()) == {hash("its own") % 1000}
 
 
 def test_the_report_is_rendered(analysis):

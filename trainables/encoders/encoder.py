@@ -5,7 +5,7 @@ Shape letters: M members, E width of an embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ from trainables.readouts.columns import CHOSEN, known, targets_of
 from trainables.readouts.metrics import ACCURACY, R2
 from trainables.readouts.readout import Readouts, judged
 from trainables.trainable import FitData
+from zoo.data.examples import Dataset
 from zoo.population import Population
 
 # What every zoo knows of its networks and nobody chose.
@@ -36,6 +37,20 @@ class Encoder(Protocol):
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
+        ...
+
+
+@runtime_checkable
+class LooksAtInputs(Encoder, Protocol):
+    """An encoder that applies networks to inputs, and can take those of another data set."""
+
+    def on_inputs_of(self, dataset: Dataset, networks: Sequence[Population]) -> Encoder:
+        """The encoder for networks of another data set; nothing is fitted anew.
+
+        Args:
+            dataset: Theirs; its labels are not read.
+            networks: Some of them, one population for each layout; nothing that is known of them is read.
+        """
         ...
 
 

@@ -125,6 +125,27 @@ def test_networks_of_other_widths_depths_and_shapes_of_images_are_embedded():
     assert np.isfinite(of_vectors["last rows mean"]).all()
 
 
+def test_inputs_and_consensus_of_another_data_set_take_the_place_of_the_stored_ones_and_no_label_is_read():
+    architecture = mlp((1, 8, 8), (6,), 10)
+    encoder, networks = fitted(architecture, data=DIGITS), population(architecture, 6, seed=3)
+    other = dataset(architecture)
+    shuffled = dataclasses.replace(
+        other,
+        **{part: Examples(getattr(other, part).values, torch.zeros(20).long()) for part in ("train", "validation")},
+    )
+    moved = encoder.on_inputs_of(other, [networks])
+    np.testing.assert_array_equal(moved.embed(networks), encoder.on_inputs_of(shuffled, [networks]).embed(networks))
+    given_MNC = networks.logits(other.train.inputs)
+    agreed_N = consensus_of(torch.cat([given_MNC, networks.logits(other.validation.inputs)], dim=1))[:20]
+    agreement_M = (given_MNC.argmax(2) == agreed_N).float().mean(1)
+    whole = dataclasses.replace(encoder, config=dataclasses.replace(encoder.config, inputs=20))
+    found = whole.on_inputs_of(other, [networks]).columns(networks)
+    np.testing.assert_allclose(found["seen agreement"], agreement_M, atol=1e-6)
+    assert not np.allclose(moved.embed(networks), encoder.embed(networks), equal_nan=True)
+    kept = dataclasses.replace(encoder, config=dataclasses.replace(encoder.config, adapt=False))
+    np.testing.assert_array_equal(kept.on_inputs_of(other, [networks]).embed(networks), encoder.embed(networks))
+
+
 @pytest.mark.parametrize("part", ["statistics", "behavior", "head"])
 def test_each_part_alone_comes_back_from_files(part):
     parts = {name: part in (name, "head") for name in ("statistics", "behavior")}

@@ -21,6 +21,8 @@ class WeightsAndBehaviorConfig:
             each input; these are found by their agreement alone, without labels.
         labels: Take the labels of the stored inputs in place of the consensus. The task is then known, not told from
             weights: report such results apart.
+        adapt: Whether networks of another data set are looked at on inputs of that one, where these are given, with the
+            consensus of such networks and without labels; else on the stored inputs too.
         activation_known: Networks are applied with their own activation. Otherwise with each that training networks
             have, so that the embedding does not depend on it and can be asked for it.
         head: Embed by what perceptrons, fitted across folds to all columns in which training networks differ, make of
@@ -36,6 +38,7 @@ class WeightsAndBehaviorConfig:
     inputs: int = 512
     consensus: bool = True
     labels: bool = False
+    adapt: bool = True
     activation_known: bool = True
     head: bool = True
     width: int = 128

@@ -120,6 +120,12 @@ class WeightsAndBehaviorEncoder:
         plain = [number for number, name in enumerate(self.names) if name in PLAIN]
         return np.hstack([features_MF[:, plain], self.head.outputs(features_MF, keys_of(population.weights_MP))])
 
+    def on_inputs_of(self, dataset: Dataset, networks: Sequence[Population]) -> WeightsAndBehaviorEncoder:
+        """See :class:`trainables.encoders.encoder.LooksAtInputs`; with ``labels`` those of the inputs are read."""
+        if not self.config.adapt:
+            return self
+        return replace(self, inputs=inputs_of(self.config, dataset, networks))
+
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
         tensors = {f"inputs/{name}": tensor for name, tensor in self.inputs.tensors().items()}
