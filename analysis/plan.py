@@ -35,6 +35,18 @@ TRAINING_SNAPSHOTS = 8000
 # What is run on untrained networks: a codec that knows nothing of training, and those fitted to trained ones.
 ON_RANDOM = ("uniform", "function-metric", LEARNED)
 LISTED_LAYOUTS = 8
+CODECS, GROUPS, SETS = "codecs", "groups of networks", "hypernetworks of data sets"
+# By what is analyzed, the options that mean something there.
+OPTIONS = {
+    CODECS: ("study", "codecs", "evaluators", "inputs", "cells", "layout", "members", "examples"),
+    GROUPS: ("by", "evaluators", "inputs", "members", "examples"),
+    SETS: ("study", "members", "inputs"),
+    "hypernetworks": ("study", "members"),
+    "predictors": ("study", "members"),
+    "encoders": ("study", "members", "on", "boosting"),
+    "generators": ("study", "members", "evaluators"),
+    "aggregators": ("study", "members", "inputs"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +152,30 @@ def plan_analysis(
 
     Raises:
         ZooError: The study is of another zoo, or has nothing to measure; or a split has no members.
-        ValueError: A codec, an evaluator or inputs are unknown, or the zoo has several layouts and none is chosen.
+        ValueError: An option does not belong to what is analyzed; a codec, an evaluator or inputs are unknown; or the
+            zoo has several layouts and none is chosen.
     """
     bootstrap = bootstrap or Bootstrap()
+    kind = _kind(study, by)
+    asked: dict[str, object] = {
+        "study": study,
+        "codecs": codecs,
+        "evaluators": evaluators,
+        "inputs": inputs,
+        "cells": cells or None,
+        "layout": layout,
+        "members": members,
+        "examples": examples,
+        "on": on or None,
+        "boosting": boosting or None,
+        "by": by,
+    }
+    if refused := [name for name, value in asked.items() if value is not None and name not in OPTIONS[kind]]:
+        whose = [f"{name} (for {', '.join(other for other in OPTIONS if name in OPTIONS[other])})" for name in refused]
+        raise ValueError(
+            f"an analysis of {kind} does not take {' and '.join(whose)}; allowed: {', '.join(OPTIONS[kind])}"
+        )
     if by is not None:
-        if study is not None or codecs is not None or cells or layout is not None:
-            raise ValueError("by is for networks of a zoo as they are: leave out study, codecs, cells and layout")
         return plan_by_axis(
             zoo, by, evaluators=evaluators, inputs=inputs, members=members, examples=examples, bootstrap=bootstrap
         )
@@ -154,18 +184,13 @@ def plan_analysis(
             f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
             f"{zoo.digest[:8]}. Analyze the study with its own zoo"
         )
-    if on and (study is None or study.kind != "encoder"):
-        kind = "no study" if study is None else f"a study of {study.kind}s"
-        raise ValueError(f"other zoos are for studies of encoders; this is {kind}: leave them out")
-    if cells and study is not None and study.kind not in ("codec", "autoencoder"):
-        raise ValueError(f"cells are for analyses of codecs; this is a study of {study.kind}s: leave them out")
     if study is not None and study.kind == "predictor":
         return plan_predictors(zoo, study, members=members, bootstrap=bootstrap)
     if study is not None and study.kind == "encoder":
         return plan_probes(
             zoo, study, on=on, studies_on=studies_on, boosting=boosting, members=members, bootstrap=bootstrap
         )
-    if study is not None and study.kind == "hypernetwork" and reads_sets(study):
+    if study is not None and kind == SETS:
         return plan_sets(zoo, study, count=members, datasets=inputs or (), bootstrap=bootstrap)
     if study is not None and study.kind == "hypernetwork":
         return plan_adaptation(zoo, study, tasks=members, bootstrap=bootstrap)
@@ -210,6 +235,17 @@ def plan_analysis(
         chosen_codecs=None if codecs is None else list(codecs),
         cells=tuple(cells),
     )
+
+
+def _kind(study: StudyRecord | None, by: Sequence[str] | None) -> str:
+    """What is analyzed: a key of ``OPTIONS``."""
+    if by is not None:
+        return GROUPS
+    if study is None:
+        return CODECS
+    if study.kind == "hypernetwork" and reads_sets(study):
+        return SETS
+    return f"{study.kind}s" if f"{study.kind}s" in OPTIONS else CODECS
 
 
 def reads_sets(study: StudyRecord) -> bool:

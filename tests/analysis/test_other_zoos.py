@@ -112,8 +112,29 @@ def test_zoos_are_named_once_and_for_encoders(small_zoo, study, mixed_zoo):
         plan_analysis(small_zoo, study, on=[mixed_zoo, mixed_zoo])
     with pytest.raises(ValueError, match="is named 2 times"):
         plan_analysis(small_zoo, study, on=[small_zoo])
-    with pytest.raises(ValueError, match="other zoos are for studies of encoders; this is no study"):
+    with pytest.raises(
+        ValueError, match=r"analysis of codecs does not take on \(for encoders\); allowed: study, codecs"
+    ):
         plan_analysis(small_zoo, on=[mixed_zoo])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"codecs": ["uniform"]}, r"analysis of encoders does not take codecs \(for codecs\)"),
+        (
+            {"layout": 0, "examples": 9},
+            r"does not take layout \(for codecs\) and examples \(for codecs, groups of networks\);"
+            " allowed: study, members, on, boosting",
+        ),
+        ({"evaluators": ["layers"]}, r"does not take evaluators \(for codecs, groups of networks, generators\)"),
+        ({"cells": [1]}, r"does not take cells \(for codecs\)"),
+        ({"by": ["optimizer"]}, r"analysis of groups of networks does not take study \("),
+    ],
+)
+def test_options_that_would_mean_nothing_are_refused(small_zoo, study, options, message):
+    with pytest.raises(ValueError, match=message):
+        plan_analysis(small_zoo, study, **options)
 
 
 def test_one_group_of_layouts_is_told_by_each_and_by_all_others(of_layouts, mixed_zoo):
