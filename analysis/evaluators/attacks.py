@@ -87,7 +87,9 @@ class Attack:
         if noise is None:
             return lambda x: architecture.logits(weights_MP, x)
         generator = torch.Generator().manual_seed(SEED)
-        return lambda x: noise.logits(architecture, weights_MP, x[0], generator)
+        return lambda x: noise.logits(
+            architecture, weights_MP, x.shape[1], lambda noisy_KP: architecture.logits(noisy_KP, x[0]), generator
+        )
 
     def survived(
         self, made_on: Answers, answers: Answers, x: Tensor, targets_MN: Tensor, limits: tuple[float, float] | None

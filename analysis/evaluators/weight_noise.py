@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,18 +40,33 @@ class NoisyInference(NamedTuple):
     ratio: float
     inferences: int
 
-    def logits(self, architecture: Architecture, weights_MP: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Logarithms of members' mean probabilities: ``[M, N, C]``, differentiable in x, finite where these vanish."""
+    def logits(
+        self,
+        architecture: Architecture,
+        weights_MP: Tensor,
+        examples: int,
+        apply: Callable[[Tensor], Tensor],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Logarithms of members' mean probabilities, finite where these vanish: ``[M, N, C]``.
+
+        Args:
+            architecture: The members'.
+            weights_MP: Theirs, without noise.
+            examples: N.
+            apply: From the weights of any number of networks to their logits for the examples.
+            generator: What noise is drawn by.
+        """
         deviation_MP = torch.zeros(weights_MP.shape)
         for spec in architecture.layout:
             deviation_MP[:, spec.span] = weights_MP[:, spec.span].square().mean(1, keepdim=True).sqrt()
         sums = []
-        size = max(1, AT_ONCE // (len(weights_MP) * _numbers(architecture, len(x))))
+        size = max(1, AT_ONCE // (len(weights_MP) * _numbers(architecture, examples)))
         for count in torch.ones(self.inferences).split(size):
             # Members draw one after the other, so that how many there are at once changes nothing.
             noise = [torch.randn(len(count), weights_MP.shape[1], generator=generator) for _ in weights_MP]
             noisy_MKP = (self.ratio * torch.stack(noise)).mul_(deviation_MP[:, None]).add_(weights_MP[:, None])
-            logs = architecture.logits(noisy_MKP.flatten(0, 1), x).log_softmax(2)
+            logs = apply(noisy_MKP.flatten(0, 1)).log_softmax(2)
             sums.append(logs.unflatten(0, (len(weights_MP), -1)).logsumexp(1))
         return torch.stack(sums).logsumexp(0) - math.log(self.inferences)
 
@@ -75,9 +91,16 @@ class WeightNoise:
         targets_MN = first_targets(population, data, len(examples))
         generator, right_MN = torch.Generator().manual_seed(SEED), torch.zeros(targets_MN.shape)
         for architecture, every in population.groups():
+
+            def answers(weights_KP: Tensor, architecture: Architecture = architecture) -> Tensor:
+                kinds_K = torch.zeros(len(weights_KP), dtype=torch.int64)
+                networks = Population(weights_MP=weights_KP, architectures=(architecture,), architecture_M=kinds_K)
+                return outputs(networks, examples)
+
             size = max(1, AT_ONCE // (self.noise.inferences * _numbers(architecture, len(examples))))
             for rows in every.split(size):
-                answers_MNC = self.noise.logits(architecture, population.weights_MP[rows], examples.inputs, generator)
+                weights_MP = population.weights_MP[rows]
+                answers_MNC = self.noise.logits(architecture, weights_MP, len(examples), answers, generator)
                 right_MN[rows] = (answers_MNC.argmax(2) == targets_MN[rows]).float()
         part_MN = targets_MN >= 0
         return {self.metric: (right_MN * part_MN).sum(1) / part_MN.sum(1)}

@@ -133,7 +133,13 @@ def test_noise_is_relative_to_each_tensor(networks):
     x = torch.zeros(1, *member.architecture.input_shape)
     architecture = member.architectures[int(member.architecture_M[0])]
     expected = architecture.logits(member.weights_MP, x).log_softmax(2)
-    none = NoisyInference(0.0, 7).logits(architecture, member.weights_MP, x, torch.Generator())
+    none = NoisyInference(0.0, 7).logits(
+        architecture,
+        member.weights_MP,
+        len(x),
+        lambda weights_KP: architecture.logits(weights_KP, x),
+        torch.Generator(),
+    )
     torch.testing.assert_close(none, expected)
 
 
