@@ -41,6 +41,8 @@ MADE = 64
 # Training networks that are compared with.
 COMPARED = 2048
 NOISES, MEANS, ALONE = (0.05, 0.1, 0.2, 0.5, 1.0), (2, 3, 5, 10), (0.2, 0.5)
+# Noise that leads far at little cost: the strongest control where novelty is asked for.
+LEVELED = TaskAloneConfig(noise=0.2, noise_kind="leveled", view="input_basis")
 TRAINED, UNTRAINED = "held-out networks", "untrained networks"
 CONTROLS = {
     TRAINED: "networks of the zoo that no generator has seen",
@@ -119,10 +121,11 @@ class MakingPlan:
             *(("noisy-copies", NoisyCopies, NoiseConfig(noise=noise)) for noise in NOISES),
             *(("means", Means, MeanConfig(networks=networks)) for networks in MEANS),
             *(("task-alone", TaskAlone, TaskAloneConfig(noise=noise)) for noise in ALONE),
+            ("task-alone", TaskAlone, LEVELED),
         ]
         for name, kind, config in controls:
             strength = "networks" if isinstance(config, MeanConfig) else "noise"
-            setting = f"{strength}={getattr(config, strength)}"
+            setting = f"{strength}={getattr(config, strength)}{', leveled' * (config is LEVELED)}"
             rows.append(self._row(name, setting, partial(self._by_control, kind, config), {"config": to_json(config)}))
         for trial, fits in self.generators.items():
             name = self.study.trainable(trial).name

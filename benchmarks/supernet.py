@@ -2,6 +2,7 @@
 
     python benchmarks/supernet.py digits-tasks-reversed --work FOLDER [--held-out 52] [--dataset MODULE:ATTRIBUTE]
         [--labels 5 20 all] [--ways "vector alone" …] [--set z=32 epochs=20] [--seeds 3] [--tasks 28] [--tuned-on 10]
+        [--classes 0 1 …]
 
 Tasks, their split and the architecture are a recipe's; its networks are not needed, since those that are compared are
 trained here, all tasks at once. What is measured is what ``zooscale analyze`` measures of a study of hypernetworks,
@@ -53,17 +54,26 @@ class Run:
         seeds: How many of them.
         most: At most how many tasks of a split are looked at; all where it is not named.
         work: Where results are kept.
+        classes: Only tasks of these are looked at, of others than the training tasks; all where empty.
     """
 
     def __init__(
-        self, recipe: Recipe, settings: Sequence[str], seeds: int, most: Mapping[str, int | None], work: Path
+        self,
+        recipe: Recipe,
+        settings: Sequence[str],
+        seeds: int,
+        most: Mapping[str, int | None],
+        work: Path,
+        classes: Sequence[int] = (),
     ) -> None:
         self.dataset: Dataset = load_dataset(recipe.dataset)
         self.architecture = recipe.member_architecture(0, self.dataset)
         named = recipe.axes["task"].choices
         self.tasks: dict[str, list[str]] = {split: [] for split in SPLITS}
         for task in sorted(named, key=parse_task):
-            self.tasks[split_of(0, recipe.block_members, task, recipe.held_out)].append(task)
+            split = split_of(0, recipe.block_members, task, recipe.held_out)
+            if split == "train" or not classes or set(parse_task(task)) <= set(classes):
+                self.tasks[split].append(task)
         self.tasks = {split: tasks[: most.get(split)] for split, tasks in self.tasks.items()}
         self.training, self.validation, self.test = self.tasks.values()
         changes = dict(each.split("=", 1) for each in settings)
@@ -201,13 +211,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tasks", type=int, help="at most so many test tasks")
     parser.add_argument("--tuned-on", type=int, help="at most so many validation tasks")
+    parser.add_argument("--classes", nargs="*", type=int, default=[], help="of the tasks that are held out; all")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     recipe = find_recipe(arguments.recipe)
     changes = {"dataset": arguments.dataset, "held_out": arguments.held_out}
     recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})
     most = {"test": arguments.tasks, "validation": arguments.tuned_on}
-    work = Run(recipe, arguments.settings, arguments.seeds, most, arguments.work)
+    work = Run(recipe, arguments.settings, arguments.seeds, most, arguments.work, arguments.classes)
     labels = [None if each == "all" else int(each) for each in arguments.labels]
     table(work, arguments.ways, labels, arguments.steps)
 

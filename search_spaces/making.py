@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainables.generators.config import DENSITIES, PATHS
+from trainables.generators.config import DENSITIES, NOISES, PATHS
 from trainables.hypernetworks.config import HEADS, STARTS
 from trainables.hypernetworks.set_config import ATTENTIONS, OUTPUT_LAYERS
 
@@ -63,7 +63,7 @@ def flow(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # no
         "path": trial.suggest_categorical("path", list(PATHS)),
         "components": trial.suggest_categorical("components", [0, 32, 128, 512]),
         "best": trial.suggest_categorical("best", [0.3, 1.0]),
-        "view": trial.suggest_categorical("view", ["standardized", "input_metric"]),
+        "view": trial.suggest_categorical("view", ["standardized", "input_metric", "input_basis"]),
         "jitter": trial.suggest_float("jitter", 0.0, 0.3),
         "width": trial.suggest_categorical("width", [128, 256, 512]),
         "depth": trial.suggest_int("depth", 1, 4),
@@ -73,6 +73,7 @@ def flow(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  # no
     suggested["task_loss"] = trial.suggest_categorical("task_loss", [0.0, 0.03, 0.1, 0.3])
     if suggested["task_loss"]:
         suggested |= {"noise": trial.suggest_float("noise", 0.0, 0.5), "solver": "euler", "integration_steps": 4}
+        suggested["noise_kind"] = trial.suggest_categorical("noise_kind", list(NOISES))
     return suggested
 
 

@@ -36,4 +36,17 @@ FLOW: Mapping[str, Mapping[str, Any]] = {
     },
     # Networks that the flow makes in four steps are trained on the task while it is matched.
     "with-task": {"task_loss": 0.1, "solver": "euler", "integration_steps": 4, "epochs": 10},
+    # The same with noise where it does little to outputs; small, for networks of some 10 000 weights on one core.
+    "leveled": {
+        "task_loss": 0.2,
+        "view": "input_basis",
+        "noise": 0.17,
+        "noise_kind": "leveled",
+        "solver": "euler",
+        "integration_steps": 2,
+        "width": 64,
+        "learning_rate": 3e-3,
+        "batch_size": 16,
+        "epochs": 30,
+    },
 }

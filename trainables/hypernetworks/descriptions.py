@@ -57,9 +57,9 @@ class ClassMeans(Describer):
 
     embed: Callable[[Tensor], Tensor] | None = None
 
-    def _mean(self, examples: Examples) -> Tensor:
+    def _embedded(self, examples: Examples) -> Tensor:
         rows_NF = small(examples)
-        return (rows_NF if self.embed is None else self.embed(rows_NF)).mean(0)
+        return rows_NF if self.embed is None else self.embed(rows_NF)
 
     def describe(self, examples: TaskExamples) -> Tensor:
         """See :class:`Describer`."""
@@ -73,23 +73,21 @@ class ClassMeans(Describer):
                 own = rows[targets == label]
                 key = own.numpy().tobytes()
                 if key not in means:
-                    means[key] = self._mean(known.examples.select(own))
+                    means[key] = self._embedded(known.examples.select(own)).mean(0)
                 parts.append(means[key])
             described.append(torch.cat(parts))
         return torch.stack(described)
 
     def drawn(self, examples: TaskExamples, tasks: Sequence[int], count: int, generator: torch.Generator) -> Tensor:
         """The same of some tasks, by so many examples of each class, drawn with replacement."""
-        known, described = examples.describing, []
+        known, chosen = examples.describing, []
         for task in tasks:
             rows, targets = known.rows[task], known.targets[task]
-            parts = []
             for label in range(int(targets.max()) + 1):
                 own = rows[targets == label]
-                chosen = own[torch.randint(len(own), (count,), generator=generator)]
-                parts.append(self._mean(known.examples.select(chosen)))
-            described.append(torch.cat(parts))
-        return torch.stack(described)
+                chosen.append(own[torch.randint(len(own), (count,), generator=generator)])
+        embedded_NE = self._embedded(known.examples.select(torch.cat(chosen)))
+        return embedded_NE.unflatten(0, (len(tasks), -1, count)).mean(2).flatten(1)
 
 
 class Task2Vec(Describer):
