@@ -93,6 +93,24 @@ def test_module_and_console_script_are_the_same():
     assert done.stderr.startswith("zooscale: there is no store /nowhere")
 
 
+# A library that aborts when the process goes away, as Arrow's threads do now and then.
+ABORTS = """
+import ctypes, sys
+from cluster.__main__ import main
+c = ctypes.CDLL(None)
+c.__cxa_atexit(ctypes.cast(c.abort, ctypes.c_void_p), None, None)
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library's function has another name elsewhere")
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["list", "--store", "/nowhere"], 2)])
+def test_a_library_that_fails_at_the_end_changes_no_exit_code(arguments, code):
+    done = subprocess.run([sys.executable, "-c", ABORTS, *arguments], capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stdout.startswith("zooscale ") or done.stderr.startswith("zooscale: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
