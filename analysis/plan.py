@@ -184,19 +184,19 @@ def plan_analysis(
             f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
             f"{zoo.digest[:8]}. Analyze the study with its own zoo"
         )
-    if study is not None and study.kind == "predictor":
+    if study is not None and kind == "predictors":
         return plan_predictors(zoo, study, members=members, bootstrap=bootstrap)
-    if study is not None and study.kind == "encoder":
+    if study is not None and kind == "encoders":
         return plan_probes(
             zoo, study, on=on, studies_on=studies_on, boosting=boosting, members=members, bootstrap=bootstrap
         )
     if study is not None and kind == SETS:
         return plan_sets(zoo, study, count=members, datasets=inputs or (), bootstrap=bootstrap)
-    if study is not None and study.kind == "hypernetwork":
+    if study is not None and kind == "hypernetworks":
         return plan_adaptation(zoo, study, tasks=members, bootstrap=bootstrap)
-    if study is not None and study.kind == "generator":
+    if study is not None and kind == "generators":
         return plan_making(zoo, study, count=members, bootstrap=bootstrap, evaluators=evaluators or ())
-    if study is not None and study.kind == "aggregator":
+    if study is not None and kind == "aggregators":
         return plan_aggregation(zoo, study, networks=members, datasets=inputs or (), bootstrap=bootstrap)
     architecture = chosen_architecture(zoo, layout)
     families = chosen_families(codecs, architecture)

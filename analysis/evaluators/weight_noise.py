@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from zoo.architecture import Architecture
 from zoo.data.examples import Examples
 from zoo.evaluation import outputs
 from zoo.metric import Metric
-from zoo.population import Population
+from zoo.population import Population, single_architecture
 from zoo.words import counted
 
 # Test examples that are answered by noisy networks, or attacked; and numbers of inputs or weights in one step.
@@ -91,19 +92,18 @@ class WeightNoise:
         targets_MN = first_targets(population, data, len(examples))
         generator, right_MN = torch.Generator().manual_seed(SEED), torch.zeros(targets_MN.shape)
         for architecture, every in population.groups():
-
-            def answers(weights_KP: Tensor, architecture: Architecture = architecture) -> Tensor:
-                kinds_K = torch.zeros(len(weights_KP), dtype=torch.int64)
-                networks = Population(weights_MP=weights_KP, architectures=(architecture,), architecture_M=kinds_K)
-                return outputs(networks, examples)
-
+            apply = partial(_outputs, architecture, examples)
             size = max(1, AT_ONCE // (self.noise.inferences * _numbers(architecture, len(examples))))
             for rows in every.split(size):
                 weights_MP = population.weights_MP[rows]
-                answers_MNC = self.noise.logits(architecture, weights_MP, len(examples), answers, generator)
+                answers_MNC = self.noise.logits(architecture, weights_MP, len(examples), apply, generator)
                 right_MN[rows] = (answers_MNC.argmax(2) == targets_MN[rows]).float()
         part_MN = targets_MN >= 0
         return {self.metric: (right_MN * part_MN).sum(1) / part_MN.sum(1)}
+
+
+def _outputs(architecture: Architecture, examples: Examples, weights_KP: Tensor) -> Tensor:
+    return outputs(single_architecture(architecture, weights_KP), examples)
 
 
 def _numbers(architecture: Architecture, examples: int) -> int:

@@ -6,8 +6,6 @@ with the bias.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -31,38 +29,13 @@ def second_moment(patches: Tensor) -> Tensor:
     return rows.transpose(-1, -2) @ rows / rows.shape[-2]
 
 
-@dataclass(frozen=True)
-class UnitMoment:
-    """The second moment of what a layer reads from hidden units, the same for each unit and for each two.
-
-    Attributes:
-        own_BB: E[a aᵀ] of the entries of one unit (one, or those of a patch or of a flattened image).
-        other_BB: E[a bᵀ] of the entries of two different units.
-        mean_B: E[a].
-    """
-
-    own_BB: Tensor
-    other_BB: Tensor
-    mean_B: Tensor
-
-    def of(self, layer: WeightLayer) -> Tensor:
-        """That of all that a layer reads, 1 appended where it has a bias: ``[D, D]``; for any number of units."""
-        units = layer.units
-        pooled_UBUB = self.other_BB[None, :, None, :].expand(units, -1, units, -1).clone()
-        pooled_UBUB.diagonal(dim1=0, dim2=2).copy_(self.own_BB.unsqueeze(2).expand(-1, -1, units))
-        pooled_DD = pooled_UBUB.reshape(units * layer.entries, units * layer.entries)
-        if layer.bias is None:
-            return pooled_DD
-        pooled_DD = torch.nn.functional.pad(pooled_DD, (0, 1, 0, 1))
-        pooled_DD[-1, :-1] = pooled_DD[:-1, -1] = self.mean_B.repeat(units)
-        pooled_DD[-1, -1] = 1
-        return pooled_DD
-
-
 def input_moments(population: Population, examples: Examples) -> list[Tensor]:
     """E[p pᵀ] of what each weight layer reads, 1 appended where the layer has a bias.
 
-    Inputs with names have a moment of their own; hidden units have none, so theirs is that of :func:`unit_moments`.
+    Inputs with names have a moment of their own. Hidden units have none, so theirs is pooled over units and members:
+    the mean moment of a unit's entries (one, or those of a patch or of a flattened image), that of two different
+    units', and their mean. Each member counts in proportion to its own mean square, and the whole has the median of
+    these over (at most 256) members, evenly spaced: a few with huge activations must not set the scale for all.
 
     Args:
         population: Training members; rows with weights or activations that are not finite do not count.
@@ -70,29 +43,6 @@ def input_moments(population: Population, examples: Examples) -> list[Tensor]:
 
     Returns:
         For each of :func:`zoo.views.weight_layers.weight_layers` ``[D, D]`` float64.
-
-    Raises:
-        ValueError: Activations are finite for no member.
-    """
-    layers = weight_layers(population.architecture)
-    return [
-        data_moment(population.architecture, layer, examples) if pooled is None else pooled.of(layer)
-        for layer, pooled in zip(layers, unit_moments(population, examples), strict=True)
-    ]
-
-
-def unit_moments(population: Population, examples: Examples) -> list[UnitMoment | None]:
-    """Second moments of what each weight layer reads from hidden units, pooled over units and members.
-
-    Each member counts in proportion to its own mean square, and the whole has the median of these over (at most 256)
-    members, evenly spaced: a few with huge activations must not set the scale for all.
-
-    Args:
-        population: Training members; rows with weights or activations that are not finite do not count.
-        examples: Training examples.
-
-    Returns:
-        For each of :func:`zoo.views.weight_layers.weight_layers`; ``None`` where it reads the examples themselves.
 
     Raises:
         ValueError: Activations are finite for no member.
@@ -110,7 +60,10 @@ def unit_moments(population: Population, examples: Examples) -> list[UnitMoment 
             for layer, found in zip(layers, moments, strict=True):
                 if not _from_data(layer, inputs[layer.name]):
                     found.append(second_moment(layer.patches(inputs[layer.name])).double())
-    return [_pooled(layer, torch.cat(found)) if found else None for layer, found in zip(layers, moments, strict=True)]
+    return [
+        _pooled(layer, torch.cat(found)) if found else data_moment(population.architecture, layer, examples)
+        for layer, found in zip(layers, moments, strict=True)
+    ]
 
 
 def _from_data(layer: WeightLayer, x: Tensor) -> bool:
@@ -137,7 +90,7 @@ def data_moment(architecture: Architecture, layer: WeightLayer, examples: Exampl
     return second_moment(layer.patches(inputs[layer.name]).double())
 
 
-def _pooled(layer: WeightLayer, moment_MDD: Tensor) -> UnitMoment:
+def _pooled(layer: WeightLayer, moment_MDD: Tensor) -> Tensor:
     """One moment for all members, the same however their units are ordered."""
     members = len(moment_MDD)
     moment_MDD = moment_MDD[torch.isfinite(moment_MDD).all(dim=(1, 2))]
@@ -153,8 +106,14 @@ def _pooled(layer: WeightLayer, moment_MDD: Tensor) -> UnitMoment:
     blocks_UBUB = blocks.unflatten(0, (units, entries))
     own_BB = torch.einsum("ubuc->bc", blocks_UBUB) / units
     other_BB = (blocks_UBUB.sum(dim=(0, 2)) - units * own_BB) / max(units * (units - 1), 1)
-    mean_B = torch.zeros(entries, dtype=torch.float64)
-    if layer.bias is not None:
-        mean_D = (moment_MDD[:, :read, -1] * share_M11[:, :, 0].sqrt()).mean(dim=0) * scale**0.5
-        mean_B = mean_D.unflatten(0, (units, entries)).mean(dim=0)
-    return UnitMoment(scale * own_BB, scale * other_BB, mean_B)
+    pooled_UBUB = other_BB[None, :, None, :].expand(units, -1, units, -1).clone()
+    pooled_UBUB.diagonal(dim1=0, dim2=2).copy_(own_BB.unsqueeze(2).expand(-1, -1, units))
+    pooled_DD = scale * pooled_UBUB.reshape(read, read)
+    if layer.bias is None:
+        return pooled_DD
+    mean_D = (moment_MDD[:, :read, -1] * share_M11[:, :, 0].sqrt()).mean(dim=0) * scale**0.5
+    mean_B = mean_D.unflatten(0, (units, entries)).mean(dim=0)
+    pooled_DD = torch.nn.functional.pad(pooled_DD, (0, 1, 0, 1))
+    pooled_DD[-1, :-1] = pooled_DD[:-1, -1] = mean_B.repeat(units)
+    pooled_DD[-1, -1] = 1
+    return pooled_DD
