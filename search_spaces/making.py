@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainables.generators.config import DENSITIES, NOISES, PATHS
+from trainables.generators.config import DENSITIES, ENCODED, NOISES, PATHS
 from trainables.hypernetworks.config import HEADS, STARTS
 from trainables.hypernetworks.set_config import ATTENTIONS, OUTPUT_LAYERS
 
@@ -49,6 +49,7 @@ def latent_density(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, A
     """How wide latents are, what they are drawn from, and how the autoencoder is fitted."""
     return {
         "latent": trial.suggest_int("latent", 8, 128, log=True),
+        "encoded": trial.suggest_categorical("encoded", list(ENCODED)),
         "density": trial.suggest_categorical("density", list(DENSITIES)),
         "bandwidth": trial.suggest_float("bandwidth", 0.0, 2.0),
         "best": trial.suggest_categorical("best", [0.3, 1.0]),

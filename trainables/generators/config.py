@@ -12,6 +12,7 @@ PATHS = ("linear", "diffusion")
 PREDICTED = ("network", "velocity")
 SOLVERS = ("runge-kutta", "euler")
 DENSITIES = ("kernel", "prior")
+ENCODED = ("network", "neuron")
 NOISES = ("proportional", "leveled")
 
 
@@ -191,9 +192,10 @@ class FlowConfig(NoiseConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatentDensityConfig(NetworkAutoencoderConfig):
-    """Latents of an autoencoder for whole networks, drawn and decoded; the autoencoder's fields and these.
+    """Latents of an autoencoder, drawn and decoded; the autoencoder's fields and these.
 
     Attributes:
+        encoded: What has a latent: the whole "network", or each "neuron".
         snapshots: As for other generators.
         best: As for other generators.
         density: From what latents are drawn: a "kernel" density of each dimension of training networks' latents, or the
@@ -203,6 +205,7 @@ class LatentDensityConfig(NetworkAutoencoderConfig):
 
     snapshots: str = "last"
     best: float = 1.0
+    encoded: str = "network"
     density: str = "kernel"
     bandwidth: float = 1.0
     gain: bool = False
@@ -214,6 +217,7 @@ class LatentDensityConfig(NetworkAutoencoderConfig):
         NetworkAutoencoderConfig.__post_init__(self)
         require(self.snapshots in SNAPSHOTS, self, "snapshots", ", ".join(SNAPSHOTS))
         require(0 < self.best <= 1, self, "best", "more than 0, at most 1")
+        require(self.encoded in ENCODED, self, "encoded", ", ".join(ENCODED))
         require(self.density in DENSITIES, self, "density", ", ".join(DENSITIES))
         require(self.bandwidth >= 0, self, "bandwidth", "0 or more")
         require(not self.gain, self, "gain", "false: networks are made in one size")

@@ -1,6 +1,7 @@
 """Networks from an autoencoder's latents: drawn from its prior, or from a kernel density of each latent dimension.
 
-Schürholt et al., "Hyper-Representations as Generative Models" (NeurIPS 2022, arXiv 2209.14733, section 3.2). The
+Schürholt et al., "Hyper-Representations as Generative Models" (NeurIPS 2022, arXiv 2209.14733, section 3.2); of each
+token's latent as in SANE (Schürholt et al., ICML 2024, arXiv 2406.09997), where a token is a neuron here. The
 autoencoder is fitted by what its networks do, and with a normal bottleneck as a variational one.
 
 Shape letters: M networks, K training networks, Z latent width.
@@ -18,9 +19,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 from torch import Tensor
 
+from trainables.autoencoders.autoencoder import Autoencoder
 from trainables.autoencoders.bottleneck import Gaussian
 from trainables.autoencoders.fit import AutoencoderFit
 from trainables.autoencoders.network import NetworkAutoencoder
+from trainables.autoencoders.neuron import NeuronAutoencoder
 from trainables.autoencoders.receiver import Receiver
 from trainables.generators.closed_form import kernel_draws
 from trainables.generators.config import LatentDensityConfig
@@ -29,6 +32,7 @@ from trainables.trainable import FitData
 from zoo.config import from_json, to_json
 from zoo.population import Population, single_architecture
 
+FAMILIES: dict[str, type[Autoencoder]] = {"network": NetworkAutoencoder, "neuron": NeuronAutoencoder}
 DECODER_FILE, LATENT_FILE, CONFIG_FILE = "decoder.safetensors", "latent.safetensors", "config.json"
 
 
@@ -44,9 +48,8 @@ class LatentDensityFit(AutoencoderFit):
     """
 
     def __init__(self, config: LatentDensityConfig, data: FitData) -> None:
-        super().__init__(
-            NetworkAutoencoder, config, dataclasses.replace(data, training=(fitted_networks(config, data),))
-        )
+        fitted = dataclasses.replace(data, training=(fitted_networks(config, data),))
+        super().__init__(FAMILIES[config.encoded], config, fitted)
         if config.density == "prior" and not isinstance(self.module.bottleneck, Gaussian):
             raise ValueError(
                 f"LatentDensityConfig.bottleneck is {config.bottleneck!r}, which has no prior to draw from; allowed: "
@@ -93,7 +96,7 @@ class LatentDensity:
         else:
             normal_MZ = torch.randn(count, len(self.latent["location"]), generator=generator)
             drawn_MZ = self.latent["location"] + self.latent["deviation"] * normal_MZ
-        receiver = Receiver.from_bytes(self.decoder, NetworkAutoencoder, LatentDensityConfig)
+        receiver = Receiver.from_bytes(self.decoder, FAMILIES[self.config.encoded], LatentDensityConfig)
         weights_MP = receiver.weights(drawn_MZ, torch.full((count,), receiver.common_gain))
         return single_architecture(receiver.architecture, weights_MP)
 

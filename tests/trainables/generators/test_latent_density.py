@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from trainables.autoencoders.neuron import NeuronAutoencoder
+from trainables.autoencoders.receiver import Receiver
 from trainables.generators.closed_form import kernel_draws
 from trainables.generators.config import DENSITIES, LatentDensityConfig
 from trainables.registry import find_trainable
@@ -12,6 +14,7 @@ from zoo.data import load_dataset
 from zoo.population import Member
 from zoo.population.population import single_architecture
 from zoo.training.train import train_population
+from zoo.views.tokens import neuron_indices
 
 SMALL = {"latent": 8, "encoder_width": 8, "decoder_width": 8, "epochs": 15}
 
@@ -41,6 +44,19 @@ def test_without_bandwidth_each_dimension_of_a_latent_is_one_of_a_training_netwo
     latent_KZ = made.latent["networks"]
     drawn_MZ = kernel_draws(latent_KZ, 5, 0.0, torch.Generator().manual_seed(0))
     assert all(drawn in latent_KZ[:, column] for row in drawn_MZ for column, drawn in enumerate(row))
+
+
+def test_of_neurons_each_has_a_latent_of_its_own(data):
+    entry = find_trainable("latent-density")
+    made = run(entry.fit(LatentDensityConfig(encoded="neuron", **{**SMALL, "epochs": 1}), data)).artifact()
+    assert made.latent["networks"].shape == (32, (8 + 10) * SMALL["latent"])
+    receiver = Receiver.from_bytes(made.decoder, NeuronAutoencoder, LatentDensityConfig)
+    latent_MZ = made.latent["networks"][:1].repeat(2, 1)
+    latent_MZ[1, : SMALL["latent"]] += 1
+    weights_MP = receiver.weights(latent_MZ, torch.full((2,), receiver.common_gain))
+    moved = (weights_MP[0] != weights_MP[1]).nonzero().flatten()
+    assert set(moved.tolist()) == set(neuron_indices(receiver.architecture)[0][0].tolist())
+    assert torch.equal(entry.from_files(made.to_files()).generate(3).weights_MP, made.generate(3).weights_MP)
 
 
 def test_a_prior_needs_a_bottleneck_that_has_one(data):
