@@ -77,14 +77,33 @@ def test_a_head_gives_training_networks_what_it_makes_of_others():
     features_MF, member_M = generator.normal(size=(240, 60)), np.arange(240) // 2
     number_M, category_M = features_MF[:, 0] + 0.1 * generator.normal(size=240), generator.choice(["a", "b"], 240)
     config = dataclasses.replace(SMALL, width=32, passes=20)
-    head = CrossFitted.fit(config, features_MF, [number_M, category_M], np.arange(1.0, 241), member_M)
+    columns, every_VF = [number_M, category_M], np.ones((1, 60), dtype=bool)
+    head = CrossFitted.fit(config, features_MF, columns, np.arange(1.0, 241), member_M, every_VF)
     known, new = (head.outputs(features_MF, np.arange(240.0) + first) for first in (1.0, 1000.0))
-    assert np.corrcoef(known[:, 0], number_M)[0, 1] > 0.6
+    assert np.corrcoef(known[:, 0], number_M)[0, 1] > 0.5
     is_a_M = category_M == "a"
     assert abs(np.corrcoef(known[:, 1], is_a_M)[0, 1]) < 0.2
     assert np.corrcoef(new[:, 1], is_a_M)[0, 1] > 0.5, "it has learned them by heart"
     assert all(len(set(head.folds(np.array([key, key + 1])))) == 1 for key in range(1, 240, 2)), "members stay whole"
     assert not set(range(5)) - set(head.folds(np.arange(1.0, 241)))
+
+
+def test_each_view_of_a_head_depends_on_the_features_that_it_sees_and_on_no_other():
+    features_MF = np.random.default_rng(0).normal(size=(40, 6))
+    views_VF = np.array([[True] * 6, [False] * 4 + [True] * 2])
+    key_M = np.arange(1.0, 41)
+    head = CrossFitted.fit(SMALL, features_MF, [features_MF[:, 0]], key_M, np.arange(40), views_VF)
+    changed_MF = np.hstack([features_MF[:, :4] + 1, features_MF[:, 4:]])
+    before, after = (head.outputs(each, key_M) for each in (features_MF, changed_MF))
+    assert before.shape == (40, 2)
+    assert (before[:, 0] != after[:, 0]).all()
+    np.testing.assert_array_equal(before[:, 1], after[:, 1])
+    encoder = fitted(mlp((1, 8, 8), (6,), 10), config=SMALL, data=DIGITS)
+    weights_F = np.array([name.startswith("weights, ") for name in encoder.names])
+    assert 0 < weights_F.sum() < len(weights_F)
+    first_EFH = encoder.head.perceptrons.layers[0][0].numpy()
+    assert not first_EFH[1::2, np.tile(~weights_F, 2)].any()
+    assert first_EFH[1::2, np.tile(weights_F, 2)].any(axis=(1, 2)).all()
 
 
 def test_columns_weigh_the_same_and_what_is_not_known_is_left_out():
@@ -119,10 +138,11 @@ def test_networks_of_other_widths_depths_and_shapes_of_images_are_embedded():
     encoder = fitted(cnn((1, 8, 8), (3, 4), 10), data=DIGITS)
     for other in (cnn((1, 8, 8), (6, 9), 10), cnn((1, 8, 8), (3, 4, 5), 10), cnn((3, 12, 12), (3, 4), 10)):
         embedded = dict(zip(encoder.names, encoder.embed(population(other)).T, strict=True))
-        assert all(np.isfinite(embedded[name]).all() for name in ("0 rows mean", "last bias size", "seen agreement"))
+        for name in ("weights, 0 rows mean", "weights, last bias size", "seen agreement"):
+            assert np.isfinite(embedded[name]).all()
     of_vectors = dict(zip(encoder.names, encoder.embed(population(mlp((5,), (4,), 10))).T, strict=True))
     assert np.isnan(of_vectors["seen agreement"]).all()
-    assert np.isfinite(of_vectors["last rows mean"]).all()
+    assert np.isfinite(of_vectors["weights, last rows mean"]).all()
 
 
 def test_inputs_and_consensus_of_another_data_set_take_the_place_of_the_stored_ones_and_no_label_is_read():

@@ -8,9 +8,10 @@ not change. Folds are of members, not of all those that share a minibatch order:
 a head that has never met a category says nothing of what readouts may expect of it.
 
 Heads are perceptrons. Ridge regressions and trees beside them told validation networks' columns no better, and
-readouts of the more outputs worse.
+readouts of the more outputs worse. Some perceptrons see some of the features alone: where behavior tells most columns
+best, one that sees weights alone tells initializations and optimizers better.
 
-Shape letters: M members, F features, K outputs, E perceptrons, N training networks.
+Shape letters: M members, F features, K outputs of a perceptron, V views of the features, N training networks.
 """
 
 from __future__ import annotations
@@ -30,8 +31,6 @@ from trainables.readouts.columns import categories_of, known
 from trainables.readouts.ridge import Standardization
 
 FOLDS = 5
-# Perceptrons of one fold differ in what is drawn.
-PERCEPTRONS = 2
 FARTHEST = 4.0
 SAME = 1e-10
 
@@ -43,7 +42,7 @@ class CrossFitted:
     Attributes:
         scores: Of the features.
         standardization: Of what perceptrons see.
-        perceptrons: Two a fold.
+        perceptrons: One for each fold and view, folds first.
         range_2K: The least and the largest standardized target of each output; none is predicted beyond these.
         key_N: What training networks are known by, increasing, float64.
         fold_N: The fold of each.
@@ -64,6 +63,7 @@ class CrossFitted:
         columns: Sequence[np.ndarray],
         key_M: np.ndarray,
         member_M: np.ndarray,
+        views_VF: np.ndarray,
     ) -> CrossFitted:
         """Fits the heads.
 
@@ -73,6 +73,7 @@ class CrossFitted:
             columns: What is learned, numbers or categories; see :func:`wanted_outputs`.
             key_M: What the networks are known by; see :func:`keys_of`.
             member_M: Number of each network's member; snapshots of one lie in one fold.
+            views_VF: Which features each perceptron of a fold sees, bool.
 
         Raises:
             ValueError: There are fewer members than folds.
@@ -93,7 +94,8 @@ class CrossFitted:
             _near(standardization, both_MF),
             torch.from_numpy(wanted_MK).float(),
             torch.from_numpy(weight_K).float(),
-            [torch.from_numpy(np.flatnonzero(fold_M != fold)) for fold in range(FOLDS) for _ in range(PERCEPTRONS)],
+            [torch.from_numpy(np.flatnonzero(fold_M != fold)) for fold in range(FOLDS) for _ in views_VF],
+            torch.from_numpy(np.tile(views_VF, (FOLDS, 2))),
             width=config.width,
             passes=config.passes,
             learning_rate=config.learning_rate,
@@ -104,13 +106,13 @@ class CrossFitted:
         return cls(scores, standardization, perceptrons, range_2K, key_M[order], fold_M[order])
 
     def outputs(self, features_MF: np.ndarray, key_M: np.ndarray) -> np.ndarray:
-        """Outputs, float32 ``[M, K]``."""
+        """Outputs, those of one view after those of another: float32 ``[M, V K]``."""
         both_MF = np.hstack([features_MF, self.scores(features_MF)]).astype(np.float64)
-        by_each = self.perceptrons.outputs(_near(self.standardization, both_MF)).numpy()
-        by_fold = by_each.reshape(FOLDS, PERCEPTRONS, *by_each.shape[1:]).mean(1).clip(*self.range_2K)
+        by_each = self.perceptrons.outputs(_near(self.standardization, both_MF)).numpy().clip(*self.range_2K[:, None])
+        by_fold = by_each.reshape(FOLDS, -1, *by_each.shape[1:]).swapaxes(1, 2).reshape(FOLDS, len(both_MF), -1)
         fold_M = self.folds(key_M)
-        own_MK = by_fold[fold_M.clip(min=0), np.arange(len(fold_M))]
-        return np.where((fold_M >= 0)[:, None], own_MK, by_fold.mean(0)).astype(np.float32)
+        own_M = by_fold[fold_M.clip(min=0), np.arange(len(fold_M))]
+        return np.where((fold_M >= 0)[:, None], own_M, by_fold.mean(0)).astype(np.float32)
 
     def folds(self, key_M: np.ndarray) -> np.ndarray:
         """The fold of each network, -1 for those that are not in the training set: int64 ``[M]``."""

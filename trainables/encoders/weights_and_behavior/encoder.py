@@ -36,6 +36,7 @@ from zoo.population import Population
 CONFIG_FILE, REFERENCE_FILE = "config.json", "reference.safetensors"
 # Features that tell accuracy as they are: an embedding has them beside the head's outputs.
 PLAIN = tuple(f"{name} {what}" for name in ("seen", "unseen") for what in ("agreement", "wanted log loss"))
+OF_WEIGHTS = "weights, "
 # What differs by less, relative to the largest value or to this, differs by rounding.
 LEAST_SPREAD = 1e-3
 # Weights beyond this make no network; their squares would be infinite.
@@ -83,20 +84,18 @@ class WeightsAndBehaviorEncoder:
         )
         kept_F = varying(features_MF)
         features_MF = features_MF[:, kept_F]
+        names = tuple(name for name, kept in zip(names, kept_F, strict=True) if kept)
         range_2F = torch.from_numpy(np.stack([np.nanmin(features_MF, axis=0), np.nanmax(features_MF, axis=0)]))
-        return replace(
-            start,
-            names=tuple(name for name, kept in zip(names, kept_F, strict=True) if kept),
-            range_2F=range_2F,
-            head=head_of(config, features_MF, data.training) if config.head else None,
-        )
+        head = head_of(config, features_MF, views_of(names), data.training) if config.head else None
+        return replace(start, names=names, range_2F=range_2F, head=head)
 
     def columns(self, population: Population) -> Columns:
         """All features of networks by name."""
         population = population.with_weights(population.weights_MP.clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT))
         found: Columns = {}
         if self.config.statistics:
-            found |= weight_columns(population.architecture, population.weights_MP)
+            columns = weight_columns(population.architecture, population.weights_MP)
+            found |= {OF_WEIGHTS + name: values_M for name, values_M in columns.items()}
         if self.config.behavior:
             found |= Behavior(self.inputs, self.activations).columns(population)
         return found
@@ -173,7 +172,16 @@ def varying(features_MF: np.ndarray) -> np.ndarray:
     return kept_F
 
 
-def head_of(config: WeightsAndBehaviorConfig, features_MF: np.ndarray, training: Sequence[Population]) -> CrossFitted:
+def views_of(names: Sequence[str]) -> np.ndarray:
+    """Which features there are to be perceptrons of: all, and those of weights where there are others: ``[V, F]``."""
+    of_weights_F = np.array([name.startswith(OF_WEIGHTS) for name in names])
+    every_F = np.ones_like(of_weights_F)
+    return np.stack([every_F, of_weights_F] if of_weights_F.any() and not of_weights_F.all() else [every_F])
+
+
+def head_of(
+    config: WeightsAndBehaviorConfig, features_MF: np.ndarray, views_VF: np.ndarray, training: Sequence[Population]
+) -> CrossFitted:
     """The head for all columns in which training networks differ."""
     names = differing(partial(targets_of, training))
     if not names:
@@ -187,6 +195,7 @@ def head_of(config: WeightsAndBehaviorConfig, features_MF: np.ndarray, training:
         [targets_of(training, name) for name in names],
         np.concatenate([keys_of(population.weights_MP) for population in training]),
         targets_of(training, "id"),
+        views_VF,
     )
 
 

@@ -39,6 +39,7 @@ class Perceptrons:
         wanted_MK: Tensor,
         weight_K: Tensor,
         rows: Sequence[Tensor],
+        seen_EF: Tensor,
         *,
         width: int,
         passes: int,
@@ -52,6 +53,7 @@ class Perceptrons:
             wanted_MK: Standardized outputs; NaN where not known.
             weight_K: What each counts.
             rows: Which rows each perceptron sees.
+            seen_EF: Which features each perceptron sees, bool; weights of the others are 0.
             width: H.
             passes: How often a perceptron sees each row, about.
             learning_rate: The largest step size; it rises along a line and falls along half a cosine.
@@ -59,6 +61,7 @@ class Perceptrons:
         """
         sizes = (x_MF.shape[1], width, width, wanted_MK.shape[1])
         layers = [_initial(len(rows), *size, generator) for size in pairwise(sizes)]
+        layers[0][0].mul_(seen_EF[:, :, None])
         parameters = [tensor.requires_grad_() for layer in layers for tensor in layer]
         optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=WEIGHT_DECAY)
         steps = passes * -(-max(len(some) for some in rows) // BATCH)
@@ -67,7 +70,8 @@ class Perceptrons:
                 group["lr"] = learning_rate * _schedule((step + 1) / steps)
             rows_EB = torch.stack([some[torch.randint(len(some), (BATCH,), generator=generator)] for some in rows])
             wanted_EBK = wanted_MK[rows_EB]
-            error_EBK = (_forward(layers, x_MF[rows_EB], generator) - wanted_EBK.nan_to_num()).square()
+            given_EBK = _forward(layers, x_MF[rows_EB] * seen_EF[:, None], generator)
+            error_EBK = (given_EBK - wanted_EBK.nan_to_num()).square()
             counted_EBK = weight_K * torch.isfinite(wanted_EBK)
             loss = (error_EBK.clamp_max(LARGEST_ERROR) * counted_EBK).mean(1).sum()
             optimizer.zero_grad()
