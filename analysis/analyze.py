@@ -16,6 +16,7 @@ from analysis.aggregation import AggregationPlan
 from analysis.by_axis import ByAxisPlan
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
+from analysis.evaluating import measure
 from analysis.evaluators.evaluator import Subject
 from analysis.groups import orders_known, words
 from analysis.headlines import headlines, pareto, quality_metric, targets
@@ -343,7 +344,7 @@ def _measured_facts(setup: Setup) -> dict[str, Any]:
         agreement_MM = agreement_matrix(original.predicted(data)).numpy()
         facts["pairwise_agreement"] = float(agreement_MM[~np.eye(len(agreement_MM), dtype=bool)].mean())
     name = "accuracy_original" if has_classes else "loss_original"
-    metrics, values = evaluation.only("accuracy-change", "loss").measure([original], original)
+    metrics, values = measure(evaluation.only("accuracy-change", "loss"), [original], original)
     score_M = np.array(values[name])
     return facts | {
         "score": name,
@@ -359,5 +360,5 @@ def _canonicalization(setup: Setup) -> dict[str, float]:
     """How much quality setting dead inputs to zero and aligning costs, on test examples and on shifted inputs."""
     evaluation = setup.evaluation
     judged = dataclasses.replace(evaluation.only("agreement", "outputs"), others=evaluation.others)
-    metrics, _ = judged.measure([Subject(setup.original.population)], Subject(setup.raw))
+    metrics, _ = measure(judged, [Subject(setup.original.population)], Subject(setup.raw))
     return {name: measured.estimate for name, measured in metrics.items()}

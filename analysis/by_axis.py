@@ -10,11 +10,12 @@ Shape letters: M members, G groups by minibatch order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from analysis.evaluated import Evaluated, Made
 from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Evaluator, Subject
 from analysis.evaluators.registry import find_evaluator
@@ -52,7 +53,6 @@ class ByAxisPlan:
     groups: Mapping[str, Population]
     evaluation: Evaluation
     asked: tuple[str, ...] | None = None
-    _looked_at: dict[str, Subject] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def trials(self) -> list[int]:
@@ -75,7 +75,16 @@ class ByAxisPlan:
         ]
 
     def _row(self, evaluator: Evaluator, name: str, other: str) -> Row:
-        return Row(
+        cut = Evaluated(
+            name=name,
+            make=lambda: Made(populations=(self.groups[name],)),
+            evaluation=lambda: self._by(evaluator),
+            # What adversarial examples are made on.
+            original=lambda: Subject(surrogates(self.groups[name], self.groups[other]), other) if other else None,
+            finish=lambda made, found: found.result(made, self.evaluation, name=name, family=FAMILY, setting=other),
+        )
+        return Row.of(
+            cut,
             name=evaluator.name,
             setting=f"{name} by {other}" if other else name,
             family=FAMILY,
@@ -85,41 +94,12 @@ class ByAxisPlan:
                 "members": [[member.id for member in self.groups[each].members] for each in (name, other) if each],
                 "evaluation": self._by(evaluator).content,
             },
-            measure=partial(self._measured, evaluator, name, other),
-            subject=name,
         )
-
-    def _subject(self, name: str) -> Subject:
-        """A group, the same for all evaluators; answers of the group before are let go of."""
-        if name not in self._looked_at:
-            self._looked_at.clear()
-            self._looked_at[name] = Subject(self.groups[name], name)
-        return self._looked_at[name]
 
     def _by(self, evaluator: Evaluator) -> Evaluation:
         """One evaluator, on those inputs that it is measured on."""
         others = self.evaluation.others if any(measure.shifted for measure in evaluator.measures) else ()
         return replace(self.evaluation, evaluators=(evaluator,), others=others)
-
-    def _measured(self, evaluator: Evaluator, name: str, other: str) -> Result:
-        population, evaluation = self.groups[name], self._by(evaluator)
-        original = None
-        if other:  # what adversarial examples are made on
-            original = Subject(surrogates(population, self.groups[other]), other)
-        metrics, values = evaluation.measure([self._subject(name)], original, remember=True)
-        return Result(
-            name=name,
-            family=FAMILY,
-            setting=other,
-            trial=None,
-            fits=1,
-            members=len(population),
-            groups=len(np.unique(evaluation.groups(population))),
-            parameters=population.parameters,
-            examples=len(evaluation.test),
-            metrics=metrics,
-            values=values,
-        )
 
     def analysis(self, results: Sequence[Result]) -> Analysis:
         """What was found: one result for each group, and one for each pair, with gains over the first group.

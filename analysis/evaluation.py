@@ -12,10 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from analysis.evaluators.evaluator import EvaluationData, Evaluator, Statistic, Subject
+from analysis.evaluators.evaluator import EvaluationData, Evaluator, Statistic
 from analysis.evaluators.inputs import shifted, usual_inputs
 from analysis.groups import independent_groups
 from analysis.intervals import Bootstrap, member_means
@@ -118,60 +116,7 @@ class Evaluation:
         """For each member of a population the number of the group that it is resampled with, ``[M]``."""
         return independent_groups(population, self.grouped)
 
-    def measure(
-        self, subjects: Sequence[Subject], original: Subject | None = None, *, remember: bool = False
-    ) -> tuple[dict[str, Measured], dict[str, tuple[float, ...]]]:
-        """Runs the evaluators.
-
-        Args:
-            subjects: What is looked at: one population, or several fits of it, whose figures are averaged and whose
-                spread intervals take into account.
-            original: What they are compared with, row by row.
-            remember: Whether subjects keep what they answer to the test examples, for evaluators that come later.
-
-        Returns:
-            The metrics, and for each name of an evaluator's values their means over examples and fits, one a member.
-
-        Raises:
-            ValueError: Outputs are not finite, or an evaluator does not give what it declares.
-        """
-        metrics: dict[str, Measured] = {}
-        values: dict[str, tuple[float, ...]] = {}
-        population = subjects[0].population
-        groups_M = self.groups(population)
-        for data in (self.test, *self.others):
-            part = data.part(population)
-            part_MN = None if part is None else part.numpy()
-            for evaluator in self.evaluators:
-                measures = [m for m in evaluator.measures if m.shifted or data is self.test]
-                given = _stacked(evaluator, subjects, original, data) if measures else {}
-                for measure in measures:
-                    if measure.source not in given:  # it makes no sense for these networks
-                        continue
-                    values_SMN = given[measure.source]
-                    counted = part_MN if values_SMN.shape[2] == len(data) else None
-                    metric, source = data.metric(measure.metric), data.named(measure.source)
-                    metrics[metric.name] = self._measured(metric, measure.statistic, values_SMN, groups_M, counted)
-                    values[source] = tuple(member_means(values_SMN, counted).mean(0).tolist())
-                values |= {
-                    data.named(name): tuple(member_means(values_SMN).mean(0).tolist())
-                    for name, values_SMN in given.items()
-                    if evaluator.of_series(name)
-                }
-            if not (remember and data is self.test):
-                for subject in subjects:
-                    subject.forget(data)
-        return metrics, values
-
-    def details(self, subject: Subject, original: Subject | None = None) -> dict[str, Any]:
-        """What evaluators give for pictures on the test examples, by their names; for arguments see :meth:`measure`."""
-        return {
-            evaluator.name: dict(evaluator.details(subject, original, self.test))
-            for evaluator in self.evaluators
-            if evaluator.details is not None
-        }
-
-    def _measured(
+    def measured(
         self,
         metric: Metric,
         statistic: Statistic,
@@ -179,6 +124,7 @@ class Evaluation:
         groups_M: np.ndarray,
         part_MN: np.ndarray | None,
     ) -> Measured:
+        """A metric from values for each fit and member, and for each example that is part of a member's task."""
         if statistic in PERCENTILES:
             means_SM = member_means(values_SMN, part_MN)
             return Measured(metric=metric, estimate=float(np.quantile(means_SM, PERCENTILES[statistic], axis=1).mean()))
@@ -187,33 +133,3 @@ class Evaluation:
         most = 1.0 if metric.direction == "max" and values_SMN.max() <= 1 else math.inf
         found = self.bootstrap.interval(values_SMN, absolute=absolute, groups_M=groups_M, part_MN=part_MN, most=most)
         return Measured.of(metric, found)
-
-
-def _stacked(
-    evaluator: Evaluator, subjects: Sequence[Subject], original: Subject | None, data: EvaluationData
-) -> dict[str, np.ndarray]:
-    """What an evaluator gives for each fit, ``[S, M, N]`` float32; N is 1 for what is not about single examples.
-
-    Raises:
-        ValueError: It gives something else than it declares.
-    """
-    given = [evaluator.run(subject, original, data) for subject in subjects]
-    known = {measure.source for measure in evaluator.measures}
-    names = {name for values in given for name in values if not evaluator.of_series(name)}
-    if unknown := sorted(names - known):
-        raise ValueError(f"evaluator {evaluator.name!r} gives {unknown[0]!r}; it declares {', '.join(sorted(known))}")
-    return {
-        name: np.stack([_checked(evaluator, name, values[name], len(subjects[0]), data) for values in given])
-        for name in given[0]
-    }
-
-
-def _checked(evaluator: Evaluator, name: str, values: Tensor, members: int, data: EvaluationData) -> np.ndarray:
-    allowed = ((members,), (members, len(data)))
-    if tuple(values.shape) not in allowed:
-        raise ValueError(
-            f"evaluator {evaluator.name!r} gives {name!r} of shape {tuple(values.shape)}; expected {allowed[0]}, or "
-            f"{allowed[1]} with a value for each example"
-        )
-    array: np.ndarray = values.detach().to(torch.float32).reshape(members, -1).numpy()
-    return array

@@ -18,6 +18,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from analysis.evaluated import KeptParts
 from analysis.record import Progress
 from analysis.results import Result
 from analysis.rows import Row
@@ -58,13 +59,28 @@ class KeptRows:
         if self._store is None or path is None:
             return row.measure()
         if (found := _read(self._store, path)) is None:
-            found = row.measure()
-            self._store.put(path, json.dumps(found.to_record()).encode())
+            parts = self.parts(row)
+            found = self.put(row, row.measure() if row.cut is None else row.cut.measured(parts), parts)
         # The same codec on the same networks can have another name, and be another trial, in another study.
         trial = found.trial if row.trial is None else row.trial
         return dataclasses.replace(
             found, name=row.name, setting=row.setting, family=row.family, trial=trial, question=row.question
         )
+
+    def parts(self, row: Row) -> KeptParts:
+        """What is kept of a row that is not whole yet."""
+        path = self._path(row)
+        return (
+            KeptParts() if self._store is None or path is None else KeptParts(self._store, path.removesuffix(".json"))
+        )
+
+    def put(self, row: Row, result: Result, parts: KeptParts) -> Result:
+        """Keeps a row that is whole, and no longer its parts."""
+        path = self._path(row)
+        if self._store is not None and path is not None:
+            self._store.put(path, json.dumps(result.to_record()).encode())
+            parts.drop()
+        return result
 
     def _path(self, row: Row) -> str | None:
         """Where the row is kept; ``None`` for one that cannot be, for its code cannot be told from other code."""

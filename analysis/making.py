@@ -16,8 +16,9 @@ import torch
 
 from analysis.audit import OF_ALL, OF_EACH, Audit
 from analysis.conditioning import Obtained, obtained
+from analysis.evaluated import Evaluated, Findings, Made
 from analysis.evaluation import Evaluation
-from analysis.evaluators.evaluator import EvaluationData, Subject
+from analysis.evaluators.evaluator import EvaluationData
 from analysis.evaluators.registry import EVALUATORS, find_evaluator
 from analysis.intervals import Bootstrap
 from analysis.measured_trials import measured_artifacts
@@ -165,8 +166,10 @@ class MakingPlan:
     ) -> Row:
         family = "control" if trial is None else "learned"
 
-        def measured() -> Result:
-            result = self._result(name, family, setting, trial, made())
+        def finish(made: Made, found: Findings) -> Result:
+            result = self._audited(
+                found.result(made, self.evaluation, name=name, family=family, setting=setting, trial=trial), made
+            )
             if trial is None:
                 return result
             conditioned = [found.metrics for found in self.conditioning[trial]] or [{}]
@@ -174,7 +177,16 @@ class MakingPlan:
             told = {metric.name: Measured(metric=metric, estimate=value) for metric, value in values.items()}
             return dataclasses.replace(result, metrics={**result.metrics, **told})
 
-        return Row(
+        cut = Evaluated(
+            name=name,
+            # Generated networks know of no training.
+            make=lambda: Made(populations=tuple(dataclasses.replace(p, members=(), epochs=()) for p in made())),
+            evaluation=lambda: self.evaluation,
+            finish=finish,
+            with_details=True,
+        )
+        return Row.of(
+            cut,
             name=name,
             setting=setting,
             family=family,
@@ -187,43 +199,26 @@ class MakingPlan:
                 "evaluators": self.evaluation.content["evaluators"],
                 **content,
             },
-            measure=measured,
         )
 
-    def _result(self, name: str, family: str, setting: str, trial: int | None, made: Sequence[Population]) -> Result:
-        of_each = [self.audit.of_each(population) for population in made]
-        of_all = [self.audit.of_all(population) for population in made]
+    def _audited(self, result: Result, made: Made) -> Result:
+        """A result with what the audit tells of the networks."""
+        of_each = [self.audit.of_each(population) for population in made.populations]
+        of_all = [self.audit.of_all(population) for population in made.populations]
         values = {metric.name: np.stack([found[metric.name].numpy() for found in of_each]) for metric in OF_EACH}
 
         def means(fit: int, rows_M: np.ndarray) -> dict[str, float]:
             return {each: float(values_SM[fit][rows_M].mean()) for each, values_SM in values.items()}
 
         bounds = {metric.name: (0.0, 1.0 if metric.unit == "share" else np.inf) for metric in OF_EACH}
-        subjects = [Subject(dataclasses.replace(each, members=(), epochs=()), name) for each in made]
-        evaluated, its_values = self.evaluation.measure(subjects)
-        networks = min(len(population) for population in made)
-        found = self.bootstrap.of_statistics(means, networks, fits=len(made), bounds=bounds)
-        metrics = (
-            evaluated
-            | {metric.name: Measured.of(metric, found[metric.name]) for metric in OF_EACH}
-            | {
-                metric.name: Measured(metric=metric, estimate=float(np.mean([each[metric.name] for each in of_all])))
-                for metric in OF_ALL
-            }
-        )
-        return Result(
-            name=name,
-            family=family,
-            setting=setting,
-            trial=trial,
-            fits=len(made),
-            members=networks,
-            groups=networks,
-            parameters=made[0].parameters,
-            examples=len(self.audit.test),
-            metrics=metrics,
-            values=its_values | {each: tuple(values_SM.mean(0).tolist()) for each, values_SM in values.items()},
-            details=self.evaluation.details(subjects[0]),
+        found = self.bootstrap.of_statistics(means, result.members, fits=result.fits, bounds=bounds)
+        audited = {metric.name: Measured.of(metric, found[metric.name]) for metric in OF_EACH} | {
+            metric.name: Measured(metric=metric, estimate=float(np.mean([each[metric.name] for each in of_all])))
+            for metric in OF_ALL
+        }
+        of_members = {name: tuple(values_SM.mean(0).tolist()) for name, values_SM in values.items()}
+        return dataclasses.replace(
+            result, metrics={**result.metrics, **audited}, values={**result.values, **of_members}
         )
 
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.evaluated import Evaluated, Made
 from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
-from analysis.results import BLOCK, Result, sizes
+from analysis.results import BLOCK, sizes
 from trainables.codecs.codec import Codec
 from trainables.codecs.payloads import compressor, decompress
 from zoo.population import Population
@@ -82,71 +84,68 @@ def code(codec: Codec, population: Population) -> Coded:
     )
 
 
-def measure(
-    codecs: Codec | Sequence[Codec],
-    original: Subject,
-    evaluation: Evaluation,
-    *,
-    family: str,
-    setting: str = "",
-    name: str | None = None,
-    trial: int | None = None,
-    encode_steps: int = 0,
-) -> Result:
-    """Measures one setting of a codec.
+def coded(codecs: Sequence[Codec], population: Population, *, encode_steps: int = 0, trial: int | None = None) -> Made:
+    """Reconstructions by one codec, or by several fits of it that differ in their seed, and what their code takes.
 
     Args:
-        codecs: The codec, or several fits of it that differ in their seed alone: their figures are averaged,
-            and intervals take their spread into account.
-        original: Held-out members.
-        evaluation: What reconstructions are measured by.
-        family: "classical", "control" or "learned".
-        setting: What tells this row from the codec's others.
-        name: Name in the table; the codec's own where ``None``.
-        trial: Number of the trial the codec comes from.
-        encode_steps: In how many steps it improves the code of each network.
+        codecs: The fits: their figures are averaged.
+        population: Held-out members.
+        encode_steps: In how many steps the code of each network is improved.
+        trial: Number of the trial that the codec comes from, where only the codec tells.
 
     Raises:
         ValueError: No codec was given, or one decodes to something that is no network of this layout.
     """
-    fits = list(codecs) if isinstance(codecs, Sequence) else [codecs]
-    if not fits:
+    if not codecs:
         raise ValueError("there is no codec to measure; give at least one fit")
-    name = fits[0].name if name is None else name
-    population = original.population
-    coded = [code(fit, population) for fit in fits]
-    called = f"codec {name!r} ({setting})"
-    subjects = [Subject(population.with_weights(part.weights_MP), called) for part in coded]
-    metrics, values = evaluation.measure(subjects, original)
-    details = evaluation.details(subjects[0], original)
-    payload_bytes = float(np.mean([part.payload_bytes for part in coded]))
-    return Result(
-        name=name,
-        family=family,
-        setting=setting,
+    found = [code(fit, population) for fit in codecs]
+    payload_bytes = float(np.mean([part.payload_bytes for part in found]))
+    return Made(
+        populations=tuple(population.with_weights(part.weights_MP) for part in found),
+        sizes=sizes(
+            code_bits_per_weight=8 * payload_bytes / (len(population) * population.parameters),
+            shared_bytes=float(np.mean([fit.shared_bytes for fit in codecs])),
+            code_bits_per_weight_single=_mean(found, "bits_single"),
+            code_bits_per_weight_all=_mean(found, "bits_all"),
+            payload_bytes=payload_bytes,
+            encode_s=_mean(found, "encode_s"),
+            encode_steps=encode_steps,
+            decode_s=_mean(found, "decode_s"),
+        ),
         trial=trial,
-        fits=len(fits),
-        members=len(population),
-        groups=len(np.unique(evaluation.groups(population))),
-        parameters=population.parameters,
-        examples=len(evaluation.test),
-        metrics={
-            **sizes(
-                code_bits_per_weight=8 * payload_bytes / (len(population) * population.parameters),
-                shared_bytes=float(np.mean([fit.shared_bytes for fit in fits])),
-            ),
-            **metrics,
-            **sizes(
-                code_bits_per_weight_single=_mean(coded, "bits_single"),
-                code_bits_per_weight_all=_mean(coded, "bits_all"),
-                payload_bytes=payload_bytes,
-                encode_s=_mean(coded, "encode_s"),
-                encode_steps=encode_steps,
-                decode_s=_mean(coded, "decode_s"),
-            ),
-        },
-        values=values,
-        details=details,
+    )
+
+
+def evaluated_codec(
+    make: Callable[[Population], Made],
+    original: Callable[[], Subject],
+    evaluation: Evaluation,
+    *,
+    name: str,
+    setting: str,
+    family: str,
+    trial: int | None = None,
+) -> Evaluated:
+    """How one setting of a codec is measured.
+
+    Args:
+        make: Gives the reconstructions of held-out members.
+        original: Those.
+        evaluation: What reconstructions are measured by.
+        name: In the table.
+        setting: What tells this row from the codec's others.
+        family: "classical", "control" or "learned".
+        trial: Number of the trial that the codec comes from.
+    """
+    called: dict[str, Any] = {"name": name, "setting": setting, "family": family, "trial": trial}
+    return Evaluated(
+        name=f"codec {name!r} ({setting})",
+        make=lambda: make(original().population),
+        evaluation=lambda: evaluation,
+        original=original,
+        finish=lambda made, found: found.result(made, evaluation, **called),
+        like=lambda: original().population,
+        with_details=True,
     )
 
 

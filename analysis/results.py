@@ -80,6 +80,11 @@ class Measured:
         """A metric's estimate with its interval."""
         return cls(metric=metric, estimate=interval.estimate, low=interval.low, high=interval.high)
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Measured:
+        """The inverse of ``dataclasses.asdict``."""
+        return cls(**{**record, "metric": Metric(**record["metric"])})
+
     @property
     def ends(self) -> tuple[float, float]:
         """The interval; the estimate twice where there is none."""
@@ -187,10 +192,7 @@ class Result:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Result:
         """The inverse of :meth:`to_record`."""
-        metrics = {
-            name: Measured(**{**measured, "metric": Metric(**measured["metric"])})
-            for name, measured in record["metrics"].items()
-        }
+        metrics = {name: Measured.from_record(measured) for name, measured in record["metrics"].items()}
         question = None if record["question"] is None else Question(**record["question"])
         tuples = {of: {name: tuple(each) for name, each in record[of].items()} for of in ("values", "replicates")}
         return cls(**{**record, "metrics": metrics, "question": question, **tuples})

@@ -16,8 +16,10 @@ import torch
 
 from analysis.codecs import CODECS, CodecFamily, Setting, find_codec, setting_name
 from analysis.controls import ZERO_RATE, fit_mean_latent
+from analysis.evaluated import Evaluated, Made
+from analysis.evaluating import measure
 from analysis.evaluators.evaluator import Subject
-from analysis.measurement import measure
+from analysis.measurement import coded, evaluated_codec
 from analysis.results import Question, Result
 from analysis.setup import Setup
 from trainables.autoencoders.config import AutoencoderConfig
@@ -26,6 +28,7 @@ from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
 from trainables.trainable import Artifact
 from zoo.architecture import Architecture
+from zoo.population import Population
 
 LEARNED = "autoencoder"
 # After the name of a codec whose constants a study found.
@@ -43,7 +46,7 @@ class Row:
         trial: Number of the trial that it comes from, where that is known beforehand.
         content: Everything that decides what is measured, as JSON values.
         measure: Measures it.
-        subject: What is looked at, where rows about it share what it answers; empty where they share a codec.
+        cut: How its work is divided, where evaluators measure it.
         question: What is predicted; ``None`` of codecs.
     """
 
@@ -53,8 +56,13 @@ class Row:
     trial: int | None = None
     content: Mapping[str, Any]
     measure: Callable[[], Result]
-    subject: str = ""
+    cut: Evaluated | None = None
     question: Question | None = None
+
+    @classmethod
+    def of(cls, cut: Evaluated, **called: Any) -> Row:
+        """A row that evaluators measure."""
+        return cls(measure=cut.measured, cut=cut, **called)
 
 
 def chosen_families(codecs: Sequence[str] | None, architecture: Architecture) -> dict[str, CodecFamily]:
@@ -122,13 +130,13 @@ def _row(
         encode_steps: In how many steps it improves the code of each network.
         called: Name, setting, family and trial.
     """
-
-    def measured() -> Result:
-        subject = setup.untrained if untrained else setup.original
-        return measure(fit(), subject, setup.evaluation, encode_steps=encode_steps, **called)
-
-    content = {"codec": codec, **setup.content(fitted=fitted, untrained=untrained)}
-    return Row(**called, content=content, measure=measured)
+    cut = evaluated_codec(
+        lambda population: coded(fit(), population, encode_steps=encode_steps),
+        lambda: setup.untrained if untrained else setup.original,
+        setup.evaluation,
+        **called,
+    )
+    return Row.of(cut, **called, content={"codec": codec, **setup.content(fitted=fitted, untrained=untrained)})
 
 
 def learned_rows(
@@ -176,7 +184,7 @@ def trial_setting(config: Any) -> str:
 def _mean_latent_row(study: StudyRecord, codecs: Mapping[int, Sequence[Codec]], setup: Setup) -> Row:
     """The zero-rate control of autoencoders: of all their mean latents the one that keeps the most quality."""
 
-    def measured() -> Result:
+    def made(population: Population) -> Made:
         judged = setup.evaluation.only("agreement", "outputs")
         found = []
         for trial, fits in codecs.items():
@@ -184,16 +192,18 @@ def _mean_latent_row(study: StudyRecord, codecs: Mapping[int, Sequence[Codec]], 
                 if not isinstance(codec, LearnedCodec):
                     continue
                 constant = fit_mean_latent(codec, setup.training)
-                weights_MP = torch.from_numpy(constant.weights_P).repeat(len(setup.original), 1)
-                subject = Subject(setup.original.population.with_weights(weights_MP), f"trial {trial}")
-                metrics, _ = judged.measure([subject], setup.original)
+                weights_MP = torch.from_numpy(constant.weights_P).repeat(len(population), 1)
+                subject = Subject(population.with_weights(weights_MP), f"trial {trial}")
+                metrics, _ = measure(judged, [subject], setup.original)
                 quality = metrics["agreement" if "agreement" in metrics else "output_r2"].estimate
                 found.append((quality, trial, constant))
         _, trial, constant = max(found, key=lambda entry: entry[0])
-        return measure(constant, setup.original, setup.evaluation, family="control", trial=trial)
+        return coded([constant], population, trial=trial)
 
     content = {
         "mean latents": {str(trial): fits_content(study, trial, fits) for trial, fits in codecs.items()},
         **setup.content(fitted=True, untrained=False),
     }
-    return Row(name="mean latent", setting="", family="control", content=content, measure=measured)
+    called: dict[str, Any] = {"name": "mean latent", "setting": "", "family": "control", "trial": None}
+    cut = evaluated_codec(made, lambda: setup.original, setup.evaluation, **called)
+    return Row.of(cut, **called, content=content)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from analysis.evaluating import measure
 from analysis.evaluators.evaluator import Subject
 from analysis.plan import CodecPlan, Plan
 from analysis.rows import Row
@@ -35,7 +36,7 @@ def analysis_s(plan: Plan, rows: Sequence[Row]) -> tuple[float, bool]:
         with one_thread():  # as in an analysis
             for _ in range(2):  # the first time the kernel is loaded, draws are made, and originals are applied
                 started = time.process_time()
-                plan.setup.evaluation.measure([Subject(few.population)], few)
+                measure(plan.setup.evaluation, [Subject(few.population)], few)
         each = (time.process_time() - started) / len(few) + FIRST_CODE_S * plan.setup.architecture.parameters
         seconds += unknown * members * each
     elif unknown:

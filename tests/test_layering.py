@@ -57,6 +57,8 @@ FLOORS = {
         ("evaluators", "codecs", "members"),
         ("results",),
         ("evaluation",),
+        ("evaluating",),
+        ("evaluated",),
         ("setup", "measurement"),
         ("rows", "headlines"),
         ("noisy_storage",),

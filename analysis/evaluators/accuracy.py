@@ -28,16 +28,18 @@ def _accuracy(subject: Subject, original: Subject | None, data: EvaluationData) 
 def _change(subject: Subject, original: Subject | None, data: EvaluationData) -> Values:
     original = required(original)
     before_MN, after_MN = _correct(original, data), _correct(subject, data)
-    values = {
+    return {
         "accuracy_original": before_MN,
         "accuracy_reconstructed": after_MN,
         "accuracy_drop_pp": 100 * (before_MN - after_MN),
     }
-    part_MN = data.part(subject.population)
-    before_M, after_M = (_means(correct_MN, part_MN) for correct_MN in (before_MN, after_MN))
-    # A member's share in R² about the identity line, so that the mean over members is R².
+
+
+def _with_r2(values: Values, part_MN: Tensor | None) -> Values:
+    """A member's share in R² about the identity line beside them, so that the mean over members is R²."""
+    before_M, after_M = (_means(values[f"accuracy_{which}"], part_MN) for which in ("original", "reconstructed"))
     variance = (before_M - before_M.mean()).square().mean()
-    return values if variance == 0 else values | {"accuracy_r2": 1 - (after_M - before_M).square() / variance}
+    return values if variance == 0 else {**values, "accuracy_r2": 1 - (after_M - before_M).square() / variance}
 
 
 def _means(values_MN: Tensor, part_MN: Tensor | None) -> Tensor:
@@ -50,6 +52,7 @@ def _means(values_MN: Tensor, part_MN: Tensor | None) -> Tensor:
 ACCURACY = Evaluator(
     name="accuracy",
     run=_accuracy,
+    by_members=True,
     needs_original=False,
     judges="classes",
     measures=(Measure(metric=_share("accuracy", "accuracy", "Mean test accuracy of the networks."), shifted=True),),
@@ -59,6 +62,8 @@ ACCURACY = Evaluator(
 ACCURACY_CHANGE = Evaluator(
     name="accuracy-change",
     run=_change,
+    by_members=True,
+    merge=_with_r2,
     judges="classes",
     measures=(
         Measure(

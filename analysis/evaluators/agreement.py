@@ -16,6 +16,7 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
 AGREEMENT = Evaluator(
     name="agreement",
     run=run,
+    by_members=True,
     judges="classes",
     measures=(
         Measure(

@@ -88,7 +88,7 @@ class Attack:
             return lambda x: architecture.logits(weights_MP, x)
         generator = torch.Generator().manual_seed(SEED)
         return lambda x: noise.logits(
-            architecture, weights_MP, x.shape[1], lambda noisy_KP: architecture.logits(noisy_KP, x[0]), generator
+            architecture, weights_MP, x.shape[1], lambda noisy_KP: architecture.logits(noisy_KP, x[0]), [generator]
         )
 
     def survived(
@@ -117,8 +117,9 @@ class Attack:
             if limits is not None:
                 low, high = low.clamp_(min=limits[0]), high.clamp_(max=limits[1])
             if self.restarts:
-                drawn = torch.rand(clean.shape, generator=generator).mul_(2).sub_(1)
-                clean = torch.clamp(clean.add_(drawn, alpha=self.epsilon), low, high)
+                # The same for all members, so that each is attacked alike whatever others there are.
+                drawn = torch.rand(x.shape, generator=generator).mul_(2).sub_(1)
+                clean = torch.clamp(clean.add_(drawn[rows_MN], alpha=self.epsilon), low, high)
             moved = self._moved(made_on, clean, targets, low, high)
             with torch.no_grad():
                 kept = right_MN.gather(1, rows_MN) & (answers(moved).argmax(2) == targets)
@@ -149,12 +150,12 @@ def _of_loss(logits_MNC: Tensor, targets_MN: Tensor) -> Tensor:
 
 
 def _alike(one: Population, other: Population, size: int) -> Iterator[tuple[Architecture, Architecture, Tensor]]:
-    """At most so many rows at a time that have one architecture in either population, with these."""
-    for architecture, every in one.groups():
+    """At most so many rows at a time, of one block, that have one architecture in either population, with these."""
+    for every in one.blocks():
         for others, theirs in other.groups():
             both = every[torch.isin(every, theirs)]
             for start in range(0, len(both), size):
-                yield architecture, others, both[start : start + size]
+                yield one.architectures[int(one.architecture_M[every[0]])], others, both[start : start + size]
 
 
 def attack(name: str) -> Evaluator:
@@ -191,6 +192,7 @@ def attack(name: str) -> Evaluator:
     return Evaluator(
         name=name,
         run=attacked.run,
+        by_members=True,
         needs_original=attacked.transferred,
         any_original=attacked.transferred,
         judges="classes",

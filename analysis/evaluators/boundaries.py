@@ -24,8 +24,10 @@ from torch import Tensor
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject, Values, required
 from analysis.evaluators.flips import flips
 from analysis.evaluators.planes import planes
+from analysis.evaluators.weight_noise import require_answers
 from zoo.architecture import Architecture
 from zoo.metric import Metric
+from zoo.population.population import steps
 
 # Test examples that rays start at, random directions from each, and numbers of inputs in one step.
 EXAMPLES, DIRECTIONS, AT_ONCE = 32, 2, 2**22
@@ -46,7 +48,7 @@ class Distances(NamedTuple):
 
 def boundary_distances(subject: Subject, data: EvaluationData) -> Distances:
     """Distances from the first test examples, along random and adversarial directions."""
-    subject.outputs(data)  # refuses networks whose outputs are not finite
+    require_answers(subject, data.examples.first(EXAMPLES))
     x_ND = data.examples.first(EXAMPLES).inputs
     length, directions_NRD = ray_length(data.examples.inputs), random_directions(x_ND)
     population = subject.population
@@ -54,7 +56,7 @@ def boundary_distances(subject: Subject, data: EvaluationData) -> Distances:
     adversarial = torch.empty(len(population), len(x_ND), 1)
     size = max(1, AT_ONCE // directions_NRD.numel())
     for architecture, every in population.groups():
-        for rows in every.split(size):
+        for rows in steps(every, size):
             weights_MP = population.weights_MP[rows]
             random[rows] = crossings(architecture, weights_MP, x_ND, directions_NRD[None], length)
             nearest_MND = nearest_directions(architecture, weights_MP, x_ND)
@@ -305,6 +307,7 @@ def _moved(name: str) -> Measure:
 BOUNDARIES = Evaluator(
     name="boundaries",
     run=run,
+    by_members=True,
     details=details,
     judges="classes",
     measures=tuple(
@@ -318,6 +321,7 @@ BOUNDARIES = Evaluator(
 BOUNDARY_DISTANCE = Evaluator(
     name="boundary-distance",
     run=alone,
+    by_members=True,
     details=details,
     needs_original=False,
     judges="classes",

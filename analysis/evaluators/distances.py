@@ -24,13 +24,21 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     norm_M = weights_MP.norm(dim=1).clamp_min(1e-12)
     lengths_M = after.weights_MP.double().norm(dim=1).clamp_min(1e-12)
     matched_MP = matched(after, before).double() - weights_MP
-    metric = original.once("function metric", lambda: InputMetric.fit(before, data.examples))
+    every = original.whole
+    metric = every.once("function metric", lambda: InputMetric.fit(every.population, data.examples))
     return {
         "l2": change_MP.norm(dim=1),
         "cosine_distance": 1 - (weights_MP * after.weights_MP.double()).sum(1) / (norm_M * lengths_M),
         "aligned_l2": matched_MP.norm(dim=1),
-        "function_metric": metric.forward(matched_MP).double().norm(dim=1),
+        "function_metric": _lengths(metric, before, matched_MP),
     }
+
+
+def _lengths(metric: InputMetric, population: Population, change_MP: Tensor) -> Tensor:
+    lengths_M = torch.empty(len(change_MP), dtype=torch.float64)
+    for rows in population.blocks():
+        lengths_M[rows] = metric.forward(change_MP[rows]).double().norm(dim=1)
+    return lengths_M
 
 
 def matched(population: Population, original: Population) -> Tensor:
@@ -46,6 +54,7 @@ def _distance(name: str, label: str, description: str) -> Measure:
 DISTANCES = Evaluator(
     name="distances",
     run=run,
+    by_members=True,
     measures=(
         _distance("l2", "length of the weight error", "Euclidean length of the change of the weights."),
         _distance("cosine_distance", "angle of the weights", "1 minus the cosine between weights before and after."),

@@ -27,6 +27,7 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
 DIVERGENCE = Evaluator(
     name="kl",
     run=run,
+    by_members=True,
     judges="classes",
     measures=(
         Measure(metric=metrics.KL),

@@ -95,6 +95,7 @@ def layers(architecture: Architecture) -> dict[str, Tensor]:
 ERRORS = Evaluator(
     name="errors",
     run=run,
+    by_members=True,
     measures=(
         Measure(
             metric=Metric(

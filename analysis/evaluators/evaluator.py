@@ -113,11 +113,15 @@ class EvaluationData:
 
 
 class Subject:
-    """Networks that are looked at. What they answer is worked out once for each set of inputs, and kept.
+    """Networks that are looked at, whole or a block of their members.
+
+    What they answer is worked out once for each set of inputs, and kept.
 
     Attributes:
         population: The networks.
         name: What they are called in messages.
+        whole: The subject that a block was cut from; a whole one itself.
+        places_M: The places of the networks in that: what tells draws for one from those for another.
     """
 
     def __init__(self, population: Population, name: str = "the population") -> None:
@@ -125,12 +129,26 @@ class Subject:
             raise ValueError(f"{name} has no members; there is nothing to evaluate")
         self.population = population
         self.name = name
+        self.whole = self
+        self.places_M = torch.arange(len(population))
+        self._blocks: dict[tuple[int, ...], Subject] = {}
         self._outputs: dict[str, Tensor] = {}
         self._predicted: dict[str, Tensor] = {}
         self._kept: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.population)
+
+    def block(self, rows: Tensor) -> Subject:
+        """Some of the networks, the same subject each time."""
+        key = tuple(rows.tolist())
+        if key == tuple(range(len(self))):
+            return self
+        if key not in self._blocks:
+            block = Subject(self.population.select(rows), self.name)
+            block.whole, block.places_M = self.whole, self.places_M[rows]
+            self._blocks[key] = block
+        return self._blocks[key]
 
     def outputs(self, data: EvaluationData) -> Tensor:
         """What every member answers to every example: float32 ``[M, N, C]``, logits where there are classes.
@@ -145,9 +163,15 @@ class Subject:
         return self._outputs[data.inputs]
 
     def predicted(self, data: EvaluationData) -> Tensor:
-        """The class that each member predicts for each example: int64 ``[M, N]``."""
+        """The class that each member predicts for each example: int64 ``[M, N]``.
+
+        Block by block, so that of many members their outputs are not all there at once.
+        """
         if data.inputs not in self._predicted:
-            self._predicted[data.inputs] = self.outputs(data).argmax(-1)
+            found_MN = torch.empty(len(self), len(data), dtype=torch.int64)
+            for rows in self.population.blocks():
+                found_MN[rows] = self.block(rows).outputs(data).argmax(-1)
+            self._predicted[data.inputs] = found_MN
         return self._predicted[data.inputs]
 
     def once(self, name: str, found: Callable[[], Any]) -> Any:
@@ -192,6 +216,8 @@ Values = Mapping[str, Tensor]
 Run = Callable[[Subject, Subject | None, EvaluationData], Values]
 Details = Callable[[Subject, Subject | None, EvaluationData], Mapping[str, Any]]
 """JSON values by name."""
+Merge = Callable[[Values, Tensor | None], Values]
+"""From the values of all members, and which examples are part of each one's task (bool ``[M, N]``), to all values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +228,10 @@ class Evaluator:
         name: Its name in the registry and on the command line.
         measures: Its metrics. It gives values for each of their sources, and no others.
         run: ``(subject, original or None, data) -> values``.
+        by_members: Whether a member's values depend on no other member of the subject, so that it is run on blocks of
+            members, side by side and one after the other, with the same values. They may depend on all originals, by
+            ``original.whole``. Otherwise it is run on all members at once.
+        merge: Adds values that are made from those of all members; ``None`` where there are none.
         needs_original: Whether it compares; without an original it is left out.
         any_original: Whether what it compares with may be any other network, not only what it was made of.
         judges: What networks must answer for it to make sense: "classes", "values" (regression) or "any".
@@ -215,6 +245,8 @@ class Evaluator:
     name: str
     measures: tuple[Measure, ...]
     run: Run
+    by_members: bool
+    merge: Merge | None = None
     series: tuple[str, ...] = ()
     details: Details | None = None
     needs_original: bool = True
@@ -225,6 +257,11 @@ class Evaluator:
     def __post_init__(self) -> None:
         require(bool(self.measures), self, "measures", "at least one")
         require(self.judges in JUDGES, self, "judges", ", ".join(JUDGES))
+
+    def values(self, subject: Subject, original: Subject | None, data: EvaluationData) -> Values:
+        """The values of all members, found at once."""
+        given = self.run(subject, original, data)
+        return given if self.merge is None else self.merge(given, data.part(subject.population))
 
     def of_series(self, name: str) -> bool:
         """Whether values are one of a series."""

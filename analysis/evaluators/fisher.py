@@ -85,6 +85,7 @@ def _predicted(name: str, label: str, description: str) -> Measure:
 FISHER = Evaluator(
     name="fisher",
     run=run,
+    by_members=True,
     details=spectra,
     measures=(
         _predicted(

@@ -36,6 +36,7 @@ from analysis.evaluators.evaluator import (
 )
 from zoo.metric import Metric
 from zoo.population import Population
+from zoo.population.population import steps
 
 # Test examples that networks are applied to, so many at once that what convolutions give stays in a core's cache; and
 # numbers that the layers of some members may give in one step.
@@ -135,10 +136,10 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     size = max(1, AT_ONCE // (len(x) * sum(map(math.prod, next(iter(shapes))))))
     before, after = original.population, subject.population
     values: dict[str, Tensor] = {}
-    for rows in before.architecture_M.argsort(stable=True).split(size):
+    for rows in (part for _, every in before.groups() for part in steps(every, size)):
         pair = (layers_of(population.select(rows), x, softmax) for population in (before, after))
         _put(values, _compared(*pair), rows, len(before))
-    others = original.once(f"others {data.inputs}", lambda: _others(before, x, softmax, size))
+    others = original.once(f"others {data.inputs}", lambda: _others(original, x, softmax, size))
     hidden = range(1, len(next(iter(shapes))) + 1)
     alike = [values[f"{CKA} {layer} {layer}"] for layer in hidden]
     return {
@@ -150,24 +151,16 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     }
 
 
-def _others(population: Population, x: Tensor, softmax: bool, size: int) -> dict[str, Tensor]:
-    """The same of each member beside another one; nothing where there is only one.
-
-    Members are taken in pairs, half the population apart, so that each is applied once; the last one of an odd number
-    is beside the first.
-    """
-    members = len(population)
-    values: dict[str, Tensor] = {}
-    if members < 2:
+def _others(original: Subject, x: Tensor, softmax: bool, size: int) -> dict[str, Tensor]:
+    """The same of each member beside another one, half the population on; nothing where there is only one."""
+    every, values = original.whole.population, dict[str, Tensor]()
+    if len(every) < 2:
         return values
-    half = members // 2
-    blocks = [(rows, rows + half) for rows in torch.arange(half).split(size)]
-    blocks += [(torch.tensor([members - 1]), torch.tensor([0]))] * (members % 2)
-    for rows, partners in blocks:
-        one, other = (layers_of(population.select(chosen), x, softmax) for chosen in (rows, partners))
-        _put(values, _compared(one, other), rows, members)
-        if int(partners[0]) >= half:
-            _put(values, _compared(other, one), partners, members)
+    for rows in (part for _, each in original.population.groups() for part in steps(each, size)):
+        places_M = original.places_M[rows]
+        partners_M = (places_M + len(every) // 2) % len(every)
+        pair = (layers_of(every.select(chosen), x, softmax) for chosen in (places_M, partners_M))
+        _put(values, _compared(*pair), rows, len(original))
     return {name.replace(" ", f"{OTHERS} ", 1): values_M for name, values_M in values.items()}
 
 
@@ -293,6 +286,7 @@ def _products(one: Tensor, other: Tensor) -> Tensor:
 LAYERS = Evaluator(
     name="layers",
     run=run,
+    by_members=True,
     series=SERIES,
     measures=(
         Measure(

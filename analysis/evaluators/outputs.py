@@ -41,6 +41,7 @@ def loss(subject: Subject, original: Subject | None, data: EvaluationData) -> Va
 OUTPUTS = Evaluator(
     name="outputs",
     run=run,
+    by_members=True,
     judges="values",
     measures=(
         Measure(
@@ -65,6 +66,7 @@ OUTPUTS = Evaluator(
 LOSS = Evaluator(
     name="loss",
     run=loss,
+    by_members=True,
     judges="values",
     measures=tuple(
         Measure(

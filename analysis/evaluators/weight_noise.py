@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from zoo.data.examples import Examples
 from zoo.evaluation import outputs
 from zoo.metric import Metric
 from zoo.population import Population, single_architecture
+from zoo.population.population import steps
 from zoo.words import counted
 
 # Test examples that are answered by noisy networks, or attacked; and numbers of inputs or weights in one step.
@@ -47,7 +48,7 @@ class NoisyInference(NamedTuple):
         weights_MP: Tensor,
         examples: int,
         apply: Callable[[Tensor], Tensor],
-        generator: torch.Generator,
+        generators: Sequence[torch.Generator],
     ) -> Tensor:
         """Logarithms of members' mean probabilities, finite where these vanish: ``[M, N, C]``.
 
@@ -56,7 +57,7 @@ class NoisyInference(NamedTuple):
             weights_MP: Theirs, without noise.
             examples: N.
             apply: From the weights of any number of networks to their logits for the examples.
-            generator: What noise is drawn by.
+            generators: What each member's noise is drawn by.
         """
         deviation_MP = torch.zeros(weights_MP.shape)
         for spec in architecture.layout:
@@ -64,8 +65,7 @@ class NoisyInference(NamedTuple):
         sums = []
         size = max(1, AT_ONCE // (len(weights_MP) * _numbers(architecture, examples)))
         for count in torch.ones(self.inferences).split(size):
-            # Members draw one after the other, so that how many there are at once changes nothing.
-            noise = [torch.randn(len(count), weights_MP.shape[1], generator=generator) for _ in weights_MP]
+            noise = [torch.randn(len(count), weights_MP.shape[1], generator=each) for each in generators]
             noisy_MKP = (self.ratio * torch.stack(noise)).mul_(deviation_MP[:, None]).add_(weights_MP[:, None])
             logs = apply(noisy_MKP.flatten(0, 1)).log_softmax(2)
             sums.append(logs.unflatten(0, (len(weights_MP), -1)).logsumexp(1))
@@ -90,13 +90,16 @@ class WeightNoise:
         population, examples = subject.population, data.examples.first(EXAMPLES)
         require_answers(subject, examples)
         targets_MN = first_targets(population, data, len(examples))
-        generator, right_MN = torch.Generator().manual_seed(SEED), torch.zeros(targets_MN.shape)
+        right_MN = torch.zeros(targets_MN.shape)
         for architecture, every in population.groups():
             apply = partial(_outputs, architecture, examples)
             size = max(1, AT_ONCE // (self.noise.inferences * _numbers(architecture, len(examples))))
-            for rows in every.split(size):
+            for rows in steps(every, size):
                 weights_MP = population.weights_MP[rows]
-                answers_MNC = self.noise.logits(architecture, weights_MP, len(examples), apply, generator)
+                # By its place in the whole subject: what other members are in the block changes nothing.
+                places = subject.places_M[rows].tolist()
+                generators = [torch.Generator().manual_seed(SEED + place) for place in places]
+                answers_MNC = self.noise.logits(architecture, weights_MP, len(examples), apply, generators)
                 right_MN[rows] = (answers_MNC.argmax(2) == targets_MN[rows]).float()
         part_MN = targets_MN >= 0
         return {self.metric: (right_MN * part_MN).sum(1) / part_MN.sum(1)}
@@ -150,6 +153,7 @@ def weight_noise(name: str) -> Evaluator:
     return Evaluator(
         name=name,
         run=WeightNoise(NoisyInference(ratio, inferences), metric.name).run,
+        by_members=True,
         needs_original=False,
         judges="classes",
         measures=(Measure(metric=metric),),

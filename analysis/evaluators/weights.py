@@ -24,6 +24,7 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
 WEIGHTS = Evaluator(
     name="weights",
     run=run,
+    by_members=True,
     measures=(
         Measure(metric=metrics.WEIGHT_MSE),
         Measure(

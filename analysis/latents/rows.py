@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from analysis.evaluating import measure
 from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
 from analysis.intervals import Bootstrap
@@ -211,7 +212,7 @@ def _kept(codec: LearnedCodec, setup: Setup, latent: Latent, known: Latent, foun
         values_MZ[:, order_Z[:count]] = latent.values_MZ[:, order_Z[:count]]
         weights_MP = codec.receiver.weights(values_MZ, latent.gain_M)
         subject = Subject(setup.original.population.with_weights(weights_MP), f"networks of {count} latents")
-        metrics, _ = judged.measure([subject], setup.original)
+        metrics, _ = measure(judged, [subject], setup.original)
         kept.append(metrics["agreement" if "agreement" in metrics else "output_r2"].estimate)
     return {"counts": counts, "quality": kept}
 
@@ -223,7 +224,7 @@ def _alone(codec: LearnedCodec, setup: Setup) -> dict[str, Any]:
     symbols = codec.symbols(population)
     rebuilt = Subject(population.with_weights(codec.decompress(codec.payload(symbols))), codec.name)
     judged = _judged(setup.evaluation, "accuracy-change")
-    _, values = dataclasses.replace(judged, bootstrap=Bootstrap(replicates=2)).measure([rebuilt], Subject(population))
+    _, values = measure(dataclasses.replace(judged, bootstrap=Bootstrap(replicates=2)), [rebuilt], Subject(population))
     wanted = ("agreement", "output_r2", "accuracy_original")
     return {
         "bytes": [len(codec.payload(symbols.select([row]))) for row in range(len(rows))],

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from analysis.codecs import CODECS
-from analysis.evaluators.evaluator import Subject
+from analysis.evaluated import Evaluated, Made
 from analysis.noisy_storage.bit_flips import PROTECTIONS, Protection, flipped
 from analysis.noisy_storage.channel import CellChannel
 from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS, read_back
-from analysis.results import Measured, Result, sizes
+from analysis.results import Measured, sizes
 from analysis.rows import Row
 from analysis.setup import Setup
 from trainables.codecs.codec import Codec
@@ -209,28 +209,22 @@ def noisy_row(
         trial: Of a study, where an autoencoder is its.
     """
 
-    def measured() -> Result:
-        original, found = setup.original, [read(write) for write in range(WRITES)]
-        population = original.population
-        subjects = [Subject(population.with_weights(weights_MP), name) for weights_MP, _ in found]
-        metrics, values = dataclasses.replace(setup.evaluation, others=()).measure(subjects, original)
+    def make() -> Made:
+        population, found = setup.original.population, [read(write) for write in range(WRITES)]
         own = {
             key: dataclasses.replace(one, estimate=float(np.mean([given[key].estimate for _, given in found])))
             for key, one in found[0][1].items()
         }
-        return Result(
-            name=name,
-            family=FAMILY,
-            setting=setting,
-            trial=trial,
-            fits=WRITES,
-            members=len(population),
-            groups=len(np.unique(setup.evaluation.groups(population))),
-            parameters=population.parameters,
-            examples=len(setup.evaluation.test),
-            metrics={**own, **metrics},
-            values=values,
-        )
+        return Made(populations=tuple(population.with_weights(weights_MP) for weights_MP, _ in found), sizes=own)
 
-    content = {"noisy_storage": content, "writes": WRITES, **setup.content(fitted=False, untrained=False)}
-    return Row(name=name, setting=setting, family=FAMILY, trial=trial, content=content, measure=measured)
+    evaluation = dataclasses.replace(setup.evaluation, others=())
+    called: dict[str, Any] = {"name": name, "setting": setting, "family": FAMILY, "trial": trial}
+    cut = Evaluated(
+        name=name,
+        make=make,
+        evaluation=lambda: evaluation,
+        original=lambda: setup.original,
+        finish=lambda made, found: found.result(made, evaluation, **called),
+        like=lambda: setup.original.population,
+    )
+    return Row.of(cut, **called, content=content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -12,6 +13,7 @@ from analysis.rows import Row
 from cluster.distributed.runtime import quieten, ray_is_asked_for, runtime
 from cluster.estimates import ray_start_s, worth_ray
 from cluster.row_estimates import remembered_rows_s
+from zoo.population.population import BLOCK
 from zoo.storage.store import Store
 
 
@@ -42,34 +44,38 @@ def measure_on_ray(
     """
     rows, kept = plan.rows, KeptRows(store, plan.zoo.name)
     kept_later = [place for place in missing if kept.keeps(rows[place])]
-    blocks = [list(places) for _, places in groupby(kept_later, key=lambda place: _shares_work(rows[place]))]
-    if not blocks or not (
-        ray_is_asked_for(workers) or _worth_ray(plan, [rows[place] for place in kept_later], len(blocks))
+    sharing = [list(places) for _, places in groupby(kept_later, key=lambda place: _shares_fits(rows[place]))]
+    side_by_side = sum(max(_blocks(plan, rows[place]) for place in places) for places in sharing)
+    if not sharing or not (
+        ray_is_asked_for(workers) or _worth_ray(plan, [rows[place] for place in kept_later], side_by_side)
     ):
         return {}
     quieten()
-    from cluster.distributed.row_workers import measure_blocks
+    from cluster.distributed.row_workers import measure_rows
 
     before = len(rows) - len(kept_later)
     with runtime(store, workers=workers) as cluster:
-        return measure_blocks(
-            blocks,
+        return measure_rows(
+            sharing,
             plan,
             store,
-            min(workers or max(cluster.cpus, 1), len(blocks)),
+            min(workers or max(cluster.cpus, 1), side_by_side),
             lambda done, name: progress(before + done, len(rows), name),
         )
 
 
-def _shares_work(row: Row) -> tuple[object, ...]:
-    """The same for rows that are measured with the same fits and embeddings, or look at the same networks."""
-    if row.subject:
-        return (row.subject,)
+def _shares_fits(row: Row) -> tuple[object, ...]:
+    """The same for rows that are measured with the same fits and embeddings."""
     fitted_on = None if row.question is None else row.question.fitted_on
     return (row.family, "" if row.family == "control" else row.name, row.trial, fitted_on)
 
 
-def _worth_ray(plan: Plan, rows: list[Row], blocks: int) -> bool:
+def _blocks(plan: Plan, row: Row) -> int:
+    """Into how many blocks of members a row's work is divided; each is done by one process after another."""
+    return 1 if row.cut is None else math.ceil(len(plan.members) / BLOCK)
+
+
+def _worth_ray(plan: Plan, rows: list[Row], side_by_side: int) -> bool:
     """Whether rows are known to take longer here than on a Ray that has to be started."""
     seconds = remembered_rows_s(plan, rows)
-    return seconds is not None and worth_ray(seconds, min(os.cpu_count() or 1, blocks), ray_start_s())
+    return seconds is not None and worth_ray(seconds, min(os.cpu_count() or 1, side_by_side), ray_start_s())

@@ -86,12 +86,12 @@ def test_several_columns_are_grouped_by_together(small_zoo):
     assert len(few.members) == 10
 
 
-def test_evaluators_share_what_a_group_answers(small_zoo, monkeypatch):
+def test_only_who_needs_all_examples_applies_networks_to_them(small_zoo, monkeypatch):
     asked = []
     outputs = evaluator.outputs
 
     def counted(population, examples):
-        asked.append(len(examples))
+        asked.extend([len(examples)] * len(population))
         return outputs(population, examples)
 
     monkeypatch.setattr(evaluator, "outputs", counted)
@@ -99,7 +99,7 @@ def test_evaluators_share_what_a_group_answers(small_zoo, monkeypatch):
     plan = plan_analysis(small_zoo, by=["optimizer"], evaluators=names, inputs=[], bootstrap=BOOTSTRAP)
     carry_out(plan)
     assert len(plan.rows) == len(names) * len(plan.groups)
-    assert asked == [len(small_zoo.dataset().test)] * len(plan.groups)
+    assert asked == [len(small_zoo.dataset().test)] * len(plan.members)
 
 
 def test_the_page_shows_groups_gains_and_transfer(found):

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from analysis.evaluating import measure
 from analysis.evaluation import Evaluation
 from analysis.evaluators.errors import ERRORS, layers
 from analysis.evaluators.evaluator import EvaluationData, Subject
@@ -124,7 +125,7 @@ def test_a_regression_has_layers_and_no_classes():
 def test_series_are_kept_for_each_member(digits):
     population = networks(mlp((1, 8, 8), (7,), 10))
     evaluation = Evaluation.of([ERRORS], digits.dataset, examples=200, inputs=(), bootstrap=Bootstrap(replicates=20))
-    metrics, values = evaluation.measure([noisy(population)], Subject(population))
+    metrics, values = measure(evaluation, [noisy(population)], Subject(population))
     assert list(metrics) == ["worst_layer_error"]
     assert len(values["class_kl 7"]) == len(values["layer_weight_error 1 (7×64)"]) == MEMBERS
     assert np.isfinite(values["class_kl 7"]).all()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from analysis.evaluating import Evaluating, measure
 from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import EvaluationData, Evaluator, Measure, Subject
 from analysis.evaluators.inputs import shifted
@@ -18,6 +19,7 @@ from zoo.data.examples import split_examples
 from zoo.data.task import Task
 from zoo.metric import Metric
 from zoo.population import Member
+from zoo.population import population as of_populations
 from zoo.population.initialization import initial_weights
 from zoo.population.population import single_architecture
 
@@ -73,10 +75,10 @@ def test_gives_what_it_declares_or_says_why_not(case, name):
         return
     evaluator = evaluation.evaluators[0]
     original = Subject(population)
-    given = evaluator.run(noisy(population), original, evaluation.test)
+    given = evaluator.values(noisy(population), original, evaluation.test)
     metric_sources = {name for name in given if not evaluator.of_series(name)}
     assert {measure.source for measure in evaluator.measures} - metric_sources <= WITHOUT_LABELS
-    metrics, values = evaluation.measure([noisy(population)], original)
+    metrics, values = measure(evaluation, [noisy(population)], original)
     assert list(metrics) == [each.metric.name for each in evaluator.measures if each.source in metric_sources]
     for measured in metrics.values():
         assert np.isfinite(measured.estimate)
@@ -84,12 +86,56 @@ def test_gives_what_it_declares_or_says_why_not(case, name):
     assert {len(of_members) for of_members in values.values()} == {MEMBERS}
 
 
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_blocks_of_members_have_the_same_values_as_all_at_once(case, name, monkeypatch):
+    monkeypatch.setattr(of_populations, "BLOCK", 16)
+    evaluation = evaluation_of([name], case[1])
+    if not evaluation.evaluators:
+        return
+    evaluator, (population, _) = evaluation.evaluators[0], case
+    assert evaluator.by_members, "each evaluator of ours is run on blocks"
+    at_once = evaluator.values(noisy(population), Subject(population), evaluation.test)
+    evaluating = Evaluating(evaluation, [noisy(population)], Subject(population))
+    units = evaluating.units
+    assert [unit.block for unit in units] == [0, 1]
+    found = {unit: evaluating.values(unit) for unit in reversed(units)}
+    together = evaluating.joined(evaluator, evaluation.test, found)
+    assert set(together) == set(at_once)
+    for each, values in at_once.items():
+        expected = values.to(torch.float32).reshape(MEMBERS, -1).numpy()
+        np.testing.assert_array_equal(together[each][0], expected, err_msg=each)
+
+
+def test_an_evaluator_that_needs_all_members_is_given_them(case, monkeypatch):
+    monkeypatch.setattr(of_populations, "BLOCK", 16)
+    seen = []
+
+    def ranks(subject, original, data):
+        seen.append(len(subject))
+        return {"rank": subject.population.weights_MP[:, 0].argsort().argsort().float()}
+
+    metric = Metric(name="rank", label="rank", description="Place among all members by the first weight.")
+    evaluator = Evaluator(
+        name="ranks",
+        run=ranks,
+        by_members=False,
+        measures=(Measure(metric=metric),),
+        needs_original=False,
+        description="-",
+    )
+    population, dataset = case
+    metrics, values = measure(Evaluation.of([evaluator], dataset, inputs=()), [Subject(population)])
+    assert seen == [MEMBERS]
+    assert sorted(values["rank"]) == list(range(MEMBERS))
+    assert metrics["rank"].estimate == (MEMBERS - 1) / 2
+
+
 @pytest.mark.parametrize(
     "name", [name for name, evaluator in EVALUATORS.items() if evaluator.needs_original and not evaluator.any_original]
 )
 def test_a_perfect_reconstruction_has_perfect_scores(case, name):
     population, dataset = case
-    metrics, _ = evaluation_of([name], dataset).measure([Subject(population)], Subject(population))
+    metrics, _ = measure(evaluation_of([name], dataset), [Subject(population)], Subject(population))
     for metric_name, measured in metrics.items():
         if metric_name.endswith("_original"):
             assert metrics[metric_name.replace("original", "reconstructed")].estimate == measured.estimate
@@ -101,7 +147,7 @@ def test_subjects_without_originals_are_measured_by_what_needs_none(case):
     population, dataset = case
     generated = replace(population, members=(), epochs=())
     evaluation = evaluation_of(EVALUATORS, dataset, paired=False)
-    metrics, _ = evaluation.measure([Subject(generated)])
+    metrics, _ = measure(evaluation, [Subject(generated)])
     assert set(evaluation.left_out) >= {name for name, evaluator in EVALUATORS.items() if evaluator.needs_original}
     assert set(metrics) == {m.metric.name for evaluator in evaluation.evaluators for m in evaluator.measures}
     with pytest.raises(ValueError, match="compares with originals; give one"):
@@ -112,8 +158,8 @@ def test_fits_are_averaged_and_widen_the_interval(case):
     population, dataset = case
     evaluation, original = evaluation_of(["weights"], dataset), Subject(population)
     near, far = noisy(population, 0.01), noisy(population, 0.1)
-    alone = [evaluation.measure([subject], original)[0]["relative_l2"] for subject in (near, far)]
-    together = evaluation.measure([near, far], original)[0]["relative_l2"]
+    alone = [measure(evaluation, [subject], original)[0]["relative_l2"] for subject in (near, far)]
+    together = measure(evaluation, [near, far], original)[0]["relative_l2"]
     assert together.estimate == pytest.approx((alone[0].estimate + alone[1].estimate) / 2)
     assert together.low < alone[1].low
     assert together.high > alone[0].high
@@ -169,7 +215,7 @@ def test_noise_of_numbers_has_its_size():
 def test_agreement_falls_with_the_noise_of_the_inputs():
     population, dataset = CASES["mlp"]()
     evaluation = evaluation_of(["agreement"], dataset, inputs=("noise-0.1", "noise-3", "noise-0.1"))
-    metrics, _ = evaluation.measure([noisy(population)], Subject(population))
+    metrics, _ = measure(evaluation, [noisy(population)], Subject(population))
     assert list(metrics) == ["agreement", "agreement_p5", "agreement_noise_0_1", "agreement_noise_3"]
     assert metrics["agreement_noise_3"].metric.label == "agreement on inputs with noise of 3 SD"
     assert metrics["agreement_noise_0_1"].estimate != metrics["agreement"].estimate
@@ -207,6 +253,7 @@ def confidence(subject, original, data: EvaluationData):
 CONFIDENCE = Evaluator(
     name="confidence",
     run=confidence,
+    by_members=True,
     needs_original=False,
     judges="classes",
     measures=(
@@ -225,7 +272,7 @@ def test_an_evaluator_of_the_users_own_is_measured_like_any_other(case):
     if evaluation.left_out:
         assert dataset.task.loss == "squared"
         return
-    metrics, values = evaluation.measure([Subject(population)])
+    metrics, values = measure(evaluation, [Subject(population)])
     assert list(metrics) == ["confidence", "confidence_noise_0_1"]
     assert len(values["confidence_noise_0_1"]) == MEMBERS
     assert metrics["confidence"].estimate == pytest.approx(np.mean(values["confidence"]), abs=1e-5)
@@ -240,7 +287,7 @@ def test_an_evaluator_that_gives_something_else_is_told(case):
     for said, run in wrong.items():
         evaluator = replace(CONFIDENCE, run=run, judges="any")
         with pytest.raises(ValueError, match=said):
-            Evaluation.of([evaluator], dataset, examples=60, inputs=()).measure([Subject(population)])
+            measure(Evaluation.of([evaluator], dataset, examples=60, inputs=()), [Subject(population)])
 
 
 def test_names_are_found_or_listed():

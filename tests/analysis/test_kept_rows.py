@@ -7,12 +7,14 @@ import sys
 import pytest
 from example_study import write_study
 
-from analysis import measurement
+from analysis import evaluated, measurement
 from analysis.analyze import analyze, carry_out
+from analysis.evaluating import Evaluating
 from analysis.intervals import Bootstrap
 from analysis.kept_rows import KeptRows, our_code, own_code
 from analysis.plan import plan_analysis
 from trainables.study_files import StudyRecord
+from zoo.population import population as of_populations
 from zoo.storage.store import Store
 from zoo.storage.zoo import Zoo
 
@@ -93,6 +95,38 @@ def test_a_stopped_analysis_continues(small_zoo, tmp_path, coded):
     assert set(coded) == {"kmeans"}, "another report has the rows of this one"
     float16 = [next(r for r in analysis.results if r.name == "float16") for analysis in (found, other)]
     assert float16[0].metrics["agreement"] == float16[1].metrics["agreement"]
+
+
+def test_a_stopped_row_continues_at_the_block(small_zoo, tmp_path, coded, monkeypatch):
+    monkeypatch.setattr(of_populations, "BLOCK", 3)
+    monkeypatch.setattr(evaluated, "KEEP_EVERY_S", 0)
+    done, really = [], Evaluating.values
+
+    def stops(self, unit):
+        if len(done) == 10:
+            raise KeyboardInterrupt
+        done.append(unit)
+        return really(self, unit)
+
+    options = {**OPTIONS, "codecs": ("uniform",), "evaluators": ("pgd-0.1",)}
+    expected = analyze(small_zoo, **options).results[0]
+    coded.clear()
+    store, (row, *_) = Store(tmp_path), plan_analysis(small_zoo, **options).rows
+    kept = KeptRows(store, small_zoo.name)
+    monkeypatch.setattr(Evaluating, "values", stops)
+    with pytest.raises(KeyboardInterrupt):
+        kept.measured(row)
+    assert 0 < len(kept.parts(row).found) == len(done)
+    monkeypatch.setattr(Evaluating, "values", lambda self, unit: done.append(unit) or really(self, unit))
+    damaged = next(path for path in store.list("rows") if evaluated.NETWORKS not in path)
+    store.put(damaged, store.read(damaged)[:7])
+    found = kept.measured(row)
+    assert coded == ["uniform"], "networks are not made again"
+    assert len(done) == len(set(done)) + 1, "but for the damaged one no unit is done again"
+    exact = {name for name in found.metrics if not name.endswith("_s")}  # seconds are never the same
+    assert {name: found.metrics[name] for name in exact} == {name: expected.metrics[name] for name in exact}
+    assert found.values == expected.values
+    assert len(store.list("rows")) == 1, "parts are let go of"
 
 
 def test_a_copied_store_has_its_rows(small_zoo, tmp_path, coded):

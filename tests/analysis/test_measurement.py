@@ -11,7 +11,7 @@ from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
 from analysis.evaluators.registry import chosen_evaluators
 from analysis.intervals import Bootstrap
-from analysis.measurement import code, measure
+from analysis.measurement import code, coded, evaluated_codec
 from trainables.autoencoders.entries import AUTOENCODERS
 from trainables.codecs.codec import read_header, with_header
 from zoo.architecture import mlp
@@ -67,8 +67,13 @@ def evaluation():
     return Evaluation.of(chosen_evaluators(None), digits, examples=60, bootstrap=Bootstrap(replicates=100))
 
 
-def measured(codec, original, evaluation, **options):
-    return measure(codec, original, evaluation, family="classical", **options)
+def measured(codecs, original, evaluation, *, setting="", trial=None, encode_steps=0):
+    fits = codecs if isinstance(codecs, list) else [codecs]
+    called = {"name": fits[0].name if fits else "none", "setting": setting, "family": "classical", "trial": trial}
+    cut = evaluated_codec(
+        lambda population: coded(fits, population, encode_steps=encode_steps), lambda: original, evaluation, **called
+    )
+    return cut.measured()
 
 
 def test_equals_a_loop_over_modules(original, evaluation, images):

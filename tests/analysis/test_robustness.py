@@ -138,7 +138,7 @@ def test_noise_is_relative_to_each_tensor(networks):
         member.weights_MP,
         len(x),
         lambda weights_KP: architecture.logits(weights_KP, x),
-        torch.Generator(),
+        [torch.Generator()],
     )
     torch.testing.assert_close(none, expected)
 

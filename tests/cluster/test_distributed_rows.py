@@ -1,10 +1,10 @@
 """Rows of an analysis, measured side by side on Ray: the same results, and nothing lost where a process dies."""
 
+import dataclasses
 import io
 import os
 import pickle
 import textwrap
-from itertools import groupby
 
 import pandas as pd
 import pytest
@@ -16,6 +16,8 @@ from cluster.distributed import rows as distributed
 from cluster.distributed.rows import measure_on_ray
 from cluster.verbs.analyze import write_report
 from trainables.study_files import StudyRecord
+from zoo.generation.build import generate_zoo
+from zoo.population.population import BLOCK
 from zoo.storage.store import Store
 
 FEW = {"members": 6, "codecs": ["float16", "uniform"]}
@@ -33,7 +35,8 @@ DEADLY = """
 
     METRIC = Metric(name="deadly", label="deadly", description="One.")
     MEASURES = (Measure(metric=METRIC),)
-    DEADLY = Evaluator(name="deadly", run=run, measures=MEASURES, needs_original=False, description="-")
+    DEADLY = Evaluator(name="deadly", run=run, measures=MEASURES, by_members=True, needs_original=False,
+        description="-")
 """
 
 
@@ -78,13 +81,16 @@ def test_what_takes_longer_than_ray_starts_goes_there_by_itself(small_zoo, tmp_p
 
 
 @pytest.mark.slow
-def test_workers_measure_what_one_process_measures(small_zoo, tmp_path):
+def test_workers_measure_what_one_process_measures(small_recipe, tmp_path):
+    zoo = generate_zoo(dataclasses.replace(small_recipe, members=960), Store(tmp_path / "zoo"))
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    asked = {"codecs": ["float16", "uniform"], "evaluators": ["fisher", "pgd-0.1"]}
     reports = []
     for store, workers in ((here, None), (there, 2)):
-        write_study(store, small_zoo)
+        write_study(store, zoo)
         study = StudyRecord.open(store, "small-search")
-        reports.append(table(store, write_report(small_zoo, study, store, FEW, workers=workers)))
+        reports.append(table(store, write_report(zoo, study, store, asked, workers=workers)))
+    assert reports[0]["members"].min() > BLOCK, "each row has several blocks"
     pd.testing.assert_frame_equal(*reports)
 
 
@@ -93,12 +99,6 @@ def test_groups_of_networks_are_measured_alike_by_another_process(small_zoo):
     sent = pickle.loads(pickle.dumps(plan))
     for place in (0, 1, len(plan.rows) - 1):
         assert sent.rows[place].measure() == plan.rows[place].measure()
-
-
-def test_rows_about_the_same_networks_are_measured_by_one_process(small_zoo):
-    plan = plan_analysis(small_zoo, by=["optimizer"], evaluators=["accuracy", "fgsm-0.1", "transfer-0.1x3x1"])
-    groups = [list(rows) for _, rows in groupby(plan.rows, key=distributed._shares_work)]
-    assert [{row.content["groups"][0] for row in rows} for rows in groups] == [{name} for name in plan.groups]
 
 
 @pytest.mark.slow

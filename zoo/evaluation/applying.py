@@ -14,13 +14,13 @@ from torch import Tensor
 from zoo.architecture import Architecture
 from zoo.data.examples import Examples
 from zoo.population import Population
+from zoo.population.population import steps
 from zoo.training.lanes import forward_obstacle
 from zoo.training.lanes import logits as lanes_logits
 from zoo.training.lanes.packing import LANES
 
 # Outputs of a layer in one step of evaluation: 16 MB of float32, about where convolutions are fastest too.
 OUTPUTS_AT_ONCE = 4_000_000
-
 # Members in one step: enough to fill the products, few enough to leave each some examples.
 MEMBERS_AT_ONCE = 64
 
@@ -43,10 +43,11 @@ def apply(
         Which rows (int64), which examples, and the outputs ``outputs_MNC`` float32 of the ones on the others.
     """
     every_MP = population.weights_MP if weights_MP is None else weights_MP
-    for architecture, every in population.groups():
-        wanted = not architecture.is_mlp or len(every) >= LANES
+    for block in population.blocks():
+        architecture = population.architectures[int(population.architecture_M[block[0]])]
+        wanted = not architecture.is_mlp or len(block) >= LANES
         in_lanes = wanted and forward_obstacle(architecture, examples) is None
-        for rows in every.split(MEMBERS_AT_ONCE):
+        for rows in steps(block, MEMBERS_AT_ONCE):
             rows_MP = every_MP[rows]
             size = _examples_at_once(architecture, LANES if in_lanes else len(rows))
             for start in range(0, len(examples), size):

@@ -16,6 +16,9 @@ from torch import Tensor
 from zoo.architecture import Architecture
 from zoo.population.member import Member
 
+# Members that are worked on together: enough that products of small networks are worth their start.
+BLOCK = 128
+
 
 @dataclass(frozen=True, kw_only=True)
 class Population:
@@ -72,6 +75,14 @@ class Population:
             rows = torch.nonzero(self.architecture_M == index).flatten()
             if len(rows):
                 yield architecture, rows
+
+    def blocks(self) -> list[Tensor]:
+        """Rows of blocks of members (int64), of one architecture each: what is computed of them is cut here alone.
+
+        Products round by how much there is to multiply. So what is found of a block is the same to the last bit
+        whatever else is looked at, if all that goes over members goes by blocks, or by :func:`steps`.
+        """
+        return [block for _, rows in self.groups() for block in rows.split(BLOCK)]
 
     def column(self, name: str) -> np.ndarray:
         """What is known of each row under a name: one of :attr:`columns`, a field of ``Member``, epoch, activation.
@@ -133,6 +144,11 @@ class Population:
         parts = [architecture.logits(weights_MP[rows], x) for architecture, rows in groups]
         order = torch.cat([rows for _, rows in groups])
         return torch.cat(parts)[torch.argsort(order)]
+
+
+def steps(rows: Tensor, most: int) -> tuple[Tensor, ...]:
+    """Rows of one architecture in parts of at most so many, none of which has rows of two blocks."""
+    return rows.split(1 << (max(1, min(most, BLOCK)).bit_length() - 1))
 
 
 def single_architecture(

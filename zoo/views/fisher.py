@@ -119,7 +119,8 @@ def _of_examples(
     diagonal = {layer.name: torch.zeros(members, layer.outputs, layer.width, dtype=torch.float64) for layer in layers}
     inputs = {layer.name: torch.zeros(members, layer.width, layer.width, dtype=torch.float64) for layer in layers}
     outputs = {layer.name: torch.zeros(members, layer.outputs, layer.outputs, dtype=torch.float64) for layer in layers}
-    size = max(1, AT_ONCE // (members * _numbers(layers, architecture)))
+    # By what an architecture takes, not by how many members there are, so that sums are made in the same order.
+    size = max(1, AT_ONCE // (_members_at_once(layers, architecture) * _numbers(layers, architecture)))
     for start in range(0, len(x), size):
         part = x[start : start + size]
         with torch.no_grad():
@@ -162,9 +163,10 @@ def _directions(
         away = torch.eye(classes) - probabilities_MNC.unsqueeze(2)
         return probabilities_MNC.sqrt().unsqueeze(3) * away
     if kind == "monte-carlo":
-        flat = probabilities_MNC.flatten(0, 1)
-        drawn = torch.multinomial(flat, samples, replacement=True, generator=generator)
-        chosen = drawn.unflatten(0, logits_MNC.shape[:2])
+        # The same draws for all members: those of one do not depend on what others there are.
+        uniform_NK = torch.rand(logits_MNC.shape[1], samples, generator=generator)
+        wanted_MNK = uniform_NK.expand(len(logits_MNC), -1, -1).contiguous()
+        chosen = torch.searchsorted(probabilities_MNC.cumsum(2), wanted_MNK).clamp_max(classes - 1)
     elif labels_N is not None:
         chosen = labels_N.reshape(1, -1, 1).expand(len(logits_MNC), -1, 1)
     else:
@@ -205,4 +207,5 @@ def _numbers(layers: tuple[WeightLayer, ...], architecture: Architecture) -> int
 
 
 def _members_at_once(layers: tuple[WeightLayer, ...], architecture: Architecture) -> int:
-    return max(1, min(32, AT_ONCE // (16 * _numbers(layers, architecture))))
+    most = max(1, min(32, AT_ONCE // (16 * _numbers(layers, architecture))))
+    return 1 << (most.bit_length() - 1)  # parts of a block of members are parts of all of them
