@@ -279,6 +279,11 @@ def _codec_analysis(plan: CodecPlan, results: list[Result], kept: KeptRows) -> A
             "added_evaluators": list(plan.added_evaluators),
             "chosen_codecs": plan.chosen_codecs,
             "cells": list(plan.cells),
+            "symbols_left_out": {
+                name: family.no_symbols
+                for name, family in plan.families.items()
+                if family.family == "classical" and family.no_symbols
+            },
             "seed": setup.evaluation.bootstrap.seed,
             "quality": quality.name,
             "zero_rate": zero_rate,

@@ -27,6 +27,7 @@ class CodecFamily:
         settings: Keyword arguments of ``fit``, by increasing rate.
         family: "classical" or "control".
         steps: In how many steps it improves the code of each network when it is encoded, at a setting.
+        no_symbols: Why memory cells could hold no symbols of its payloads; empty where they can.
         obstacle: Says why it cannot code networks of an architecture; ``None`` where it can.
     """
 
@@ -34,6 +35,7 @@ class CodecFamily:
     settings: tuple[Setting, ...] = ({},)
     family: str = "classical"
     steps: Callable[[Setting], int] = lambda setting: 0  # noqa: ARG005
+    no_symbols: str = "a control sends none"
     obstacle: Callable[[Architecture], str | None] = lambda architecture: None  # noqa: ARG005
 
     def codec(self, data: FitData, setting: Setting) -> Codec:
@@ -58,7 +60,7 @@ def of_trainable(codec: Trainable) -> CodecFamily:
     def steps(setting: Setting) -> int:
         return codec.steps_of(codec.configuration(setting))
 
-    return CodecFamily(fit=fit, settings=codec.curve, steps=steps, obstacle=obstacle)
+    return CodecFamily(fit=fit, settings=codec.curve, steps=steps, no_symbols=codec.no_symbols, obstacle=obstacle)
 
 
 def _control(fit: Callable[..., Codec], data: FitData, **setting: Any) -> Codec:

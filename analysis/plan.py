@@ -221,7 +221,7 @@ def plan_analysis(
     if study is not None:
         rows += learned_rows(study, found, setup)
     held_in = cells_of(cells)
-    rows += noisy_rows(setup, held_in) + symbols_in_cells(setup, held_in)
+    rows += noisy_rows(setup, held_in) + symbols_in_cells(families, setup, held_in)
     if study is not None:
         rows += latents_in_cells(study, found, setup, held_in)
         rows += latent_rows(study, found, setup)

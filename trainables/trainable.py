@@ -142,6 +142,8 @@ class Trainable:
             holds fields of ``config``. Empty for what is measured only as a study found it.
         encode_steps: The field of ``config`` that says in how many steps a code is improved for each network when it is
             encoded; empty for what encodes in one pass. Codecs with and without such steps stand in the same table.
+        no_symbols: Of codecs, why memory cells could hold no symbols of its payloads; empty of those that have a method
+            ``numbers``, see ``trainables.codecs.cells``.
         presets: Named settings, such as those published with a method: for each name the fields of ``config`` that
             differ from the defaults.
         tasks: Which zoos it can be fitted to, by the class tasks of their members: "any", "one" (all members have the
@@ -159,6 +161,7 @@ class Trainable:
     check: Reference | None = None
     curve: tuple[Mapping[str, Any], ...] = ()
     encode_steps: str = ""
+    no_symbols: str = ""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tasks: Literal["any", "one", "several"] = "any"
     needs_classes: bool = False

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from analysis.noisy_storage.channel import CellChannel
 from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS
 from analysis.noisy_storage.rows import BIT_ERROR_RATE, CELL_NOISE, CELLS_PER_WEIGHT, LOST_SHARE, WRITES
-from analysis.noisy_storage.symbols import LATENTS, SYMBOLS
+from analysis.noisy_storage.symbols import SYMBOLS
 from analysis.pages.figures import PALETTE, axis_of, base_layout
 from analysis.pages.page import Block, Chart, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, metric_cell, metric_column
@@ -25,15 +25,14 @@ KEPT = ("accuracy_reconstructed", "agreement", "output_r2")
 COLUMNS = ("accuracy_reconstructed", "accuracy_drop_pp", "agreement", "output_r2")
 # The digital side: half floats, and entropy-coded weights of codecs that know nothing but the layout, or the function.
 DIGITAL = ("float16", "uniform", "function-metric", LEARNED)
-ANALOG = (*MAPPINGS, LATENTS, SYMBOLS)
 
 
 def noisy_storage(analysis: Analysis) -> Section | str:
     """Accuracy against cells for each weight, analog and digital; why not, where it was not measured."""
-    analog = [result for result in analysis.noisy_results if result.name in ANALOG]
+    analog = [result for result in analysis.noisy_results if is_analog(result.name)]
     if not analog:
         return "networks were not read back from noisy memory (analyze --cells 1,2,4)"
-    flips = [result for result in analysis.noisy_results if result.name not in ANALOG]
+    flips = [result for result in analysis.noisy_results if not is_analog(result.name)]
     digital = [result for result in analysis.results if result.name in DIGITAL]
     quality = next(name for name in KEPT if name in analog[0].metrics)
     published = [result for result in analog if "noise=" not in result.setting]
@@ -47,8 +46,12 @@ def noisy_storage(analysis: Analysis) -> Section | str:
             " payload of a codec in such cells, without a code against errors or what is shared; 32-bit floats would"
             f" take {FLOAT_BITS / DIGITAL_BITS_PER_CELL:g} cells. No digital use of the analog cells holds"
             f" more than {bits:.2f} bits in one if all levels are written equally often. Means of {WRITES} writings."
-            + " Symbols in cells are those of the function-metric codec, or of a study's autoencoders; what is read is"
-            " not rounded." * any(result.name in (LATENTS, SYMBOLS) for result in analog)
+            + " Symbols in cells are those of a codec, or of a study's autoencoders; what is read is not rounded."
+            * any(result.name not in MAPPINGS for result in analog)
+            + "".join(
+                f" {escape(name)} has no symbols that cells could hold: {escape(why)}."
+                for name, why in analysis.summary["symbols_left_out"].items()
+            )
         ),
         Chart(
             name="noisy-cells",
@@ -77,6 +80,11 @@ def noisy_storage(analysis: Analysis) -> Section | str:
     return Section(anchor="noisy-storage", heading="Noisy storage", blocks=tuple(blocks))
 
 
+def is_analog(name: str) -> bool:
+    """Whether rows of this name are of numbers in analog cells."""
+    return name in MAPPINGS or name.endswith(SYMBOLS)
+
+
 def digital_cells(result: Result) -> float:
     """Cells for each weight that a codec's payload takes without errors."""
     return result.rate / DIGITAL_BITS_PER_CELL
@@ -85,19 +93,19 @@ def digital_cells(result: Result) -> float:
 def against_cells(analog: Sequence[Result], digital: Sequence[Result], quality: str) -> go.Figure:
     """A line for each mapping, and one for each codec."""
     figure = go.Figure()
-    for name in dict.fromkeys(result.name for result in [*analog, *digital]):
+    for number, name in enumerate(dict.fromkeys(result.name for result in [*analog, *digital])):
         own = [(result.metrics[CELLS_PER_WEIGHT.name].estimate, result) for result in analog if result.name == name]
         own += [(digital_cells(result), result) for result in digital if result.name == name]
-        figure.add_trace(_line(name, own, quality))
+        figure.add_trace(_line(name, own, quality, number))
     return _laid_out(figure, analog[0], quality, f"{CELLS_PER_WEIGHT.label} (log scale)")
 
 
 def against_noise(analog: Sequence[Result], quality: str) -> go.Figure:
     """A line for each mapping."""
     figure = go.Figure()
-    for name in dict.fromkeys(result.name for result in analog):
+    for number, name in enumerate(dict.fromkeys(result.name for result in analog)):
         own = [(result.metrics[CELL_NOISE.name].estimate, result) for result in analog if result.name == name]
-        figure.add_trace(_line(name, own, quality))
+        figure.add_trace(_line(name, own, quality, number))
     return _laid_out(figure, analog[0], quality, f"{CELL_NOISE.label} (log scale)")
 
 
@@ -138,11 +146,11 @@ def _cell(result: Result, name: str) -> Cell:
     return metric_cell(measured.metric, measured.estimate, measured.low, measured.high)
 
 
-def _line(name: str, points: Sequence[tuple[float, Result]], quality: str) -> go.Scatter:
+def _line(name: str, points: Sequence[tuple[float, Result]], quality: str, number: int) -> go.Scatter:
     points = sorted(points, key=lambda point: point[0])
     measured = [result.metrics[quality] for _, result in points]
-    analog = name in ANALOG
-    color = PALETTE[ANALOG.index(name)] if analog else style(name, points[0][1].family).color
+    analog = is_analog(name)
+    color = PALETTE[number % len(PALETTE)] if analog else style(name, points[0][1].family).color
     return go.Scatter(
         x=[place for place, _ in points],
         y=[one.estimate for one in measured],
@@ -150,7 +158,7 @@ def _line(name: str, points: Sequence[tuple[float, Result]], quality: str) -> go
         name=escape(name if analog else f"{name}, digital"),
         # Trials are autoencoders of their own, not settings of one.
         mode="markers" if points[0][1].trial is not None else "lines+markers",
-        line={"width": 1.6, "color": color},
+        line={"width": 1.6, "color": color, "dash": "dot" if analog and number >= len(PALETTE) else "solid"},
         marker={"size": 7.5, "symbol": "circle" if analog else "square", "color": color},
         text=[escape(f"{name} · {result.setting}") for _, result in points],
         hovertemplate="%{text}<br>%{x:.3g}, %{y:.4g}<extra></extra>",

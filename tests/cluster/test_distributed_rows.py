@@ -84,7 +84,7 @@ def test_what_takes_longer_than_ray_starts_goes_there_by_itself(small_zoo, tmp_p
 def test_workers_measure_what_one_process_measures(small_recipe, tmp_path):
     zoo = generate_zoo(dataclasses.replace(small_recipe, members=960), Store(tmp_path / "zoo"))
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
-    asked = {"codecs": ["float16", "uniform"], "evaluators": ["fisher", "pgd-0.1"]}
+    asked = {"codecs": ["float16"], "evaluators": ["pgd-0.1x3x1"], "examples": 100, "inputs": []}
     reports = []
     for store, workers in ((here, None), (there, 2)):
         write_study(store, zoo)

@@ -6,7 +6,7 @@ Shape letters: M members, P parameters, Z latent width of a network.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.coordinates import Coordinates
 from trainables.autoencoders.receiver import PRIORS, Receiver, Symbols, family_of, with_prefix
 from trainables.autoencoders.refine import PROBE_EXAMPLES, Refiner
+from trainables.codecs.cells import Numbers
 from trainables.codecs.codec import read_header, with_header
 from trainables.codecs.entropy import Decoder, Encoder, GaussianColumns, ParametricColumns
 from trainables.trainable import Reference
@@ -31,6 +32,8 @@ MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 FLOAT16_LIMIT = 65504.0
 # Training networks on which steps and distributions are fitted; more change nothing.
 PRIOR_MEMBERS = 2000
+# A network's size in quarter octaves, where it is not entropy coded.
+GAIN_BITS = 8
 
 
 class LearnedCodec:
@@ -107,6 +110,19 @@ class LearnedCodec:
         prepared = self.autoencoder.coordinates.prepare(population)
         latent = self.autoencoder.encode_prepared(prepared)
         return Latent(self.refiner(self.receiver, prepared, latent.values_MZ, latent.gain_M), latent.gain_M)
+
+    def numbers(self, population: Population) -> Numbers:
+        """See :class:`trainables.codecs.cells.InCells`: latents, or their symbols; sizes are protected."""
+        latent, symbols = self.symbols(population), self.receiver.symbols
+        # Refined latents are made to be rounded, and lose more where they are not.
+        written_MZ = latent.values_MZ.numpy() if symbols is None else symbols.of(latent.values_MZ)
+
+        @torch.no_grad()
+        def weights(read: Sequence[np.ndarray]) -> Tensor:
+            read_MZ = torch.from_numpy(read[0]).float()
+            return self.receiver.weights(read_MZ if symbols is None else read_MZ * symbols.step_Z, latent.gain_M)
+
+        return Numbers((written_MZ,), 0 if self.receiver.gain_prior is None else GAIN_BITS, weights)
 
     def payload(self, symbols: Latent) -> bytes:
         """See :class:`trainables.codecs.payloads.SymbolCodec`."""

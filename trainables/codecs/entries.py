@@ -18,6 +18,9 @@ from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.metrics import CODEC_METRICS
 from trainables.trainable import Reference, Trainable, call
 
+# Of a codec that does not say that it has symbols for cells.
+UNSAID = "it has no method numbers()"
+
 
 def closed_form_codec(
     name: str,
@@ -27,6 +30,7 @@ def closed_form_codec(
     curve: Iterable[Mapping[str, Any]] = ({},),
     check: Reference | None = None,
     encode_steps: str = "",
+    no_symbols: str = UNSAID,
     description: str,
 ) -> Trainable:
     """A registry entry for a codec that is fitted in closed form.
@@ -38,6 +42,7 @@ def closed_form_codec(
         curve: See ``Trainable``.
         check: See ``Trainable``; for codecs that know some networks only.
         encode_steps: See ``Trainable``.
+        no_symbols: See ``Trainable``.
         description: One sentence.
     """
     return Trainable(
@@ -50,6 +55,7 @@ def closed_form_codec(
         check=check,
         curve=tuple(curve),
         encode_steps=encode_steps,
+        no_symbols=no_symbols,
         description=description,
     )
 
@@ -72,6 +78,7 @@ CODECS: dict[str, Trainable] = {
             curve=_grid("step", 0.1, 0.065, 0.04, 0.025, 0.015, 0.009, 0.004),
             check="trainables.codecs.function_metric.codec:check",
             encode_steps="distill_steps",
+            no_symbols="",
             description="Transform coding in the metric of the function, with error feedback.",
         ),
         closed_form_codec(
@@ -79,6 +86,7 @@ CODECS: dict[str, Trainable] = {
             "trainables.codecs.classical.scalar:Uniform",
             UniformConfig,
             curve=_grid("step", 5.0, 3.5, 2.5, 1.7, 1.1, 0.6, 0.3, 0.12, 0.03),
+            no_symbols="",
             description="A uniform grid and an entropy coder.",
         ),
         closed_form_codec(
@@ -86,6 +94,7 @@ CODECS: dict[str, Trainable] = {
             "trainables.codecs.classical.kmeans:KMeans",
             KMeansConfig,
             curve=_grid("clusters", 2, 3, 4, 6, 10, 24, 64, 256),
+            no_symbols="",
             description="k-means codebooks and an entropy coder.",
         ),
         closed_form_codec(
@@ -93,6 +102,7 @@ CODECS: dict[str, Trainable] = {
             "trainables.codecs.classical.sz3:Sz3",
             Sz3Config,
             curve=_grid("bound", 2.5, 1.6, 1.0, 0.6, 0.35, 0.15, 0.05, 0.015),
+            no_symbols="its library gives a stream of bytes, and does not hand out the whole numbers in it",
             description="SZ3, an error-bounded compressor of scientific data.",
         ),
         closed_form_codec(
@@ -100,6 +110,7 @@ CODECS: dict[str, Trainable] = {
             "trainables.codecs.classical.pruning:Pruning",
             PruningConfig,
             curve=_grid("keep", 0.025, 0.05, 0.1, 0.2, 0.45),
+            no_symbols="",
             description="The largest weights as float16, the others zero.",
         ),
         closed_form_codec(
@@ -109,6 +120,7 @@ CODECS: dict[str, Trainable] = {
             curve=_grid_of_two(
                 ("keep", "step"), (0.07, 1.0), (0.15, 1.0), (0.3, 0.8), (0.5, 0.5), (0.7, 0.3), (0.9, 0.1)
             ),
+            no_symbols="",
             description="The largest weights on a uniform grid, the others zero.",
         ),
         closed_form_codec(
@@ -116,14 +128,19 @@ CODECS: dict[str, Trainable] = {
             "trainables.codecs.classical.pca:Pca",
             PcaConfig,
             curve=_grid_of_two(("components", "step"), (32, 0.5), (128, 0.5), (512, 0.7), (1024, 0.6), (1024, 0.2)),
+            no_symbols="",
             description="Principal components over members, quantized and entropy coded.",
         ),
         closed_form_codec(
-            "float16", "trainables.codecs.classical.scalar:Float16", description="Weights as half-precision numbers."
+            "float16",
+            "trainables.codecs.classical.scalar:Float16",
+            no_symbols="",
+            description="Weights as half-precision numbers.",
         ),
         closed_form_codec(
             "zstd",
             "trainables.codecs.classical.lossless:ByteSplitZstd",
+            no_symbols="its bytes are codes of a general-purpose compressor, of which nearly right ones are wrong",
             description="Lossless: bytes of equal significance together, then zstandard.",
         ),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from trainables.codecs.cells import Numbers, numbers_of
 from trainables.codecs.codec import Codec
 from zoo.architecture import Architecture
 from zoo.config import to_json
@@ -48,13 +49,21 @@ class PerLayout:
         Raises:
             ValueError: The population is of none of the layouts, empty, or not finite.
         """
-        for number, (architecture, codec) in enumerate(zip(self.architectures, self.codecs, strict=True)):
+        number = self._number(population)
+        return bytes([number]) + self.codecs[number].compress(population)
+
+    def _number(self, population: Population) -> int:
+        for number, architecture in enumerate(self.architectures):
             if architecture.layout == population.architecture.layout:
-                return bytes([number]) + codec.compress(population)
+                return number
         raise ValueError(
             f"the population has {population.parameters} parameters in another layout than any of the codec's "
             f"{len(self.codecs)}; fit a codec on a zoo with its layout"
         )
+
+    def numbers(self, population: Population) -> Numbers:
+        """See :class:`trainables.codecs.cells.InCells`."""
+        return numbers_of(self.codecs[self._number(population)], population)
 
     def decompress(self, payload: bytes) -> Tensor:
         """See :class:`trainables.codecs.codec.Codec`.

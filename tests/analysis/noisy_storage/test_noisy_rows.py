@@ -8,7 +8,7 @@ from analysis.intervals import Bootstrap
 from analysis.noisy_storage.bit_flips import PROTECTIONS
 from analysis.noisy_storage.mapping import MAPPINGS
 from analysis.noisy_storage.rows import BIT_ERROR_RATES, FLIPPED, NOISES
-from analysis.noisy_storage.symbols import LATENTS, SYMBOLS
+from analysis.noisy_storage.symbols import LATENTS
 from analysis.plan import plan_analysis
 from analysis.report.noisy_storage import noisy_storage
 from analysis.report.page import render
@@ -47,12 +47,12 @@ def test_many_cells_give_the_network_back(analysis):
 
 def test_symbols_of_many_cells_are_the_codec_s_networks(analysis, small_zoo):
     """And of one cell each they are read with noise: fewer cells for a weight than it, and less agreement."""
-    rows = {r.setting.rpartition("cells=")[2]: r for r in analysis.noisy_results if r.name == SYMBOLS}
+    rows = {r.setting.rpartition("cells=")[2]: r for r in analysis.noisy_results if r.name == "uniform in cells"}
     assert rows["256"].value("agreement") > rows["1"].value("agreement")
     assert rows["1"].value("cells_per_weight") < 2
     exact = analyze(small_zoo, cells=[2**24], **{**OPTIONS, "codecs": ["function-metric"]})
     coded = [r for r in exact.results if r.name == "function-metric" and r.setting == "step=0.015"]
-    read = next(r for r in exact.noisy_results if r.name == SYMBOLS)
+    read = next(r for r in exact.noisy_results if r.name == "function-metric in cells")
     assert [read.value("kl")] == pytest.approx([r.value("kl") for r in coded], rel=1e-2)
 
 

@@ -8,10 +8,12 @@ import torch
 
 from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
 from analysis.controls import ZERO_RATE
+from trainables.codecs.cells import numbers_of
 from trainables.codecs.codec import Codec
 from trainables.codecs.payloads import compress, compressor, decompress
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, run
+from zoo.evaluation import outputs
 
 LEARNED = {
     "autoencoder, quantized": {"bottleneck": "quantized"},
@@ -72,6 +74,30 @@ def test_absurd_weights_are_coded_or_refused_in_words(networks, name):
         assert re.search("leave (such networks|members) out", str(error))  # noqa: PT017
     else:
         assert torch.isfinite(rebuilt_MP).all()
+
+
+def test_symbols_in_cells_are_the_payload_s_or_there_are_none(codec, networks):
+    """Read exactly they are the networks of the payload, and read with an error others that are near."""
+    population = networks[1].select(range(5))
+    why = CODECS[codec.name].no_symbols if codec.name in CODECS else ""
+    if why:
+        assert len(why.split()) > 3, "a sentence"
+        with pytest.raises(ValueError, match=rf"codec '{re.escape(codec.name)}' has no method numbers\(\)"):
+            numbers_of(codec, population)
+        return
+    numbers, decoded_MP = numbers_of(codec, population), codec.decompress(codec.compress(population))
+    exact_MP = numbers.weights(numbers.groups)
+    assert exact_MP.dtype == torch.float32
+    examples = networks[0].dataset.train.first(50)
+    # Some codecs send units in another order, and latents as float16.
+    answers, expected = (outputs(population.with_weights(each), examples) for each in (exact_MP, decoded_MP))
+    assert float((answers - expected).norm() / expected.norm()) < 1e-3
+    assert {len(group) for group in numbers.groups} == {5}
+    assert numbers.protected_bits >= 0
+    drawn = np.random.default_rng(0)
+    read = [group + 1e-4 * np.abs(group).max() * drawn.standard_normal(group.shape) for group in numbers.groups]
+    moved = float((numbers.weights(read) - exact_MP).norm() / exact_MP.norm())
+    assert 0 < moved < 0.1
 
 
 def test_is_deterministic_and_leaves_its_input_alone(codec, networks):

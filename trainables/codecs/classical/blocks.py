@@ -6,7 +6,7 @@ Shape letters: M members, P parameters, T tensors.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -21,7 +21,7 @@ from zoo.config import to_json
 from zoo.population import Population
 
 # A scale is stored as a power of 2^(1/8): within 4.4 % of its value, from 2^-20 to 2^11.8.
-SCALES_PER_OCTAVE = 8
+SCALES_PER_OCTAVE, SCALE_BITS = 8, 8
 LOWEST_OCTAVE = -20
 ARRAYS_FILE, FACTS_FILE = "codec.safetensors", "codec.json"
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
@@ -114,6 +114,21 @@ class WeightBlocks:
 def tensor_of_parameter(layout: tuple[TensorSpec, ...]) -> np.ndarray:
     """For each parameter the number of its tensor, ``[P]``."""
     return np.repeat(np.arange(len(layout)), [spec.size for spec in layout])
+
+
+def by_tensor(values_MP: np.ndarray, layout: tuple[TensorSpec, ...]) -> tuple[np.ndarray, ...]:
+    """What there is for each parameter, tensor by tensor."""
+    return tuple(values_MP[:, spec.span] for spec in layout)
+
+
+def of_tensors(
+    parts: Sequence[np.ndarray], layout: tuple[TensorSpec, ...], scale: np.ndarray | float = 1.0
+) -> torch.Tensor:
+    """The inverse of :func:`by_tensor`, times a scale: ``weights_MP`` float32."""
+    values_MP = np.empty((len(parts[0]), layout[-1].offset + layout[-1].size))
+    for part, spec in zip(parts, layout, strict=True):
+        values_MP[:, spec.span] = part
+    return torch.from_numpy((values_MP * scale).astype(np.float32))
 
 
 def mean_magnitudes(weights_MP: np.ndarray, layout: tuple[TensorSpec, ...]) -> np.ndarray:

@@ -5,14 +5,19 @@ Shape letters: M members, P parameters, T tensors, K codebook entries.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
+from trainables.codecs.cells import Numbers
 from trainables.codecs.classical.blocks import (
+    SCALE_BITS,
     WeightBlocks,
     halves,
     mean_magnitudes,
+    of_tensors,
     scale_codes,
     scales_of,
     take,
@@ -85,18 +90,45 @@ class KMeans(WeightBlocks):
         """Needs the layout only."""
         return cls(training.architecture.layout, clusters=config.clusters)
 
-    def encode(self, weights_MP: np.ndarray) -> bytes:
-        """See :class:`WeightBlocks`."""
+    def numbers(self, population: Population) -> Numbers:
+        """See :class:`trainables.codecs.cells.InCells`: numbers of entries, counted from that nearest to zero.
+
+        What is read between two entries is taken to be between their values. Codebooks and magnitudes are protected.
+        """
+        codes_MT, entries = self._entries(self.checked(population))
+        zeros = [int(np.abs(centers.astype(np.float64)).argmin()) for centers, _ in entries]
+        scale_MP = scales_of(codes_MT)[:, tensor_of_parameter(self.layout)]
+
+        def weights(read: Sequence[np.ndarray]) -> Tensor:
+            found = [
+                np.interp(part_MK + zero, np.arange(len(centers)), centers.astype(np.float64))
+                for part_MK, zero, (centers, _) in zip(read, zeros, entries, strict=True)
+            ]
+            return of_tensors(found, self.layout, scale_MP)
+
+        codebook_bits = 16 * sum(len(centers) for centers, _ in entries) / len(population)
+        groups = tuple(symbols_MK - zero for (_, symbols_MK), zero in zip(entries, zeros, strict=True))
+        return Numbers(groups, SCALE_BITS * len(self.layout) + codebook_bits, weights)
+
+    def _entries(self, weights_MP: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """Magnitudes as bytes ``[M, T]``, and for each tensor its codebook and the entries ``[M, K]``."""
         codes_MT = scale_codes(mean_magnitudes(weights_MP, self.layout))
         relative_MP = weights_MP / scales_of(codes_MT)[:, tensor_of_parameter(self.layout)]
-        codebooks, encoder = [], Encoder()
+        entries = []
         for spec in self.layout:
-            values = relative_MP[:, spec.span].ravel()
-            centers = np.unique(halves(lloyd(values, self.clusters)))
-            symbols = nearest(values, centers.astype(np.float64))
-            lengths = _code_lengths(np.bincount(symbols, minlength=len(centers)))
+            values_MK = relative_MP[:, spec.span]
+            centers = np.unique(halves(lloyd(values_MK.ravel(), self.clusters)))
+            entries.append((centers, nearest(values_MK, centers.astype(np.float64))))
+        return codes_MT, entries
+
+    def encode(self, weights_MP: np.ndarray) -> bytes:
+        """See :class:`WeightBlocks`."""
+        codes_MT, entries = self._entries(weights_MP)
+        codebooks, encoder = [], Encoder()
+        for centers, symbols_MK in entries:
+            lengths = _code_lengths(np.bincount(symbols_MK.ravel(), minlength=len(centers)))
             codebooks.append(bytes([len(centers) - 1]) + centers.astype("<f2").tobytes() + lengths.tobytes())
-            encoder.add(_model(lengths), symbols[:, None])
+            encoder.add(_model(lengths), symbols_MK.reshape(-1, 1))
         return codes_MT.tobytes() + b"".join(codebooks) + encoder.finish()
 
     def decode(self, body: bytes, members: int) -> np.ndarray:

@@ -5,11 +5,15 @@ Shape letters: M members, P parameters, K components.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from trainables.codecs.cells import Numbers
 from trainables.codecs.classical.blocks import WeightBlocks, halves
 from trainables.codecs.classical.configs import PcaConfig
 from trainables.codecs.entropy import Decoder, Encoder, LaplaceColumns, whole
@@ -96,17 +100,39 @@ class Pca(WeightBlocks):
         """Mean, basis with its factors, the step, distributions."""
         return 2 * self.mean_P.size + self.basis_KP.size + 2 * self.unit_K.size + 4 + self.model.shared_bytes
 
+    def numbers(self, population: Population) -> Numbers:
+        """See :class:`trainables.codecs.cells.InCells`: symbols, each about its mean and in its own spread.
+
+        The receiver knows both, so that cells hold the small components as exactly as the large ones.
+        """
+        spread_K = np.maximum(self.scale_K, 1.0)
+        relative_MK = (self._symbols(self.checked(population)) - self.location_K) / spread_K
+
+        def weights(read: Sequence[np.ndarray]) -> Tensor:
+            found_MP = self._weights(read[0] * spread_K + self.location_K)
+            return torch.from_numpy(found_MP.astype(np.float32))
+
+        return Numbers((relative_MK,), 0.0, weights)
+
     def encode(self, weights_MP: np.ndarray) -> bytes:
         """See :class:`WeightBlocks`."""
-        coordinates_MK = (weights_MP - self.mean_P) @ self.projector_KP.T
         encoder = Encoder()
-        encoder.add(self.model, whole(coordinates_MK / self.step))
+        encoder.add(self.model, self._symbols(weights_MP))
         return encoder.finish()
 
     def decode(self, body: bytes, members: int) -> np.ndarray:
         """See :class:`WeightBlocks`."""
-        symbols_MK = Decoder(body).read(self.model, members)
-        return self.mean_P + (symbols_MK * self.step) @ (self.basis_KP * self.unit_K[:, None])
+        return self._weights(Decoder(body).read(self.model, members))
+
+    def _symbols(self, weights_MP: np.ndarray) -> np.ndarray:
+        """Whole coordinates ``[M, K]``."""
+        coordinates_MK = (weights_MP - self.mean_P) @ self.projector_KP.T
+        return whole(coordinates_MK / self.step)
+
+    def _weights(self, symbols_MK: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`_symbols`, but for the rounding."""
+        found_MP: np.ndarray = self.mean_P + (symbols_MK * self.step) @ (self.basis_KP * self.unit_K[:, None])
+        return found_MP
 
 
 def _principal_directions(centered_MP: np.ndarray, components: int) -> np.ndarray:

@@ -5,11 +5,16 @@ Shape letters: M members, P parameters, T tensors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from trainables.codecs.cells import Numbers
 from trainables.codecs.classical.blocks import (
+    SCALE_BITS,
     WeightBlocks,
     halves,
     scale_codes,
@@ -49,11 +54,37 @@ class Pruning(WeightBlocks):
         """Number of weights kept in each member."""
         return max(1, round(self.keep * self.parameters))
 
-    def encode(self, weights_MP: np.ndarray) -> bytes:
-        """See :class:`WeightBlocks`."""
+    def numbers(self, population: Population) -> Numbers:
+        """See :class:`trainables.codecs.cells.InCells`: weights that are kept, or their symbols.
+
+        A bit for each weight tells which are kept; these and the magnitude of a step are protected.
+        """
+        weights_MP = self.checked(population)
+        mask_MP = self._mask(weights_MP)
+        values_MK, step_M1 = weights_MP[mask_MP].reshape(-1, self.kept), np.ones((len(weights_MP), 1))
+        if self.step is None:
+            values_MK = halves(values_MK).astype(np.float64)
+        else:
+            step_M1, _ = self._grid(scale_codes(np.abs(values_MK).mean(1)))
+            values_MK = whole(values_MK / step_M1)
+
+        def weights(read: Sequence[np.ndarray]) -> Tensor:
+            found_MP = np.zeros(mask_MP.shape, dtype=np.float32)
+            found_MP[mask_MP] = (read[0] * step_M1).ravel()
+            return torch.from_numpy(found_MP)
+
+        return Numbers((values_MK,), self.parameters + SCALE_BITS * (self.step is not None), weights)
+
+    def _mask(self, weights_MP: np.ndarray) -> np.ndarray:
+        """Which weights are kept, bool ``[M, P]``."""
         order_MP = np.argsort(-np.abs(weights_MP), axis=1, kind="stable")
         mask_MP = np.zeros(weights_MP.shape, dtype=bool)
         np.put_along_axis(mask_MP, order_MP[:, : self.kept], values=True, axis=1)
+        return mask_MP
+
+    def encode(self, weights_MP: np.ndarray) -> bytes:
+        """See :class:`WeightBlocks`."""
+        mask_MP = self._mask(weights_MP)
         starts = [spec.offset for spec in self.layout]
         totals_T = np.add.reduceat(mask_MP.sum(0), starts)
         shares_T = np.rint(255 * totals_T / [len(mask_MP) * spec.size for spec in self.layout]).astype(np.uint8)

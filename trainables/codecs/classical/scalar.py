@@ -9,10 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainables.codecs.cells import Numbers
 from trainables.codecs.classical.blocks import (
+    SCALE_BITS,
     WeightBlocks,
+    by_tensor,
     halves,
     mean_magnitudes,
+    of_tensors,
     scale_codes,
     scales_of,
     take,
@@ -34,6 +38,11 @@ class Float16(WeightBlocks):
     def fit(cls, config: LosslessConfig, training: Population, examples: Examples) -> Float16:  # noqa: ARG003
         """Needs the layout only."""
         return cls(training.architecture.layout)
+
+    def numbers(self, population: Population) -> Numbers:
+        """See :class:`trainables.codecs.cells.InCells`: the weights themselves, by tensor."""
+        halves_MP = halves(self.checked(population)).astype(np.float64)
+        return Numbers(by_tensor(halves_MP, self.layout), 0.0, lambda read: of_tensors(read, self.layout))
 
     def encode(self, weights_MP: np.ndarray) -> bytes:
         """See :class:`WeightBlocks`; numbers beyond float16's range become its largest."""
@@ -64,6 +73,13 @@ class Uniform(WeightBlocks):
     def fit(cls, config: UniformConfig, training: Population, examples: Examples) -> Uniform:  # noqa: ARG003
         """Needs the layout only."""
         return cls(training.architecture.layout, step=config.step)
+
+    def numbers(self, population: Population) -> Numbers:
+        """See :class:`trainables.codecs.cells.InCells`: symbols by tensor; magnitudes are protected."""
+        weights_MP = self.checked(population)
+        step_M1, _ = self._grid(scale_codes(mean_magnitudes(weights_MP, self.layout)))
+        symbols = by_tensor(whole(weights_MP / step_M1), self.layout)
+        return Numbers(symbols, SCALE_BITS * len(self.layout), lambda read: of_tensors(read, self.layout, step_M1))
 
     def encode(self, weights_MP: np.ndarray) -> bytes:
         """See :class:`WeightBlocks`."""

@@ -44,6 +44,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from trainables.codecs.cells import Numbers
 from trainables.codecs.entropy import Array, TableColumns
 from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.encoder import Sender, step_exponents
@@ -70,6 +71,8 @@ UNSUITED = 4
 FINER = (2, 4, 6, 8)
 # Training members whose symbols are distilled, to know how frequent such symbols are.
 DISTILLED_MEMBERS = 64
+# The exponent of a step, where it is not entropy coded.
+EXPONENT_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,18 @@ class MetricCodec:
             parts.append(self._symbols(networks))
         order = torch.argsort(torch.cat(rows)).numpy()
         return sender.distilled(population, Symbols.joined(parts).select(order))
+
+    def numbers(self, population: Population) -> Numbers:
+        """See :class:`trainables.codecs.cells.InCells`: symbols by layer; exponents of steps are protected."""
+        symbols = self.symbols(population)
+        members = len(population)
+
+        def weights(read: Sequence[Array]) -> Tensor:
+            layers = (part.reshape(layer.shape) for part, layer in zip(read, symbols.layers, strict=True))
+            return self.receiver.transform.weights(Symbols(symbols.exponents_ME, tuple(layers)))
+
+        groups = tuple(layer.reshape(members, -1) for layer in symbols.layers)
+        return Numbers(groups, EXPONENT_BITS * symbols.exponents_ME.shape[1], weights)
 
     def payload(self, symbols: Symbols) -> bytes:
         """See :class:`trainables.codecs.payloads.SymbolCodec`."""
