@@ -173,7 +173,7 @@ def varying(features_MF: np.ndarray) -> np.ndarray:
 
 
 def views_of(names: Sequence[str]) -> np.ndarray:
-    """Which features there are to be perceptrons of: all, and those of weights where there are others: ``[V, F]``."""
+    """Which features the perceptrons of a fold see: all; and, where there are others, those of weights: ``[V, F]``."""
     of_weights_F = np.array([name.startswith(OF_WEIGHTS) for name in names])
     every_F = np.ones_like(of_weights_F)
     return np.stack([every_F, of_weights_F] if of_weights_F.any() and not of_weights_F.all() else [every_F])
