@@ -36,8 +36,8 @@ def cifar100() -> Dataset:
 
 
 def cifar100_scenes() -> Dataset:
-    """Scenes of these images at half their size: 25, 5 and 10 of each class and number."""
-    return compose("cifar100-cut-scenes", cifar100(), (25, 5, 10), shrink=2)
+    """Scenes of these images at half their size: 80, 5 and 10 of each class and number."""
+    return compose("cifar100-cut-scenes", cifar100(), (80, 5, 10), shrink=2)
 
 
 def cifar10() -> Dataset:

@@ -134,7 +134,7 @@ class Run:
         return {"accuracies": accuracies, "numbers": trainable, "chosen": chosen}
 
     def _labeled(self, tasks: Sequence[str], labels: int | None, draw: int) -> TaskExamples:
-        return TaskExamples(tasks, self.dataset.train, labels, self.dataset.objects, draw)
+        return TaskExamples(tasks, self.dataset.train, labels, self.dataset.objects, draw, self.config.shift)
 
     def _accuracies(self, tasks: Sequence[str], weights_TP: Tensor, examples: Examples) -> list[float]:
         return list(task_accuracies(self.architecture, weights_TP, TaskExamples(tasks, examples)).tolist())
@@ -152,7 +152,10 @@ class Run:
         generator = torch.Generator().manual_seed(number)
         start_P = torch.randn(self.architecture.parameters, generator=generator) * tensor_scales(self.architecture)
         shared = AdaptedShared(start_P, 1)
-        config, examples = self.config, AllAsOne(TaskExamples(fold.training, self.dataset.train))
+        config, examples = (
+            self.config,
+            AllAsOne(TaskExamples(fold.training, self.dataset.train, shift=self.config.shift)),
+        )
         adapt(
             shared, self.architecture, made.task, examples, steps=config.steps * config.epochs,
             learning_rate=SMALL_LEARNING_RATES[1], batch=config.task_batch * config.examples, seed=number,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.hypernetworks.task_examples import TaskExamples
+from trainables.hypernetworks.task_examples import TaskExamples, moved
 from zoo.data.class_tasks import parse_task
 from zoo.recipes import Recipe
 from zoo.storage.rows import SPLITS, split_of
@@ -70,7 +70,7 @@ def left_out_folds(recipe: Recipe, count: int, tuned_by: int | None) -> list[Fol
     for number in range(count):
         own = every[len(every) * number // count]
         rest = [task for tasks in every if tasks is not own for task in tasks]
-        others = tuple((number + step) % count for step in range(1, count))
+        others = [other for other in range(count) if other != number]
         found.append(Fold(rest, own, own, others[:tuned_by]))
     return found
 
@@ -91,7 +91,7 @@ class AllAsOne:
 
     def __init__(self, examples: TaskExamples) -> None:
         self.rows = [torch.cat(examples.rows)]
-        self._examples, self._targets = examples.examples, torch.cat(examples.targets)
+        self._examples, self._targets, self._shift = examples.examples, torch.cat(examples.targets), examples.shift
 
     def __len__(self) -> int:
         return 1
@@ -100,4 +100,5 @@ class AllAsOne:
         """See :class:`trainables.hypernetworks.adaptation.LabeledTasks`."""
         chosen = torch.randint(len(self._targets), (count,), generator=generator)
         inputs = self._examples.select(self.rows[0][chosen]).inputs
+        inputs = moved(inputs, self._shift, generator) if self._shift else inputs
         return inputs.unsqueeze(0), self._targets[chosen].unsqueeze(0)

@@ -24,6 +24,7 @@ def supernet(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[str, Any]:  
         "bounded": trial.suggest_categorical("bounded", [False, True]),
         "view": trial.suggest_categorical("view", ["fan_in", "input_metric"]),
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
+        "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 0.1, 1.0]),
         "start": trial.suggest_categorical("start", list(STARTS)),
         "adapt_learning_rate": trial.suggest_float("adapt_learning_rate", 3e-3, 0.3, log=True),
         "adapt_prior": trial.suggest_categorical("adapt_prior", [0.0, 0.1, 1.0]),

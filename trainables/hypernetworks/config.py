@@ -43,9 +43,12 @@ class HypernetworkConfig:
         residual: Whether what is generated is added to one network that all tasks share.
         task_batch: Tasks a step.
         examples: Examples of each task a step.
+        shift: In every step, the images of each task are moved by up to so many pixels, and mirrored or not, all alike;
+            for photographs. 0 leaves them as they are.
         steps: Steps an epoch.
         epochs: Epochs.
         learning_rate: Adam's step size at the start; it falls to zero along a half cosine.
+        weight_decay: Of Adam, decoupled.
         adapt_steps: Steps in which z is found for a task that was not trained on.
         adapt_learning_rate: Adam's step size then.
         adapt_prior: How much it counts then that z is to be expected where those of training tasks are: 1 is a Gaussian
@@ -71,9 +74,11 @@ class HypernetworkConfig:
     residual: bool = True
     task_batch: int = 32
     examples: int = 32
+    shift: int = 0
     steps: int = 100
     epochs: int = 20
     learning_rate: float = 1e-3
+    weight_decay: float = 0.0
     adapt_steps: int = 200
     adapt_learning_rate: float = 3e-2
     adapt_prior: float = 0.0
@@ -93,11 +98,12 @@ class HypernetworkConfig:
         require(self.described_by > 0 or not self.embedded, self, "embedded", "0 where described_by is 0")
         for name in ("z", "rank", "chunk", "task_batch", "examples", "steps", "epochs"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
-        for name in ("hidden", "adapt_steps"):
+        for name in ("hidden", "adapt_steps", "shift"):
             require(getattr(self, name) >= 0, self, name, "0 or more")
         for name in ("learning_rate", "adapt_learning_rate"):
             require(getattr(self, name) > 0, self, name, "more than 0")
-        require(0 <= self.adapt_prior < math.inf, self, "adapt_prior", "0 or more, finite")
+        for name in ("weight_decay", "adapt_prior"):
+            require(0 <= getattr(self, name) < math.inf, self, name, "0 or more, finite")
         require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")
 
     @property

@@ -59,7 +59,7 @@ class HypernetworkFit(GradientFit):
         tasks, held_out = tasks_of(training), tasks_of(validation)
         self.data, self.held_out = data, held_out
         self.task = data.dataset.task.of_classes(range(training.architecture.classes))
-        self.examples = TaskExamples(tasks, data.dataset.train, objects=data.dataset.objects)
+        self.examples = TaskExamples(tasks, data.dataset.train, objects=data.dataset.objects, shift=config.shift)
         self.describer = fitted_describer(config.describe, self.examples, data.shared) if config.describe else None
         embedding = None
         if config.embedded and isinstance(self.describer, ClassMeans):
@@ -78,7 +78,7 @@ class HypernetworkFit(GradientFit):
             module = SuperNet(config, training.architecture, tasks, described_TD.shape[1], embedding, coordinates)
         if self.describer:
             module.know(described_TD)
-        super().__init__(config, module, [len(tasks)])
+        super().__init__(config, module, [len(tasks)], config.weight_decay)
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[int, Tensor]]:
         """Tasks of each step of an epoch: all of them in a random order, again and again."""

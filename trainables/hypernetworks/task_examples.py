@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.data.class_tasks import REST_WORD, parse_task, task_labels
@@ -25,6 +26,7 @@ class TaskExamples:
         examples: Of the data set.
         labels: At most so many labeled examples of each class of a task, the first ones; all where ``None``.
         draw: Takes the next so many instead, and so on, for other labeled examples of the same tasks.
+        shift: Images that are drawn are moved by up to so many pixels, and mirrored or not, those of a task alike.
         objects: What describes the tasks, if the data set has it; see :class:`zoo.data.examples.Dataset`.
 
     Attributes:
@@ -42,8 +44,9 @@ class TaskExamples:
         labels: int | None = None,
         objects: Examples | None = None,
         draw: int = 0,
+        shift: int = 0,
     ) -> None:
-        self.tasks = tuple(tasks)
+        self.tasks, self.shift = tuple(tasks), shift
         self.examples, self.objects = examples, objects
         self.rows: list[Tensor] = []
         self.targets: list[Tensor] = []
@@ -88,7 +91,8 @@ class TaskExamples:
         inputs, labels = [], []
         for task in tasks:
             chosen = torch.randint(len(self.rows[task]), (count,), generator=generator)
-            inputs.append(self.examples.select(self.rows[task][chosen]).inputs)
+            own = self.examples.select(self.rows[task][chosen]).inputs
+            inputs.append(moved(own, self.shift, generator) if self.shift else own)
             labels.append(self.targets[task][chosen])
         return torch.stack(inputs), torch.stack(labels)
 
@@ -96,6 +100,23 @@ class TaskExamples:
         """All examples of a task, with their labels in it."""
         chosen = self.examples.select(self.rows[task])
         return Examples(chosen.values, self.targets[task], chosen.scale)
+
+
+def moved(images_BX: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """The same images moved by up to ``most`` pixels in either direction, and mirrored or not, all alike.
+
+    Raises:
+        ValueError: They are no images.
+    """
+    if images_BX.ndim != 4:
+        raise ValueError(
+            f"shift is {most}, but examples have shape {tuple(images_BX.shape[1:])}; allowed: 0 but for images"
+        )
+    height, width = images_BX.shape[2:]
+    down, right = torch.randint(2 * most + 1, (2,), generator=generator).tolist()
+    mirrored = images_BX.flip(3) if torch.rand((), generator=generator) < 0.5 else images_BX
+    padded = F.pad(mirrored, (most,) * 4, mode="replicate")
+    return padded[:, :, down : down + height, right : right + width]
 
 
 def task_loss(task: Task, outputs_TBC: Tensor, labels_TB: Tensor) -> Tensor:
