@@ -9,7 +9,7 @@ from architectures import small_net
 from lanes_training import chosen_backend, obstacle_of
 from reference_training import train_one
 
-from zoo.architecture import mlp
+from zoo.architecture import cnn, mlp
 from zoo.architecture.layers import BatchStatistics
 from zoo.data import load_dataset
 from zoo.population import Member
@@ -31,9 +31,11 @@ CASES = {
 }
 
 
-def trained(architecture, members, data, epochs=1):
+def trained(architecture, members, data, epochs=1, backend="auto"):
     weights = torch.empty(len(members), architecture.parameters)
-    for snapshot in train_population(architecture, members, data, epochs=epochs, snapshot_epochs=[epochs]):
+    for snapshot in train_population(
+        architecture, members, data, epochs=epochs, snapshot_epochs=[epochs], backend=backend
+    ):
         weights[list(snapshot.rows)] = snapshot.weights_MP
     return weights
 
@@ -68,10 +70,33 @@ def test_members_without_are_trained_as_ever_beside_those_with():
 
 
 @pytest.mark.parametrize("name", ["lanes", "closed-form"])
-def test_only_automatic_differentiation_trains_them(name):
-    assert "noise on weights (weight_noise)" in obstacle_of(name, TANH, weight_noise=0.1)
+def test_only_automatic_differentiation_makes_adversarial_examples(name):
     assert "adversarial examples (adversarial_epsilon)" in obstacle_of(name, TANH, adversarial_epsilon=0.1)
     assert chosen_backend(TANH, **CASES["both"])[0] == "autograd"
+
+
+@pytest.mark.parametrize("case", ["noise", "noise-everywhere"])
+@pytest.mark.parametrize(
+    "build", [lambda: TANH, lambda: cnn((1, 8, 8), (3, 5), 10), lambda: small_net("tanh")], ids=["mlp", "cnn", "norms"]
+)
+def test_the_kernel_draws_the_noise_that_torch_draws(build, case):
+    architecture, data = build(), DIGITS.first(6 * 16)
+    members = [
+        Member(id=i, seed=i, optimizer="sgd", learning_rate=0.02, batch_size=16, **CASES[case]) for i in range(18)
+    ]
+    members[3] = replace(members[3], weight_noise=0.9, weight_noise_share=0.1)
+    if obstacle_of("lanes", architecture, weight_noise=0.1):
+        pytest.skip("the kernel does not run here")
+    found = [trained(architecture, members, data, backend=name) for name in ("lanes", "autograd")]
+    plain = [replace(member, weight_noise=0.0) for member in members]
+    without = trained(architecture, plain, data, backend="lanes")
+    assert float((found[0] - found[1]).abs().max()) < 2e-5
+    assert float((found[0] - without).abs().amax(1).min()) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["closed-form"])
+def test_gradients_in_closed_form_are_of_weights_as_they_are(name):
+    assert "noise on weights (weight_noise)" in obstacle_of(name, TANH, weight_noise=0.1)
     assert chosen_backend(TANH, adversarial_steps=5, weight_noise_share=0.5)[0] != "autograd"
 
 

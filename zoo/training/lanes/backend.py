@@ -21,8 +21,9 @@ from zoo.architecture import Architecture, mlp
 from zoo.data.examples import Examples
 from zoo.data.task import Task
 from zoo.population import Member
+from zoo.streams import Purpose
 from zoo.training.dropout import require_counters
-from zoo.training.grouping import batch_examples, robustness_obstacle
+from zoo.training.grouping import attack_obstacle, batch_examples
 from zoo.training.lanes import plan
 from zoo.training.lanes.codes import LANES, OPTIMIZERS
 from zoo.training.lanes.packing import Lanes
@@ -116,6 +117,7 @@ class LanesTrainer:
             thresholds_VL,
             thresholds_VL.any(axis=1),
         )
+        self.noise = kernel.Noise.of(architecture, self.program, self.lanes, members)
         self.work = kernel_work(kernel, self.program)
         self.steps = 0
 
@@ -135,7 +137,8 @@ class LanesTrainer:
             self.data,
             schedule,
             self.state,
-            self.lanes.keys(self.members, epoch, steps if drops else 1),
+            self.lanes.keys(Purpose.DROPOUT, self.members, epoch, steps if drops else 1),
+            self.noise.of_epoch(self.lanes, self.members, epoch, steps),
             self.work,
             self.optimizer,
             self.steps,
@@ -213,7 +216,7 @@ def _untrained(architecture: Architecture, members: Sequence[Member], task: Task
     for member in members:
         if member.optimizer not in OPTIMIZERS:
             return f"it does not know the optimizer {member.optimizer!r}"
-    if obstacle := robustness_obstacle(members):
+    if obstacle := attack_obstacle(members):
         return obstacle
     batch = max(batch_examples(member, examples) for member in members)
     needed = work_bytes(compiled(architecture, batch, training=True))

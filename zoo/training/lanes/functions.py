@@ -1,4 +1,4 @@
-"""Elementwise functions of vectors: exponentials, activation functions with derivatives, the dropout hash.
+"""Elementwise functions of vectors: exponentials, activation functions with derivatives, random draws.
 
 All are within a few units in the last place of float32, and values that are not numbers stay so.
 """
@@ -12,14 +12,19 @@ from zoo.training.lanes.vectors import (
     Number,
     Pointer,
     Vector,
+    Words,
     absolute,
+    bits_of,
     fma,
     from_bits,
+    from_words,
     inlined,
     load,
     nearest,
+    shifted,
     splat,
     splat_word,
+    sqrt,
     to_words,
     where_below,
     where_less,
@@ -27,6 +32,9 @@ from zoo.training.lanes.vectors import (
 )
 
 INVERSE_SQRT_2PI = 0.3989422804014327
+# Of a draw as many bits are left as a float32 has, as in ``zoo.training.draws``.
+CUT_BITS = 8
+UNIFORM_UNIT = 2.0 ** (CUT_BITS - 31)
 
 
 @inlined
@@ -147,8 +155,72 @@ def dropout_factor(keys: Pointer, thresholds: Pointer, keep: Vector, counter: in
         keep: What others are multiplied by.
         counter: ``unit * B + example``.
     """
+    return where_below(drawn(keys, counter), load(thresholds, 0), splat(0.0), keep)
+
+
+@inlined
+def drawn(keys: Pointer, counter: int) -> Words:
+    """The hash of a counter by two words of keys; see ``zoo.training.dropout``."""
     draw = splat_word(counter) + load(keys, 0)
     draw = (draw ^ (draw >> splat_word(FIRST_SHIFT))) * splat_word(FIRST_FACTOR) + load(keys, 1)
     draw = (draw ^ (draw >> splat_word(SECOND_SHIFT))) * splat_word(SECOND_FACTOR)
-    draw = draw ^ (draw >> splat_word(LAST_SHIFT))
-    return where_below(draw, load(thresholds, 0), splat(0.0), keep)
+    return draw ^ (draw >> splat_word(LAST_SHIFT))
+
+
+@inlined
+def uniform(keys: Pointer, counter: int) -> Vector:
+    """A draw between -1 and 1, neither of them among these: as in ``zoo.training.draws``."""
+    return (from_words(shifted(drawn(keys, counter), splat_word(CUT_BITS))) + splat(0.5)) * splat(UNIFORM_UNIT)
+
+
+@inlined
+def log(x: Vector) -> Vector:
+    """The logarithm of normal numbers above 0: Cephes' logf."""
+    bits = bits_of(x)
+    twos = from_words((bits >> splat_word(23)) + splat_word(-127))
+    rest = from_bits(((bits << splat_word(9)) >> splat_word(9)) ^ splat_word(127 << 23))
+    is_low = where_less(rest, splat(2**0.5), splat(1.0), splat(0.0))
+    twos = twos + (splat(1.0) - is_low)
+    rest = rest * fma(is_low, splat(0.5), splat(0.5)) - splat(1.0)
+    square = rest * rest
+    series = splat(7.0376836292e-2)
+    series = fma(series, rest, splat(-1.1514610310e-1))
+    series = fma(series, rest, splat(1.1676998740e-1))
+    series = fma(series, rest, splat(-1.2420140846e-1))
+    series = fma(series, rest, splat(1.4249322787e-1))
+    series = fma(series, rest, splat(-1.6668057665e-1))
+    series = fma(series, rest, splat(2.0000714765e-1))
+    series = fma(series, rest, splat(-2.4999993993e-1))
+    series = fma(series, rest, splat(3.3333331174e-1))
+    series = fma(twos, splat(-2.12194440e-4), series * rest * square)
+    return fma(twos, splat(0.693359375), rest + fma(square, splat(-0.5), series))
+
+
+@inlined
+def inverse_error(x: Vector) -> Vector:
+    """The inverse of the error function between -1 and 1, whose product with √2 makes a uniform draw a normal one.
+
+    Giles, "Approximating the erfinv function" (GPU Computing Gems, 2012), in single precision: polynomials of
+    w = -log(1 - x²), one for w below 5 and one of its root beyond.
+    """
+    w = splat(0.0) - log((splat(1.0) - x) * (splat(1.0) + x))
+    near, far = w - splat(2.5), sqrt(w) - splat(3.0)
+    middle = splat(2.81022636e-08)
+    middle = fma(middle, near, splat(3.43273939e-07))
+    middle = fma(middle, near, splat(-3.5233877e-06))
+    middle = fma(middle, near, splat(-4.39150654e-06))
+    middle = fma(middle, near, splat(0.00021858087))
+    middle = fma(middle, near, splat(-0.00125372503))
+    middle = fma(middle, near, splat(-0.00417768164))
+    middle = fma(middle, near, splat(0.246640727))
+    middle = fma(middle, near, splat(1.50140941))
+    tail = splat(-0.000200214257)
+    tail = fma(tail, far, splat(0.000100950558))
+    tail = fma(tail, far, splat(0.00134934322))
+    tail = fma(tail, far, splat(-0.00367342844))
+    tail = fma(tail, far, splat(0.00573950773))
+    tail = fma(tail, far, splat(-0.0076224613))
+    tail = fma(tail, far, splat(0.00943887047))
+    tail = fma(tail, far, splat(1.00167406))
+    tail = fma(tail, far, splat(2.83297682))
+    return x * where_less(w, splat(5.0), middle, tail)

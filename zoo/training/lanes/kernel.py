@@ -25,6 +25,7 @@ from zoo.training.lanes.layers import (
     forward_sum,
     loss_slopes,
 )
+from zoo.training.lanes.noise import Noise, add_noise
 from zoo.training.lanes.norms import backward_moments, backward_norm, forward_moments, forward_norm
 from zoo.training.lanes.pooling import backward_maximum, backward_mean, forward_maximum, forward_mean
 from zoo.training.lanes.program import Program
@@ -35,12 +36,14 @@ from zoo.training.lanes.vectors import (
     expanded,
     inlined,
     kernel_function,
+    load,
     numbers_of,
+    store,
     vectors_of,
     words_of,
 )
 
-__all__ = ["Data", "Schedule", "State", "Work", "aligned_vectors", "apply", "train_epoch"]
+__all__ = ["Data", "Noise", "Schedule", "State", "Work", "aligned_vectors", "apply", "train_epoch"]
 
 
 class Data(NamedTuple):
@@ -203,6 +206,7 @@ def train_epoch(
     schedule: Schedule,
     state: State,
     keys_VS2L: np.ndarray,
+    noise: Noise,
     work: Work,
     optimizer: int,
     done: int,
@@ -215,6 +219,7 @@ def train_epoch(
         schedule: Which of them each step uses.
         state: Changed in place.
         keys_VS2L: Keys of dropout, int32 in place of uint32; not read for groups that drop nothing.
+        noise: On the weights.
         work: Memory.
         optimizer: Its code.
         done: Optimizer steps before this epoch.
@@ -229,13 +234,16 @@ def train_epoch(
             shared = shared and block_VL[v, lane] == block
         weights, gradient = vectors_of(state.weights_VPL[v]), vectors_of(work.gradient)
         settings = vectors_of(state.settings_VKL[v])
-        room = room_of(program, work, weights, shared, True)
+        noisy, count = vectors_of(noise.noisy), state.weights_VPL.shape[1]
+        room = room_of(program, work, noisy if noise.active else weights, shared, True)
         pieces = program.pieces
         at_once, kept = (pieces.at_once, pieces.kept) if shared else (pieces.own_at_once, pieces.own_kept)
         for s in range(steps):
             dropout = Dropout(
                 state.drops_V[v], words_of(keys_VS2L[v, s]), words_of(state.thresholds_VL[v]), settings + 2
             )  # fmt: skip
+            if noise.active:
+                add_noise(noise, v, s, weights, noisy, count)
             for begin in range(0, batch, kept):
                 held = Piece(begin, min(kept, batch - begin), batch)
                 if shared:
@@ -254,6 +262,9 @@ def train_epoch(
                     begins = numbers_of(work.begins)
                     own_inputs(pixels, begins, held.size, places, work.vectors, program.image_size)
                 _compute_gradient(program, at_once, room, dropout, labels, held)
+            if noise.active:  # what norms keep is of the weights themselves
+                for i in range(len(work.gradient), count):
+                    store(weights, i, load(noisy, i))
             update(
                 optimizer, weights, gradient, vectors_of(state.first_VPL[v]), vectors_of(state.second_VPL[v]),
                 settings, len(work.gradient), done + s + 1,

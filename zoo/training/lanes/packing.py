@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from zoo.population import Member
-from zoo.training.dropout import drop_thresholds, dropout_keys, keep_factors
+from zoo.streams import Purpose
+from zoo.training.dropout import drop_thresholds, keep_factors, step_keys
 from zoo.training.lanes.codes import LANES
 
 __all__ = ["LANES", "Lanes", "lane_members"]
@@ -75,9 +76,9 @@ class Lanes:
         thresholds_M1 = drop_thresholds([member.dropout for member in members])[:, None]
         return self.spread(thresholds_M1, np.zeros((len(self), 1, LANES), dtype=np.uint32))[:, 0].view(np.int32)
 
-    def keys(self, members: Sequence[Member], epoch: int, steps: int) -> np.ndarray:
-        """Of dropout: int32 ``[V, S, 2, L]`` with the bits of uint32."""
-        keys_SM2 = dropout_keys([member.seed for member in members], epoch, np.arange(steps))
+    def keys(self, purpose: Purpose, members: Sequence[Member], epoch: int, steps: int) -> np.ndarray:
+        """Of draws for a purpose: int32 ``[V, S, 2, L]`` with the bits of uint32."""
+        keys_SM2 = step_keys(purpose, [member.seed for member in members], epoch, np.arange(steps))
         keys_MX = keys_SM2.transpose(1, 0, 2).reshape(self.members, -1)
         keys_VXL = self.spread(keys_MX, np.zeros((len(self), keys_MX.shape[1], LANES), dtype=np.uint32))
         return keys_VXL.view(np.int32).reshape(len(self), steps, 2, LANES)

@@ -269,6 +269,24 @@ def to_words(typing: Any, x: Any) -> Any:
 
 
 @primitive
+def from_words(typing: Any, x: Any) -> Any:
+    """Signed integers as the nearest floats."""
+    return vector(words), lambda context, builder, sig, v: builder.sitofp(v[0], FLOATS)
+
+
+@primitive
+def bits_of(typing: Any, x: Any) -> Any:
+    """The bits of floats."""
+    return words(vector), lambda context, builder, sig, v: builder.bitcast(v[0], INTS)
+
+
+@primitive
+def shifted(typing: Any, x: Any, count: Any) -> Any:
+    """Signed words shifted to the right, with copies of their sign."""
+    return words(words, words), lambda context, builder, sig, v: builder.ashr(v[0], v[1])
+
+
+@primitive
 def from_bits(typing: Any, x: Any) -> Any:
     """The floats that have these bits."""
     return vector(words), lambda context, builder, sig, v: builder.bitcast(v[0], FLOATS)
