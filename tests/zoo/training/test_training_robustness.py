@@ -69,10 +69,31 @@ def test_members_without_are_trained_as_ever_beside_those_with():
     assert len({tuple(row.tolist()) for row in weights}) == len(mixed)
 
 
-@pytest.mark.parametrize("name", ["lanes", "closed-form"])
-def test_only_automatic_differentiation_makes_adversarial_examples(name):
-    assert "adversarial examples (adversarial_epsilon)" in obstacle_of(name, TANH, adversarial_epsilon=0.1)
-    assert chosen_backend(TANH, **CASES["both"])[0] == "autograd"
+def test_who_makes_adversarial_examples():
+    assert "adversarial examples (adversarial_epsilon)" in obstacle_of("closed-form", TANH, adversarial_epsilon=0.1)
+    net = cnn((1, 8, 8), (3,), 10)
+    assert "for other networks than MLPs" in obstacle_of("lanes", net, adversarial_epsilon=0.1)
+    assert chosen_backend(net, **CASES["both"])[0] == "autograd"
+
+
+@pytest.mark.parametrize("own_order", [False, True], ids=["shared-order", "own-order"])
+@pytest.mark.parametrize("case", ["fgsm", "pgd", "both"])
+@pytest.mark.parametrize("hidden", [(), (12, 8)], ids=["linear", "deep"])
+def test_the_kernel_attacks_as_torch_does(case, own_order, hidden):
+    architecture, data = mlp((1, 8, 8), hidden, 10, activation="tanh"), DIGITS.first(6 * 16)
+    members = [
+        Member(id=i, seed=i, optimizer="sgd", learning_rate=0.05, batch_size=16, dropout=0.1 * (i % 2),
+               order_seed=i * own_order, **CASES[case])
+        for i in range(18)
+    ]  # fmt: skip
+    if obstacle_of("lanes", architecture):
+        pytest.skip("the kernel does not run here")
+    ours, theirs = (trained(architecture, members, data, backend=name) for name in ("lanes", "autograd"))
+    plain = [replace(member, weight_noise=0.0, adversarial_epsilon=0.0) for member in members]
+    without = trained(architecture, plain, data, backend="lanes")
+    # An input whose gradient is rounding alone can be moved the other way.
+    assert float((ours - theirs).abs().median()) < 1e-6
+    assert bool(((ours - theirs).norm(dim=1) < 0.02 * (without - theirs).norm(dim=1)).all())
 
 
 @pytest.mark.parametrize("case", ["noise", "noise-everywhere"])

@@ -22,6 +22,7 @@ from zoo.data.examples import Examples
 from zoo.data.task import Task
 from zoo.population import Member
 from zoo.streams import Purpose
+from zoo.training.closed_form import supports
 from zoo.training.dropout import require_counters
 from zoo.training.grouping import attack_obstacle, batch_examples
 from zoo.training.lanes import plan
@@ -118,6 +119,7 @@ class LanesTrainer:
             thresholds_VL.any(axis=1),
         )
         self.noise = kernel.Noise.of(architecture, self.program, self.lanes, members)
+        self.attack = kernel.Attack.of(self.program, self.lanes, members, examples)
         self.work = kernel_work(kernel, self.program)
         self.steps = 0
 
@@ -139,6 +141,7 @@ class LanesTrainer:
             self.state,
             self.lanes.keys(Purpose.DROPOUT, self.members, epoch, steps if drops else 1),
             self.noise.of_epoch(self.lanes, self.members, epoch, steps),
+            self.attack.of_epoch(self.lanes, self.members, epoch, steps),
             self.work,
             self.optimizer,
             self.steps,
@@ -216,8 +219,8 @@ def _untrained(architecture: Architecture, members: Sequence[Member], task: Task
     for member in members:
         if member.optimizer not in OPTIMIZERS:
             return f"it does not know the optimizer {member.optimizer!r}"
-    if obstacle := attack_obstacle(members):
-        return obstacle
+    if not supports(architecture) and (obstacle := attack_obstacle(members)):
+        return f"{obstacle} for other networks than MLPs"
     batch = max(batch_examples(member, examples) for member in members)
     needed = work_bytes(compiled(architecture, batch, training=True))
     if needed > MOST_WORK_BYTES:

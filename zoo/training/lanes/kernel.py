@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from zoo.training.lanes.attack import Attack, begin_attack, move
 from zoo.training.lanes.cache import compiled_entry
 from zoo.training.lanes.codes import ACTIVATION, LANES, MAXIMUM, MEAN, MOMENTS, NORM, PRODUCT
 from zoo.training.lanes.inputs import Pixels, own_inputs, shared_inputs
@@ -23,6 +24,7 @@ from zoo.training.lanes.layers import (
     forward_activation,
     forward_product,
     forward_sum,
+    input_slopes,
     loss_slopes,
 )
 from zoo.training.lanes.noise import Noise, add_noise
@@ -43,7 +45,7 @@ from zoo.training.lanes.vectors import (
     words_of,
 )
 
-__all__ = ["Data", "Noise", "Schedule", "State", "Work", "aligned_vectors", "apply", "train_epoch"]
+__all__ = ["Attack", "Data", "Noise", "Schedule", "State", "Work", "aligned_vectors", "apply", "train_epoch"]
 
 
 class Data(NamedTuple):
@@ -199,6 +201,30 @@ def _compute_gradient(
                 backward(steps, begin, end, room, dropout, piece)
 
 
+@kernel_function
+def attack_examples(
+    program: Program, attack: Any, v: int, s: int, room: Room, dropout: Dropout, labels: Pointer, held: Piece
+) -> None:
+    """Moves the examples in memory to where losses are larger, of networks whose first layer is a product."""
+    steps, inputs = program.steps, program.image_size
+    first, last, count = steps[0], steps[len(steps) - 1], held.size * inputs
+    aside = Room(
+        room.tables, room.zeros, room.one, room.nothing, room.numbers, room.vectors, room.shared, room.training,
+        room.values, room.slopes, room.statistics, room.weights, vectors_of(attack.gradient),
+    )  # fmt: skip
+    of_inputs = Room(
+        room.tables, room.zeros, room.one, room.nothing, room.numbers, room.vectors, room.shared, room.training,
+        room.values, vectors_of(attack.slopes), room.statistics, room.weights, vectors_of(attack.gradient),
+    )  # fmt: skip
+    begin_attack(attack, v, s, room.vectors, held.begin * inputs, count)
+    for _ in range(attack.steps):
+        forward(steps, 0, len(steps), aside, dropout, held)
+        loss_slopes(aside, last, labels, held)
+        backward(steps, 1, len(steps), aside, dropout, held)
+        input_slopes(first, of_inputs, held.size, 0, aside.slopes + first.target)
+        move(attack, v, room.vectors, count)
+
+
 @compiled_entry
 def train_epoch(
     program: Program,
@@ -207,6 +233,7 @@ def train_epoch(
     state: State,
     keys_VS2L: np.ndarray,
     noise: Noise,
+    attack: Attack,
     work: Work,
     optimizer: int,
     done: int,
@@ -220,6 +247,7 @@ def train_epoch(
         state: Changed in place.
         keys_VS2L: Keys of dropout, int32 in place of uint32; not read for groups that drop nothing.
         noise: On the weights.
+        attack: On the examples.
         work: Memory.
         optimizer: Its code.
         done: Optimizer steps before this epoch.
@@ -229,7 +257,7 @@ def train_epoch(
     pixels, places, labels = _pixels(data), numbers_of(program.places), words_of(work.labels)
     for v in range(len(state.weights_VPL)):
         block = block_VL[v, 0]
-        shared = True
+        shared = attack.steps == 0
         for lane in range(1, LANES):
             shared = shared and block_VL[v, lane] == block
         weights, gradient = vectors_of(state.weights_VPL[v]), vectors_of(work.gradient)
@@ -261,6 +289,8 @@ def train_epoch(
                             work.labels[e, lane] = np.int32(labels_GSB[own, s, begin + e])
                     begins = numbers_of(work.begins)
                     own_inputs(pixels, begins, held.size, places, work.vectors, program.image_size)
+                if attack.steps > 0:
+                    attack_examples(program, attack, v, s, room, dropout, labels, held)
                 _compute_gradient(program, at_once, room, dropout, labels, held)
             if noise.active:  # what norms keep is of the weights themselves
                 for i in range(len(work.gradient), count):

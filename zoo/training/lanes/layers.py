@@ -138,12 +138,12 @@ def backward_product(step: Any, room: Room, piece: Piece) -> None:
                 start = (bias, 1, 1)
             multiply(1, step.channels, rows, (room.one, room.zeros, room.zeros), right, start, (bias, room.zeros, 1))
         if not step.first:
-            _input_slopes(step, room, rows, begin, slopes)
+            input_slopes(step, room, rows, begin, slopes)
 
 
 @kernel_function
-def _input_slopes(step: Any, room: Room, rows: int, begin: int, slopes: Pointer) -> None:
-    """The gradient of a product's input, one position of the kernel after the other."""
+def input_slopes(step: Any, room: Room, rows: int, begin: int, slopes: Pointer) -> None:
+    """The gradient of a product's input, one position of the kernel after the other; into the room's slopes."""
     tables, target = room.tables, room.slopes + begin
     for example in range(rows if step.positions == 1 else 1):
         clear(target + example * step.source_size, step.clears)
