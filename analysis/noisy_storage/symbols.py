@@ -54,7 +54,7 @@ def symbols_in_cells(families: Mapping[str, CodecFamily], setup: Setup, cells: S
 
 
 def setting_in_cells(family: CodecFamily) -> Setting:
-    """The setting two thirds up a codec's curve: where most keep about 97 % of the answers."""
+    """The setting two thirds up a codec's curve."""
     return family.settings[2 * len(family.settings) // 3]
 
 
