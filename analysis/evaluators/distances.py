@@ -23,7 +23,7 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
     weights_MP = before.weights_MP.double()
     norm_M = weights_MP.norm(dim=1).clamp_min(1e-12)
     lengths_M = after.weights_MP.double().norm(dim=1).clamp_min(1e-12)
-    matched_MP = matched(after, before).double() - weights_MP
+    matched_MP = matched(subject, original).double() - weights_MP
     every = original.whole
     metric = every.once("function metric", lambda: InputMetric.fit(every.population, data.examples))
     return {
@@ -41,10 +41,20 @@ def _lengths(metric: InputMetric, population: Population, change_MP: Tensor) -> 
     return lengths_M
 
 
-def matched(population: Population, original: Population) -> Tensor:
-    """Weights after the hidden units of each network were matched to its own original's: ``[M, P]``."""
-    pairs = zip(population.weights_MP, original.weights_MP, strict=True)
-    return torch.cat([align(one_P[None], original.architecture, other_P).weights_MP for one_P, other_P in pairs])
+def matched(subject: Subject, original: Subject) -> Tensor:
+    """Weights after the hidden units of each network were matched to its own original's: ``[M, P]``.
+
+    Found once for all evaluators that need them.
+    """
+
+    def found() -> tuple[Subject, Tensor]:
+        pairs = zip(subject.population.weights_MP, original.population.weights_MP, strict=True)
+        architecture = original.population.architecture
+        return original, torch.cat([align(one_P[None], architecture, other_P).weights_MP for one_P, other_P in pairs])
+
+    # The original is kept beside it, so that no other one gets its number.
+    matched_MP: Tensor = subject.once(f"matched {id(original)}", found)[1]
+    return matched_MP
 
 
 def _distance(name: str, label: str, description: str) -> Measure:

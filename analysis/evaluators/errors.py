@@ -72,7 +72,7 @@ def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Val
 def layer_errors(subject: Subject, original: Subject) -> dict[str, Tensor]:
     """The relative error of each of :func:`layers` with hidden units matched to the original's, float64 ``[M]``."""
     before_MP = original.population.weights_MP.double()
-    error_MP = matched(subject.population, original.population).double() - before_MP
+    error_MP = matched(subject, original).double() - before_MP
     tiny = torch.finfo(torch.float64).tiny
     return {
         name: error_MP[:, places].norm(dim=1) / before_MP[:, places].norm(dim=1).clamp_min(tiny)

@@ -34,7 +34,7 @@ Information = list[tuple[Tensor, dict[str, Fisher]]]
 def run(subject: Subject, original: Subject | None, data: EvaluationData) -> Values:
     """The divergence that each member's change predicts: ``[M]`` each."""
     original = required(original)
-    change_MP = matched(subject.population, original.population).double() - original.population.weights_MP.double()
+    change_MP = matched(subject, original).double() - original.population.weights_MP.double()
     found: dict[str, Tensor] = {}
     for rows, by_name in original.once("fisher", lambda: _information(original.population, data)):
         for name, information in by_name.items():

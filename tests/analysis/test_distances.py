@@ -46,6 +46,16 @@ def test_of_a_network_from_itself_all_distances_are_zero(original, data):
         torch.testing.assert_close(values_M, torch.zeros(24).double(), atol=1e-6, rtol=0)
 
 
+def test_units_are_matched_once_for_all_evaluators(original, data, monkeypatch):
+    matched, really = [], distances.align
+    monkeypatch.setattr(distances, "align", lambda *given: matched.append(1) or really(*given))
+    subject = Subject(original.population)
+    both(subject, original, data)
+    assert len(matched) == 24
+    fisher.run(subject, Subject(original.population), data)
+    assert len(matched) == 48, "another original is another matter"
+
+
 def test_matching_takes_away_what_a_permutation_adds(original, data):
     population = original.population
     moved = torch.cat(
