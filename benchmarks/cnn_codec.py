@@ -1,9 +1,10 @@
 """Bits a weight at 97 % agreement on a diverse zoo of CNNs with 2 464 parameters: ``python benchmarks/cnn_codec.py``.
 
 The zoo is made for this: MNIST, four activations, four optimizers, learning rates, initializations, dropout, shares of
-the training images and 1 to 4 epochs drawn at random. Members are split as zoos are. Codecs are fitted on training
-members and training images and measured on held-out members and held-out images: those of ``--split validation`` while
-anything is tuned, those of ``test`` once.
+the training images and 1 to 4 epochs drawn at random. With ``--epochs`` every member is trained for so many on all
+training images, without dropout and weight decay. Members are split as zoos are, without those that learned nothing.
+Codecs are fitted on training members and training images and measured on held-out members and held-out images: those of
+``--split validation`` while anything is tuned, those of ``test`` once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +40,20 @@ ACTIVATIONS = ("relu", "tanh", "leaky_relu", "gelu")
 BLOCK = 16
 EPOCHS = (1, 2, 3, 4)
 PAYLOAD_MEMBERS = 64
+# Of validation images; what answers nearly all with one class agrees with whatever is left of it.
+FEWEST_RIGHT = 0.5
 LEVEL = 0.97
 # At one step: payloads of some networks and what they decode to.
 Coded = tuple[int, Tensor]
 
 
-def drawn(count: int) -> tuple[list[Member], list[int]]:
-    """Members, and the epoch after which each is taken; blocks share activation, optimizer, images and their order."""
+def drawn(count: int, every: int = 0) -> tuple[list[Member], list[int]]:
+    """Members, and the epoch after which each is taken; blocks share activation, optimizer, images and their order.
+
+    Args:
+        count: How many.
+        every: Epochs of every member on all images, without dropout and weight decay; 0 draws these.
+    """
     members: list[Member] = []
     epochs: list[int] = []
     for block in range(-(-count // BLOCK)):
@@ -70,18 +79,23 @@ def drawn(count: int) -> tuple[list[Member], list[int]]:
                 )
             )
             epochs.append(int(rng.choice(EPOCHS)))
+    if every:
+        members = [replace(member, weight_decay=0.0, dropout=0.0, training_fraction=1.0) for member in members]
+        epochs = [every] * len(epochs)
     return members[:count], epochs[:count]
 
 
-def trained(count: int, data: Dataset) -> Tensor:
-    """Weights of all members ``[M, P]``."""
-    members, epochs = drawn(count)
+def trained(count: int, data: Dataset, every: int) -> Tensor:
+    """Weights of all members ``[M, P]``; for ``every`` see :func:`drawn`."""
+    members, epochs = drawn(count, every)
     rows_of = {a: [m.id for m in members if m.id // BLOCK % len(ACTIVATIONS) == a] for a in range(len(ACTIVATIONS))}
     weights_MP = torch.full((count, 2464), torch.nan)
     for index, rows in rows_of.items():
         architecture = cnn_2464(data.input_shape, (), data.classes, activation=ACTIVATIONS[index])
         own = [members[row] for row in rows]
-        for snapshot in train_population(architecture, own, data.train, epochs=max(EPOCHS), snapshot_epochs=EPOCHS):
+        for snapshot in train_population(
+            architecture, own, data.train, epochs=max(epochs), snapshot_epochs=sorted(set(epochs))
+        ):
             for row, weights_P in zip(snapshot.rows, snapshot.weights_MP, strict=True):
                 if epochs[rows[row]] == snapshot.epoch:
                     weights_MP[rows[row]] = weights_P
@@ -90,7 +104,7 @@ def trained(count: int, data: Dataset) -> Tensor:
 
 
 def population_of(weights_MP: Tensor, data: Dataset) -> Population:
-    """The members that are finite, with their numbers and splits as columns."""
+    """The members that are finite and learned something, with their numbers and splits as columns."""
     architectures = tuple(cnn_2464(data.input_shape, (), data.classes, activation=name) for name in ACTIVATIONS)
     numbers_M = torch.arange(len(weights_MP))
     population = Population(
@@ -99,7 +113,9 @@ def population_of(weights_MP: Tensor, data: Dataset) -> Population:
         architecture_M=numbers_M // BLOCK % len(ACTIVATIONS),
         columns={"split": np.array([split_of(int(number), BLOCK) for number in numbers_M])},
     )
-    return population.select(torch.nonzero(torch.isfinite(weights_MP).all(dim=1)).flatten())
+    population = population.select(torch.nonzero(torch.isfinite(weights_MP).all(dim=1)).flatten())
+    accuracy_M, _ = answered(population, data)
+    return population.select(torch.nonzero(accuracy_M >= FEWEST_RIGHT).flatten())
 
 
 def of_split(population: Population, split: str, most: int) -> Population:
@@ -188,13 +204,18 @@ def rate_at(rows: Sequence[dict[str, object]], level: float) -> float:
     return float(np.interp(level, agreements, bits, left=np.nan, right=np.nan))
 
 
-def described(population: Population, data: Dataset) -> str:
-    """How diverse the zoo is, on validation images."""
+def answered(population: Population, data: Dataset) -> tuple[Tensor, Tensor]:
+    """Accuracies ``[M]`` and answers ``[M, N]`` on validation images."""
     images = data.validation.first(1000)
     with torch.no_grad():
         batches = torch.arange(len(population)).split(64)
         predicted_MN = torch.cat([population.select(rows).logits(images.inputs).argmax(dim=2) for rows in batches])
-    accuracy_M = (predicted_MN == images.targets).double().mean(dim=1)
+    return (predicted_MN == images.targets).double().mean(dim=1), predicted_MN
+
+
+def described(population: Population, data: Dataset) -> str:
+    """How diverse the zoo is, on validation images."""
+    accuracy_M, predicted_MN = answered(population, data)
     counts_NC = torch.nn.functional.one_hot(predicted_MN, data.classes).sum(dim=0).double()
     pairs = len(population) * (len(population) - 1)
     agreement = (counts_NC * (counts_NC - 1)).sum(dim=1).mean() / pairs
@@ -211,6 +232,7 @@ def main() -> None:
         "--folder", type=Path, default=Path("store/cnn-codec"), help="where the trained zoo and fitted codecs are kept"
     )
     parser.add_argument("--members", type=int, default=576)
+    parser.add_argument("--epochs", type=int, default=0, help="of every member, on all images; 0: as drawn")
     parser.add_argument("--training-members", type=int, default=128, help="of them that codecs are fitted on")
     parser.add_argument("--held-out", type=int, default=128, help="members that are measured, at most")
     parser.add_argument("--images", type=int, default=1000, help="held-out images")
@@ -225,10 +247,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     data = load_dataset("mnist")
-    file = arguments.folder / f"cnn-2464-{arguments.members}.safetensors"
+    folder = arguments.folder / f"{arguments.members}-{arguments.epochs or 'drawn'}"
+    file = folder / "zoo.safetensors"
     if not file.exists():
-        weights_MP = trained(arguments.members, data)
-        arguments.folder.mkdir(parents=True, exist_ok=True)
+        weights_MP = trained(arguments.members, data, arguments.epochs)
+        folder.mkdir(parents=True, exist_ok=True)
         save_file({"weights": weights_MP}, file)
     zoo = population_of(load_file(file)["weights"], data)
     print(described(zoo, data), flush=True)
@@ -255,7 +278,7 @@ def main() -> None:
             images=len(encoder_images),
             training_members=len(training),
         )
-        codec = fitted(config, training, data, arguments.folder)
+        codec = fitted(config, training, data, folder)
         work = lambda codec=codec: coded(codec, held_out)  # noqa: E731
         curves.setdefault("function-metric", []).append(measured("function-metric", step, held_out, images, work))
         print(f"shared: {codec.shared_bytes} bytes")
