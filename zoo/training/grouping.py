@@ -141,11 +141,6 @@ def robustness_obstacle(members: Sequence[Member]) -> str | None:
     """Why what trains only on examples and weights as they are cannot train these members; ``None`` where it can."""
     if any(member.weight_noise for member in members):
         return "it has no noise on weights (weight_noise)"
-    return attack_obstacle(members)
-
-
-def attack_obstacle(members: Sequence[Member]) -> str | None:
-    """Why what trains on examples as they are cannot train these members; ``None`` where it can."""
     if any(member.attack_steps for member in members):
         return "it makes no adversarial examples (adversarial_epsilon)"
     return None

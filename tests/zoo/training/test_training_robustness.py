@@ -9,7 +9,7 @@ from architectures import small_net
 from lanes_training import chosen_backend, obstacle_of
 from reference_training import train_one
 
-from zoo.architecture import cnn, mlp
+from zoo.architecture import Activate, Architecture, Conv, Flatten, Linear, MaxPool, Rescale, cnn, mlp
 from zoo.architecture.layers import BatchStatistics
 from zoo.data import load_dataset
 from zoo.population import Member
@@ -22,6 +22,26 @@ from zoo.training.weight_noise import WeightNoise
 
 DIGITS = load_dataset("digits").train
 TANH = mlp((1, 8, 8), (12, 8), 10, activation="tanh")
+ATTACKED = {
+    "linear": mlp((1, 8, 8), (), 10),
+    "deep": TANH,
+    "cnn": cnn((1, 8, 8), (3, 5), 10, activation="tanh"),
+    # Windows of the first convolution overlap and reach beyond the image, or leave inputs out.
+    "padded": Architecture(
+        (1, 8, 8),
+        (Conv(channels=4, kernel=3, stride=2, padding=1), Activate(function="tanh"), Flatten(), Linear(features=10)),
+    ),
+    "left-out": Architecture(
+        (1, 8, 8),
+        (
+            Conv(channels=4, kernel=2, stride=3),
+            Activate(function="tanh"),
+            MaxPool(size=2, stride=1),
+            Flatten(),
+            Linear(features=10),
+        ),
+    ),
+}
 CASES = {
     "noise": {"weight_noise": 0.3, "weight_noise_share": 0.4},
     "noise-everywhere": {"weight_noise": 0.1},
@@ -71,16 +91,18 @@ def test_members_without_are_trained_as_ever_beside_those_with():
 
 def test_who_makes_adversarial_examples():
     assert "adversarial examples (adversarial_epsilon)" in obstacle_of("closed-form", TANH, adversarial_epsilon=0.1)
-    net = cnn((1, 8, 8), (3,), 10)
-    assert "for other networks than MLPs" in obstacle_of("lanes", net, adversarial_epsilon=0.1)
+    net = small_net("tanh")
+    assert "for networks with batch norms" in obstacle_of("lanes", net, adversarial_epsilon=0.1)
     assert chosen_backend(net, **CASES["both"])[0] == "autograd"
+    rescaled = Architecture((1, 8, 8), (Rescale(scale=2.0, offset=-1.0), *TANH.layers))
+    assert "that rescale their inputs" in obstacle_of("lanes", rescaled, adversarial_epsilon=0.1)
 
 
 @pytest.mark.parametrize("own_order", [False, True], ids=["shared-order", "own-order"])
 @pytest.mark.parametrize("case", ["fgsm", "pgd", "both"])
-@pytest.mark.parametrize("hidden", [(), (12, 8)], ids=["linear", "deep"])
-def test_the_kernel_attacks_as_torch_does(case, own_order, hidden):
-    architecture, data = mlp((1, 8, 8), hidden, 10, activation="tanh"), DIGITS.first(6 * 16)
+@pytest.mark.parametrize("network", ATTACKED)
+def test_the_kernel_attacks_as_torch_does(case, own_order, network):
+    architecture, data = ATTACKED[network], DIGITS.first(6 * 16)
     members = [
         Member(id=i, seed=i, optimizer="sgd", learning_rate=0.05, batch_size=16, dropout=0.1 * (i % 2),
                order_seed=i * own_order, **CASES[case])

@@ -1,6 +1,6 @@
 """Adversarial examples, those of ``zoo.training.adversary``: minibatches that are moved to where losses are large.
 
-Each lane has examples of its own then. Only MLPs are attacked here, whose first layer is a product of all inputs.
+Each lane has examples of its own then. The border that a convolution pads stays as it is.
 
 Shape letters: M members, S steps, V groups of sixteen, L lanes (16).
 """
@@ -83,6 +83,20 @@ class Attack(NamedTuple):
         return self._replace(keys_VS2L=lanes.keys(Purpose.ATTACK, members, epoch, steps))
 
 
+class Inputs(NamedTuple):
+    """Where the inputs of examples lie.
+
+    Attributes:
+        places: Each input's place in an example, in torch's order.
+        size: How many there are.
+        image_size: From one example to the next.
+    """
+
+    places: Pointer
+    size: int
+    image_size: int
+
+
 @inlined
 def _between(x: Vector, low: Vector, high: Vector) -> Vector:
     x = where_less(x, low, low, x)
@@ -90,35 +104,42 @@ def _between(x: Vector, low: Vector, high: Vector) -> Vector:
 
 
 @kernel_function
-def begin_attack(attack: Any, v: int, s: int, moved: Pointer, first: int, count: int) -> None:
+def begin_attack(attack: Any, v: int, s: int, moved: Pointer, inputs: Inputs, first: int, count: int) -> None:
     """Keeps examples as they are, and puts them where the attack starts: that is elsewhere where it has several steps.
 
     Args:
         attack: An :class:`Attack`.
         v: Which group of sixteen.
         s: Which step of the epoch.
-        moved: Inputs of the examples; changed.
-        first: Number of their first input among those of the minibatch.
-        count: How many inputs there are.
+        moved: The examples; changed.
+        inputs: Where their inputs lie.
+        first: Number of the first of them in the minibatch.
+        count: How many there are.
     """
     clean, keys = vectors_of(attack.clean), words_of(attack.keys_VS2L[v, s if attack.steps > 1 else 0])
     radius = load(vectors_of(attack.radii_VKL[v]), 0)
     low, high = splat(attack.limits[0]), splat(attack.limits[1])
-    for i in range(count):
-        value = load(moved, i)
-        store(clean, i, value)
-        if attack.steps > 1:
-            store(moved, i, _between(fma(radius, uniform(keys, first + i), value), low, high))
+    for example in range(count):
+        begin, draw = example * inputs.image_size, (first + example) * inputs.size
+        for i in range(inputs.size):
+            place = begin + load(inputs.places, i)
+            value = load(moved, place)
+            store(clean, place, value)
+            if attack.steps > 1:
+                store(moved, place, _between(fma(radius, uniform(keys, draw + i), value), low, high))
 
 
 @kernel_function
-def move(attack: Any, v: int, moved: Pointer, count: int) -> None:
+def move(attack: Any, v: int, moved: Pointer, inputs: Inputs, count: int) -> None:
     """One step along the gradient's sign, back into the ball and within the limits; for arguments see above."""
     clean, slopes, radii = vectors_of(attack.clean), vectors_of(attack.slopes), vectors_of(attack.radii_VKL[v])
     radius, length = load(radii, 0), load(radii, 1)
     low, high, zero = splat(attack.limits[0]), splat(attack.limits[1]), splat(0.0)
-    for i in range(count):
-        slope, value = load(slopes, i), load(clean, i)
-        sign = where_less(zero, slope, splat(1.0), where_less(slope, zero, splat(-1.0), zero))
-        offset = _between(fma(length, sign, load(moved, i)) - value, zero - radius, radius)
-        store(moved, i, _between(value + offset, low, high))
+    for example in range(count):
+        begin = example * inputs.image_size
+        for i in range(inputs.size):
+            place = begin + load(inputs.places, i)
+            slope, value = load(slopes, place), load(clean, place)
+            sign = where_less(zero, slope, splat(1.0), where_less(slope, zero, splat(-1.0), zero))
+            offset = _between(fma(length, sign, load(moved, place)) - value, zero - radius, radius)
+            store(moved, place, _between(value + offset, low, high))

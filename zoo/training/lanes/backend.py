@@ -22,9 +22,8 @@ from zoo.data.examples import Examples
 from zoo.data.task import Task
 from zoo.population import Member
 from zoo.streams import Purpose
-from zoo.training.closed_form import supports
 from zoo.training.dropout import require_counters
-from zoo.training.grouping import attack_obstacle, batch_examples
+from zoo.training.grouping import batch_examples
 from zoo.training.lanes import plan
 from zoo.training.lanes.codes import LANES, OPTIMIZERS
 from zoo.training.lanes.packing import Lanes
@@ -219,8 +218,8 @@ def _untrained(architecture: Architecture, members: Sequence[Member], task: Task
     for member in members:
         if member.optimizer not in OPTIMIZERS:
             return f"it does not know the optimizer {member.optimizer!r}"
-    if not supports(architecture) and (obstacle := attack_obstacle(members)):
-        return f"{obstacle} for other networks than MLPs"
+    if any(member.attack_steps for member in members) and (obstacle := plan.attack_obstacle(architecture)):
+        return obstacle
     batch = max(batch_examples(member, examples) for member in members)
     needed = work_bytes(compiled(architecture, batch, training=True))
     if needed > MOST_WORK_BYTES:

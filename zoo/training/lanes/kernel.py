@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.training.lanes.attack import Attack, begin_attack, move
+from zoo.training.lanes.attack import Attack, Inputs, begin_attack, move
 from zoo.training.lanes.cache import compiled_entry
 from zoo.training.lanes.codes import ACTIVATION, LANES, MAXIMUM, MEAN, MOMENTS, NORM, PRODUCT
 from zoo.training.lanes.inputs import Pixels, own_inputs, shared_inputs
@@ -205,9 +205,9 @@ def _compute_gradient(
 def attack_examples(
     program: Program, attack: Any, v: int, s: int, room: Room, dropout: Dropout, labels: Pointer, held: Piece
 ) -> None:
-    """Moves the examples in memory to where losses are larger, of networks whose first layer is a product."""
-    steps, inputs = program.steps, program.image_size
-    first, last, count = steps[0], steps[len(steps) - 1], held.size * inputs
+    """Moves the examples in memory to where losses are larger; see ``zoo.training.lanes.plan.attack_obstacle``."""
+    steps, places = program.steps, program.places
+    first, last = steps[0], steps[len(steps) - 1]
     aside = Room(
         room.tables, room.zeros, room.one, room.nothing, room.numbers, room.vectors, room.shared, room.training,
         room.values, room.slopes, room.statistics, room.weights, vectors_of(attack.gradient),
@@ -216,13 +216,17 @@ def attack_examples(
         room.tables, room.zeros, room.one, room.nothing, room.numbers, room.vectors, room.shared, room.training,
         room.values, vectors_of(attack.slopes), room.statistics, room.weights, vectors_of(attack.gradient),
     )  # fmt: skip
-    begin_attack(attack, v, s, room.vectors, held.begin * inputs, count)
+    inputs = Inputs(numbers_of(places), len(places), program.image_size)
+    rows, repeats = (held.size, 1) if first.positions == 1 else (first.positions, held.size)
+    begin_attack(attack, v, s, room.vectors, inputs, held.begin, held.size)
     for _ in range(attack.steps):
         forward(steps, 0, len(steps), aside, dropout, held)
         loss_slopes(aside, last, labels, held)
         backward(steps, 1, len(steps), aside, dropout, held)
-        input_slopes(first, of_inputs, held.size, 0, aside.slopes + first.target)
-        move(attack, v, room.vectors, count)
+        for example in range(repeats):
+            slopes = aside.slopes + (first.target + example * first.target_size)
+            input_slopes(first, of_inputs, rows, example * first.source_size, slopes)
+        move(attack, v, room.vectors, inputs, held.size)
 
 
 @compiled_entry

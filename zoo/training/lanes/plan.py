@@ -236,3 +236,13 @@ def obstacle(architecture: Architecture) -> str | None:
     except NoPlanError as error:
         return str(error)
     return None
+
+
+def attack_obstacle(architecture: Architecture) -> str | None:
+    """Why examples cannot be moved here for such networks; ``None`` where they can."""
+    kinds = {type(place.layer) for place in architecture.placed}
+    if BatchNorm in kinds:
+        return "it makes no adversarial examples (adversarial_epsilon) for networks with batch norms"
+    if Rescale in kinds:
+        return "it makes no adversarial examples (adversarial_epsilon) for networks that rescale their inputs"
+    return None
