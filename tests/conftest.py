@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from zoo.generation.build import generate_zoo
 from zoo.recipes import DIGITS_MLP_DIVERSE, Recipe
@@ -48,6 +49,11 @@ LONGEST = (
 def pytest_xdist_auto_num_workers() -> int:
     """What ``-n auto`` means: one process more than cores, since the longest tests wait half the time for others."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure() -> None:
+    """One thread: with several, references add up in another order, and what is compared to 1e-5 may differ by more."""
+    torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
