@@ -118,6 +118,15 @@ def _room_from(room: Room, image: int, values: int) -> Room:
     )  # fmt: skip
 
 
+@inlined
+def _room_aside(room: Room, slopes: Pointer, gradient: Pointer) -> Room:
+    """The same with other memory for gradients."""
+    return Room(
+        room.tables, room.zeros, room.one, room.nothing, room.numbers, room.vectors, room.shared, room.training,
+        room.values, slopes, room.statistics, room.weights, gradient,
+    )  # fmt: skip
+
+
 @kernel_function
 def _pixels(data: Data) -> Pixels:
     """The images as pointers."""
@@ -208,14 +217,8 @@ def attack_examples(
     """Moves the examples in memory to where losses are larger; see ``zoo.training.lanes.plan.attack_obstacle``."""
     steps, places = program.steps, program.places
     first, last = steps[0], steps[len(steps) - 1]
-    aside = Room(
-        room.tables, room.zeros, room.one, room.nothing, room.numbers, room.vectors, room.shared, room.training,
-        room.values, room.slopes, room.statistics, room.weights, vectors_of(attack.gradient),
-    )  # fmt: skip
-    of_inputs = Room(
-        room.tables, room.zeros, room.one, room.nothing, room.numbers, room.vectors, room.shared, room.training,
-        room.values, vectors_of(attack.slopes), room.statistics, room.weights, vectors_of(attack.gradient),
-    )  # fmt: skip
+    aside = _room_aside(room, room.slopes, vectors_of(attack.gradient))
+    of_inputs = _room_aside(room, vectors_of(attack.slopes), vectors_of(attack.gradient))
     inputs = Inputs(numbers_of(places), len(places), program.image_size)
     rows, repeats = (held.size, 1) if first.positions == 1 else (first.positions, held.size)
     begin_attack(attack, v, s, room.vectors, inputs, held.begin, held.size)

@@ -241,8 +241,7 @@ def obstacle(architecture: Architecture) -> str | None:
 def attack_obstacle(architecture: Architecture) -> str | None:
     """Why examples cannot be moved here for such networks; ``None`` where they can."""
     kinds = {type(place.layer) for place in architecture.placed}
-    if BatchNorm in kinds:
-        return "it makes no adversarial examples (adversarial_epsilon) for networks with batch norms"
-    if Rescale in kinds:
-        return "it makes no adversarial examples (adversarial_epsilon) for networks that rescale their inputs"
+    for kind, which in ((BatchNorm, "with batch norms"), (Rescale, "that rescale their inputs")):
+        if kind in kinds:
+            return f"it makes no adversarial examples (adversarial_epsilon) for networks {which}"
     return None
