@@ -51,7 +51,8 @@ CELL_NOISE = Metric(
 BIT_ERROR_RATE = Metric(
     name="bit_error_rate",
     label="share of bits that flip",
-    unit="share",
+    # Not a "share": pages write those in percent with one decimal, and these lie below.
+    unit="",
     direction="min",
     description="Probability with which each stored bit flips.",
 )
