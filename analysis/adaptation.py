@@ -21,6 +21,7 @@ from torch import Tensor
 from analysis.intervals import Bootstrap
 from analysis.measured_trials import measured_artifacts
 from analysis.prediction import setting_of
+from analysis.record import Analysis, Planned, of_study
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from analysis.ways import (
@@ -46,6 +47,7 @@ from zoo.config import to_json
 from zoo.data.class_tasks import REST, parse_task
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
+from zoo.words import counted
 
 # Labeled examples of each class, and steps: a curve over each, from where both are largest.
 LABELS: tuple[int | None, ...] = (5, 20, 100, None)
@@ -57,7 +59,7 @@ TASK = "task"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptationPlan:
+class AdaptationPlan(Planned):
     """An analysis of hypernetworks.
 
     Attributes:
@@ -101,6 +103,23 @@ class AdaptationPlan:
             if fits[0].describer is not None:
                 rows += [self._described(trial, fits, each) for each, steps in budgets(fewest) if steps == STEPS[-1]]
         return rows
+
+    def analysis(self, results: list[Result]) -> Analysis:
+        """What was found of held-out tasks."""
+        groups, seeds = results[0].groups, max(result.fits for result in results)
+        facts = {
+            "kind": "hypernetworks",
+            "tasks": list(self.tasks),
+            "training_tasks": len(next(iter(self.hypernetworks.values()))[0].tasks),
+            "parameters": list(self.zoo.parameter_counts),
+            "test_members": len(self.tasks),
+            "test_groups": groups,
+            "intervals": f"Intervals are over {groups} groups of tasks and {counted(seeds, 'fit')}.",
+            "interpolation": self.interpolation(),
+            "seeds": seeds,
+            "seed": self.bootstrap.seed,
+        }
+        return of_study(self.study, self.zoo, results, facts)
 
     def interpolation(self) -> list[dict[str, Any]]:
         """Accuracies of networks between the vectors of two training tasks, by the first fit of the best trial.
@@ -300,13 +319,15 @@ def budget(labels: int | None, steps: int) -> str:
     return f"{'all labels' if labels is None else f'{labels} labels a class'}, {steps} steps"
 
 
-def plan_adaptation(zoo: Zoo, study: StudyRecord, *, tasks: int | None, bootstrap: Bootstrap) -> AdaptationPlan:
+def plan_adaptation(
+    zoo: Zoo, *, study: StudyRecord, members: int | None = None, bootstrap: Bootstrap
+) -> AdaptationPlan:
     """A study's best hypernetworks on the tasks of a zoo's test members.
 
     Args:
         zoo: The zoo of tasks.
         study: A study of hypernetworks on it.
-        tasks: At most so many test tasks; all where ``None``.
+        members: At most so many test tasks; all where ``None``.
         bootstrap: How intervals are drawn.
 
     Raises:
@@ -318,7 +339,7 @@ def plan_adaptation(zoo: Zoo, study: StudyRecord, *, tasks: int | None, bootstra
         study=study,
         zoo=zoo,
         hypernetworks=made,
-        tasks=held_out[:tasks],
+        tasks=held_out[:members],
         validation_tasks=validation,
         bootstrap=bootstrap,
     )

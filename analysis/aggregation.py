@@ -20,6 +20,7 @@ import torch
 from analysis.intervals import Bootstrap
 from analysis.measured_trials import measured_artifacts
 from analysis.prediction import setting_of
+from analysis.record import Analysis, Planned, of_study
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from analysis.scenarios import MAIN, QUICK, SCENARIOS, Scenario
@@ -39,6 +40,7 @@ from zoo.population import Member
 from zoo.population.initialization import initial_weights
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
+from zoo.words import counted
 
 NETWORKS, TUNED_ON = 16, 6
 LEARNING_RATES: dict[str, tuple[float, ...]] = {
@@ -61,7 +63,7 @@ RULE_WORDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AggregationPlan:
+class AggregationPlan(Planned):
     """An analysis of aggregators.
 
     Attributes:
@@ -111,6 +113,27 @@ class AggregationPlan:
                 rows += [self._row(scenario, optimizer, trial, "") for trial in self.aggregators]
                 rows += [self._row(scenario, optimizer, None, rule) for rule in scenario.rules]
         return rows
+
+    def analysis(self, results: list[Result]) -> Analysis:
+        """What was found of learned gradients."""
+        count, seeds = len(self.members), max(result.fits for result in results)
+        facts = {
+            "kind": "aggregators",
+            "scenarios": [scenario.name for scenario in self.scenarios],
+            "inputs": list(self.datasets),
+            "parameters": [self.architecture.parameters],
+            "test_members": count,
+            "test_groups": count,
+            "set_size": self.config.set_size,
+            "horizon": self.config.horizon,
+            "label_noise": list(self.config.label_noise),
+            "weights": self.weights(),
+            "intervals": f"Intervals are over {count} networks, each with a set of its own, and "
+            f"{counted(seeds, 'fit')}.",
+            "seeds": seeds,
+            "seed": self.bootstrap.seed,
+        }
+        return of_study(self.study, self.zoo, results, facts)
 
     def weights(self) -> dict[str, Any]:
         """What the first fit of the best trial gives to examples, where a fifth of the labels is wrong; by Adam.
@@ -299,24 +322,24 @@ def _by_loss(loss_UTB: np.ndarray, wrong_UTB: np.ndarray, weights: dict[str, np.
 
 
 def plan_aggregation(
-    zoo: Zoo, study: StudyRecord, *, networks: int | None, datasets: Sequence[str], bootstrap: Bootstrap
+    zoo: Zoo, *, study: StudyRecord, members: int = NETWORKS, inputs: Sequence[str] = (), bootstrap: Bootstrap
 ) -> AggregationPlan:
     """A study's best aggregators on trainings of test members.
 
     Args:
         zoo: The zoo.
         study: A study of aggregators on it.
-        networks: How many test members; 16 at most where ``None``.
-        datasets: Names of other data sets of classes that MLPs are trained on too.
+        members: How many test members, at most.
+        inputs: Names of other data sets of classes that MLPs are trained on too.
         bootstrap: How intervals are drawn.
 
     Raises:
         ZooError: No trial can be measured, or a split has no members.
         ValueError: There are fewer than two networks, or another data set has no classes.
     """
-    if networks is not None and networks < 2:
-        raise ValueError(f"members is {networks}; aggregators are judged by 2 networks or more")
-    for name in datasets:
+    if members < 2:
+        raise ValueError(f"members is {members}; aggregators are judged by 2 networks or more")
+    for name in inputs:
         if not (other := load_dataset(name)).task.has_classes:
             raise ValueError(f"inputs are {name!r}, whose loss is {other.task.loss!r}; name data sets of classes")
     test = next(iter(zoo.populations("test", epochs="one")), None)
@@ -328,9 +351,9 @@ def plan_aggregation(
         zoo=zoo,
         aggregators=measured_artifacts(study),
         architecture=architecture,
-        members=_members(zoo, "test", architecture, networks or NETWORKS),
+        members=_members(zoo, "test", architecture, members),
         validation=_members(zoo, "validation", architecture, TUNED_ON),
-        datasets=tuple(datasets),
+        datasets=tuple(inputs),
         bootstrap=bootstrap,
     )
 

@@ -21,7 +21,7 @@ from analysis.evaluators.evaluator import Evaluator, Subject
 from analysis.evaluators.registry import find_evaluator
 from analysis.groups import orders_differ, orders_known, words
 from analysis.intervals import Bootstrap
-from analysis.record import Analysis, count_diverged, zoo_facts
+from analysis.record import Analysis, Planned, count_diverged, zoo_facts
 from analysis.results import Measured, Result
 from analysis.rows import Row
 from zoo.metric import Metric
@@ -37,7 +37,7 @@ GAIN = "_gain_pp"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByAxisPlan:
+class ByAxisPlan(Planned):
     """An analysis of groups of members.
 
     Attributes:
@@ -101,7 +101,7 @@ class ByAxisPlan:
         others = self.evaluation.others if any(measure.shifted for measure in evaluator.measures) else ()
         return replace(self.evaluation, evaluators=(evaluator,), others=others)
 
-    def analysis(self, results: Sequence[Result]) -> Analysis:
+    def analysis(self, results: list[Result]) -> Analysis:
         """What was found: one result for each group, and one for each pair, with gains over the first group.
 
         Args:
@@ -198,19 +198,19 @@ def surrogates(subjects: Population, among: Population) -> Population:
 
 def plan_by_axis(
     zoo: Zoo,
-    columns: Sequence[str],
     *,
+    by: Sequence[str],
     evaluators: Sequence[str] | None = None,
     inputs: Sequence[str] | None = None,
     members: int | None = None,
     examples: int | None = None,
-    bootstrap: Bootstrap | None = None,
+    bootstrap: Bootstrap,
 ) -> ByAxisPlan:
     """Groups of members and what they are measured by, checked.
 
     Args:
         zoo: Networks of any layouts.
-        columns: By what they are grouped: fields of ``zoo.population.Member``, or other columns of the zoo.
+        by: Columns by which they are grouped: fields of ``zoo.population.Member``, or other columns of the zoo.
         evaluators: Names of evaluators that need no originals, or take any; ``WITHSTOOD`` by default.
         inputs: Other inputs; see :func:`analysis.evaluators.inputs.shifted`.
         members: At most so many: the first ones.
@@ -222,7 +222,7 @@ def plan_by_axis(
             of, or does not suit the zoo's task.
         ZooError: The data set is not there, the zoo is damaged, or no network is left.
     """
-    if not columns:
+    if not by:
         raise ValueError("by is empty; name at least one column, such as 'adversarial_epsilon'")
     dataset = zoo.dataset()
     chosen = [find_evaluator(name) for name in dict.fromkeys(evaluators or WITHSTOOD)]
@@ -247,14 +247,14 @@ def plan_by_axis(
     groups: dict[str, Population] = {}
     for population in zoo.populations(epochs="last", limit=members):
         layout = f", {population.architecture.summary}" if len(zoo.layouts) > 1 else ""
-        for key, rows in _combinations(population, columns).items():
-            told = ", ".join(f"{name}={value}" for name, value in zip(columns, key, strict=True))
+        for key, rows in _combinations(population, by).items():
+            told = ", ".join(f"{name}={value}" for name, value in zip(by, key, strict=True))
             groups[told + layout] = population.select(rows)
     if not groups:
         raise ZooError(f"zoo {zoo.name} has no networks that can be measured: all of them diverged")
     return ByAxisPlan(
         zoo=zoo,
-        columns=tuple(columns),
+        columns=tuple(by),
         groups=groups,
         evaluation=evaluation,
         asked=None if evaluators is None else tuple(evaluators),

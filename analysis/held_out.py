@@ -6,6 +6,7 @@ Shape letters: M members, or snapshots of members.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,8 +14,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from analysis.groups import orders_known, words
 from analysis.intervals import Bootstrap
 from analysis.members import Members, Wanted, ZooMembers
+from analysis.record import Planned, count_diverged
 from analysis.resampling import ResampledScores
 from analysis.results import Measured, Question, Result
 from analysis.rows import Row
@@ -248,7 +251,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutPlan(Generic[ArtifactT]):
+class HeldOutPlan(Planned, Generic[ArtifactT]):
     """An analysis of what a study's trials tell of held-out members.
 
     Attributes:
@@ -280,3 +283,28 @@ class HeldOutPlan(Generic[ArtifactT]):
     def trials(self) -> list[int]:
         """Trials that are measured."""
         return list(self.artifacts)
+
+    @property
+    @abstractmethod
+    def targets(self) -> list[str]:
+        """Columns that are predicted."""
+
+    def facts(self, results: Sequence[Result]) -> dict[str, Any]:
+        """What a summary says of the networks that predictions are of."""
+        zoo, tested = self.zoo, self.held_out.tested.of
+        own = [r for r in results if r.question is not None and r.question.fitted_on == r.question.told_of == zoo.name]
+        groups, seeds = max(result.groups for result in own), max(result.fits for result in own)
+        return {
+            "targets": self.targets,
+            "snapshots": list(dict.fromkeys(each.snapshots for each in self.scopes)),
+            "on": list(dict.fromkeys(each.tested.zoo.name for each in self.scopes))[1:],
+            "parameters": list(zoo.parameter_counts),
+            "training_snapshots": len(zoo.rows("train")),
+            "test_members": len(self.members),
+            "test_groups": groups,
+            "intervals": words(len(self.members), groups, seeds, tested.grouped, known=orders_known(zoo)),
+            "training_snapshots_diverged": count_diverged(zoo, "train"),
+            "test_members_diverged": count_diverged(zoo, "test", "one"),
+            "seeds": seeds,
+            "seed": self.held_out.bootstrap.seed,
+        }

@@ -19,6 +19,7 @@ from torch import Tensor
 from analysis.intervals import Bootstrap
 from analysis.measured_trials import measured_artifacts
 from analysis.prediction import setting_of
+from analysis.record import Analysis, Planned, of_study
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from trainables.hypernetworks.adaptation import AdaptedWeights, adapt
@@ -33,6 +34,7 @@ from zoo.config import to_json
 from zoo.data import load_dataset
 from zoo.data.examples import Dataset, Examples
 from zoo.storage.zoo import Zoo
+from zoo.words import counted
 
 SETS, QUERIES, TRAINING_SETS = 32, 1000, 64
 STEPS = (1, 10, 100, 1000)
@@ -58,7 +60,7 @@ Accuracies = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetPlan:
+class SetPlan(Planned):
     """An analysis of hypernetworks of data sets.
 
     Attributes:
@@ -104,6 +106,22 @@ class SetPlan:
                     spent = f"{name}, {steps} step{'s' * (steps > 1)}"
                     rows.append(self._row(way, spent, name, None, partial(self._trained, name, way, fits, steps)))
         return rows
+
+    def analysis(self, results: list[Result]) -> Analysis:
+        """What was found of networks made for sets of examples."""
+        seeds = max(result.fits for result in results)
+        facts = {
+            "kind": "data sets",
+            "datasets": list(self.datasets),
+            "set_size": self.made[self.trials[0]][0].module.config.set_size,
+            "parameters": list(self.zoo.parameter_counts),
+            "test_members": self.count,
+            "test_groups": self.count,
+            "intervals": f"Intervals are over {self.count} sets and {counted(seeds, 'fit')}.",
+            "seeds": seeds,
+            "seed": self.bootstrap.seed,
+        }
+        return of_study(self.study, self.zoo, results, facts)
 
     def _row(self, name: str, setting: str, data: str, trial: int | None, measure: Callable[[], Accuracies]) -> Row:
         used = next(iter(self.made)) if trial is None else trial
@@ -213,30 +231,28 @@ class SetPlan:
 
 
 def plan_sets(
-    zoo: Zoo, study: StudyRecord, *, count: int | None, datasets: Sequence[str], bootstrap: Bootstrap
+    zoo: Zoo, *, study: StudyRecord, members: int = SETS, inputs: Sequence[str] = (), bootstrap: Bootstrap
 ) -> SetPlan:
     """A study's best hypernetworks on sets of test examples.
 
     Args:
         zoo: The zoo.
         study: A study of hypernetworks of data sets on it.
-        count: How many sets; 32 where ``None``.
-        datasets: Names of other data sets on which they are measured too.
+        members: How many sets.
+        inputs: Names of other data sets on which they are measured too.
         bootstrap: How intervals are drawn.
 
     Raises:
         ZooError: No trial can be measured.
         ValueError: Examples of another data set have another shape, or more classes; or there are too few sets.
     """
-    if count is not None and count < 2:
-        raise ValueError(f"members is {count}; hypernetworks of data sets are judged by 2 sets or more")
+    if members < 2:
+        raise ValueError(f"members is {members}; hypernetworks of data sets are judged by 2 sets or more")
     own = zoo.dataset()
-    for name in datasets:
+    for name in inputs:
         load_alike(name, own)
     made = measured_artifacts(study)
-    return SetPlan(
-        study=study, zoo=zoo, made=made, datasets=(own.name, *datasets), count=count or SETS, bootstrap=bootstrap
-    )
+    return SetPlan(study=study, zoo=zoo, made=made, datasets=(own.name, *inputs), count=members, bootstrap=bootstrap)
 
 
 def judged(made: DatasetHypernetwork, weights_TP: Tensor, sets: LabeledSets) -> Accuracies:

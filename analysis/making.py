@@ -23,6 +23,7 @@ from analysis.evaluators.registry import EVALUATORS, find_evaluator
 from analysis.intervals import Bootstrap
 from analysis.measured_trials import measured_artifacts
 from analysis.prediction import setting_of
+from analysis.record import Analysis, Planned, of_study
 from analysis.results import Measured, Result
 from analysis.rows import Row, fits_content
 from trainables.fit_data import fit_data
@@ -37,6 +38,7 @@ from zoo.population.initialization import initial_weights
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 from zoo.views import without_dead_inputs
+from zoo.words import counted
 
 MADE = 64
 # Training networks that are compared with.
@@ -57,7 +59,7 @@ GENERATED = "generated"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakingPlan:
+class MakingPlan(Planned):
     """An analysis of generators.
 
     Attributes:
@@ -134,6 +136,34 @@ class MakingPlan:
             content = fits_content(self.study, trial, fits)
             rows.append(self._row(name, setting, partial(self._by_fits, fits), content, trial))
         return rows
+
+    def analysis(self, results: list[Result]) -> Analysis:
+        """What was found of generated networks."""
+        seeds = max(result.fits for result in results)
+        facts = {
+            "kind": "generators",
+            "added_evaluators": list(self.added_evaluators),
+            "conditioning": [
+                {
+                    "trial": trial,
+                    "column": found.column,
+                    "wanted": found.wanted_L.tolist(),
+                    "obtained": found.accuracy_LM.mean(1).tolist(),
+                    "low": np.quantile(found.accuracy_LM, 0.1, axis=1).tolist(),
+                    "high": np.quantile(found.accuracy_LM, 0.9, axis=1).tolist(),
+                }
+                for trial, fits in self.conditioning.items()
+                for found in fits
+            ],
+            "parameters": list(self.zoo.parameter_counts),
+            "training_snapshots": len(self.zoo.rows("train")),
+            "test_members": self.count,
+            "test_groups": self.count,
+            "intervals": f"Intervals are over {self.count} networks and {counted(seeds, 'fit')}.",
+            "seeds": seeds,
+            "seed": self.bootstrap.seed,
+        }
+        return of_study(self.study, self.zoo, results, facts)
 
     def _by_control(self, kind: type[ClosedFormGenerator], config: Any) -> list[Population]:
         data = fit_data(self.zoo, validation_members=1)
@@ -223,16 +253,16 @@ class MakingPlan:
 
 
 def plan_making(
-    zoo: Zoo, study: StudyRecord, *, count: int | None, bootstrap: Bootstrap, evaluators: Sequence[str] = ()
+    zoo: Zoo, *, study: StudyRecord, members: int = MADE, evaluators: Sequence[str] = (), bootstrap: Bootstrap
 ) -> MakingPlan:
     """A study's best generators.
 
     Args:
         zoo: The zoo.
         study: A study of generators on it.
-        count: How many networks each makes; 64 where ``None``.
-        bootstrap: How intervals are drawn.
+        members: How many networks each makes.
         evaluators: Names of evaluators that need no originals, such as "boundary-distance".
+        bootstrap: How intervals are drawn.
 
     Raises:
         ZooError: No trial can be measured, or a split has no members.
@@ -244,8 +274,8 @@ def plan_making(
             f"zoo {zoo.name} is of a task without classes (loss {zoo.dataset().task.loss!r}); generated networks are "
             "judged by accuracy: take a zoo of classifiers"
         )
-    if count is not None and count < 2:
-        raise ValueError(f"members is {count}; generators are judged by 2 networks or more")
+    if members < 2:
+        raise ValueError(f"members is {members}; generators are judged by 2 networks or more")
     for split in ("train", "test"):
         if not len(zoo.rows(split)):
             raise ZooError(f"zoo {zoo.name} has no members in its {split} split")
@@ -258,6 +288,4 @@ def plan_making(
                 f"evaluator {evaluator.name!r} compares with originals, which generated networks have none of; "
                 f"allowed: those that need none, such as {alone}"
             )
-    return MakingPlan(
-        study=study, zoo=zoo, generators=fits, count=count or MADE, bootstrap=bootstrap, added_evaluators=names
-    )
+    return MakingPlan(study=study, zoo=zoo, generators=fits, count=members, bootstrap=bootstrap, added_evaluators=names)

@@ -7,16 +7,44 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from analysis.held_out import RefusalError
 from analysis.members import Members
-from analysis.record import LatentMap
+from analysis.record import LatentMap, LatentMaps
 from trainables.readouts.columns import is_numeric
 from trainables.readouts.ridge import RidgeBasis
 
 # Snapshots that are drawn, and members whose way is.
 MOST_SNAPSHOTS, MOST_PATHS = 1500, 12
+
+
+def latent_maps(
+    encoders: Mapping[str, Callable[[Members], np.ndarray]], members: Members, targets: Sequence[str]
+) -> LatentMaps | None:
+    """Maps of what encoders make of some members.
+
+    Args:
+        encoders: By name, what embeds members as ``[M, E]``, or raises :class:`RefusalError`: then it has no map.
+        members: The members.
+        targets: Columns of theirs by which maps can be colored.
+
+    Returns:
+        The maps, or ``None`` where no encoder can embed the members.
+    """
+    members, maps = some_of(members), list[LatentMap]()
+    for name, embed in encoders.items():
+        try:
+            embedded_ME = embed(members)
+        except RefusalError:
+            continue
+        maps += maps_of(name, embedded_ME.astype(np.float64))
+    if not maps:
+        return None
+    columns = {name: members.target(name) for name in dict.fromkeys([*targets, "epoch"])}
+    return LatentMaps(maps=tuple(maps), columns=columns, paths=paths_of(members))
 
 
 def principal_components(embedded_ME: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

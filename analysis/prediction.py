@@ -18,7 +18,8 @@ from analysis.held_out import Choice, HeldOut, HeldOutPlan, Predict
 from analysis.intervals import Bootstrap
 from analysis.measured_trials import measured_artifacts
 from analysis.members import Members, ZooMembers
-from analysis.results import Question
+from analysis.record import Analysis, of_study
+from analysis.results import Question, Result
 from analysis.rows import Row, fits_content
 from trainables.predictors.config import BoostingConfig
 from trainables.predictors.predictor import Predictor
@@ -58,6 +59,10 @@ class PredictorPlan(HeldOutPlan[Predictor]):
         ]
         return rows + [row for question in asked.values() for row in baseline_rows(self.held_out, question)]
 
+    def analysis(self, results: list[Result]) -> Analysis:
+        """What was found of predictors."""
+        return of_study(self.study, self.zoo, results, {"kind": "predictors", **self.facts(results)})
+
     def _predicted(self, fits: Sequence[Predictor]) -> list[np.ndarray]:
         return [self.held_out.test.over(predictor.predict) for predictor in fits]
 
@@ -82,7 +87,7 @@ def baseline_rows(held_out: HeldOut, question: Question, *words: str) -> list[Ro
     ]
 
 
-def plan_predictors(zoo: Zoo, study: StudyRecord, *, members: int | None, bootstrap: Bootstrap) -> PredictorPlan:
+def plan_predictors(zoo: Zoo, *, study: StudyRecord, members: int | None = None, bootstrap: Bootstrap) -> PredictorPlan:
     """A study's best predictors, of each trainable one at least, on test members and their targets.
 
     Args:

@@ -19,10 +19,12 @@ from analysis.calibration import LABELLED, calibrated
 from analysis.groups import chosen_members
 from analysis.held_out import Choice, HeldOut, HeldOutPlan, RefusalError
 from analysis.intervals import Bootstrap
+from analysis.maps import latent_maps
 from analysis.measured_trials import measured_artifacts
 from analysis.members import Members, ZooMembers
 from analysis.prediction import baseline_rows, setting_of
-from analysis.results import Question
+from analysis.record import Analysis, LatentMaps, of_study
+from analysis.results import Question, Result
 from analysis.rows import Row, fits_content
 from analysis.scopes import ACROSS, crosswise_scopes, scopes_of, told_of
 from trainables.encoders.encoder import Encoder, LooksAtInputs
@@ -182,6 +184,25 @@ class ProbePlan(HeldOutPlan[Encoder]):
         rows += [row for asked in self.questions for row in baseline_rows(*asked, *in_words(asked[1]))]
         return rows + [row for plan in self.crosswise for row in plan.rows]
 
+    def analysis(self, results: list[Result]) -> Analysis:
+        """What was found of encoders, with maps of the zoo's own test networks."""
+        facts = {
+            "kind": "encoders",
+            "boosting": BOOSTING in self.readouts,
+            "crosswise": bool(self.crosswise),
+            "not_told": self.not_told,
+            **self.facts(results),
+        }
+        return of_study(self.study, self.zoo, results, facts, self.maps())
+
+    def maps(self) -> LatentMaps | None:
+        """Maps of the zoo's own test members by the best trial of each encoder; ``None`` where none can embed them."""
+        own, best = self.held_out.tested.of, dict[str, Encoder]()
+        for trial, fits in self.artifacts.items():
+            best.setdefault(self.study.trainable(trial).name, fits[0])
+        embeddings = {name: partial(Embedded(encoder, own).of, own) for name, encoder in best.items()}
+        return latent_maps(embeddings, own.test, self.targets)
+
     def _predicted(self, trial: int, held_out: HeldOut, question: Question) -> list[np.ndarray]:
         if trial not in self._embedded:
             self._embedded.clear()
@@ -203,12 +224,12 @@ def in_words(question: Question) -> list[str]:
 
 def plan_probes(
     zoo: Zoo,
-    study: StudyRecord,
     *,
+    study: StudyRecord,
     on: Sequence[Zoo] = (),
     studies_on: Sequence[StudyRecord] = (),
     boosting: bool = False,
-    members: int | None,
+    members: int | None = None,
     bootstrap: Bootstrap,
 ) -> ProbePlan:
     """A study's best encoders, of each trainable one at least, on all columns in which training members differ.

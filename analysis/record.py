@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from analysis.headlines import Headline
 from analysis.results import Result
+from analysis.rows import Row
 from trainables.study_files import StudyRecord
 from zoo.config import to_json
 from zoo.metric import Metric
@@ -95,6 +97,50 @@ class Analysis:
             "noisy_results": [result.to_json() for result in self.noisy_results],
             "latent_results": [result.to_json() for result in self.latent_results],
         }
+
+
+class Planned(ABC):
+    """What every kind of analysis does with its rows once they are measured; each kind is a class of its own."""
+
+    def further(self, results: Sequence[Result]) -> list[Row]:  # noqa: ARG002
+        """Rows that only these results say are to be measured; none by default.
+
+        Args:
+            results: Those of the plan's rows.
+        """
+        return []
+
+    @abstractmethod
+    def analysis(self, results: list[Result]) -> Analysis:
+        """What was found.
+
+        Args:
+            results: Those of the plan's rows, then those of its further ones.
+        """
+
+
+def of_study(
+    study: StudyRecord, zoo: Zoo, results: list[Result], facts: Mapping[str, Any], maps: LatentMaps | None = None
+) -> Analysis:
+    """What was found of a study's trials: the results of a plan's rows, and facts about them beside zoo and study.
+
+    Args:
+        study: The study.
+        zoo: The zoo.
+        results: One for each row.
+        facts: What else the summary holds.
+        maps: Of encoders, their embeddings in two dimensions.
+    """
+    return Analysis(
+        results=results,
+        summary={**zoo_facts(zoo), **study_facts(study), **facts},
+        headlines=[],
+        pareto=[],
+        study_metrics=study.metrics,
+        trials=study.trials,
+        importances=study.importances,
+        maps=maps,
+    )
 
 
 def zoo_facts(zoo: Zoo) -> dict[str, Any]:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from analysis.codec_plan import CodecPlan
 from analysis.evaluating import measure
 from analysis.evaluators.evaluator import Subject
-from analysis.plan import CodecPlan, Plan
+from analysis.plan import Plan
 from analysis.rows import Row
 from cluster.estimates import remember_s, remembered_s
 from zoo.config import digest

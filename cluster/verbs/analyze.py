@@ -310,8 +310,8 @@ def estimate(
     zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[str, Any], *, workers: int | None = None
 ) -> AnalysisEstimate:
     """What :func:`write_report` would do with the same arguments."""
+    from analysis.codec_plan import CodecPlan
     from analysis.kept_rows import KeptRows
-    from analysis.plan import CodecPlan
     from cluster.distributed.runtime import ray_is_asked_for
     from cluster.estimates import duration
     from cluster.row_estimates import analysis_s

@@ -150,7 +150,7 @@ def test_generators_are_measured_beside_trained_networks_and_controls(small_zoo,
 
 def test_what_cannot_be_judged_is_refused(small_zoo, study):
     with pytest.raises(ValueError, match="members is 1; generators are judged by 2 networks or more"):
-        plan_making(small_zoo, study, count=1, bootstrap=Bootstrap())
+        plan_making(small_zoo, study=study, members=1, bootstrap=Bootstrap())
 
 
 def test_generated_networks_have_decision_boundaries_beside_trained_ones(small_zoo, study):
@@ -172,4 +172,4 @@ def test_generated_networks_have_decision_boundaries_beside_trained_ones(small_z
 
 def test_generated_networks_are_not_compared_with_originals(small_zoo, study):
     with pytest.raises(ValueError, match="evaluator 'boundaries' compares with originals, which generated networks"):
-        plan_making(small_zoo, study, count=6, bootstrap=Bootstrap(), evaluators=["boundaries"])
+        plan_making(small_zoo, study=study, members=6, bootstrap=Bootstrap(), evaluators=["boundaries"])

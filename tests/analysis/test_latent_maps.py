@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from encoder_study import write_encoders
 
-from analysis.latent_maps import latent_maps
 from analysis.maps import principal_components
 from analysis.plan import plan_analysis
 from analysis.report import latent
@@ -37,7 +36,7 @@ def test_one_feature_is_a_line():
 
 
 def test_a_path_joins_the_snapshots_of_one_member_by_epoch(plan, small_zoo):
-    maps = latent_maps(plan)
+    maps = plan.maps()
     test = small_zoo.population("test")
     assert [each.name for each in maps.maps if "UMAP" not in each.name] == ["weight-statistics"]
     assert all(len(values) == len(test) for values in maps.columns.values())
@@ -57,7 +56,7 @@ def test_umap_is_drawn_where_it_is_installed(plan, monkeypatch):
             return features_ME[:, :2]
 
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Umap, __spec__=SimpleNamespace()))
-    assert [each.name for each in latent_maps(plan).maps] == ["weight-statistics", "weight-statistics, UMAP"]
+    assert [each.name for each in plan.maps().maps] == ["weight-statistics", "weight-statistics, UMAP"]
 
 
 def test_categories_beyond_the_colors_are_one():

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from example_study import write_study
 
+from analysis.codec_plan import ON_RANDOM
 from analysis.codecs import CODECS
 from analysis.controls import ZERO_RATE
 from analysis.measured_trials import MEASURED_TRIALS, measured_trials
-from analysis.plan import ON_RANDOM
 from cluster.verbs.analyze import Analyze, write_report
 from trainables.study_files import StudyRecord
 from zoo.generation.build import generate_zoo
@@ -30,7 +30,7 @@ def store(tmp_path_factory, small_zoo):
 
 def test_a_partial_report_stands_beside_the_full_one(small_zoo, tmp_path, monkeypatch):
     store = Store(tmp_path)
-    monkeypatch.setattr("analysis.plan.TEST_MEMBERS", 4)
+    monkeypatch.setattr("analysis.codec_plan.TEST_MEMBERS", 4)
     for name in [name for name in CODECS if name not in ("float16", *ZERO_RATE)]:
         monkeypatch.delitem(CODECS, name)
     full = write_report(small_zoo, None, store, {})

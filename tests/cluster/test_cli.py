@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from stored_study import add_study
 
-from analysis.plan import TEST_MEMBERS
+from analysis.codec_plan import TEST_MEMBERS
 from cluster import cli
 from cluster.cli import run
 
