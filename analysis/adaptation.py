@@ -36,7 +36,7 @@ from analysis.ways import (
     Way,
     adapted_weights,
 )
-from trainables.hypernetworks.adaptation import AdaptedShared, adapt, task_accuracies
+from trainables.hypernetworks.adaptation import AdaptedShared, task_accuracies
 from trainables.hypernetworks.generator import tensor_scales
 from trainables.hypernetworks.hypernetwork import Hypernetwork
 from trainables.hypernetworks.metrics import ADAPT_S, TASK_ACCURACY, TRAINABLE_NUMBERS
@@ -261,10 +261,8 @@ class AdaptationPlan(Planned):
             generator = torch.Generator().manual_seed(seed)
             start_P = torch.randn(made.architecture.parameters, generator=generator) * tensor_scales(made.architecture)
             shared = AdaptedShared(start_P, len(made.tasks))
-            adapt(
+            made.adapt(
                 shared,
-                made.architecture,
-                made.task,
                 TaskExamples(made.tasks, train),
                 steps=SHARED_STEPS,
                 learning_rate=SMALL_LEARNING_RATES[1],

@@ -19,7 +19,6 @@ from trainables.hypernetworks.adaptation import (
     AdaptedVector,
     AdaptedWeights,
     VectorPrior,
-    adapt,
 )
 from trainables.hypernetworks.generator import WeightGenerator, tensor_scales
 from trainables.hypernetworks.hypernetwork import Hypernetwork
@@ -132,14 +131,5 @@ def adapted_weights(
         DivergedError: A loss is not finite.
     """
     adapted = begin(made, examples, seed)
-    adapt(
-        adapted,
-        made.architecture,
-        made.task,
-        examples,
-        steps=steps,
-        learning_rate=learning_rate,
-        batch=EXAMPLES,
-        seed=seed,
-    )
+    made.adapt(adapted, examples, steps=steps, learning_rate=learning_rate, batch=EXAMPLES, seed=seed)
     return adapted.weights().detach()

@@ -134,7 +134,7 @@ class Run:
         return {"accuracies": accuracies, "numbers": trainable, "chosen": chosen}
 
     def _labeled(self, tasks: Sequence[str], labels: int | None, draw: int) -> TaskExamples:
-        return TaskExamples(tasks, self.dataset.train, labels, self.dataset.objects, draw, self.config.shift)
+        return TaskExamples(tasks, self.dataset.train, labels, self.dataset.objects, draw)
 
     def _accuracies(self, tasks: Sequence[str], weights_TP: Tensor, examples: Examples) -> list[float]:
         return list(task_accuracies(self.architecture, weights_TP, TaskExamples(tasks, examples)).tolist())
@@ -154,7 +154,7 @@ class Run:
         shared = AdaptedShared(start_P, 1)
         config, examples = (
             self.config,
-            AllAsOne(TaskExamples(fold.training, self.dataset.train, shift=self.config.shift)),
+            AllAsOne(TaskExamples(fold.training, self.dataset.train).shifted(self.config.shift)),
         )
         adapt(
             shared, self.architecture, made.task, examples, steps=config.steps * config.epochs,

@@ -12,9 +12,9 @@ from analysis.analyze import analyze
 from analysis.intervals import Bootstrap
 from analysis.plan import plan_analysis
 from analysis.report.page import render
-from analysis.ways import CONSTANT, DESCRIBED, LEARNED, OTHERS, UNADAPTED, adapted_weights
+from analysis.ways import CONSTANT, DESCRIBED, EXAMPLES, LEARNED, OTHERS, UNADAPTED, adapted_weights
 from trainables.fit_data import fit_data
-from trainables.hypernetworks.adaptation import task_accuracies
+from trainables.hypernetworks.adaptation import adapt, task_accuracies
 from trainables.hypernetworks.task_examples import TaskExamples
 from trainables.registry import find_trainable
 from trainables.study_files import StudyFolder, StudyRecord
@@ -83,6 +83,17 @@ def test_a_row_is_the_accuracy_of_adapted_networks_on_test_examples(analysis, zo
     assert len(set(possible)) > len(LEARNED.learning_rates), "a prior changes what is found"
     assert (row.fits, row.members, row.value("trainable_numbers")) == (2, len(tasks), 16)
     assert row.metrics["task_accuracy"].low < row.value("task_accuracy") < row.metrics["task_accuracy"].high
+
+
+@pytest.mark.parametrize("way", [LEARNED, OTHERS[0]], ids=lambda way: way.name)
+def test_all_ways_see_images_moved_as_those_of_the_fit_were(zoo, study, way):
+    made, examples = study.artifact(0, 0), TaskExamples(["3-8", "8-3"], zoo.dataset().train)
+    made.module.config = replace(made.module.config, shift=1)
+    by_hand = way.begin(made, examples, 0)
+    adapt(by_hand, made.architecture, made.task, examples.shifted(1), steps=5, learning_rate=0.01, batch=EXAMPLES)
+    assert torch.equal(adapted_weights(way.begin, made, examples, 5, 0.01, 0), by_hand.weights())
+    made.module.config = replace(made.module.config, shift=0)
+    assert not torch.equal(adapted_weights(way.begin, made, examples, 5, 0.01, 0), by_hand.weights())
 
 
 def test_the_vector_alone_beats_networks_that_have_not_seen_the_task(analysis):

@@ -20,7 +20,7 @@ from torch import Tensor
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.coordinates import Coordinates
 from trainables.gradient_fit import GradientFit
-from trainables.hypernetworks.adaptation import AdaptedVector, VectorPrior, adapt, task_accuracies
+from trainables.hypernetworks.adaptation import Adapted, AdaptedVector, VectorPrior, adapt, task_accuracies
 from trainables.hypernetworks.config import HypernetworkConfig
 from trainables.hypernetworks.descriptions import ClassMeans, Describer, fitted_describer, small, stored_describer
 from trainables.hypernetworks.metrics import ADAPTED_ACCURACY, FITTED_ACCURACY, START_ACCURACY
@@ -59,7 +59,7 @@ class HypernetworkFit(GradientFit):
         tasks, held_out = tasks_of(training), tasks_of(validation)
         self.data, self.held_out = data, held_out
         self.task = data.dataset.task.of_classes(range(training.architecture.classes))
-        self.examples = TaskExamples(tasks, data.dataset.train, objects=data.dataset.objects, shift=config.shift)
+        self.examples = TaskExamples(tasks, data.dataset.train, objects=data.dataset.objects).shifted(config.shift)
         self.describer = fitted_describer(config.describe, self.examples, data.shared) if config.describe else None
         embedding = None
         if config.embedded and isinstance(self.describer, ClassMeans):
@@ -185,10 +185,8 @@ class Hypernetwork:
         config = self.module.config
         strength = config.adapt_prior if prior is None else prior
         adapted = self.adapted(examples, strength, seed)
-        adapt(
+        self.adapt(
             adapted,
-            self.architecture,
-            self.task,
             examples,
             steps=config.adapt_steps if steps is None else steps,
             learning_rate=config.adapt_learning_rate,
@@ -196,6 +194,25 @@ class Hypernetwork:
             seed=seed,
         )
         return adapted.numbers[0].detach()
+
+    def adapt(
+        self, adapted: Adapted, examples: TaskExamples, *, steps: int, learning_rate: float, batch: int, seed: int
+    ) -> None:
+        """Fits numbers of tasks, z or others, as the generator was fitted: for its task, to images moved as its were.
+
+        The arguments are those of :func:`trainables.hypernetworks.adaptation.adapt`.
+        """
+        moving = examples.shifted(self.module.config.shift)
+        adapt(
+            adapted,
+            self.architecture,
+            self.task,
+            moving,
+            steps=steps,
+            learning_rate=learning_rate,
+            batch=batch,
+            seed=seed,
+        )
 
     def adapted(self, examples: TaskExamples, prior: float, seed: int = 0) -> AdaptedVector:
         """Vectors of tasks that start as the configuration says, to be fitted under a prior of this strength.
@@ -233,7 +250,9 @@ class Hypernetwork:
     @torch.no_grad()
     def nearest(self, examples: TaskExamples, seed: int = 0) -> Tensor:
         """The training tasks' vectors whose networks have the smallest loss on examples of each task: ``[T, Z]``."""
-        inputs, labels_TB = examples.drawn(range(len(examples)), COMPARED, torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        moving = examples.shifted(self.module.config.shift)
+        inputs, labels_TB = moving.drawn(range(len(examples)), COMPARED, generator)
         weights_TP = self.module.generator(self.trained_vectors)
         nearest = []
         for own_inputs, own_labels in zip(inputs, labels_TB, strict=True):

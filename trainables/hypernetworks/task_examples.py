@@ -5,6 +5,7 @@ Shape letters: T tasks, B examples of each, C outputs.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -26,12 +27,12 @@ class TaskExamples:
         examples: Of the data set.
         labels: At most so many labeled examples of each class of a task, the first ones; all where ``None``.
         draw: Takes the next so many instead, and so on, for other labeled examples of the same tasks.
-        shift: Images that are drawn are moved by up to so many pixels, and mirrored or not, those of a task alike.
         objects: What describes the tasks, if the data set has it; see :class:`zoo.data.examples.Dataset`.
 
     Attributes:
         rows: Of each task, its examples' places (int64).
         targets: Of each task, their labels in it.
+        shift: See :meth:`shifted`.
 
     Raises:
         ValueError: A task has a class without examples, or not as many as ``labels`` asks for.
@@ -44,9 +45,8 @@ class TaskExamples:
         labels: int | None = None,
         objects: Examples | None = None,
         draw: int = 0,
-        shift: int = 0,
     ) -> None:
-        self.tasks, self.shift = tuple(tasks), shift
+        self.tasks, self.shift = tuple(tasks), 0
         self.examples, self.objects = examples, objects
         self.rows: list[Tensor] = []
         self.targets: list[Tensor] = []
@@ -69,6 +69,15 @@ class TaskExamples:
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+    def shifted(self, most: int) -> TaskExamples:
+        """The same, of which images that are drawn are moved by up to so many pixels, and mirrored or not.
+
+        Those of a task are moved alike.
+        """
+        other = copy.copy(self)
+        other.shift = most
+        return other
 
     @cached_property
     def describing(self) -> TaskExamples:

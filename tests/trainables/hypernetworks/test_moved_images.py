@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from trainables.hypernetworks.adaptation import AdaptedVector, VectorPrior, adapt
 from trainables.hypernetworks.config import HypernetworkConfig
 from trainables.hypernetworks.hypernetwork import HypernetworkFit
 from trainables.hypernetworks.task_examples import TaskExamples, moved
@@ -47,7 +48,9 @@ def test_images_are_moved_by_at_most_so_many_pixels_and_mirrored_half_of_the_tim
 
 def test_drawn_images_of_a_task_are_moved_alike_and_labels_stay(data):
     train = data.dataset.train
-    plain, shifted = TaskExamples(TASKS, train), TaskExamples(TASKS, train, shift=2)
+    plain = TaskExamples(TASKS, train)
+    shifted = plain.shifted(2)
+    assert plain.shift == 0, "a copy is moved"
     inputs, labels_TB = plain.drawn([1], 5, torch.Generator().manual_seed(3))
     moved_inputs, moved_labels_TB = shifted.drawn([1], 5, torch.Generator().manual_seed(3))
     assert torch.equal(labels_TB, moved_labels_TB)
@@ -65,6 +68,20 @@ def test_fits_differ_by_shift_and_by_weight_decay_which_makes_weights_smaller(da
     weights = [made.make(made.trained_vectors).weights_MP.norm() for made in (plain, shifted, decayed)]
     assert weights[0] != weights[1]
     assert weights[2] < 0.7 * weights[0]
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+def test_z_is_fitted_to_images_that_are_moved_as_those_of_the_fit_were(data, shift):
+    """Whoever asks gives examples as they are, and cannot forget it."""
+    made = run(HypernetworkFit(dataclasses.replace(SHORT, shift=shift, adapt_steps=8), data)).artifact()
+    examples = TaskExamples(["3-8", "1-4"], data.dataset.train)
+    by_hand = AdaptedVector(made.module.generator, made.start(examples), VectorPrior.of(made.trained_vectors, 0.0))
+    settings = {"steps": 8, "learning_rate": SHORT.adapt_learning_rate, "batch": SHORT.examples}
+    adapt(by_hand, made.architecture, made.task, examples.shifted(shift), **settings)
+    found_TZ = made.vectors(examples)
+    assert torch.equal(found_TZ, by_hand.numbers[0])
+    made.module.config = dataclasses.replace(made.module.config, shift=2 - shift)
+    assert not torch.equal(found_TZ, made.vectors(examples))
 
 
 @pytest.mark.parametrize("field", ["shift", "weight_decay"])
