@@ -159,13 +159,25 @@ class HeldOut:
         """For each snapshot of a test member the number of its group, ``[M]``; a member's snapshots are one group."""
         return self.tested.of.groups(self.test)
 
+    @cached_property
+    def seen(self) -> int:
+        """How many of the test networks are training or validation networks of the other zoo that is fitted to."""
+        return 0 if self.fitted.zoo.name == self.tested.zoo.name else self.fitted.of.known_among(self.test)
+
     def known(self, target: str) -> np.ndarray:
         """A column of the test members with what is not known as NaN: ``[M]``.
 
         Raises:
-            RefusalError: The test members do not have it, or it is one number for all of them.
+            RefusalError: The test members do not have it, or it is one number for all of them; or some of them are
+                networks to which predictions were fitted.
         """
         where = f"the {len(self.test):,} test networks of {self.tested.name}"
+        if self.seen:
+            raise RefusalError(
+                f"{self.seen:,} of {where} are training or validation networks of {self.fitted.name} too, so that "
+                "nothing would be told of others; generate one of the two zoos with another --seed, or leave these "
+                "networks out of it"
+            )
         try:
             true_M = self.test.target(target)
         except ValueError:

@@ -6,6 +6,7 @@ Shape letters: M members.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -65,6 +66,11 @@ class Members:
     def parameters(self) -> np.ndarray:
         """How many parameters each network has: ``[M]``."""
         return self._cached("parameters", lambda population: np.full(len(population), population.parameters))
+
+    @property
+    def fingerprints(self) -> np.ndarray:
+        """The same for the same weights, and else not but by a chance of 2^-64: uint64 ``[M]``."""
+        return self._cached("fingerprints", fingerprints_of)
 
     def over(self, of_population: Callable[[Population], np.ndarray]) -> np.ndarray:
         """What a function gives for each population, one after the other; then the chosen rows."""
@@ -151,11 +157,25 @@ class ZooMembers:
         wanted = table["member"].to_numpy() * EPOCHS + table["epoch"].to_numpy()
         return found.chosen(np.isin(found.column("id") * EPOCHS + found.column("epoch"), wanted))
 
+    def known_among(self, others: Members) -> int:
+        """How many snapshots of another zoo are of this one's training or validation networks, to the last bit.
+
+        Untrained ones are not counted: many zoos begin at the same weights.
+        """
+        own = np.concatenate([self.training.fingerprints, self.validation.fingerprints])
+        return int((np.isin(others.fingerprints, own) & (others.column("epoch") != 0)).sum())
+
     def _read(self, populations: Iterable[Population]) -> Members:
         if self.dataset is None:
             return Members(populations=tuple(populations))  # which inputs never occur is not known
         train = self.dataset.train
         return Members(populations=tuple(without_dead_inputs(population, train) for population in populations))
+
+
+def fingerprints_of(population: Population) -> np.ndarray:
+    """A hash of each network's weights: uint64 ``[M]``."""
+    rows = (hashlib.blake2b(weights_P.tobytes(), digest_size=8) for weights_P in population.weights_MP.numpy())
+    return np.frombuffer(b"".join(row.digest() for row in rows), dtype=np.uint64)
 
 
 def differing(population: Population) -> pd.DataFrame:

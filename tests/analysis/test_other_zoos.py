@@ -184,3 +184,27 @@ def test_each_zoo_is_a_source_in_turn(small_zoo, study, mixed_zoo, tmp_path):
     assert 'data-figure="zoos-test-accuracy-0"' in page
     with pytest.raises(ZooError, match="search on it under the same name"):
         plan_analysis(small_zoo, study, on=[mixed_zoo], studies_on=[study])
+
+
+def test_another_zoo_that_holds_networks_of_the_first_is_refused(small_zoo, study, tmp_path):
+    again = generate_zoo(dataclasses.replace(small_zoo.recipe, held_out=80), Store(tmp_path))
+    found = analyze(small_zoo, study, on=[again], bootstrap=FEW)
+    fitted_to = {*small_zoo.rows("train", epochs="last"), *small_zoo.rows("validation", epochs="last")}
+    tested = again.rows("test", epochs="last")
+    assert small_zoo.name != again.name
+    assert fitted_to & set(tested)
+    said = f"{len(fitted_to & set(tested))} of the {len(tested)} test networks of {again.name} are training or valid"
+    rows = rows_of(found, STATISTICS, told_of=again.name) + rows_of(found, "hyper-parameters", told_of=again.name)
+    assert rows
+    for row in rows:
+        assert row.refusal.startswith(said)
+        assert "--seed" in row.refusal
+    assert all(row.metrics for row in rows_of(found, STATISTICS, told_of=small_zoo.name))
+
+
+def test_members_of_two_zoos_may_have_the_same_numbers(analysis, small_zoo, mixed_zoo):
+    ids = [set(zoo.snapshots["member"].to_pylist()) for zoo in (small_zoo, mixed_zoo)]
+    assert ids[0] < ids[1]
+    told = rows_of(analysis, STATISTICS, told_of=mixed_zoo.name)
+    assert {row.question.labelled for row in told} == set(LABELLED)
+    assert all(row.metrics for row in told), "other networks of the same numbers"

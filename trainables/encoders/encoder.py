@@ -79,8 +79,11 @@ def probe(encoder: Encoder, data: FitData) -> dict[str, float]:
         ``probe_r2`` (mean R² of numbers) and ``probe_accuracy`` (mean accuracy of categories).
 
     Raises:
-        ValueError: The training networks do not differ in anything that is known of them.
+        ValueError: The training networks do not differ in anything that is known of them, or there are no validation
+            networks.
     """
+    if not any(map(len, data.validation)):
+        raise ValueError("there are no validation networks, on which embeddings are judged; take more members")
     names = differing(partial(targets_of, data.training))
     if not names:
         raise ValueError(

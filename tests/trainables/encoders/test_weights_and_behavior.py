@@ -238,6 +238,20 @@ def test_images_become_gray_and_are_resized_where_networks_read_others():
     assert inputs.adapted((64,)) is None
 
 
+def test_a_head_of_networks_of_several_layouts_sees_which_features_there_are():
+    layouts = (mlp((1, 8, 8), (6,), 10), mlp((1, 8, 8), (5, 4), 10), cnn((1, 8, 8), (3, 4), 10))
+    encoder = fitted(*layouts, config=SMALL, data=DIGITS)
+    gaps = len(encoder.head.standardization.gaps_G)
+    assert gaps > 0, "features that some of the networks do not have"
+    assert encoder.head.perceptrons.layers[0][0].shape[1] == 2 * len(encoder.names) + gaps
+    parts = [encoder.embed(population(each, 3, seed=7)) for each in layouts]
+    assert {part.shape for part in parts} == {parts[0].shape}
+    assert np.isfinite(np.concatenate(parts)[:, -2:]).all()
+    again = ENTRY.from_files(encoder.to_files())
+    np.testing.assert_array_equal(again.embed(population(layouts[2], 3, seed=7)), parts[2])
+    assert encoder.embed(population(layouts[0], 0)).shape == (0, parts[0].shape[1])
+
+
 def test_refuses_weights_that_are_not_finite_and_settings_that_leave_nothing():
     networks = population(mlp((1, 8, 8), (6,), 10))
     broken_MP = networks.weights_MP.clone()

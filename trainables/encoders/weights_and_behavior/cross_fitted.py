@@ -90,12 +90,15 @@ class CrossFitted:
         both_MF = np.hstack([features_MF, scores(features_MF)]).astype(np.float64)
         wanted_MK, weight_K = wanted_outputs(columns)
         standardization = Standardization.of(both_MF)
+        seen_VF = np.tile(views_VF, 2)
+        # Which features a network has is seen by whoever sees the features.
+        seen_VF = np.hstack([seen_VF, seen_VF[:, standardization.gaps_G]])
         perceptrons = Perceptrons.fit(
             _near(standardization, both_MF),
             torch.from_numpy(wanted_MK).float(),
             torch.from_numpy(weight_K).float(),
             [torch.from_numpy(np.flatnonzero(fold_M != fold)) for fold in range(FOLDS) for _ in views_VF],
-            torch.from_numpy(np.tile(views_VF, (FOLDS, 2))),
+            torch.from_numpy(np.tile(seen_VF, (FOLDS, 1))),
             width=config.width,
             passes=config.passes,
             learning_rate=config.learning_rate,
@@ -109,7 +112,9 @@ class CrossFitted:
         """Outputs, those of one view after those of another: float32 ``[M, V K]``."""
         both_MF = np.hstack([features_MF, self.scores(features_MF)]).astype(np.float64)
         by_each = self.perceptrons.outputs(_near(self.standardization, both_MF)).numpy().clip(*self.range_2K[:, None])
-        by_fold = by_each.reshape(FOLDS, -1, *by_each.shape[1:]).swapaxes(1, 2).reshape(FOLDS, len(both_MF), -1)
+        each, members, outputs = by_each.shape
+        by_view = by_each.reshape(FOLDS, each // FOLDS, members, outputs).swapaxes(1, 2)
+        by_fold = by_view.reshape(FOLDS, members, each // FOLDS * outputs)
         fold_M = self.folds(key_M)
         own_M = by_fold[fold_M.clip(min=0), np.arange(len(fold_M))]
         return np.where((fold_M >= 0)[:, None], own_M, by_fold.mean(0)).astype(np.float32)

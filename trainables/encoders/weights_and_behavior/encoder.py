@@ -69,9 +69,11 @@ class WeightsAndBehaviorEncoder:
         """Draws inputs, notes features of training networks, and fits the head to these.
 
         Raises:
-            ValueError: A weight is not finite; or there is to be a head, and the training networks are of too few
-                members or differ in nothing that is known of them.
+            ValueError: There are no training networks, or a weight is not finite; or there is to be a head, and they
+                are of too few members or differ in nothing that is known of them.
         """
+        if not any(map(len, data.training)):
+            raise ValueError("the training population is empty; a fit needs networks")
         for population in data.training:
             require_finite(population)
         inputs = inputs_of(config, data.dataset, data.training)
