@@ -137,7 +137,7 @@ class AdaptationPlan(Planned):
             weights_TP = made.make(z_Z + shares[:, None] * (end_Z - z_Z)).weights_MP
             judged = TaskExamples([made.tasks[one], made.tasks[other]], self.zoo.dataset().test)
             accuracies = {
-                end: task_accuracies(made.architecture, weights_TP, judged, [number] * WALK_STEPS).tolist()
+                end: task_accuracies(made.architecture, made.task, weights_TP, judged, [number] * WALK_STEPS).tolist()
                 for number, end in enumerate(("from", "to"))
             }
             walks.append(
@@ -188,7 +188,7 @@ class AdaptationPlan(Planned):
             begin: Begin, made: Hypernetwork, examples: TaskExamples, held_out: TaskExamples, rate: float, seed: int
         ) -> Tensor:
             weights_TP = adapted_weights(begin, made, examples, steps, rate, seed)
-            return task_accuracies(made.architecture, weights_TP, held_out)
+            return task_accuracies(made.architecture, made.task, weights_TP, held_out)
 
         def on_validation(begin: Begin, rate: float) -> float:
             try:
@@ -219,7 +219,7 @@ class AdaptationPlan(Planned):
                 found = [torch.stack([(targets == label).float().mean() for targets, label in pairs])]
             else:
                 found = [
-                    task_accuracies(made.architecture, self._unadapted_weights(name, made, seed), judged)
+                    task_accuracies(made.architecture, made.task, self._unadapted_weights(name, made, seed), judged)
                     for seed, made in enumerate(fits)
                 ]
             return self._result(name, setting, None, fits[0], torch.stack(found).numpy(), 0, 0.0)
@@ -234,7 +234,7 @@ class AdaptationPlan(Planned):
             examples = TaskExamples(self.tasks, dataset.train, labels, dataset.objects)
             judged = TaskExamples(self.tasks, dataset.test)
             found = [
-                task_accuracies(made.architecture, made.make(made.described(examples)).weights_MP, judged)
+                task_accuracies(made.architecture, made.task, made.make(made.described(examples)).weights_MP, judged)
                 for made in fits
             ]
             return self._result(DESCRIBED, setting, trial, fits[0], torch.stack(found).numpy(), 0, 0.0)

@@ -64,6 +64,7 @@ class Run:
     def __init__(self, recipe: Recipe, settings: Mapping[str, Any], folds: Sequence[Fold], work: Path) -> None:
         self.dataset: Dataset = load_dataset(recipe.dataset)
         self.architecture = recipe.member_architecture(0, self.dataset)
+        self.task = self.dataset.task.of_classes(range(self.architecture.classes))
         self.config = find_trainable("supernet").configuration(dict(settings))
         self.folds = folds
         self.work = work / digest([recipe.identity(), self.config, [fold.training for fold in folds]])[:12]
@@ -137,7 +138,7 @@ class Run:
         return TaskExamples(tasks, self.dataset.train, labels, self.dataset.objects, draw)
 
     def _accuracies(self, tasks: Sequence[str], weights_TP: Tensor, examples: Examples) -> list[float]:
-        return list(task_accuracies(self.architecture, weights_TP, TaskExamples(tasks, examples)).tolist())
+        return list(task_accuracies(self.architecture, self.task, weights_TP, TaskExamples(tasks, examples)).tolist())
 
     def _judged(self, fold: Fold, weights_TP: Tensor) -> list[float]:
         return self._accuracies(fold.test, weights_TP, self.dataset.test)

@@ -77,7 +77,7 @@ def test_a_row_is_the_accuracy_of_adapted_networks_on_test_examples(analysis, zo
         for seed in range(2):
             made = study.artifact(0, seed)
             weights_TP = adapted_weights(begin, made, fitted, 40, rate, seed)
-            of_fits.append(task_accuracies(made.architecture, weights_TP, judged))
+            of_fits.append(task_accuracies(made.architecture, made.task, weights_TP, judged))
         possible.append(float(torch.stack(of_fits).mean()))
     assert row.value("task_accuracy") in [pytest.approx(value) for value in possible]
     assert len(set(possible)) > len(LEARNED.learning_rates), "a prior changes what is found"
@@ -136,7 +136,7 @@ def test_walks_begin_and_end_at_training_tasks(analysis, zoo, study):
         for end, place in (("from", 0), ("to", -1)):
             number = made.tasks.index(walk[end])
             own = made.make(made.trained_vectors[[number]]).weights_MP
-            accuracy = task_accuracies(made.architecture, own, TaskExamples([walk[end]], dataset.test))
+            accuracy = task_accuracies(made.architecture, made.task, own, TaskExamples([walk[end]], dataset.test))
             assert walk[f"accuracy_{end}"][place] == pytest.approx(float(accuracy[0]), abs=1e-6)
 
 

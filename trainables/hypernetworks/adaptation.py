@@ -20,6 +20,8 @@ from trainables.hypernetworks.task_examples import TaskExamples, task_loss
 from trainables.trainable import DivergedError
 from zoo.architecture import Architecture
 from zoo.data.task import Task
+from zoo.evaluation import evaluate
+from zoo.population.population import single_architecture
 
 
 class Adapted(ABC):
@@ -248,21 +250,24 @@ def adapt(
         optimizer.step()
 
 
-@torch.no_grad()
 def task_accuracies(
-    architecture: Architecture, weights_TP: Tensor, examples: TaskExamples, tasks: Sequence[int] | None = None
+    architecture: Architecture,
+    task: Task,
+    weights_TP: Tensor,
+    examples: TaskExamples,
+    tasks: Sequence[int] | None = None,
 ) -> Tensor:
-    """The accuracy of each network on all examples of its task: ``[T]``.
+    """The accuracy of each network on all examples of its task: ``[T]``; 0 where an output is not finite.
 
     Args:
         architecture: Of the networks.
+        task: What they are trained for.
         weights_TP: Their weights.
         examples: Of the tasks.
         tasks: The task of each network; in the order of the examples' tasks by default.
     """
     accuracies = []
-    for weights_P, task in zip(weights_TP, range(len(examples)) if tasks is None else tasks, strict=True):
-        own = examples.of(task)
-        outputs_NC = architecture.logits(weights_P.unsqueeze(0), own.inputs)[0]
-        accuracies.append((outputs_NC.argmax(1) == own.targets).float().mean())
-    return torch.stack(accuracies)
+    for weights_P, number in zip(weights_TP, range(len(examples)) if tasks is None else tasks, strict=True):
+        network = single_architecture(architecture, weights_P.unsqueeze(0))
+        accuracies.append(evaluate(network, examples.of(number), task)["accuracy"])
+    return torch.cat(accuracies).nan_to_num(0.0)

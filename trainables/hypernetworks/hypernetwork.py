@@ -262,7 +262,7 @@ class Hypernetwork:
 
     def accuracy(self, z_TZ: Tensor, examples: TaskExamples) -> float:
         """The mean over tasks of the accuracy of the networks that these vectors make."""
-        return float(task_accuracies(self.architecture, self.make(z_TZ).weights_MP, examples).mean())
+        return float(task_accuracies(self.architecture, self.task, self.make(z_TZ).weights_MP, examples).mean())
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""

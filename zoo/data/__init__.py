@@ -9,7 +9,7 @@ from functools import partial
 from zoo.config import PACKAGES, lookup
 from zoo.data.digits import load_digits_images
 from zoo.data.examples import Dataset, Examples
-from zoo.data.scenes import compose, turned
+from zoo.data.scenes import compose, counted, turned
 from zoo.data.task import Task
 from zoo.data.tetris import load_tetris
 
@@ -30,6 +30,10 @@ def _turned_digits_scenes() -> Dataset:
     return compose("digits_turned_scenes", turned(load_digits_images()), (100, 10, 10))
 
 
+def _counted(scenes: str) -> Dataset:
+    return counted(DATASETS[scenes]())
+
+
 DATASETS: dict[str, Callable[[], Dataset]] = {
     "digits": load_digits_images,
     "tetris": load_tetris,
@@ -47,6 +51,8 @@ DATASETS: dict[str, Callable[[], Dataset]] = {
     "mnist_scenes": partial(_scenes, "mnist", (200, 25, 50), shrink=2),
     "fashion_mnist_scenes": partial(_scenes, "fashion_mnist", (200, 25, 50), shrink=2),
     "cifar100_scenes": partial(_scenes, "cifar100", (25, 5, 10), shrink=2),
+    "digits_scenes_counted": partial(_counted, "digits_scenes"),
+    "digits_turned_scenes_counted": partial(_counted, "digits_turned_scenes"),
 }
 
 

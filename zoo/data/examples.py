@@ -127,6 +127,15 @@ class Dataset:
             )
         return self.task.outputs
 
+    @property
+    def labels(self) -> int:
+        """Number of labels that tasks can be about: its classes, or, where labels are counted, as many as there are.
+
+        Raises:
+            ValueError: Targets are no labels.
+        """
+        return int(self.train.targets.max()) + 1 if self.task.loss == "count" else self.classes
+
     @cached_property
     def sha256(self) -> str:
         """Content hash over the task and, of each split and objects, values, targets and scale."""

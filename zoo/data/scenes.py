@@ -3,7 +3,8 @@
 After the third experiment of SuperNet, in which a vector that describes a domain of scenes conditions a network that
 counts. Each scene is composed for one class that it asks about. It holds that class and some others, all of them
 equally often on average, so that only who knows the class asked about can tell the answer. Label ``c * ANSWERS + n``
-says that there are n objects of class c, and the task ``counting_task(c)`` is to tell the answers for class c apart.
+says that there are n objects of class c, and the task ``counting_task(c)`` is to tell the answers for class c apart, or
+to say n by regression (:func:`counted`).
 
 Shape letters: N scenes, K classes of a scene, S cells of a scene.
 """
@@ -11,6 +12,7 @@ Shape letters: N scenes, K classes of a scene, S cells of a scene.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -83,6 +85,11 @@ def compose(name: str, objects: Dataset, each: tuple[int, int, int], *, shrink: 
         for (split, part), count in zip(parts.items(), each, strict=True)
     }
     return Dataset(name, Task("softmax", objects.classes * ANSWERS), **made, objects=parts["train"])
+
+
+def counted(scenes: Dataset) -> Dataset:
+    """The same scenes, to be counted by regression: a network has one output, how many there are."""
+    return replace(scenes, name=f"{scenes.name}_counted", task=Task("count", 1))
 
 
 def turned(objects: Dataset) -> Dataset:

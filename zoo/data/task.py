@@ -5,6 +5,7 @@ Shape letters: N examples, C outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,13 @@ LABEL_ACCURACY = Metric(
     direction="max",
     description="Share of labels, over examples and outputs, on whose side of one half the sigmoid output is.",
 )
+COUNT_ACCURACY = Metric(
+    name="accuracy",
+    label="accuracy of rounded counts",
+    unit="share",
+    direction="max",
+    description="Share of examples whose output, rounded, is the label.",
+)
 R2 = Metric(
     name="r2",
     label="R²",
@@ -59,8 +67,9 @@ class Task:
     Attributes:
         loss: "softmax": cross-entropy of one class of several, targets are class labels. "sigmoid": binary
             cross-entropy of each output, targets are float32 ``[N, outputs]`` from 0 to 1. "squared": squared error,
-            targets are float32 ``[N, outputs]``. The last two are means over outputs. Or ``module:attribute`` of a
-            function of your own from outputs float32 ``[N, outputs]`` and targets to the loss of each example ``[N]``.
+            targets are float32 ``[N, outputs]``. These two are means over outputs. "count": squared error of one
+            output about a label taken as a number, targets are labels. Or ``module:attribute`` of a function of
+            your own from outputs float32 ``[N, outputs]`` and targets to the loss of each example ``[N]``.
         outputs: Number of outputs of a network: classes, labels or numbers.
     """
 
@@ -70,6 +79,7 @@ class Task:
     def __post_init__(self) -> None:
         require(self.loss in LOSSES or ":" in self.loss, self, "loss", f"{', '.join(LOSSES)}, or module:attribute")
         require(type(self.outputs) is int and self.outputs > 0, self, "outputs", "a whole number, 1 or more")
+        require(self.loss != "count" or self.outputs == 1, self, "outputs", "1 where the loss is count")
 
     @property
     def has_classes(self) -> bool:
@@ -77,8 +87,13 @@ class Task:
         return self.loss == "softmax"
 
     @property
+    def has_labels(self) -> bool:
+        """Whether targets are labels, of classes or of numbers of things, so that a task can be about some of them."""
+        return self.has_classes or self.loss == "count"
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What judges a network: the loss first, then its :attr:`score`, if it has one."""
+        """What judges a network: the loss first, then its :attr:`score`, if it has one, then others."""
         return METRICS.get(self.loss, (LOSS_METRIC,))
 
     @property
@@ -102,27 +117,30 @@ class Task:
     def of_classes(self, classes: Sequence[int]) -> Task:
         """The task of telling only some classes apart, as in ``zoo.data.class_tasks``; itself where there are none.
 
+        Where labels are counted, it is the task of saying which of them it is: 0 for the first, 1 for the second.
+
         Raises:
-            ValueError: It has no classes.
+            ValueError: Its targets are no labels.
         """
         if not classes:
             return self
-        if not self.has_classes:
+        if not self.has_labels:
             raise ValueError(
                 f"classes {', '.join(map(str, classes))} are to be told apart, but the loss is {self.loss!r}; allowed: "
-                "softmax, whose targets are classes"
+                "softmax and count, whose targets are labels"
             )
-        return Task(self.loss, len(classes))
+        return Task(self.loss, len(classes)) if self.has_classes else self
 
     def check(self, targets: Tensor, where: str) -> None:
         """Raises ``ValueError`` where targets are not of this task; ``where`` says whose they are."""
-        if self.has_classes:
+        if self.has_labels:
             if targets.dtype != torch.int64:
-                raise ValueError(f"{where}: targets are {targets.dtype}; loss 'softmax' needs class labels, int64 [N]")
-            if len(targets) and (int(targets.min()) < 0 or int(targets.max()) >= self.outputs):
+                raise ValueError(f"{where}: targets are {targets.dtype}; loss {self.loss!r} needs labels, int64 [N]")
+            most = self.outputs - 1 if self.has_classes else math.inf
+            if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) <= most:
                 raise ValueError(
-                    f"{where}: labels go from {int(targets.min())} to {int(targets.max())}; allowed: 0 to "
-                    f"{self.outputs - 1}"
+                    f"{where}: labels go from {int(targets.min())} to {int(targets.max())}; allowed: 0 "
+                    f"{'or more' if most == math.inf else f'to {most}'}"
                 )
         elif self.loss in LOSSES:
             if targets.dtype != torch.float32 or targets.shape[1:] != (self.outputs,):
@@ -152,9 +170,20 @@ def squared_loss(outputs_NC: Tensor, targets_NC: Tensor) -> Tensor:
     return F.mse_loss(outputs_NC, targets_NC, reduction="none").mean(1)
 
 
-LOSSES: dict[str, Loss] = {"softmax": softmax_loss, "sigmoid": sigmoid_loss, "squared": squared_loss}
+def count_loss(outputs_N1: Tensor, targets_N: Tensor) -> Tensor:
+    """Squared error of each example's output about its label: ``[N]``."""
+    return (outputs_N1.squeeze(1) - targets_N).square()
+
+
+LOSSES: dict[str, Loss] = {
+    "softmax": softmax_loss,
+    "sigmoid": sigmoid_loss,
+    "squared": squared_loss,
+    "count": count_loss,
+}
 METRICS: dict[str, tuple[Metric, ...]] = {
     "softmax": (CROSS_ENTROPY, ACCURACY),
     "sigmoid": (CROSS_ENTROPY, LABEL_ACCURACY),
     "squared": (SQUARED_ERROR, R2),
+    "count": (SQUARED_ERROR, COUNT_ACCURACY, R2),
 }

@@ -40,10 +40,10 @@ def evaluate(population: Population, examples: Examples, task: Task) -> dict[str
     if task.has_classes:
         found = classification(population, examples)
         return {"loss": found.loss_M, "accuracy": found.accuracy_M}
-    members, losses, score = len(population), task.losses(), SCORES.get(task.loss)
+    members, losses, scores = len(population), task.losses(), SCORES.get(task.loss, ())
     finite_M = torch.ones(members, dtype=torch.bool)
     loss_M = torch.zeros(members, dtype=torch.float64)
-    sums_MC = torch.zeros(members, outputs, dtype=torch.float64)
+    sums = [torch.zeros(members, outputs, dtype=torch.float64) for _ in scores]
     for rows, span, outputs_MNC in apply(population, examples):
         targets = examples.targets[span]
         finite_M[rows] &= torch.isfinite(outputs_MNC).flatten(1).all(1)
@@ -51,10 +51,10 @@ def evaluate(population: Population, examples: Examples, task: Task) -> dict[str
         repeated = targets.expand(len(rows), *targets.shape).flatten(0, 1)
         losses_MN = losses(outputs_MNC.flatten(0, 1), repeated).unflatten(0, outputs_MNC.shape[:2])
         loss_M[rows] += losses_MN.double().sum(1)
-        if score is not None:
+        for score, sums_MC in zip(scores, sums, strict=True):
             sums_MC[rows] += score.summed(outputs_MNC, targets).double().sum(1)
     values = {"loss": loss_M / len(examples)}
-    if score is not None:
+    for score, sums_MC in zip(scores, sums, strict=True):
         values[score.name] = score.of_sums(sums_MC, examples.targets)
     return {name: torch.where(finite_M, values_M, math.nan) for name, values_M in values.items()}
 
@@ -82,23 +82,35 @@ def _right_labels(outputs_MNC: Tensor, targets_NC: Tensor) -> Tensor:
     return (outputs_MNC > 0) == (targets_NC > 0.5)
 
 
+def _right_counts(outputs_MN1: Tensor, targets_N: Tensor) -> Tensor:
+    """1 where an output, rounded, is the label, else 0."""
+    return outputs_MN1.round() == targets_N[:, None]
+
+
 def _share(right_MC: Tensor, targets_NC: Tensor) -> Tensor:
     """The share of labels that are right."""
     return right_MC.mean(1) / len(targets_NC)
 
 
-def _squared_errors(outputs_MNC: Tensor, targets_NC: Tensor) -> Tensor:
-    return (outputs_MNC.double() - targets_NC).square()
+def _squared_errors(outputs_MNC: Tensor, targets: Tensor) -> Tensor:
+    return (outputs_MNC.double() - _columns(targets)).square()
 
 
-def _explained(errors_MC: Tensor, targets_NC: Tensor) -> Tensor:
+def _explained(errors_MC: Tensor, targets: Tensor) -> Tensor:
     """R², the mean over outputs, as scikit-learn's ``r2_score``: 0 or, without errors, 1 where targets are constant."""
-    targets_NC = targets_NC.double()
+    targets_NC = _columns(targets).double()
     variation_C = (targets_NC - targets_NC.mean(0)).square().sum(0)
     return torch.where(variation_C > 0, 1 - errors_MC / variation_C, (errors_MC == 0).double()).mean(1)
 
 
+def _columns(targets: Tensor) -> Tensor:
+    """Targets of each output ``[N, C]``; labels that are counted are of one."""
+    return targets if targets.ndim == 2 else targets[:, None]
+
+
+_R2 = _Score("r2", _squared_errors, _explained)
 SCORES = {
-    "sigmoid": _Score("accuracy", _right_labels, _share),
-    "squared": _Score("r2", _squared_errors, _explained),
+    "sigmoid": (_Score("accuracy", _right_labels, _share),),
+    "squared": (_R2,),
+    "count": (_Score("accuracy", _right_counts, _share), _R2),
 }

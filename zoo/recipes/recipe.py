@@ -206,8 +206,8 @@ class Recipe:
         for name in self.values_of("initialization"):
             find_initialization(name)
         for task in filter(None, self.values_of("task")):
-            if any(label >= data.classes for label in parse_task(task)):
-                refuse("task", f"has {task!r}", f"classes 0 to {data.classes - 1}, as {data.name!r} has")
+            if any(label >= data.labels for label in parse_task(task)):
+                refuse("task", f"has {task!r}", f"classes 0 to {data.labels - 1}, as {data.name!r} has")
         size, highest = max(self.values_of("subset_size")), max(self.values_of("subset_index"))
         most = min(_examples_of(data, task) for task in self.values_of("task")) // size if size else math.inf
         if highest >= most:

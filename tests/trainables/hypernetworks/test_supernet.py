@@ -168,7 +168,7 @@ def test_each_way_of_adapting_fits_its_own_numbers_and_no_others(way, numbers, d
     task = data.dataset.task.of_classes((0, 1))
     adapt(adapted, ARCHITECTURE, task, examples, steps=80, learning_rate=2e-2, batch=32)
     assert adapted.trainable == numbers
-    assert task_accuracies(ARCHITECTURE, adapted.weights(), examples).mean() > 0.75
+    assert task_accuracies(ARCHITECTURE, task, adapted.weights(), examples).mean() > 0.75
     moved_P = (adapted.weights().detach() != before_TP).any(0)
     if way == "last layer":
         assert not moved_P[:-18].any()
@@ -218,7 +218,7 @@ def test_no_single_network_serves_both_orders_of_labels(data):
     for name, adapted in (("shared", AdaptedShared(start_TP[0], 4)), ("own", AdaptedWeights(start_TP))):
         examples = TaskExamples(tasks, data.dataset.train)
         adapt(adapted, ARCHITECTURE, task, examples, steps=60, learning_rate=2e-2, batch=32)
-        found[name] = task_accuracies(ARCHITECTURE, adapted.weights(), judged)
+        found[name] = task_accuracies(ARCHITECTURE, task, adapted.weights(), judged)
     assert (found["own"] > 0.9).all()
     for one, other in (found["shared"][:2], found["shared"][2:]):
         assert float(one + other) == pytest.approx(1.0), "what is right under one order is wrong under the other"

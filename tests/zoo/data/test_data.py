@@ -286,5 +286,5 @@ def test_the_registry_has_the_published_data_sets():
     assert set(DATASETS) == {
         "digits", "tetris", "mnist", "fashion_mnist", "kmnist", "usps", "cifar10", "cifar100", "svhn",
         "cifar10_gray", "svhn_gray", "digits_scenes", "digits_turned_scenes", "mnist_scenes", "fashion_mnist_scenes",
-        "cifar100_scenes",
+        "cifar100_scenes", "digits_scenes_counted", "digits_turned_scenes_counted",
     }  # fmt: skip

@@ -16,6 +16,7 @@ from zoo.data.scenes import (
     ORIENTATIONS,
     SIDE,
     compose,
+    counted,
     counted_class,
     counting_task,
     counting_tasks,
@@ -114,6 +115,14 @@ def test_turned_objects_are_classes_of_their_own():
     assert torch.equal(first.values[0], original)
     assert torch.equal(first.values[2], original.flip(1, 2))
     assert len({image.numpy().tobytes() for image in first.values}) == 8
+
+
+def test_scenes_can_be_counted_by_regression(marked):
+    scenes = compose("x", marked, (1, 1, 1))
+    found = counted(scenes)
+    assert (found.name, found.task) == ("x_counted", Task("count", 1))
+    assert found.sha256 != scenes.sha256
+    assert all(getattr(found, split) is getattr(scenes, split) for split in (*SPLITS, "objects"))
 
 
 def test_what_scenes_cannot_be_composed_of_is_refused(marked):

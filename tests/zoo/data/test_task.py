@@ -37,11 +37,22 @@ def test_the_mean_over_examples_is_what_torch_calls_the_loss():
         "sigmoid": F.binary_cross_entropy_with_logits(outputs, shares),
         "squared": F.mse_loss(outputs, shares),
     }
-    assert expected.keys() == LOSSES.keys()
+    assert {*expected, "count"} == LOSSES.keys()
     for loss, mean in expected.items():
         each = Task(loss, 3).losses()(outputs, labels if loss == "softmax" else shares)
         assert each.shape == (6,)
         torch.testing.assert_close(each.mean(), mean)
+
+
+def test_a_count_is_a_label_told_by_one_output():
+    task, outputs, labels = Task("count", 1), numbers(6, 1), torch.tensor([0, 3, 2, 2, 1, 0])
+    expected = F.mse_loss(outputs, labels[:, None].float(), reduction="none")[:, 0]
+    torch.testing.assert_close(task.losses()(outputs, labels), expected)
+    assert task.of_classes(()) is task.of_classes((12, 13, 14, 15)) is task
+    assert task.allows(1)
+    assert not task.allows(2)
+    assert (task.has_labels, task.has_classes) == (True, False)
+    of_numbers(task, torch.arange(20))
 
 
 def test_a_loss_of_the_users_own_is_found_and_judged_by_itself_alone():
@@ -57,6 +68,7 @@ def test_each_task_says_what_judges_it():
     assert [metric.name for metric in Task("softmax", 3).metrics] == ["loss", "accuracy"]
     assert [metric.name for metric in Task("sigmoid", 3).metrics] == ["loss", "accuracy"]
     assert [metric.name for metric in SQUARES.metrics] == ["loss", "r2"]
+    assert [metric.name for metric in Task("count", 1).metrics] == ["loss", "accuracy", "r2"]
     assert SQUARES.score is SQUARES.metrics[1]
     assert from_json(Task, to_json(SQUARES)) == SQUARES
 
@@ -64,7 +76,8 @@ def test_each_task_says_what_judges_it():
 @pytest.mark.parametrize(
     ("loss", "outputs", "message"),
     [
-        ("hinge", 2, r"Task\.loss is 'hinge'; allowed: softmax, sigmoid, squared, or module:attribute"),
+        ("hinge", 2, r"Task\.loss is 'hinge'; allowed: softmax, sigmoid, squared, count, or module:attribute"),
+        ("count", 4, r"Task\.outputs is 4; allowed: 1 where the loss is count"),
         ("softmax", 0, r"Task\.outputs is 0"),
         ("softmax", 2.0, r"Task\.outputs is 2\.0"),
     ],
@@ -76,8 +89,14 @@ def test_tasks_that_are_none_are_refused(loss, outputs, message):
 
 def test_targets_that_are_not_of_the_task_are_refused():
     labels = torch.arange(20) % 2
-    with pytest.raises(ValueError, match=r"'numbers', train: targets are torch\.float32; .* needs class labels"):
+    with pytest.raises(ValueError, match=r"'numbers', train: targets are torch\.float32; loss 'softmax' needs labels"):
         of_numbers(Task("softmax", 2), numbers(20, 2))
+    with pytest.raises(ValueError, match=r"train: labels go from 0 to 3; allowed: 0 to 2"):
+        of_numbers(Task("softmax", 3), torch.arange(20) % 4)
+    with pytest.raises(ValueError, match=r"train: labels go from -1 to 8; allowed: 0 or more"):
+        of_numbers(Task("count", 1), torch.arange(20) - 1)
+    with pytest.raises(ValueError, match=r"loss is 'squared'; allowed: softmax and count, whose targets are labels"):
+        SQUARES.of_classes((3, 8))
     with pytest.raises(ValueError, match=r"loss 'squared' with 2 outputs needs float32 \[N, 2\]"):
         of_numbers(SQUARES, labels)
     with pytest.raises(ValueError, match=r"loss 'squared' with 2 outputs needs float32 \[N, 2\]"):
