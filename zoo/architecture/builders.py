@@ -115,6 +115,22 @@ def cnn_strided(
     return Architecture(tuple(input_shape), (*layers, Linear(features=classes, bias=bias)))
 
 
+def mlp_or_cnn(
+    input_shape: Shape,
+    hidden: tuple[int, ...],
+    classes: int,
+    *,
+    kind: str = "mlp",
+    activation: str = "relu",
+    bias: bool = True,
+) -> Architecture:
+    """What :func:`mlp` or :func:`cnn` builds, as ``kind`` says: for zoos of both."""
+    builders = {"mlp": mlp, "cnn": cnn}
+    if kind not in builders:
+        raise ValueError(f"mlp-or-cnn's kind is {kind!r}; allowed: {', '.join(builders)}")
+    return builders[kind](input_shape, hidden, classes, activation=activation, bias=bias)
+
+
 def resnet(
     input_shape: Shape, hidden: tuple[int, ...], classes: int, *, activation: str = "relu", bias: bool = True
 ) -> Architecture:
@@ -152,5 +168,6 @@ ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
     "cnn-2464": cnn_2464,
     "cnn-4970": cnn_4970,
     "cnn-strided": cnn_strided,
+    "mlp-or-cnn": mlp_or_cnn,
     "resnet": resnet,
 }

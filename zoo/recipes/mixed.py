@@ -1,7 +1,8 @@
 """Zoos of several architectures: depth, width, kernel and activation differ, and with them the number of parameters.
 
-Each member has an architecture and a minibatch order of its own. Members of one architecture lie together in shards of
-up to 16. Read such a zoo with ``Zoo.populations``, one population for each layout.
+Each member has an architecture and a minibatch order of its own, but in the zoo of MLPs and CNNs, where sixteen have.
+Members of one architecture lie together in shards of up to 16. Read such a zoo with ``Zoo.populations``, one population
+for each layout.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zoo.recipes.axis import Axis
+from zoo.recipes.ours import DIVERSE
 from zoo.recipes.recipe import Recipe
 
 DIGITS_MLP = Recipe(
@@ -54,4 +56,24 @@ MNIST_CNN = replace(
     description="CNNs of one to three convolutions of 4 or 8 channels and of size 3 or 5, a pool after each, on MNIST.",
     cost=0.77,
     expected="test accuracy 97.0 ± 1.3 %, of 128 members",
+)
+
+DIGITS_BOTH = Recipe(
+    name="digits-mlp-cnn-mixed",
+    dataset="digits",
+    members=1024,
+    architecture="mlp-or-cnn",
+    axes={
+        **DIVERSE,
+        "kind": Axis(choices=("mlp", "cnn"), level="shard"),
+        "hidden": Axis(choices=((16,), (16, 16)), given="kind", cases={"cnn": Axis(choices=((4, 8),))}),
+    },
+    batch_size=32,
+    epochs=60,
+    snapshot_epochs=(0, 8, 15, 30, 60),
+    shard_members=16,
+    description="MLPs of one or two hidden layers of 16 units and CNNs of two convolutions of 4 and 8 channels, that "
+    "differ in everything like digits-mlp-diverse: three layouts of 666 to 1 482 parameters.",
+    cost=None,
+    expected="",
 )

@@ -158,6 +158,7 @@ def test_what_is_added_to_the_input_or_is_an_output_does_not_move():
         ("cnn-2464", (), 2464),
         ("cnn-4970", (), 4970),
         ("cnn-strided", (4, 6), 25 * 4 + 4 + 100 * 6 + 6 + 6 * 49 * 10 + 10),
+        ("mlp-or-cnn", (16,), 784 * 16 + 16 + 170),
         ("resnet", (4,), 9 * 4 + 2 * 144 + 3 * 16 + 50),
     ],
 )
@@ -168,8 +169,16 @@ def test_ready_architectures_have_the_published_number_of_parameters(name, hidde
     assert ARCHITECTURES[name]((3, 32, 32), hidden, 7, activation="relu", bias=False).classes == 7
 
 
+def test_mlps_and_cnns_come_from_one_builder_by_their_kind():
+    build = ARCHITECTURES["mlp-or-cnn"]
+    assert build((1, 8, 8), (4, 8), 10, kind="cnn", activation="tanh") == cnn((1, 8, 8), (4, 8), 10, activation="tanh")
+    assert build((1, 8, 8), (4, 8), 10, activation="tanh") == mlp((1, 8, 8), (4, 8), 10, activation="tanh")
+    with pytest.raises(ValueError, match="mlp-or-cnn's kind is 'resnet'; allowed: mlp, cnn"):
+        build((1, 8, 8), (4,), 10, kind="resnet")
+
+
 def test_every_builder_and_every_kind_of_layer_has_a_test_above():
-    assert set(ARCHITECTURES) == {"mlp", "cnn", "cnn-2464", "cnn-4970", "cnn-strided", "resnet"}
+    assert set(ARCHITECTURES) == {"mlp", "cnn", "cnn-2464", "cnn-4970", "cnn-strided", "mlp-or-cnn", "resnet"}
     assert {place.layer.kind for case in CASES.values() for place in case.placed} == set(LAYERS)
 
 

@@ -44,6 +44,7 @@ PARAMETERS = {
     "cs236-deep": {13_274},
     "cs236-wide": {50_890},
     "cs236-mixed-depths": {12_730, 13_002, 13_274},
+    "digits-mlp-cnn-mixed": {666, 1_210, 1_482},
     "hr-tetris-seed": {100},
     "hr-tetris-hyp": {100},
     **{name: {2464} for name in RECIPES if name.startswith(("hr-mnist", "hr-f-mnist"))},
