@@ -16,6 +16,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from analysis.calibration import LABELLED, calibrated
+from analysis.column_means import column_means
 from analysis.groups import chosen_members
 from analysis.held_out import Choice, HeldOut, HeldOutPlan, RefusalError
 from analysis.intervals import Bootstrap
@@ -191,6 +192,7 @@ class ProbePlan(HeldOutPlan[Encoder]):
             "boosting": BOOSTING in self.readouts,
             "crosswise": bool(self.crosswise),
             "not_told": self.not_told,
+            "means": column_means(results, self.zoo.name, self.held_out.bootstrap),
             **self.facts(results),
         }
         return of_study(self.study, self.zoo, results, facts, self.maps())

@@ -139,7 +139,19 @@ def _of_encoders(report: Report) -> list[str]:
         for target, values in rows.items():
             cells = (f"{values.get(called, '–'):>{width}}" for called, width in widths.items())
             lines.append(f"{target:34}{''.join(cells)}")
+    for means in report.summary["means"]:
+        lines += ["", f"mean of {len(means['columns'])} columns, {means['snapshots']}; lead of {means['first']}"]
+        lines += [
+            f"{each['name']:34}{_with_ends(each, 'mean')}{_with_ends(each, 'lead') if 'lead' in each else ''}"
+            for each in means["means"]
+        ]
     return lines
+
+
+def _with_ends(row: Mapping[str, Any], name: str) -> str:
+    """A value with its interval, where it has one."""
+    ends = "" if row[f"{name}_low"] is None else f" [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+    return f"{row[name]:>10.3f}{ends:18}"
 
 
 def _called(row: Mapping[str, Any]) -> str:

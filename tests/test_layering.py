@@ -67,7 +67,7 @@ FLOORS = {
         ("maps",),
         ("latents",),
         ("calibration", "scopes"),
-        ("zoo_matrix",),
+        ("zoo_matrix", "column_means"),
         ("prediction",),
         ("audit", "conditioning"),
         ("ways",),

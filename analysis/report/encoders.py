@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from markupsafe import Markup
 
 from analysis.calibration import DRAWS
+from analysis.column_means import called
 from analysis.pages.numbers import counted
 from analysis.pages.page import Bullets, Grid, Heading, Section, Text, filled
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.prediction import HYPERPARAMETERS
-from analysis.probing import BOOSTING
 from analysis.record import Analysis
 from analysis.report.predictors import BASELINES, main_metric
 from analysis.report.scatter_panels import option_groups, panels
@@ -21,6 +22,7 @@ from analysis.report.zoo_matrices import heat_maps
 from analysis.results import Question, Result
 from analysis.scopes import LAST, LATER
 from analysis.zoo_matrix import ZooMatrix
+from trainables.readouts.metrics import R2
 
 MAIN = "test_accuracy"
 LIMITS = (
@@ -56,7 +58,9 @@ def findings(analysis: Analysis) -> Section:
             "Each number says how well a column of the zoo is read from embeddings of held-out networks, by a linear"
             " readout or, where a column says so, by gradient boosting: R² of numbers (0 for the mean, 1 if exact),"
             " accuracy of categories. All encoders see the same networks, splits and rule of selection. A value is bold"
-            " where no other is better."
+            " where no other is better. Means are over the columns that all encoders tell, with R² at least 0; leads"
+            " are on the same networks. A column is named where the interval of its lead excludes 0, uncorrected for"
+            " the number of columns."
         )
     ]
     for snapshots in dict.fromkeys(_asked(result).snapshots for result in results):
@@ -65,6 +69,7 @@ def findings(analysis: Analysis) -> Section:
             blocks.append(Text("Readouts were fitted to the first half of the epochs and are measured on the others."))
         chosen = [result for result in results if _asked(result).snapshots == snapshots]
         blocks.append(told_table(chosen, f"What embeddings of {snapshots} tell", _target))
+        blocks += [means_table(found) for found in analysis.summary["means"] if found["snapshots"] == snapshots]
     return Section(anchor="findings", heading="What embeddings tell", blocks=tuple(blocks))
 
 
@@ -167,10 +172,25 @@ def told_table(results: Sequence[Result], caption: str, said: Callable[[Result],
     return Table(caption=caption, columns=columns, rows=tuple(rows))
 
 
-def called(result: Result) -> str:
-    """The name of an encoder with its trial and its readout where that is not linear, or of a baseline."""
-    name = result.name if result.trial is None else f"{result.name} {result.trial}"
-    return f"{name}, boosting" if _asked(result).readout == BOOSTING else name
+def means_table(found: Mapping[str, Any]) -> Table:
+    """Means over columns, and how far the first is ahead; see :func:`analysis.column_means.column_means`."""
+    rows = []
+    for each in found["means"]:
+        first = each["name"] == found["first"]
+        ends = [absent() if first else metric_cell(R2, *(each[f"lead{end}"] for end in ("", "_low", "_high")))]
+        words = [", ".join(each.get(name, ())).replace("_", " ") or "–" for name in ("ahead", "behind")]
+        mean = metric_cell(R2, *(each[f"mean{end}"] for end in ("", "_low", "_high")))
+        rows.append(Row(cells=(Cell(text=each["name"]), mean, *ends, *(Cell(text=text) for text in words))))
+    first = found["first"]
+    titles = (
+        Column(title="encoder", number=False),
+        Column(title="mean"),
+        Column(title=f"lead of {first}"),
+        Column(title="it is ahead in", number=False),
+        Column(title="behind in", number=False),
+    )
+    caption = f"Mean over {len(found['columns'])} columns, {found['snapshots']}"
+    return Table(caption=caption, columns=titles, rows=tuple(rows))
 
 
 def compared_with() -> Section:

@@ -126,3 +126,6 @@ def test_the_report_is_rendered(analysis):
     page = render(analysis)
     assert "weight-statistics" in page
     assert "hyper-parameters" in page
+    (last, *_) = analysis.summary["means"]
+    assert f"Mean over {len(last['columns'])} columns, last snapshots" in page
+    assert f"lead of {last['first']}" in page
