@@ -13,6 +13,7 @@ from cluster.stores import open_zoo
 from search_spaces.study import Study
 from trainables.fit_data import fit_data
 from trainables.metrics import in_place, is_given
+from trainables.registry import find_trainable
 from trainables.study_files import StudyFolder
 from trainables.trainable import FitData, Trainable
 from zoo.architecture import Architecture
@@ -124,6 +125,9 @@ def changed_study(study: Study, named: Mapping[str, Any], settings: Sequence[str
     of_study = [text for text in others if text.partition("=")[0] in Study.__dataclass_fields__]
     (values,) = parse_assignments(of_study, Study)
     shape = {name: value for name, value in named.items() if name != "seed"}
+    chosen = [find_trainable(name) for name in values.get("trainables", ())]
+    if chosen and not named.get("preset") and not any(study.preset in each.presets for each in chosen):
+        values = {"preset": "", **values}  # the study's own is for those that are left out
     study = changed(study, shape, {**values, "limits": bounds})
     configs = [trainable.config for trainable in study.check()]
     _, *found = parse_assignments([text for text in others if text not in of_study], Study, *configs)

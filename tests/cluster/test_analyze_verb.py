@@ -6,6 +6,7 @@ import json
 
 import pandas as pd
 import pytest
+from encoder_study import write_encoders
 from example_study import write_study
 
 from analysis.codec_plan import ON_RANDOM
@@ -194,3 +195,18 @@ def test_groups_of_networks_are_measured_in_place_of_codecs(small_zoo, tmp_path)
         dataclasses.replace(verb, codecs="uniform").plan()
     with pytest.raises(ValueError, match="by is empty"):
         dataclasses.replace(verb, by=" , ").run()
+
+
+def test_an_analysis_of_encoders_says_means_of_columns_and_leads(small_zoo, tmp_path):
+    store = Store(tmp_path)
+    study = write_encoders(store, small_zoo, {"weight-statistics": 1, "weights": 1})
+    report = write_report(small_zoo, study, store, {})
+    last = report.summary["means"][0]
+    title = f"mean of {len(last['columns'])} columns, last snapshots; lead of {last['first']}"
+    lines = report.text.splitlines()
+    told = lines[lines.index(title) + 1 :][: len(last["means"])]
+    assert [line.split("  ")[0] for line in told] == [each["name"] for each in last["means"]]
+    assert all(f"{each['mean']:.3f} [" in line for each, line in zip(last["means"], told, strict=True))
+    again = write_report(small_zoo, study, store, {}, reuse=True)
+    assert not again.new
+    assert again.text == report.text

@@ -22,7 +22,7 @@ from cluster.distributed.search import export, importances, search, search_folde
 from cluster.distributed.study import FAILURE, INTERRUPTED, METRICS, end, finished, load_study, reap, trial_row
 from cluster.studies import plan_study
 from cluster.verbs.search import Search
-from search_spaces.studies import DIGITS_AUTOENCODER
+from search_spaces.studies import DIGITS_AUTOENCODER, ENCODER_COMPARISON
 from trainables import trials as trials_of_studies
 from trainables.autoencoders.fit import AutoencoderFit
 from trainables.fit_data import fit_data
@@ -241,6 +241,18 @@ def test_study_is_named_by_what_it_is_not_by_its_length(small_zoo):
 @pytest.fixture
 def shared(small_zoo, tmp_path):
     return Shared(fit_data(small_zoo), StudyFolder(Store(tmp_path), "s"), tmp_path / "states")
+
+
+def test_a_preset_is_for_those_of_the_trainables_that_have_it(small_zoo):
+    def chosen(*settings, **named):
+        plan = plan_study(ENCODER_COMPARISON, small_zoo.uri, small_zoo.store.uri, named, settings)
+        return plan.study.preset
+
+    assert chosen() == chosen("trainables=sne,weights-and-behavior") == "small"
+    assert chosen("trainables=weights,weights-and-behavior") == ""
+    assert chosen("trainables=weights,sne", "preset=") == ""
+    with pytest.raises(ValueError, match=r"Study\.preset is 'large'; allowed: none"):
+        chosen("trainables=weights,weights-and-behavior", preset="large")
 
 
 def test_networks_are_searched_with_the_inputs_that_the_analysis_gives_them(small_zoo):
