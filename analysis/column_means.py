@@ -88,24 +88,22 @@ def _compared(scores: Scores, first: Scores, columns: Sequence[str], bootstrap: 
 
 def _interval(weighed: Sequence[tuple[float, Scores]], columns: Sequence[str], bootstrap: Bootstrap) -> Interval:
     """A weighed sum over encoders of their means, with its interval."""
-    estimate, spread, values_B = 0.0, 0.0, np.zeros(1)
-    of_first = weighed[0][1][columns[0]]
+    estimate = sum(weight * _estimate(scores, columns) for weight, scores in weighed)
+    groups = min(scores[name].groups for _, scores in weighed for name in columns)
+    if groups == 1:
+        return Interval(estimate)
+    spread, values_B = 0.0, np.zeros(1)
     for weight, scores in weighed:
-        estimate += weight * _estimate(scores, columns)
         # Columns share fits: their deviations add up.
         deviation = sum(math.sqrt(scores[name].fits_spread[_metric(scores[name])]) for name in columns) / len(columns)
         spread += deviation**2
-        replicates = [
-            _floored(scores[name], np.array(scores[name].replicates[_metric(scores[name])])) for name in columns
-        ]
-        values_B = values_B + weight * np.mean(replicates, axis=0)
-    if of_first.groups == 1:
-        return Interval(estimate)
+        every = [_floored(scores[name], np.array(scores[name].replicates[_metric(scores[name])])) for name in columns]
+        values_B = values_B + weight * np.mean(every, axis=0)
     fits = min(scores[name].fits for _, scores in weighed for name in columns)
     largest = sum(abs(weight) for weight, _ in weighed)
     low = 0.0 if len(weighed) == 1 else -largest
     return bootstrap.of_replicates(
-        estimate, values_B, fits_spread=spread, fits=fits, groups=of_first.groups, bounds=(low, largest)
+        estimate, values_B, fits_spread=spread, fits=fits, groups=groups, bounds=(low, largest)
     )
 
 

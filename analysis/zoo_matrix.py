@@ -103,7 +103,8 @@ class ZooMatrix:
                 if result is None or not result.metrics:
                     continue
                 estimate += weight * result.metrics[KENDALL_TAU.name].estimate / len(pairs)
-                values_B = values_B + weight * np.array(result.replicates[KENDALL_TAU.name]) / len(pairs)
+                if result.groups > 1:  # one group has no replicates
+                    values_B = values_B + weight * np.array(result.replicates[KENDALL_TAU.name]) / len(pairs)
                 # Cells share fits: their deviations add up.
                 deviation += math.sqrt(result.fits_spread[KENDALL_TAU.name]) / len(pairs)
                 fits.append(result.fits)

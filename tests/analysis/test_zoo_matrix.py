@@ -1,5 +1,7 @@
 """Means over a matrix of zoos, and margins between encoders on the same networks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,16 @@ def test_a_margin_on_the_same_networks_is_narrower_than_the_means():
     assert mean.high - mean.low > 10 * (margin.high - margin.low)
     noisy = matrix(*every("one", 0.40, noise=0.1), *every("two", 0.39, noise=0.1)).margin("one", "two", Bootstrap())
     assert noisy.low < 0 < noisy.high
+
+
+def test_where_the_networks_of_one_zoo_are_one_group_there_is_a_mean_and_no_interval():
+    one_group = {"groups": 1, "replicates": {KENDALL_TAU.name: ()}}
+    rows = [
+        dataclasses.replace(each, **one_group) if each.question.told_of == "b" else each for each in every("one", 0.4)
+    ]
+    mean = matrix(*rows).average("one", Bootstrap())
+    assert mean.estimate == pytest.approx(0.4)
+    assert mean.low is mean.high is None
 
 
 def test_what_cannot_be_embedded_counts_as_no_order():
