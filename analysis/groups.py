@@ -78,6 +78,12 @@ def chosen_members(
     return tuple(sorted(sorted(ids, key=places.__getitem__)[:most]))
 
 
+def evenly_spaced(count: int, most: int) -> list[int]:
+    """At most ``most`` of the numbers from 0 to below ``count``, the first and the last among them, increasing."""
+    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist()
+    return chosen
+
+
 def words(members: int, groups: int, fits: int, grouped: bool, known: bool = True) -> str:
     """What a reader must know of the intervals of an analysis: one or two sentences.
 

@@ -5,14 +5,13 @@ Shape letters: M members, N examples, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from analysis.card.describe import Findings, Row, even_edges, evenly_spaced
+from analysis.card.record import Findings
+from analysis.groups import evenly_spaced
 from zoo.data import Dataset
 from zoo.data.class_tasks import REST, parse_task, select
 from zoo.data.examples import Examples
@@ -56,104 +55,80 @@ COMPARED_MEMBERS = 3000
 MOST_WORK, LEAST_EXAMPLES = 40_000_000_000, 200
 
 
-@dataclass(frozen=True, kw_only=True)
-class Behavior:
-    """What was looked at.
-
-    Attributes:
-        members: Members measured: those of the sample whose last snapshot has not diverged.
-        examples: Test examples that they were applied to, at most, for each task.
-        compared: Members compared with each other, for the "last" snapshot of each and for "one" snapshot of each, its
-            epoch chosen by a hash of the member's number as ``Zoo.population(epochs="one")`` does.
-        matrix: How similar some members are, by rising accuracy; nothing where members have different tasks.
-    """
-
-    members: int = 0
-    examples: int = 0
-    compared: dict[str, int] = field(default_factory=dict)
-    matrix: list[Row] = field(default_factory=list)
-
-
-def behavior(
-    last: Sequence[Population], one: Sequence[Population], data: Dataset, examples: int, findings: Findings
-) -> Behavior:
+def describe_behavior(
+    snapshots: Mapping[str, Sequence[Population]], data: Dataset, examples: int, findings: Findings
+) -> None:
     """Applies snapshots to test examples.
 
+    Adds accuracy by class, calibration error, and agreement or concordance over pairs; to ``findings.sample`` how many
+    members were ``measured`` and ``compared``, and ``examples_used`` of each task.
+
     Args:
-        last: The last snapshot of each sampled member, a population for each layout.
-        one: One snapshot of each, its epoch drawn, likewise; empty if these are the same.
+        snapshots: The "last" snapshot of each sampled member, a population for each layout, and "one" snapshot of
+            each, its epoch chosen by a hash of the member's number, likewise; empty if these are the same.
         data: The data set.
         examples: Use at most so many, for each task; fewer where the networks take long, see ``MOST_WORK``.
-        findings: Where accuracy by class, calibration error, and agreement or concordance over pairs are added.
+        findings: What is added to.
     """
+    last = snapshots["last"]
     work = sum(architecture.multiplications * len(rows) for part in last for architecture, rows in part.groups())
     most = min(examples, max(LEAST_EXAMPLES, MOST_WORK // max(work, 1)))
+    findings.sample |= {"measured": sum(map(len, last)), "examples_used": min(most, len(data.test)), "compared": {}}
     if data.task.has_classes:
         _by_class(last, data, most, findings)
-    found = Behavior(members=sum(map(len, last)), examples=min(most, len(data.test)))
-    for snapshots, populations in (("last", last), ("one", one)):
+    for name, populations in snapshots.items():
         if populations:
-            found.compared[snapshots], found.matrix[:] = _compare(populations, data, most, findings, snapshots)
-    return found
+            _compare(populations, data, most, findings, name)
 
 
 def _by_class(populations: Sequence[Population], data: Dataset, most: int, findings: Findings) -> None:
     by_class: dict[int, list[np.ndarray]] = {label: [] for label in range(data.classes)}
     errors = []
-    for part, task, test in _parts(populations, data, most):
-        evaluation = classification(part, test)
-        for place, label in enumerate(parse_task(task) or by_class):
-            if label != REST:
-                by_class[label].append(evaluation.class_accuracy_MC[:, place].numpy())
-        errors.append(evaluation.calibration_error_M.numpy())
+    for task, test, parts in _by_task(populations, data, most):
+        for evaluation in (classification(part, test) for part in parts):
+            errors.append(evaluation.calibration_error_M.numpy())
+            for label, scores_M in zip(parse_task(task) or by_class, evaluation.class_accuracy_MC.T, strict=True):
+                if label != REST:
+                    by_class[label].append(scores_M.numpy())
     for label, scores in by_class.items():
         if scores:
             findings.add(np.concatenate(scores), CLASS_ACCURACY.name, by="class", value=label)
-    errors_M = np.concatenate(errors)
-    findings.add(errors_M, CALIBRATION_ERROR.name, edges=even_edges(errors_M, HISTOGRAM_BINS))
+    findings.add(np.concatenate(errors), CALIBRATION_ERROR.name, bins=HISTOGRAM_BINS)
 
 
-def _compare(
-    populations: Sequence[Population], data: Dataset, most: int, findings: Findings, snapshots: str
-) -> tuple[int, list[Row]]:
-    """Compares the outputs of each two snapshots of the same task; returns how many were, and the matrix of some."""
-    of_classes = data.task.has_classes
+def _compare(populations: Sequence[Population], data: Dataset, most: int, findings: Findings, snapshots: str) -> None:
+    """Compares the outputs of each two snapshots of the same task."""
+    of_classes, total = data.task.has_classes, sum(map(len, populations))
     metric = AGREEMENT if of_classes else CONCORDANCE
-    total = sum(map(len, populations))
     compared = [evenly_spaced(len(part), -(-COMPARED_MEMBERS * len(part) // total)) for part in populations]
-    chosen = [part.select(rows.tolist()) for part, rows in zip(populations, compared, strict=True)]
-    found: dict[str, list[Tensor]] = {}
-    ids: dict[str, list[int]] = {}
-    for part, task, test in _parts(chosen, data, most):
-        found.setdefault(task, []).append((predictions if of_classes else outputs)(part, test))
-        ids.setdefault(task, []).extend(member.id for member in part.members)
-    pairs, scores, matrix = [], [], list[Row]()
-    for task, parts in found.items():
-        outputs_M = torch.cat(parts)
+    chosen = [part.select(rows) for part, rows in zip(populations, compared, strict=True)]
+    pairs, scores = [], []
+    for _, test, parts in _by_task(chosen, data, most):
+        outputs_M = torch.cat([(predictions if of_classes else outputs)(part, test) for part in parts])
         similar_MM = (agreement_matrix if of_classes else concordance_matrix)(outputs_M).numpy()
-        targets_N = select(task, data.test).first(most).targets
-        order_M = (outputs_M == targets_N).double().mean(1).numpy() if of_classes else similar_MM.mean(1)
+        order_M = (outputs_M == test.targets).double().mean(1).numpy() if of_classes else similar_MM.mean(1)
         scores.append(order_M)
         pairs.append(similar_MM[np.triu_indices(len(similar_MM), 1)])
+    if len(scores) == 1:  # members of several tasks do not fit into one matrix
+        ids = [member.id for part in parts for member in part.members]
         rows_K = np.argsort(order_M, kind="stable")[evenly_spaced(len(order_M), MATRIX_MEMBERS)]
-        matrix = [
-            {"member": ids[task][a], "other": ids[task][b], metric.name: round(float(similar_MM[a, b]), 4)}
+        findings.rows["matrix"] = [
+            {"member": ids[a], "other": ids[b], "similarity": round(float(similar_MM[a, b]), 4)}
             for a in rows_K
             for b in rows_K
-            if len(found) == 1
         ]
-    values = np.concatenate(pairs)
-    findings.add(values, metric.name, edges=even_edges(values, HISTOGRAM_BINS), by="snapshots", value=snapshots)
+    findings.add(np.concatenate(pairs), metric.name, bins=HISTOGRAM_BINS, by="snapshots", value=snapshots)
     if of_classes:
         findings.add(np.concatenate(scores), "compared_accuracy", by="snapshots", value=snapshots)
-    return sum(map(len, ids.values())), matrix
+    findings.sample["compared"][snapshots] = sum(map(len, scores))
 
 
-def _parts(populations: Sequence[Population], data: Dataset, most: int) -> Iterator[tuple[Population, str, Examples]]:
-    """Members of one layout and task, with this task and its first test examples."""
-    for population in populations:
-        rows: dict[str, list[int]] = {}
-        for row, member in enumerate(population.members):
-            rows.setdefault(member.task, []).append(row)
-        for task, chosen in rows.items():
-            yield population.select(chosen), task, select(task, data.test).first(most)
+def _by_task(
+    populations: Sequence[Population], data: Dataset, most: int
+) -> Iterator[tuple[str, Examples, list[Population]]]:
+    """Each task with its first test examples, and its members by layout."""
+    tasks = dict.fromkeys(member.task for population in populations for member in population.members)
+    for task in tasks:
+        rows = [[row for row, member in enumerate(part.members) if member.task == task] for part in populations]
+        parts = [part.select(chosen) for part, chosen in zip(populations, rows, strict=True) if chosen]
+        yield task, select(task, data.test).first(most), parts

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
 
@@ -72,7 +73,7 @@ def render(card: Card, *, made_on: datetime.date | None = None) -> str:
         title=f"Model zoo {about['zoo'].rpartition('-')[0]}",
         lead=f"{count(about['members'])} networks ({shape}), {made}: what they are, how they differ, what they are good"
         f" for. Card of {made_on:%-d %B %Y}.",
-        facts=list(_facts(card)),
+        facts=[Fact(name=name, value=value, detail=detail) for name, value, detail in _facts(card)],
         sections=[
             Section(anchor=anchor, heading=heading, short=short, blocks=blocks)
             for anchor, (heading, short, make) in SECTIONS.items()
@@ -81,29 +82,29 @@ def render(card: Card, *, made_on: datetime.date | None = None) -> str:
     )
 
 
-def _facts(card: Card) -> Iterator[Fact]:
-    about, parameters, layouts = card.about, sorted(set(card.layouts["parameters"])), card.layouts
-    yield Fact(name="Networks", value=count(about["members"]), detail=counted(len(layouts), "parameter layout"))
-    weights = " – ".join(map(count, dict.fromkeys((parameters[0], parameters[-1]))))
-    yield Fact(name="Weights each", value=weights, detail=layouts["label"][0] if len(layouts) == 1 else "see layouts")
-    sizes, missing = about["dataset_sizes"], "not here: nothing measured on examples" if about["dataset"] else ""
+def _facts(card: Card) -> Iterator[tuple[str, str, str]]:
+    """The figures at the head: name, value, detail."""
+    about, layouts, epochs = card.about, card.layouts, card.epochs["epoch"].tolist()
+    yield "Networks", count(about["members"]), counted(len(layouts), "parameter layout")
+    ends = dict.fromkeys((layouts["parameters"].min(), layouts["parameters"].max()))
+    yield "Weights each", " – ".join(map(count, ends)), layouts["label"][0] if len(layouts) == 1 else "see layouts"
+    sizes, missing = about["dataset_sizes"], "not here: nothing measured on examples" * bool(about["dataset"])
     listed = f"{' / '.join(map(count, sizes.values()))} {' / '.join(sizes)} examples"
-    yield Fact(name="Data set", value=about["dataset"] or "not known", detail=listed if sizes else missing)
-    told, epochs, diverged = ", ".join(map(str, card.epochs["epoch"])), card.epochs["epoch"], card.epochs["diverged"]
+    yield "Data set", about["dataset"] or "not known", listed if sizes else missing
+    told = ", ".join(map(str, epochs))
     if len(epochs) > MOST_VALUES:
-        told = f"{', '.join(map(str, epochs[:4]))} … {epochs.iloc[-1]} ({len(epochs)})"
-    told = f"epochs {told}; {count(diverged.sum())} diverged"
-    yield Fact(name="Snapshots", value=count(about["snapshots"]), detail=told)
+        told = f"{', '.join(map(str, epochs[:4]))} … {epochs[-1]} ({len(epochs)})"
+    yield "Snapshots", count(about["snapshots"]), f"epochs {told}; {count(card.epochs['diverged'].sum())} diverged"
     reached, detail, last = "not known", "", card.groups(card.test, "epoch").iloc[-1]
     if last["count"]:
         low, high = (with_unit(card.score, last[name]) for name in ("minimum", "maximum"))
         reached, detail = _spread(card.score, last), f"from {low} to {high}, last epoch"
-    yield Fact(name=f"Test {card.score.label}, mean ± SD", value=reached, detail=detail)
+    yield f"Test {card.score.label}, mean ± SD", reached, detail
     for row in card.distribution(card.similarity, "snapshots").tail(1).itertuples():
         mean = with_unit(card.metrics[card.similarity], row.mean)
-        yield Fact(name=f"Pairwise {card.similarity}", value=mean, detail=SNAPSHOTS[row.value])
-    yield Fact(name="On storage", value=size(about["size_bytes"]), detail=counted(about["shards"], "shard"))
-    yield Fact(name="Made", value=about["created"][:10], detail=f"digest {about['digest'][:16]}")
+        yield f"Pairwise {card.similarity}", mean, SNAPSHOTS[row.value]
+    yield "On storage", size(about["size_bytes"]), counted(about["shards"], "shard")
+    yield "Made", about["created"][:10], f"digest {about['digest'][:16]}"
 
 
 def _uses(card: Card) -> Iterator[Block]:
@@ -150,9 +151,8 @@ def _axes(card: Card) -> Iterator[Block]:
 
 def _training(card: Card) -> Iterator[Block]:
     yield from _charts(card, "training", pair=True)
-    epochs = {name: card.epochs[name] for name in ("epoch", "snapshots", "diverged")}
     spread = [f"{split}_{card.score.name}" for split in ("test", "train", "validation")] + ["generalization_gap"]
-    yield _spreads("Snapshots by epoch", card, epochs, spread, medians=("test_loss", "train_loss"))
+    yield _spreads("Snapshots by epoch", card, card.epochs, spread, medians=("test_loss", "train_loss"))
 
 
 def _behavior(card: Card) -> Iterator[Block]:
@@ -167,11 +167,11 @@ def _behavior(card: Card) -> Iterator[Block]:
     )
     for row in card.distribution(card.similarity, "snapshots").itertuples():
         members = count(card.about["sample"]["compared"][row.value])
-        told = f"{SNAPSHOTS[row.value]}: the {card.similarity} of two of {members} members is"
+        told = f"{SNAPSHOTS[row.value].capitalize()}: the {card.similarity} of two of {members} members is"
         told += f" {with_unit(card.metrics[card.similarity], row.mean)} on average over {count(row.count)} pairs"
         accuracy = card.distribution("compared_accuracy", "snapshots").query(f"value == '{row.value}'")
         told += "".join(f"; their accuracy is {_spread(card.score, each)}" for _, each in accuracy.iterrows())
-        yield Text(f"{told[:1].upper()}{told[1:]}.")
+        yield Text(f"{told}.")
     yield from _charts(card, "similarity", pair=True)
 
 
@@ -180,9 +180,9 @@ def _weights(card: Card) -> Iterator[Block]:
         yield Text(
             "Members have different parameter layouts. Those with the most members are described one by one below."
         )
-        titles = {"label": "layers", "activations": "activations", "parameters": "weights"}
-        titles |= {name: name for name in ("members", "measured")}
-        yield table_of("Parameter layouts", {title: card.layouts[name] for name, title in titles.items()})
+        columns = card.layouts[["label", "activations", "parameters", "members", "measured"]]
+        titles = {"label": "layers", "parameters": "weights"}
+        yield table_of("Parameter layouts", dict(columns.rename(columns=titles).items()))
     yield Text(ABOUT_WEIGHTS, "note")
     for row in card.layouts.query("measured > 0").itertuples():
         told = f"{count(row.members)} members, activations {row.activations};"
@@ -222,37 +222,36 @@ def _splits(card: Card) -> Iterator[Block]:
 def _tasks(card: Card) -> Iterator[Block]:
     if len(card.tasks):
         yield from _charts(card, "tasks", narrow=True)
-        columns = {name: card.tasks[name] for name in ("task", "split", "members")}
+        columns = card.tasks[["task", "split", "members"]]
         yield _spreads("Tasks", card, columns, [f"train_{card.score.name}", card.test])
 
 
 def _provenance(card: Card) -> Iterator[Block]:
-    about = card.about
-    known = (about["dataset"] or "not known", code(about["dataset_sha256"]), counted(about["outputs"], "output"))
+    about, recipe = card.about, card.about["recipe"]
+    data = (about["dataset"] or "not known", code(about["dataset_sha256"]), counted(about["outputs"], "output"))
     rows: list[tuple[str, str]] = [
         ("Zoo", code(about["zoo"])),
         ("Digest", Markup("{} (recipe on its data set)").format(code(about["digest"]))),
         ("Content", Markup("{} (ids, specs and weights of all snapshots)").format(code(about["content_sha256"]))),
-        ("Data set", Markup("{} {}, {}, input {}").format(*known, "×".join(map(str, about["input_shape"])))),
+        ("Data set", Markup("{} {}, {}, input {}").format(*data, "×".join(map(str, about["input_shape"])))),
         ("Committed", about["created"]),
     ]
-    # What an imported zoo was trained with nobody told.
-    how = "Made with" if about["generated"] else "Imported with" if about["imported"] else "Trained with"
-    asked, every = sum(entry["shards"] for entry in about["made_with"]), about["shards"]
+    how, origin = "Trained with", f"Recipe {recipe['name']}"
+    if about["imported"]:  # what it was trained with nobody told
+        how, origin = "Imported with", "Where it was imported from"
+    if about["generated"]:
+        how, origin = "Made with", "What made it"
+    asked = counted(sum(entry["shards"] for entry in about["made_with"]), "shard")
     for entry in about["made_with"]:
         values = [f"{key.replace('_', ' ')}: {plain(value)}" for key, value in entry["environment"].items() if value]
-        if entry["shards"] < every:
-            values.append(f"so say {entry['shards']} of the {counted(asked, 'shard')} looked at")
+        values += [f"so say {entry['shards']} of the {asked} looked at"] * (entry["shards"] < about["shards"])
         rows.append((how, Markup("<br>").join(values)))
     yield prose_table("Which zoo it is", ("", ""), rows)
-    from_where = "What made it" if about["generated"] else "Where it was imported from"
-    yield Heading(from_where if about["imported"] else f"Recipe {about['recipe']['name']}")
-    fields = [
-        (code(name), plain(value), about["recipe_meanings"][name])
-        for name, value in about["recipe"].items()
-        if name not in ("axes", "description")
-    ]
-    for name, axis in about["recipe"].get("axes", {}).items():
+    yield Heading(origin)
+    meanings = about["recipe_meanings"]
+    told = {name: plain(value) for name, value in recipe.items() if name not in ("axes", "description")}
+    fields = [(code(name), value, meanings[name]) for name, value in told.items()]
+    for name, axis in recipe.get("axes", {}).items():
         fields.append((code(name), str(Axis.from_json(axis)), f"Axis. {about['axis_meanings'][name]}"))
     yield prose_table("Recipe", ("field", "value", "meaning"), fields)
 
@@ -291,24 +290,20 @@ EXPLAINED = Metric(
 )
 
 
-def _charts(card: Card, place: str, layout: int = -1, *, pair: bool = False, narrow: bool = False) -> Iterator[Block]:
+def _charts(card: Card, place: str, *layout: int, pair: bool = False, narrow: bool = False) -> Iterator[Block]:
     """The charts of a place, then why some are missing."""
-    blocks: list[Block] = []
-    missing = []
+    blocks, missing = list[Block](), list[str]()
     for panel in PANELS[place]:
-        figure = panel.draw(card) if layout < 0 else panel.draw(card, layout)
-        name = panel.name if layout < 0 else f"{panel.name}-{layout}"
+        figure, name = panel.draw(card, *layout), "-".join([panel.name, *map(str, layout)])
         if isinstance(figure, go.Figure):
             blocks.append(Chart(name=name, figure=figure, label=panel.title, caption=panel.caption, narrow=narrow))
         elif isinstance(figure, str):
             missing.append(f"{panel.title}: {figure}.")
         else:
-            small = (
-                Chart(
-                    name=f"{name}-{number}-{_slug(title)}", figure=one, label=f"{panel.title}: {title}", caption=title
-                )
-                for number, (title, one) in enumerate(figure.items(), 1)
-            )
+            small = []
+            for number, (title, one) in enumerate(figure.items(), 1):
+                called = f"{name}-{number}-{_slug(title)}"
+                small.append(Chart(name=called, figure=one, label=f"{panel.title}: {title}", caption=title))
             blocks += [Text(panel.caption, "note"), Grid(tuple(small), small=True)]
     yield from [Grid(tuple(blocks))] if pair and blocks else blocks
     if missing:
@@ -322,7 +317,7 @@ def _slug(text: str) -> str:
 def _spreads(
     caption: str,
     card: Card,
-    columns: dict[str, Any],
+    columns: Mapping[str, Any] | pd.DataFrame,
     means: list[str],
     medians: tuple[str, ...] = (),
     sort: bool = True,
@@ -331,12 +326,10 @@ def _spreads(
     by, units, made = next(iter(columns)), dict[str, str](), dict[str, Any]()
     for name in [name for name in dict.fromkeys([*means, *medians]) if name in card.metrics]:
         metric = card.metrics[name]
-        title = metric.label
-        units[title] = f"{shown_unit(metric)}, {'mean ± SD' if name in means else 'median'}".lstrip(", ")
-        groups = card.distribution(name, by).set_index("value").reindex(list(columns[by]))
-        made[title] = [
+        units[metric.label] = f"{shown_unit(metric)}, {'mean ± SD' if name in means else 'median'}".lstrip(", ")
+        made[metric.label] = [
             spread_cell(metric, row.mean, row.sd) if name in means else metric_cell(metric, row.median)
-            for row in groups.itertuples()
+            for row in card.distribution(name, by).set_index("value").reindex(list(columns[by])).itertuples()
         ]
     return table_of(caption, {by: columns[by], **made, **columns}, units, sortable=sort)
 

@@ -16,13 +16,12 @@ from analysis.card.verdicts import DIVERSE_AGREEMENT, varying
 from analysis.pages import figures
 from zoo.architecture import ARROW
 from zoo.data.class_tasks import REST, parse_task
-from zoo.metric import Metric
 from zoo.storage.rows import GAP
 
 SPLIT_COLORS = {"train": figures.ORANGE, "validation": figures.GREEN, "test": figures.BLUE}
 SNAPSHOTS = {"last": "last snapshots", "one": "one snapshot a member"}
 FEW_MEMBERS, NO_CLASSES = "fewer than two members were measured", "the task has no classes"
-ONE_EPOCH = "there are snapshots of one epoch only"
+NO_SCORES, ONE_EPOCH = "none are on record", "there are snapshots of one epoch only"
 Drawn: TypeAlias = "go.Figure | Mapping[str, go.Figure] | str"
 WHISKERS = ("p5", "p95")
 
@@ -69,14 +68,15 @@ def _over_epochs(card: Card, base: str) -> Drawn:
     """A metric on training, validation and test examples."""
     found = {split: card.distribution(f"{split}_{base}", "epoch") for split in SPLIT_COLORS}
     if len(card.epochs) < 2 or not any(map(len, found.values())):
-        return ONE_EPOCH if len(card.epochs) < 2 else "none are on record"
+        return ONE_EPOCH if len(card.epochs) < 2 else NO_SCORES
     declared = next(card.metrics[name] for split in SPLIT_COLORS if (name := f"{split}_{base}") in card.metrics)
-    figure = _epochs_figure(card, replace(declared, label=declared.label.partition(" ")[2]), 340)
+    named = replace(declared, label=declared.label.partition(" ")[2])
+    figure = figures.over_epochs(card.epochs["epoch"], named, 340)
     for split, rows in found.items():
         if len(rows):
             x, color = rows["value"].tolist(), SPLIT_COLORS[split]
             figures.add_band(figure, x, rows, color, f"{split} examples", band=split == "test")
-    return figure.update_layout(figures.LEGEND_ABOVE)
+    return figure.update_layout(figures.LEGEND_ABOVE, hovermode="x unified")
 
 
 def _losses(card: Card) -> Drawn:
@@ -91,7 +91,7 @@ def _final(card: Card) -> Drawn:
     mark = chance if chance is not None and chance >= lowest else None
     named = replace(card.score, label=f"{card.score.label} of last snapshots")
     parts = [figures.Outline(f"{s} examples", rows, SPLIT_COLORS[s], filled=s == "test") for s, rows in found.items()]
-    return figures.histograms(parts, named, mark=mark, pixels=340) or "none are on record"
+    return figures.histograms(parts, named, mark=mark, pixels=340) or NO_SCORES
 
 
 def _members_by(card: Card, metric: str, none: str, mark: float | None = None) -> Drawn:
@@ -101,32 +101,26 @@ def _members_by(card: Card, metric: str, none: str, mark: float | None = None) -
 
 def _similarity(card: Card) -> Drawn:
     mark = DIVERSE_AGREEMENT if card.similarity == "agreement" else None
-    return _pairs(card, card.similarity, SNAPSHOTS, mark, 380)
+    return _pairs(card, card.similarity, SNAPSHOTS, mark=mark, pixels=380)
 
 
 def _distances(card: Card, layout: int) -> Drawn:
-    return _pairs(card, "distance", {"as stored": "as stored", "aligned": "aligned"}, math.sqrt(2), 320, layout)
+    names = {"as stored": "as stored", "aligned": "aligned"}
+    return _pairs(card, "distance", names, layout, mark=math.sqrt(2), pixels=320)
 
 
-def _pairs(
-    card: Card, metric: str, names: Mapping[str, str], mark: float | None, pixels: int, layout: int = -1
-) -> Drawn:
+def _pairs(card: Card, metric: str, names: Mapping[str, str], layout: int = -1, **shown: Any) -> Drawn:
     """Histograms over pairs of members, one for each group that a metric has, under its name."""
-    parts = [
-        figures.Outline(name, card.histogram(metric, layout, value=value), color)
-        for (value, name), color in zip(names.items(), figures.PALETTE, strict=False)
-    ]
-    return (
-        figures.histograms(parts, card.metrics.get(metric), "share", "share of pairs", mark=mark, pixels=pixels)
-        or FEW_MEMBERS
-    )
+    found = [card.histogram(metric, layout, value=value) for value in names]
+    parts = [figures.Outline(*each) for each in zip(names.values(), found, figures.PALETTE, strict=False)]
+    return figures.histograms(parts, card.metrics.get(metric), "share", "share of pairs", **shown) or FEW_MEMBERS
 
 
 def _matrix(card: Card) -> Drawn:
     if len(card.matrix) < 2:
         return "members have different tasks" if len(card.tasks) else FEW_MEMBERS
     order = card.matrix["member"].unique()
-    values = card.matrix.pivot(index="member", columns="other", values=card.similarity).loc[order, order]
+    values = card.matrix.pivot(index="member", columns="other", values="similarity").loc[order, order]
     metric = card.metrics[card.similarity]
     said = f"members %{{x}} and %{{y}}: {metric.name} %{{z:{'.1%' if metric.unit else '.3f'}}}"
     figure = figures.heat_map(values, metric, said, 380).update_layout(margin={"l": 40, "r": 10})
@@ -146,25 +140,24 @@ def _norms(card: Card, layout: int) -> Drawn:
     if len(card.epochs) < 2:
         return ONE_EPOCH
     tensors = _tensors(card, layout)
-    figure = _epochs_figure(card, card.metrics["norm"], max(320, 110 + 22 * len(tensors)))
+    figure = figures.over_epochs(card.epochs["epoch"], card.metrics["norm"], max(320, 110 + 22 * len(tensors)))
     for place, row in enumerate(tensors):
         found = card.distribution("norm", "epoch", layout, row.tensor)
         color = figures.PALETTE[place % len(figures.PALETTE)]
         figures.add_band(figure, found["value"].tolist(), found, color, row.tensor, "×" in row.shape)
-    return figure.update_yaxes(rangemode="tozero")
+    return figure.update_yaxes(rangemode="tozero").update_layout(hovermode="x unified")
 
 
 def _tasks(card: Card) -> Drawn:
     found = card.distribution(card.test, "task")
-    pairs = found["value"].str.split("-")
-    if not len(found) or any(len(classes := parse_task(task)) != 2 or REST in classes for task in found["value"]):
-        return _boxes(card, card.test, "task", 340, none="no test scores are on record")
-    cells = pd.DataFrame({"first": pairs.str[0], "second": pairs.str[1], "mean": found["mean"]})
-    labels = sorted({*cells["first"], *cells["second"]}, key=int)
-    values = cells.pivot(index="first", columns="second", values="mean").reindex(index=labels, columns=labels)
+    pairs = [parse_task(task) for task in found["value"]]
+    if not pairs or any(len(classes) != 2 or REST in classes for classes in pairs):
+        return _boxes(card, card.test, "task", 340, none=NO_SCORES)
+    labels = sorted({label for pair in pairs for label in pair})
+    means = pd.Series(found["mean"].tolist(), pd.MultiIndex.from_tuples(pairs)).unstack()
+    values = means.reindex(index=labels, columns=labels)
     figure = figures.heat_map(values, card.metrics[card.test], "task %{y}-%{x}: %{z:.1%}", 420)
-    figure.update_xaxes(title_text="class with label 1")
-    return figure.update_yaxes(title_text="class with label 0")
+    return figure.update_xaxes(title_text="class with label 1").update_yaxes(title_text="class with label 0")
 
 
 def _by_class(card: Card) -> Drawn:
@@ -175,12 +168,6 @@ def _boxes(card: Card, metric: str, by: str, pixels: int, none: str) -> Drawn:
     rows = card.distribution(metric, by)
     labels = [str(value) for value in rows["value"]]
     return figures.boxes(labels, rows, WHISKERS, card.metrics[metric], by, pixels) if len(rows) else none
-
-
-def _epochs_figure(card: Card, metric: Metric, pixels: int) -> go.Figure:
-    figure = go.Figure(layout=figures.base_layout(pixels)).update_layout(hovermode="x unified")
-    figure.update_xaxes(title_text="epoch", **figures.whole_numbers(card.epochs["epoch"]))
-    return figure.update_yaxes(**figures.axis_of(metric))
 
 
 def _tensors(card: Card, layout: int) -> list[Any]:

@@ -2,41 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from analysis.pages.distributions import DESCRIBED, described, even_edges
 from zoo.config import to_json
 from zoo.metric import Metric
+
+Row = dict[str, Any]
+# Of what a set of values is: metric, layout and tensor where it is of one, what it is grouped by, and the group.
+KEYS: Row = {"metric": "", "layout": -1, "tensor": "", "by": "", "value": ""}
+# The columns of the tables, which have a row for each measured thing.
+TABLES: Mapping[str, tuple[str, ...]] = {
+    # Each set of values, and what ``described`` says of it.
+    "distributions": (*KEYS, *DESCRIBED),
+    # Each bin: its edges, and the share of all finite values.
+    "histograms": (*KEYS, "low", "high", "count", "share"),
+    # Each column of the members: its kind ("choice", "number", "seed", "name", or "constant" with its value), different
+    # values, members for which it is unknown, and the share of the variance of scores that it explains (ε²).
+    "axes": ("name", "meaning", "kind", "value", "distinct", "unknown", "logarithmic", "explains"),
+    "epochs": ("epoch", "snapshots", "diverged"),
+    # Each parameter layout, that with the most members first; how many are in training, read and so on.
+    "layouts": (
+        *("layout", "label", "parameters", "activations", "members", "training"),
+        *("read", "measured", "compared", "unaligned"),
+    ),
+    # Those of the layouts that are described one by one.
+    "tensors": ("layout", "tensor", "shape", "trainable"),
+    "tasks": ("task", "members", "split"),
+    # Each thing that members have in common: groups, members of the largest, groups with members in several splits and
+    # those with members held out for testing.
+    "shared": ("what", "groups", "largest", "across", "held_out"),
+    # Each size of small training subsets, and the share of members that know theirs by heart.
+    "subsets": ("size", "members", "subsets", "complete"),
+    # Each two of some members, by rising accuracy; none where members have different tasks.
+    "matrix": ("member", "other", "similarity"),
+    "uses": ("purpose", "verdict", "reason"),
+}
+
+
+class Findings:
+    """A card in the making: the rows of its tables, and what was sampled for them.
+
+    Attributes:
+        rows: By table; those of distributions and histograms are added by :meth:`add`.
+        sample: How many members and examples were looked at.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Row]] = {name: [] for name in TABLES}
+        self.sample: Row = {}
+
+    def add(
+        self, values: Iterable[float], metric: str, *, bins: int = 0, edges: np.ndarray | None = None, **keys: Any
+    ) -> None:
+        """Describes values of any shape, and bins the finite ones where ``bins`` or their ``edges`` are given.
+
+        Args:
+            values: The values.
+            metric: What they are of.
+            bins: At most so many, equally wide.
+            edges: Of bins.
+            keys: Further ones of :data:`KEYS`.
+        """
+        keys, flat = {**KEYS, "metric": metric, **keys}, np.asarray(values, dtype=np.float64).ravel()
+        row = {**keys, **described(flat)}
+        self.rows["distributions"].append(row)
+        edges = even_edges(flat, bins) if bins else edges
+        if edges is not None and row["count"]:
+            counts, _ = np.histogram(flat[np.isfinite(flat)], edges)
+            for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
+                share = count / row["count"]
+                self.rows["histograms"].append({**keys, "low": low, "high": high, "count": count, "share": share})
+
+    def add_groups(self, values: pd.Series, metric: str, by: str, groups: Any, **keys: Any) -> None:
+        """Describes the values of each group, in order; of categories also those that have none."""
+        for value, rows in values.groupby(groups, observed=False):
+            self.add(rows, metric, by=by, value=value, **keys)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All tables by their names."""
+        return {name: pd.DataFrame(rows, columns=TABLES[name]) for name, rows in self.rows.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """The card of a zoo: what there is one of, and tables with one row for each measured thing.
+    """The card of a zoo: what there is one of, and the tables that :data:`TABLES` tells of.
 
     Attributes:
         about: What there is one of: which zoo it is, where it comes from, what of it was sampled.
         score: What members are judged by, on test examples.
         metrics: All metrics of the tables, by their names there.
         absent: Why nothing was measured on examples; empty where it was.
-        distributions: A row for each set of values, see ``Findings``: its ``metric``, the ``layout`` and ``tensor``
-            that it is of (-1 and empty where of neither), what it is grouped ``by`` and the group's ``value``.
-        histograms: A row for each bin, likewise.
-        axes: A row for each column of the members: its ``meaning`` and ``kind`` ("choice", "number", "seed", "name",
-            or "constant" with its ``value``), ``distinct`` values, members for which it is ``unknown``, whether it is
-            ``logarithmic``, and the share of the variance of scores that it ``explains`` (ε²).
-        epochs: A row for each: ``snapshots``, and how many of them ``diverged``.
-        layouts: A row for each parameter layout, that with the most members first.
-        tensors: A row for each tensor of the layouts that are described one by one.
-        tasks: A row for each task: its ``members`` and the ``split`` that they are in.
-        shared: A row for each thing that members have in common: ``groups``, members of the ``largest``, groups with
-            members in several splits (``across``) and those with members ``held_out`` for testing.
-        subsets: A row for each ``size`` of small training subsets: ``members``, different ``subsets``, and the share
-            of members that know theirs by heart (``complete``).
-        matrix: A row for each two of some members: how similar their outputs are.
-        uses: A row for each purpose: ``verdict`` and ``reason``.
         limits: What to keep in mind, most serious first.
     """
 
@@ -54,7 +115,7 @@ class Card:
     shared: pd.DataFrame
     subsets: pd.DataFrame
     matrix: pd.DataFrame
-    uses: pd.DataFrame = field(default_factory=pd.DataFrame)
+    uses: pd.DataFrame
     limits: tuple[str, ...] = ()
 
     @property

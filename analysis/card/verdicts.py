@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.card.record import Card
 from analysis.pages.numbers import count, counted, percent, significant, with_unit
 from analysis.pages.tables import Tone
+from zoo.metric import Metric
 
 SUITED, CARE, UNSUITED, UNKNOWN = "suited", "with care", "not suited", "not known"
 # From best to worst, each with its color.
@@ -54,12 +55,26 @@ class Rule:
     why: str = ""
     unknown: str = ""
 
-    def verdict(self, value: float) -> str:
-        """What a known value of the fact comes to."""
+    def judge(self, value: float, score: Metric) -> tuple[str, str, str]:
+        """The verdict on a value of the fact, a clause that tells it with what is wanted, and what is said besides."""
+        if math.isnan(value):
+            return UNKNOWN if self.unknown else SUITED, "", self.unknown
+        forms: dict[str, Callable[[float], str]] = {
+            "percent": percent,
+            "count": count,
+            "score": partial(with_unit, score),
+            "spread": (lambda sd: f"{100 * sd:.1f} points") if score.unit == "share" else significant,
+        }
+        write = forms.get(self.written, lambda number: counted(int(number), self.written))
+        clause, bound, word = self.words.format(write(value)), self.least, "at least"
+        if self.most < math.inf:
+            bound, word = self.most, "at most"
+        if math.isfinite(bound):
+            clause += f" (wanted: {word} {write(bound).removesuffix(f' {self.written}s')})"
         if self.least <= value <= self.most:
-            return SUITED
+            return SUITED, clause, ""
         low, high = (self.tolerated, self.most) if math.isfinite(self.least) else (self.least, self.tolerated)
-        return CARE if low <= value <= high else UNSUITED
+        return CARE if low <= value <= high else UNSUITED, clause, self.why
 
 
 # Without enough of them figures on held-out members say nothing.
@@ -117,16 +132,14 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
 
 def measures(card: Card) -> dict[str, float]:
     """The facts that rules are about; NaN where one is not known."""
-    members = card.groups(card.test, "split").set_index("value")["members"]
     subsets, chance = card.subsets, card.about["chance_share"]
-    orders = card.shared.query("what == 'minibatch order' and groups > 1")["held_out"]
     return {
         "members": card.about["members"],
         "agreement": mean_of(card.distribution("agreement", "snapshots")),
         "compared_sd": mean_of(card.distribution("compared_accuracy", "snapshots"), "sd"),
         "score_sd": mean_of(card.distribution(card.test, "trained"), "sd"),
-        "held_out": int(members["test"]),
-        "groups": int(orders.iloc[0]) if len(orders) else math.nan,
+        "held_out": mean_of(card.groups(card.test, "split").query("value == 'test'"), "members"),
+        "groups": mean_of(card.shared.query("what == 'minibatch order' and groups > 1"), "held_out"),
         "axes": len(varying(card)),
         "alike": int(card.layouts["training"].max()),
         "guessing": math.nan if chance is None else chance,
@@ -144,80 +157,59 @@ def uses(card: Card) -> pd.DataFrame:
     """The purposes that zoos are made for, each with a verdict on this one and the facts that decide."""
     facts, rows = measures(card), []
     for purpose, rules in RULES.items():
-        if purpose in ONLY_WITH and not facts[ONLY_WITH[purpose]]:
+        if not facts[ONLY_WITH.get(purpose, "members")]:
             continue
-        verdict, clauses, told = SUITED, list[str](), list[str]()
-        for rule in rules:
-            value = facts[rule.fact]
-            if math.isnan(value):
-                found = UNKNOWN if rule.unknown else SUITED
-                told.append(rule.unknown)
-            else:
-                found = rule.verdict(value)
-                clauses.append(_clause(card, rule, value))
-                told += [rule.why] * (found != SUITED)
-            verdict = max(verdict, found, key=list(TONES).index)
+        verdicts, clauses, told = zip(*(rule.judge(facts[rule.fact], card.score) for rule in rules), strict=True)
+        sentence = "; ".join(filter(None, clauses))
+        reasons = [f"{sentence[:1].upper()}{sentence[1:]}." if sentence else "", *told]
         if purpose == AXES and facts["axes"]:
-            told.append(_matter(card))
-        sentence = "; ".join(clauses) + "." * bool(clauses)
-        reason = " ".join(filter(None, [f"{sentence[:1].upper()}{sentence[1:]}", *told]))
-        rows.append({"purpose": purpose, "verdict": verdict, "reason": reason})
+            strong = card.axes[card.axes["explains"] >= MATTERS]["name"].tolist()[:3]
+            reasons.append(f"They vary in {', '.join(varying(card))}.")
+            reasons += [f"Test {card.score.label} depends most on {', '.join(strong)}."] * bool(strong)
+        verdict = max(verdicts, key=list(TONES).index)
+        rows.append({"purpose": purpose, "verdict": verdict, "reason": " ".join(filter(None, reasons))})
     return pd.DataFrame(rows)
 
 
-def limits(card: Card) -> Iterator[str]:
+def limits(card: Card) -> tuple[str, ...]:
     """What to keep in mind, most serious first."""
-    about = card.about
-    for shared in card.shared.query("across > 0").itertuples():
-        yield (
-            f"{count(shared.across)} of {count(shared.groups)} groups of members with the same {shared.what} lie in"
-            " more than one split: held-out members are not independent of those for fitting."
-        )
-    if about["chance_share"]:
-        yield (
-            f"{percent(about['chance_share'])} of the members are no better at the end than guessing (test"
-            f" {card.score.label} up to {with_unit(card.score, about['chance_score'])}). Leave them out where a trained"
-            " network is meant."
-        )
-    if diverged := int(card.epochs["diverged"].sum()):
-        yield (
-            f"{count(diverged)} of {count(about['snapshots'])} snapshots have diverged: their weights or losses are not"
-            " finite. Readers leave them out unless told otherwise, and so do all figures here."
-        )
-    for orders in card.shared.query("what == 'minibatch order' and largest > 1").itertuples():
-        yield (
-            f"Members share minibatch orders: {counted(orders.groups, 'order')} for"
-            f" {counted(about['members'], 'member')}, {count(orders.held_out)} of the orders held out. Members of one"
-            " order are not independent: intervals are by groups of members that share a minibatch order."
-            if orders.groups > 1
-            else "All members have the same minibatch order: nothing is said of networks trained in another."
-        )
+    about, diverged, layouts = card.about, card.epochs["diverged"].sum(), len(card.layouts)
     few = card.groups(card.test, "split").query(f"members < {FEW_HELD_OUT}")
-    if len(few):
-        listed = ", ".join(f"{row.value} ({count(row.members)})" for row in few.itertuples())
-        yield f"Few members in {listed}: figures measured there have wide intervals."
-    if len(card.layouts) > 1:
-        yield (
-            f"Members have {count(len(card.layouts))} parameter layouts. Methods that need weight vectors of one length"
-            " can use one layout at a time."
-        )
-    if about["generated"]:
-        yield (
-            "The networks were generated, not trained: they have no epochs (their one snapshot stands at epoch 1) and"
-            " no hyper-parameters. Losses and scores were measured here."
-        )
-    elif about["imported"]:
-        yield (
-            "The zoo was imported. What its source does not say is unknown here, never filled in; losses and scores are"
-            " the source's own, or measured here where it has none."
-        )
-    if card.absent:
-        yield f"Nothing was measured on examples: {card.absent}."
+    listed = ", ".join(f"{row.value} ({count(row.members)})" for row in few.itertuples())
     moved = "the same images moved by a pixel or" if len(about["input_shape"]) == 3 else "the same ones"
-    yield (
+    across = [
+        f"{count(shared.across)} of {count(shared.groups)} groups of members with the same {shared.what} lie in more"
+        " than one split: held-out members are not independent of those for fitting."
+        for shared in card.shared.query("across > 0").itertuples()
+    ]
+    orders = [
+        f"Members share minibatch orders: {counted(orders.groups, 'order')} for {counted(about['members'], 'member')},"
+        f" {count(orders.held_out)} of the orders held out. Members of one order are not independent: intervals are by"
+        " groups of members that share a minibatch order."
+        if orders.groups > 1
+        else "All members have the same minibatch order: nothing is said of networks trained in another."
+        for orders in card.shared.query("what == 'minibatch order' and largest > 1").itertuples()
+    ]
+    # Each with whether it is one of this zoo.
+    told = {
+        f"{percent(about['chance_share'])} of the members are no better at the end than guessing (test"
+        f" {card.score.label} up to {with_unit(card.score, about['chance_score'])}). Leave them out where a trained"
+        " network is meant.": about["chance_share"],
+        f"{count(diverged)} of {count(about['snapshots'])} snapshots have diverged: their weights or losses are not"
+        " finite. Readers leave them out unless told otherwise, and so do all figures here.": diverged,
+        **dict.fromkeys(orders, True),
+        f"Few members in {listed}: figures measured there have wide intervals.": listed,
+        f"Members have {count(layouts)} parameter layouts. Methods that need weight vectors of one length can use one"
+        " layout at a time.": layouts > 1,
+        "The networks were generated, not trained: they have no epochs (their one snapshot stands at epoch 1) and no"
+        " hyper-parameters. Losses and scores were measured here.": about["generated"],
+        "The zoo was imported. What its source does not say is unknown here, never filled in; losses and scores are"
+        " the source's own, or measured here where it has none.": about["imported"] and not about["generated"],
+        f"Nothing was measured on examples: {card.absent}.": card.absent,
         f"All scores are on examples of the members' own data set. On others, such as {moved} with noise, scores and"
-        " agreement are usually lower."
-    )
+        " agreement are usually lower.": True,
+    }
+    return (*across, *(sentence for sentence, holds in told.items() if holds))
 
 
 def varying(card: Card, *, tasks: bool = False) -> list[str]:
@@ -229,23 +221,3 @@ def varying(card: Card, *, tasks: bool = False) -> list[str]:
 def mean_of(rows: pd.DataFrame, column: str = "mean") -> float:
     """The figure of the last row; NaN where there is none."""
     return float(rows[column].iloc[-1]) if len(rows) else math.nan
-
-
-def _clause(card: Card, rule: Rule, value: float) -> str:
-    """What a rule says of a value, and what is wanted."""
-    forms: dict[str, Callable[[float], str]] = {
-        "percent": percent,
-        "count": count,
-        "score": partial(with_unit, card.score),
-        "spread": (lambda sd: f"{100 * sd:.1f} points") if card.score.unit == "share" else significant,
-    }
-    write = forms.get(rule.written, lambda number: counted(int(number), rule.written))
-    bound, word = (rule.most, "at most") if rule.most < math.inf else (rule.least, "at least")
-    wanted = f" (wanted: {word} {write(bound).removesuffix(f' {rule.written}s')})" if math.isfinite(bound) else ""
-    return rule.words.format(write(value)) + wanted
-
-
-def _matter(card: Card) -> str:
-    strong = card.axes[card.axes["explains"] >= MATTERS]["name"].tolist()[:3]
-    matter = f" Test {card.score.label} depends most on {', '.join(strong)}." if strong else ""
-    return f"They vary in {', '.join(varying(card))}.{matter}"

@@ -5,17 +5,17 @@ Shape letters: M members, P parameters, R rows (snapshots), S entries of one ten
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-
 import numpy as np
-import torch
+import pandas as pd
 from torch import Tensor
 
-from analysis.card.describe import Findings, Row, even_edges, evenly_spaced
+from analysis.card.record import Findings, Row
+from analysis.groups import evenly_spaced
+from analysis.pages.distributions import even_edges
 from zoo.architecture import Activate
 from zoo.metric import Metric
 from zoo.population import Population
+from zoo.storage.selection import Epochs
 from zoo.storage.zoo import Zoo
 from zoo.views.align import align
 from zoo.views.canonical import widths
@@ -42,85 +42,76 @@ DISTANCE_MEMBERS, REFERENCES = 64, 16
 MOST_ALIGNMENT_WORK = 10_000_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sampled:
-    """The layouts of a zoo, and what was read of them.
+def sampled_layouts(zoo: Zoo, sample: np.ndarray, findings: Findings) -> tuple[list[Population], list[Population]]:
+    """Reads the sample, layout by layout, that with the most members first, and describes each.
 
-    Attributes:
-        layouts: A row for each layout, that with the most members first.
-        tensors: A row for each tensor of the first ``SECTIONS`` of them.
-        last: The sample's last snapshots, a population for each layout that has any.
-        one: One snapshot of each member, likewise; empty where these are the last ones.
-    """
-
-    layouts: list[Row] = field(default_factory=list)
-    tensors: list[Row] = field(default_factory=list)
-    last: list[Population] = field(default_factory=list)
-    one: list[Population] = field(default_factory=list)
-
-
-def sampled_layouts(zoo: Zoo, sample: np.ndarray, findings: Findings) -> Sampled:
-    """Reads the sample, layout by layout, and describes each.
+    Adds rows of layouts, and of the first ``SECTIONS`` of them entries, norms and distances; to ``findings.sample`` how
+    many members were ``read``.
 
     Args:
         zoo: The zoo.
         sample: Increasing numbers of members.
-        findings: Where entries, norms and distances are added.
+        findings: What is added to.
+
+    Returns:
+        The sample's last snapshots, a population for each layout that has any; and one snapshot of each member,
+        likewise, empty where these are the last ones.
     """
-    table = zoo.snapshots.select(["member", "epoch", "diverged", "split"]).to_pandas()
-    trained = table["member"][table["split"] == "train"].unique()
-    last_R = ~table["member"].duplicated(keep="last").to_numpy()
+    table, epochs = zoo.snapshots.select(["member", "split", "diverged"]).to_pandas(), zoo.recipe.snapshot_epochs
+    training, diverged_R = table["member"][table["split"] == "train"], table["diverged"].to_numpy()
     of_member = np.repeat(zoo.architecture_of_shard, [entry.end - entry.first for entry in zoo.manifest.shards])
-    every = [[i for i, each in enumerate(zoo.architectures) if each.layout == layout] for layout in zoo.layouts]
-    epochs, found, differ = zoo.recipe.snapshot_epochs, Sampled(), False
-    order = sorted(every, key=lambda indices: -int(np.isin(of_member, indices).sum()))
-    for layout, indices in enumerate(order):
-        architecture, members = zoo.architectures[indices[0]], np.flatnonzero(np.isin(of_member, indices))
-        drawn = sample[np.isin(sample, members)]
+    alike = [[i for i, each in enumerate(zoo.architectures) if each.layout == layout] for layout in zoo.layouts]
+    layouts = sorted(
+        ((np.flatnonzero(np.isin(of_member, each)), each) for each in alike), key=lambda found: -len(found[0])
+    )
+    every_last, every_one = list[Population](), list[Population]()
+    for layout, (members, indices) in enumerate(layouts):
+        architecture = zoo.architectures[indices[0]]
+        drawn = np.intersect1d(sample, members)
         drawn = drawn[evenly_spaced(len(drawn), max(2, WEIGHT_BYTES // (4 * architecture.parameters * len(epochs))))]
         placed = [place.layer for index in indices for place in zoo.architectures[index].activations]
         activations = dict.fromkeys(layer.function for layer in placed if isinstance(layer, Activate))
         row: Row = {"layout": layout, "label": architecture.summary, "parameters": architecture.parameters}
         row |= {"activations": ", ".join(activations) or "none", "members": len(members)}
-        row |= {"training": int(np.isin(members, trained).sum())}
-        row |= {"read": len(drawn), "measured": 0, "compared": 0, "unaligned": ""}
-        found.layouts.append(row)
-        read = table["member"].isin(drawn.tolist()).to_numpy()
-        kept = read & ~table["diverged"].to_numpy()
-        if not kept.any():
+        row |= {"training": np.isin(members, training).sum(), "read": len(drawn)}
+        row |= {"measured": 0, "compared": 0, "unaligned": ""}
+        findings.rows["layouts"].append(row)
+        if not len(drawn):
             continue
         # Diverged ones are read as well and then left out, as each time they are left out in reading is logged.
-        population = zoo.population(members=drawn.tolist(), epochs=epochs, include_diverged=True)
-        population = population.select(np.flatnonzero(kept[read]).tolist())
-        last = population.select(np.flatnonzero(last_R[kept]).tolist())
-        rows = zoo.rows(members=drawn.tolist(), epochs="one", include_diverged=True)
-        one = population.select(np.flatnonzero(np.isin(np.flatnonzero(kept), rows)).tolist())
-        differ = differ or list(one.epochs) != list(last.epochs)
-        found.last.extend([last] if len(last) else [])
-        found.one.extend([one] if len(one) else [])
+        ids = drawn.tolist()
+        choices: tuple[Epochs, ...] = (epochs, "last", "one")
+        rows, lasts, ones = (zoo.rows(members=ids, epochs=each, include_diverged=True) for each in choices)
+        kept_R = ~diverged_R[rows]
+        population = zoo.population(members=ids, epochs=epochs, include_diverged=True)
+        population = population.select(np.flatnonzero(kept_R).tolist())
+        last_R, one_R = (np.isin(rows[kept_R], chosen) for chosen in (lasts, ones))
+        last, one = (population.select(np.flatnonzero(chosen_R).tolist()) for chosen_R in (last_R, one_R))
+        every_last += [last] * bool(len(last))
+        every_one += [one] * bool(len(one))
         if layout < SECTIONS and len(last):
             row["measured"] = len(last)
-            found.tensors.extend(describe_tensors(population, last_R[kept], findings, layout))
+            describe_tensors(population, last_R, findings, layout)
             row |= _describe_distances(last, findings, layout)
-    if not differ:
-        found.one.clear()
-    return found
+    findings.sample["read"] = sum(row["read"] for row in findings.rows["layouts"])
+    differ = [one.epochs for one in every_one] != [last.epochs for last in every_last]
+    return every_last, every_one if differ else []
 
 
-def describe_tensors(population: Population, last_R: np.ndarray, findings: Findings, layout: int) -> Iterator[Row]:
+def describe_tensors(population: Population, last_R: np.ndarray, findings: Findings, layout: int) -> None:
     """Adds each tensor's entries in last snapshots, and its norm at each epoch; no row has diverged."""
-    epoch_R, generator = np.asarray(population.epochs), np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for spec in population.architecture.layout:
         keys: Row = {"layout": layout, "tensor": spec.name}
-        yield {**keys, "shape": "×".join(map(str, spec.shape)), "trainable": spec.trainable}
+        row = {**keys, "shape": "×".join(map(str, spec.shape)), "trainable": spec.trainable}
+        findings.rows["tensors"].append(row)
         entries_RS = population.weights_MP[:, spec.span].numpy()
         values = entries_RS[last_R].ravel()
         if len(values) > MOST_ENTRIES:
             values = generator.choice(values, MOST_ENTRIES)
         findings.add(values, ENTRY.name, **keys)
         norm_R = np.linalg.norm(entries_RS.astype(np.float64), axis=1)
-        for epoch in np.unique(epoch_R).tolist():
-            findings.add(norm_R[epoch_R == epoch], NORM.name, by="epoch", value=epoch, **keys)
+        findings.add_groups(pd.Series(norm_R), NORM.name, "epoch", np.asarray(population.epochs), **keys)
 
 
 def _describe_distances(last: Population, findings: Findings, layout: int) -> Row:
@@ -134,8 +125,8 @@ def _describe_distances(last: Population, findings: Findings, layout: int) -> Ro
     architecture = last.architecture
     assignment = max(1, sum(width**3 for width in widths(architecture).values()))
     rows = evenly_spaced(len(last), max(2, min(DISTANCE_MEMBERS, MOST_ALIGNMENT_WORK // (2 * assignment))))
-    weights_MP, trained_P = last.weights_MP[torch.from_numpy(rows)], architecture.trainable
-    references = evenly_spaced(len(rows), REFERENCES).tolist()
+    weights_MP, trained_P = last.weights_MP[rows], architecture.trainable
+    references = evenly_spaced(len(rows), REFERENCES)
     references = references[: max(2, MOST_ALIGNMENT_WORK // (len(rows) * assignment))]
     apart: dict[str, list[np.ndarray]] = {"as stored": [], **({"aligned": []} if architecture.symmetry else {})}
     for number, reference in enumerate(references):
@@ -146,9 +137,10 @@ def _describe_distances(last: Population, findings: Findings, layout: int) -> Ro
             if value == "aligned":
                 others_MP = align(others_MP, architecture, reference_P).weights_MP
             parts.append(_distances(others_MP[:, trained_P], reference_P[trained_P]))
-    edges = even_edges(np.concatenate([part for parts in apart.values() for part in parts]), DISTANCE_BINS)
-    for value, parts in apart.items():
-        findings.add(np.concatenate(parts), DISTANCE.name, edges=edges, layout=layout, by="alignment", value=value)
+    found = {value: np.concatenate(parts) for value, parts in apart.items()}
+    edges = even_edges(np.concatenate([*found.values()]), DISTANCE_BINS)
+    for value, distances in found.items():
+        findings.add(distances, DISTANCE.name, edges=edges, layout=layout, by="alignment", value=value)
     unaligned = "" if architecture.symmetry else "there are no hidden units to permute"
     return {"compared": len(rows), "unaligned": unaligned}
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.evaluators.evaluator import EvaluationData, Subject
+from analysis.groups import evenly_spaced
 from trainables.autoencoders.autoencoder import Latent
 from trainables.autoencoders.receiver import Receiver
 from zoo.population import Population
@@ -33,8 +34,8 @@ def pairs_of(population: Population) -> Tensor:
     for row, (architecture, task) in enumerate(zip(population.architecture_M.tolist(), tasks, strict=True)):
         groups.setdefault((architecture, task), []).append(row)
     pairs = [(rows[place], rows[place + len(rows) // 2]) for rows in groups.values() for place in range(len(rows) // 2)]
-    chosen = np.unique(np.linspace(0, len(pairs) - 1, min(MOST_PAIRS, len(pairs))).round().astype(int))
-    return torch.tensor([pairs[place] for place in chosen], dtype=torch.int64).reshape(-1, 2)
+    chosen = [pairs[place] for place in evenly_spaced(len(pairs), MOST_PAIRS)]
+    return torch.tensor(chosen, dtype=torch.int64).reshape(-1, 2)
 
 
 def weight_way(population: Population, pairs_R2: Tensor, *, matched: bool) -> Way:

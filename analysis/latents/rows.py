@@ -15,6 +15,7 @@ import torch
 from analysis.evaluating import measure
 from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Subject
+from analysis.groups import evenly_spaced
 from analysis.intervals import Bootstrap
 from analysis.latents.attention import attention_maps
 from analysis.latents.effects import Effects, effects, latent_names, layer_names
@@ -84,8 +85,8 @@ def latent_rows(study: StudyRecord, codecs: Mapping[int, Sequence[Codec]], setup
         setup: What is measured.
     """
     trials = [trial for trial, fits in codecs.items() if isinstance(fits[0], LearnedCodec)]
-    places = np.unique(np.linspace(0, len(trials) - 1, min(MOST_TRIALS, len(trials))).round().astype(int))
-    return [_row(study, trials[place], codecs[trials[place]][0], setup) for place in places]
+    chosen = [trials[place] for place in evenly_spaced(len(trials), MOST_TRIALS)]
+    return [_row(study, trial, codecs[trial][0], setup) for trial in chosen]
 
 
 def _row(study: StudyRecord, trial: int, codec: Codec, setup: Setup) -> Row:
@@ -109,9 +110,9 @@ def look(codec: LearnedCodec, setup: Setup, called: Mapping[str, Any]) -> Result
     """
     population = setup.original.population
     training = setup.training
-    known = codec.autoencoder.encode(training.select(_spread(len(training), KNOWN)))
+    known = codec.autoencoder.encode(training.select(evenly_spaced(len(training), KNOWN)))
     latent = codec.autoencoder.encode(population)
-    some = _spread(len(population), MOVED)
+    some = evenly_spaced(len(population), MOVED)
     moved, x = population.select(some), setup.evaluation.test.examples.first(MOVED_ON).inputs
     deviation_Z = known.values_MZ.std(0)
     found = effects(codec.receiver, latent.select(some), deviation_Z, moved, x)
@@ -219,7 +220,7 @@ def _kept(codec: LearnedCodec, setup: Setup, latent: Latent, known: Latent, foun
 
 def _alone(codec: LearnedCodec, setup: Setup) -> dict[str, Any]:
     """Of some members the bytes of a payload of their own, and what their reconstructions keep."""
-    rows = _spread(len(setup.original), ALONE)
+    rows = evenly_spaced(len(setup.original), ALONE)
     population = setup.original.population.select(rows)
     symbols = codec.symbols(population)
     rebuilt = Subject(population.with_weights(codec.decompress(codec.payload(symbols))), codec.name)
@@ -235,12 +236,6 @@ def _alone(codec: LearnedCodec, setup: Setup) -> dict[str, Any]:
 
 def _judged(evaluation: Evaluation, *names: str) -> Evaluation:
     return evaluation.only("agreement", "outputs", *names)
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """At most so many rows, evenly apart."""
-    rows: list[int] = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist()
-    return rows
 
 
 def _plain(values_M: np.ndarray) -> list[Any]:

@@ -22,6 +22,7 @@ from analysis.neurons.activations import (
     VARIANCE,
 )
 from analysis.neurons.training import PARTS, Neurons
+from analysis.pages.distributions import described_each
 from analysis.pages.figures import (
     LEGEND_ABOVE,
     PALETTE,
@@ -30,6 +31,7 @@ from analysis.pages.figures import (
     base_layout,
     error_bars,
     heat_map,
+    over_epochs,
     whole_numbers,
 )
 from analysis.pages.glossary import glossary
@@ -110,20 +112,17 @@ def _bands(neurons: Neurons) -> Iterator[Block]:
         known = neurons.layers[neurons.layers["depth"] == deepest].dropna(subset=[metric.name])
         if not len(known):
             continue
-        figure = go.Figure(layout=base_layout(300))
+        figure = over_epochs(known["epoch"], metric, 300)
         for number, layer in enumerate(sorted(known["layer"].unique())):
             color = PALETTE[number % len(PALETTE)]
             for part in reversed(PARTS):
                 own = known[(known["layer"] == layer) & (known["part"] == part)]
-                quantiles = own.groupby("epoch")[metric.name].quantile([0.05, 0.5, 0.95]).unstack()
-                quantiles.columns = pd.Index(["p5", "median", "p95"])
-                add_band(figure, quantiles.index.tolist(), quantiles, color, f"layer {layer}", band=part == "test")
+                values = dict(iter(own.groupby("epoch")[metric.name]))
+                quantiles = described_each(values.values())
+                add_band(figure, list(values), quantiles, color, f"layer {layer}", band=part == "test")
                 if part == "train":
                     figure.data[-1].update(line_dash="dash", mode="lines", showlegend=False)
-        epochs = known["epoch"].unique().tolist()
-        figure.update_xaxes(title_text="epoch", **whole_numbers(epochs))
-        figure.update_yaxes(**axis_of(metric))
-        figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 40})
+        figure.update_layout(LEGEND_ABOVE)
         charts.append(
             Chart(
                 name=f"layers-{metric.name.replace('_', '-')}",
@@ -180,13 +179,11 @@ def _settling(neurons: Neurons) -> Iterator[Block]:
     charts = []
     for name in DRAWN:
         metric, changes = METRICS[name], neurons.settling(name)
-        figure = go.Figure(layout=base_layout(300))
+        figure = over_epochs(changes["epoch"], metric, 300)
         for number, kind in enumerate(("single", "cumulative")):
-            quantiles = changes.groupby("epoch")[kind].quantile([0.05, 0.5, 0.95]).unstack()
-            quantiles.columns = pd.Index(["p5", "median", "p95"])
+            values = dict(iter(changes.groupby("epoch")[kind]))
             words = "epoch by epoch" if kind == "single" else "mean over epochs so far"
-            add_band(figure, quantiles.index.tolist(), quantiles, PALETTE[number], words, band=True)
-        figure.update_xaxes(title_text="epoch", **whole_numbers(changes["epoch"].unique().tolist()))
+            add_band(figure, list(values), described_each(values.values()), PALETTE[number], words, band=True)
         figure.update_yaxes(title_text="change, SD of units", rangemode="tozero")
         figure.update_layout(**LEGEND_ABOVE)
         label = f"Change of {metric.label} from snapshot to snapshot"

@@ -70,6 +70,12 @@ def whole_numbers(values: Iterable[float]) -> dict[str, int]:
     return {"dtick": 1} if max(values, default=0) <= 10 else {}
 
 
+def over_epochs(epochs: Iterable[float], metric: Metric, pixels: int) -> go.Figure:
+    """A figure of a metric over epochs, in which nothing is drawn yet."""
+    figure = go.Figure(layout=base_layout(pixels))
+    return figure.update_xaxes(title_text="epoch", **whole_numbers(epochs)).update_yaxes(**axis_of(metric))
+
+
 def error_bars(
     values: Sequence[float], lows: Sequence[float], highs: Sequence[float], *, thickness: float = 1, width: float = 2.5
 ) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from analysis.headlines import targets
 from analysis.latents.interpolation import PLACES
 from analysis.latents.rows import BARRIER, CARRYING, HALFWAY, LATENT_WIDTH, MOVED, WAYS
+from analysis.pages.distributions import described_each
 from analysis.pages.figures import GRAY, INK, LEGEND_ABOVE, PALETTE, PERCENT, add_band, axis_of, base_layout, heat_map
 from analysis.pages.numbers import count, counted, with_unit
 from analysis.pages.page import Block, Chart, Grid, Heading, Section, Text
@@ -285,8 +286,8 @@ def along(results: Sequence[Result], *, below: bool) -> go.Figure:
         accuracy_RT = np.array(accuracy)
         if below:
             straight_RT = accuracy_RT[:, :1] + (accuracy_RT[:, -1:] - accuracy_RT[:, :1]) * np.array(PLACES)
-            quantiles = np.quantile(100 * (accuracy_RT - straight_RT), [0.05, 0.5, 0.95], axis=0).T
-            add_band(figure, PLACES, pd.DataFrame(quantiles, columns=["p5", "median", "p95"]), color, name, band=True)
+            quantiles = described_each(100 * (accuracy_RT - straight_RT).T)
+            add_band(figure, PLACES, quantiles, color, name, band=True)
             figure.data[-1].update(line_dash=dash)
         else:
             figure.add_scatter(

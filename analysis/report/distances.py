@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.fisher import FISHER, SPECTRUM_EXAMPLES
 from analysis.evaluators.weights import WEIGHTS
 from analysis.intervals import Bootstrap
+from analysis.pages.distributions import described_each
 from analysis.pages.figures import LEGEND_ABOVE, PALETTE, add_band, base_layout
 from analysis.pages.numbers import counted
 from analysis.pages.page import Block, Chart, Section, Text
@@ -116,8 +116,7 @@ def spectrum_figure(spectra: Mapping[str, Sequence[Sequence[float]]]) -> go.Figu
     figure = go.Figure(layout=base_layout(380))
     least = LEAST_EIGENVALUE * max(max(values) for values in next(iter(spectra.values())))
     for (name, values), color in zip(spectra.items(), PALETTE, strict=False):
-        quantiles = np.quantile(np.maximum(np.array(values), least), [0.05, 0.5, 0.95], axis=0)
-        table = pd.DataFrame(quantiles.T, columns=["p5", "median", "p95"])
+        table = described_each(np.maximum(np.array(values), least).T)
         add_band(figure, range(1, len(table) + 1), table, color, name, band=True)
     figure.update_traces(mode="lines", selector={"mode": "lines+markers"})
     figure.update_xaxes(type="log", title_text="rank (log scale)")

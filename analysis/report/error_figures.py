@@ -5,7 +5,7 @@ Shape letters: M members.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from analysis.evaluators.errors import DROP
 from analysis.groups import group_numbers
 from analysis.intervals import Bootstrap, Interval
+from analysis.pages.distributions import described_each
 from analysis.pages.figures import BLUE, DOTTED, GRAY, axis_of, base_layout, lying_boxes
 from analysis.report.figures import error_bars_of
 from analysis.results import Result
@@ -29,7 +30,6 @@ LOST = ("kl", "output_error")
 NOT_TRAINED = ("member", "order_seed")
 # Fewer members of a category are not drawn, nor columns of more categories.
 FEWEST, MOST_CATEGORIES = 3, 12
-QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 EPOCH, NORM = "epoch", "weight_norm"
 
 
@@ -161,7 +161,7 @@ def by_category(errors: Errors) -> go.Figure | None:
     }
     if not values:
         return None
-    figure = lying_boxes(list(values), quantiles(values.values()), ("p5", "p95"))
+    figure = lying_boxes(list(values), described_each(values.values()), ("p5", "p95"))
     return figure.update_xaxes(**axis_of(errors.lost))
 
 
@@ -175,17 +175,6 @@ def by_class(metric: Metric, intervals: Mapping[str, Interval]) -> go.Figure:
     )  # fmt: skip
     figure.update_xaxes(title_text="class", type="category").update_yaxes(**axis_of(metric))
     return figure.add_hline(y=0, line=DOTTED) if metric is DROP else figure
-
-
-def quantiles(values: Iterable[np.ndarray]) -> pd.DataFrame:
-    """Mean and quantiles of what is known of each."""
-    known = [each[np.isfinite(each)] for each in values]
-    return pd.DataFrame(
-        [
-            {"mean": each.mean(), **{name: np.quantile(each, share) for name, share in QUANTILES.items()}}
-            for each in known
-        ]
-    )
 
 
 def in_words(column: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.evaluators.errors import DISAGREEMENT, DROP, LAYER_ERROR, OF_CLASSES
 from analysis.intervals import Bootstrap, Interval
+from analysis.pages.distributions import described_each
 from analysis.pages.figures import boxes
 from analysis.pages.numbers import plain
 from analysis.pages.page import Block, Chart, Code, Grid, Heading, Section, Text
@@ -26,7 +27,6 @@ from analysis.report.error_figures import (
     by_class,
     correlations,
     in_words,
-    quantiles,
     scatter,
 )
 from analysis.report.figures import label
@@ -109,7 +109,7 @@ def _by_layer(errors: Errors) -> Iterator[Block]:
     worst_M = np.array(list(found.values())).argmax(0)
     intervals = errors.intervals(LAYER_ERROR)
     yield Heading("By layer")
-    figure = boxes(list(found), quantiles(found.values()), ("p5", "p95"), LAYER_ERROR, "layer", 320)
+    figure = boxes(list(found), described_each(found.values()), ("p5", "p95"), LAYER_ERROR, "layer", 320)
     caption = (
         "Error of a layer's weights over their length, hidden units matched: medians, halves and 90 % of networks."
     )

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from analysis.evaluators.layers import AGREEMENT, CKA, ERROR, EXAMPLES, LAYERS, OTHERS
 from analysis.headlines import targets
+from analysis.pages.distributions import described_each
 from analysis.pages.figures import GRAY, LEGEND_ABOVE, add_band, axis_of, base_layout, heat_map
 from analysis.pages.numbers import count, shown
 from analysis.pages.page import Chart, Grid, Section, Text
@@ -159,7 +160,7 @@ def bands(compared: Sequence[Compared], name: str) -> go.Figure:
             values_LM = np.maximum(1 - values_LM, KEPT.floor)
         elif name == ERROR:
             values_LM = np.maximum(values_LM, KEPT.floor)
-        quantiles = pd.DataFrame(np.quantile(values_LM, [0.05, 0.5, 0.95], axis=1).T, columns=["p5", "median", "p95"])
+        quantiles = described_each(values_LM)
         add_band(figure, places, quantiles, one.color, one.name, band=True)
         medians_L = np.median(one.by_layer(name), axis=1)
         said = [

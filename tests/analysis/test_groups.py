@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.analyze import analyze
-from analysis.groups import chosen_members, orders_differ, words
+from analysis.groups import chosen_members, evenly_spaced, orders_differ, words
 from analysis.intervals import Bootstrap
 from analysis.report.page import render
 from zoo.generation.build import generate_zoo
@@ -80,3 +80,9 @@ def test_words_tell_groups_and_seeds():
     assert "were trained in one minibatch order" in words(300, 300, 1, grouped=False)
     assert "in the same minibatch order is not known" in words(300, 300, 1, grouped=False, known=False)
     assert "each was fitted once" in words(300, 15, 1, grouped=True)
+
+
+def test_evenly_spaced_numbers():
+    assert evenly_spaced(100, 5) == [0, 25, 50, 74, 99]
+    assert evenly_spaced(3, 5) == [0, 1, 2]
+    assert evenly_spaced(0, 5) == []

@@ -10,11 +10,12 @@ import pytest
 import torch
 from card_checks import matches, row_of
 
-from analysis.card.describe import KEYS, Findings, even_edges, evenly_spaced
 from analysis.card.facts import make_card
 from analysis.card.members import explained_variance, imported_columns, measured_columns
 from analysis.card.page import render
+from analysis.card.record import KEYS, Findings
 from analysis.card.weights import describe_tensors
+from analysis.groups import evenly_spaced
 from zoo.architecture import mlp
 from zoo.population import Member, single_architecture
 from zoo.storage.errors import ZooError
@@ -122,18 +123,25 @@ def test_what_varies_is_found_and_counted(card, small_zoo):
     assert explains.is_monotonic_decreasing
 
 
+def explained(groups):
+    """The share of the variance that lies between groups of values."""
+    numbers = np.repeat(range(len(groups)), [len(group) for group in groups])
+    return explained_variance(pd.Series(np.concatenate(groups)), pd.Categorical(numbers))
+
+
 def test_explained_variance_against_analysis_of_variance():
     generator = np.random.default_rng(0)
     groups = [generator.normal(mean, 1, 200) for mean in (0, 1, 3)]
     everything = np.concatenate(groups)
     within = sum(((g - g.mean()) ** 2).sum() for g in groups) / (600 - 3)
     expected = 1 - within / everything.var(ddof=1)
-    assert explained_variance(groups) == pytest.approx(expected)
+    assert explained(groups) == pytest.approx(expected)
+    assert explained([*groups[:2], np.append(groups[2], np.nan)]) == pytest.approx(expected)
     noise = [generator.normal(0, 1, 50) for _ in range(8)]
-    assert explained_variance(noise) < 0.05
-    assert explained_variance([np.zeros(10), np.ones(10)]) == pytest.approx(1)
-    assert math.isnan(explained_variance([np.arange(3.0)] * 2))
-    assert math.isnan(explained_variance([np.ones(10), np.ones(10)]))
+    assert explained(noise) < 0.05
+    assert explained([np.zeros(10), np.ones(10)]) == pytest.approx(1)
+    assert math.isnan(explained([np.arange(3.0)] * 2))
+    assert math.isnan(explained([np.ones(10), np.ones(10)]))
 
 
 def test_class_accuracy_and_calibration(card, modules):
@@ -174,7 +182,7 @@ def test_agreement_of_one_snapshot_a_member_is_on_the_zoos_own_choice(card, smal
     predicted_MN = population.logits(examples.inputs).argmax(-1)
     accuracy_M = (predicted_MN == examples.targets).double().mean(1)
     matches(row_of(card.distribution("compared_accuracy", "snapshots"), "one"), accuracy_M.numpy())
-    found = card.matrix.pivot(index="member", columns="other", values="agreement")
+    found = card.matrix.pivot(index="member", columns="other", values="similarity")
     a, b = sample[3], sample[7]
     expected = float((predicted_MN[3] == predicted_MN[7]).double().mean())
     assert found[a][b] == found[b][a] == pytest.approx(expected, abs=1e-4)
@@ -219,9 +227,11 @@ def test_of_many_entries_some_are_drawn_from_all_places(monkeypatch):
     weights_MP = torch.tensor([[0.0, 1, 0, 1]]).repeat(1000, 1)
     population = single_architecture(architecture, weights_MP, [Member(id=i, seed=i) for i in range(1000)], [1] * 1000)
     findings = Findings()
-    assert len(list(describe_tensors(population, np.ones(1000, dtype=bool), findings, 0))) == 1
-    assert findings.distributions["count"][0] == 2000
-    assert findings.distributions["mean"][0] == pytest.approx(0.5, abs=0.05)
+    describe_tensors(population, np.ones(1000, dtype=bool), findings, 0)
+    tables = findings.tables()
+    assert len(tables["tensors"]) == 1
+    assert tables["distributions"]["count"][0] == 2000
+    assert tables["distributions"]["mean"][0] == pytest.approx(0.5, abs=0.05)
 
 
 def test_says_how_many_of_the_sample_were_read(small_zoo, monkeypatch):
@@ -308,21 +318,6 @@ def test_same_zoo_gives_the_same_card(card, small_zoo):
 def test_too_small_a_sample_is_refused(small_zoo, options, words):
     with pytest.raises(ValueError, match=f"{words}; allowed"):
         make_card(small_zoo, **options)
-
-
-def test_nothing_and_what_is_not_finite_is_described():
-    findings = Findings()
-    for values in ([np.nan, np.inf], [], [1.0, np.nan, 3.0], np.ones(5)):
-        findings.add(values, "loss", edges=even_edges(values, 4))
-    assert findings.distributions["missing"].tolist() == [2, 0, 1, 0]
-    assert findings.distributions["mean"].fillna(-1).tolist() == [-1, -1, 2, 1]
-    assert findings.histograms["count"].sum() == 2 + 5
-
-
-def test_evenly_spaced_numbers():
-    assert evenly_spaced(100, 5).tolist() == [0, 25, 50, 74, 99]
-    assert evenly_spaced(3, 5).tolist() == [0, 1, 2]
-    assert evenly_spaced(0, 5).tolist() == []
 
 
 def test_metrics_of_columns_are_those_that_the_task_declares(small_zoo):
