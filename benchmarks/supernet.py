@@ -2,7 +2,7 @@
 
     python benchmarks/supernet.py digits-tasks-reversed --work FOLDER [--held-out 52] [--dataset MODULE:ATTRIBUTE]
         [--labels 5 20 all] [--ways "vector alone" …] [--preset one-hot] [--set z=32 epochs=20] [--seeds 3] [--tasks 28]
-        [--tuned-on 10] [--classes 0 1 …] [--leave-out 5]
+        [--tuned-on 10] [--classes 0 1 …] [--leave-out 5 [--together 1]]
 
 Tasks, their split and the architecture are a recipe's; its networks are not needed, since those that are compared are
 trained here, all tasks at once. What is measured is what ``zooscale analyze`` measures of a study of hypernetworks,
@@ -10,7 +10,8 @@ with the same choice of learning rates on validation tasks, at chosen budgets. A
 in the folder are not made again, and a fit that was ended continues after its last whole epoch.
 
 With ``--leave-out N`` there are N fits, each to all tasks but one (in reversed zoos, but one pair of classes), which is
-its test task; learning rates and priors are chosen by validation images of the other fits' test tasks.
+its test task; learning rates and priors are chosen by validation images of the other fits' test tasks. With
+``--together K`` each leaves out K of these N, so that there are K times fewer fits.
 """
 
 from __future__ import annotations
@@ -238,7 +239,10 @@ def main() -> None:
     parser.add_argument(
         "--leave-out", type=int, help="so many fits, to all pairs of classes but one, in place of --seeds"
     )
+    parser.add_argument("--together", type=int, default=1, help="how many of them a fit leaves out")
     arguments = parser.parse_args()
+    if arguments.leave_out and (arguments.together < 1 or arguments.leave_out % arguments.together):
+        parser.error(f"--together is {arguments.together}; allowed: divisors of {arguments.leave_out}, of --leave-out")
     torch.set_num_threads(1)
     recipe = find_recipe(arguments.recipe)
     changes = {"dataset": arguments.dataset, "held_out": arguments.held_out}
@@ -246,7 +250,7 @@ def main() -> None:
     named = (each.split("=", 1) for each in arguments.settings)
     settings = {**SUPERNET.get(arguments.preset, {}), **{name: value(text) for name, text in named}}
     if arguments.leave_out:
-        folds = left_out_folds(recipe, arguments.leave_out, arguments.tuned_on)
+        folds = left_out_folds(recipe, arguments.leave_out, arguments.tuned_on, arguments.together)
     else:
         most = {"test": arguments.tasks, "validation": arguments.tuned_on}
         folds = split_folds(recipe, arguments.seeds, most, arguments.classes)

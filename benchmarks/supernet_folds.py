@@ -54,23 +54,25 @@ def split_folds(recipe: Recipe, seeds: int, most: Mapping[str, int | None], clas
     return [Fold(training, validation, test, tuned_by=(0,), draw=seed) for seed in range(seeds)]
 
 
-def left_out_folds(recipe: Recipe, count: int, tuned_by: int | None) -> list[Fold]:
-    """Folds that leave out one pair of classes each, spread over all of them.
+def left_out_folds(recipe: Recipe, count: int, tuned_by: int | None, together: int = 1) -> list[Fold]:
+    """Folds that leave out one pair of classes each, or some, spread over all of them.
 
     Args:
         recipe: Whose tasks.
-        count: How many folds.
+        count: How many pairs are left out, by one fold or another.
         tuned_by: At most how many of the other folds choose learning rates for one; all of them where ``None``.
+        together: How many pairs a fold leaves out, a divisor of their number.
     """
     pairs: dict[frozenset[int], list[str]] = {}
     for task in tasks_of(recipe):
         pairs.setdefault(frozenset(parse_task(task)), []).append(task)
     every = list(pairs.values())
-    found = []
-    for number in range(count):
-        own = every[len(every) * number // count]
-        rest = [task for tasks in every if tasks is not own for task in tasks]
-        others = [other for other in range(count) if other != number]
+    left_out = [every[len(every) * number // count] for number in range(count)]
+    folds, found = count // together, []
+    for number in range(folds):
+        own = [task for tasks in left_out[number * together :][:together] for task in tasks]
+        rest = [task for tasks in every for task in tasks if task not in own]
+        others = [other for other in range(folds) if other != number]
         found.append(Fold(rest, own, own, others[:tuned_by]))
     return found
 
