@@ -2,7 +2,9 @@
 
 The zoo is made for this: MNIST, four activations, four optimizers, learning rates, initializations, dropout, shares of
 the training images and 1 to 4 epochs drawn at random. With ``--epochs`` every member is trained for so many on all
-training images, without dropout and weight decay. Members are split as zoos are, without those that learned nothing.
+training images, without dropout and weight decay. Blocks of 16 share an activation and an optimizer, and a block lies
+in one split, so that validation and test differ in these; with one of each, by ``--activations`` and ``--optimizers``,
+they are drawn alike. Members are split as zoos are, without those that learned nothing.
 Codecs are fitted on training members and training images and measured on held-out members and held-out images: those of
 ``--split validation`` while anything is tuned, those of ``test`` once.
 """
@@ -13,7 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ from trainables.codecs.entropy import Encoder, LaplaceColumns
 from trainables.codecs.function_metric.codec import MetricCodec
 from trainables.codecs.function_metric.config import FunctionMetricConfig
 from trainables.codecs.function_metric.rounding import round_with_feedback
-from zoo.architecture import cnn_2464
+from zoo.architecture import Architecture, cnn_2464
 from zoo.config import digest
 from zoo.data import Dataset, load_dataset
 from zoo.population import Member, Population
@@ -37,6 +39,7 @@ from zoo.views.moments import second_moment
 from zoo.views.weight_layers import watched, weight_layers
 
 ACTIVATIONS = ("relu", "tanh", "leaky_relu", "gelu")
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "momentum")
 BLOCK = 16
 EPOCHS = (1, 2, 3, 4)
 PAYLOAD_MEMBERS = 64
@@ -47,51 +50,77 @@ LEVEL = 0.97
 Coded = tuple[int, Tensor]
 
 
-def drawn(count: int, every: int = 0) -> tuple[list[Member], list[int]]:
-    """Members, and the epoch after which each is taken; blocks share activation, optimizer, images and their order.
+@dataclass(frozen=True)
+class Draws:
+    """Which members the zoo has.
 
-    Args:
+    Attributes:
         count: How many.
         every: Epochs of every member on all images, without dropout and weight decay; 0 draws these.
+        activations: One for each block in turn.
+        optimizers: Each block has one, drawn.
     """
-    members: list[Member] = []
-    epochs: list[int] = []
-    for block in range(-(-count // BLOCK)):
-        rng = np.random.Generator(np.random.Philox(key=[0, block]))
-        optimizer = str(rng.choice(["adam", "adamw", "rmsprop", "momentum"]))
-        fraction = float(rng.choice([0.1, 0.25, 0.5]))
-        for _ in range(BLOCK):
-            learning_rate = float(np.exp(rng.uniform(np.log(2e-3), np.log(8e-3))))
-            members.append(
-                Member(
-                    id=len(members),
-                    seed=1000 + len(members),
-                    initialization=str(rng.choice(["xavier_uniform", "xavier_normal", "kaiming_uniform"])),
-                    init_scale=float(np.exp(rng.uniform(np.log(0.7), np.log(1.5)))),
-                    optimizer=optimizer,
-                    learning_rate=learning_rate * (10 if optimizer == "momentum" else 1),
-                    weight_decay=float(rng.choice([0.0, 1e-4, 1e-3])),
-                    dropout=float(rng.choice([0.0, 0.0, 0.1])),
-                    batch_size=32,
-                    training_fraction=fraction,
-                    order_seed=block,
-                    subset_seed=block,
+
+    count: int
+    every: int = 0
+    activations: Sequence[str] = ACTIVATIONS
+    optimizers: Sequence[str] = OPTIMIZERS
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        chosen = (self.activations, ACTIVATIONS), (self.optimizers, OPTIMIZERS)
+        own = [name for names, every in chosen if tuple(names) != every for name in names]
+        return "-".join([str(self.count), str(self.every or "drawn"), *own])
+
+    def architectures(self, data: Dataset) -> tuple[Architecture, ...]:
+        """One for each activation."""
+        return tuple(cnn_2464(data.input_shape, (), data.classes, activation=name) for name in self.activations)
+
+    def activation(self, number: Tensor) -> Tensor:
+        """Which activations members of these numbers have."""
+        return number // BLOCK % len(self.activations)
+
+    def members(self) -> tuple[list[Member], list[int]]:
+        """Members, and the epoch after which each is taken; a block shares activation, optimizer, images and order."""
+        members: list[Member] = []
+        epochs: list[int] = []
+        for block in range(-(-self.count // BLOCK)):
+            rng = np.random.Generator(np.random.Philox(key=[0, block]))
+            optimizer = str(rng.choice(self.optimizers))
+            fraction = float(rng.choice([0.1, 0.25, 0.5]))
+            for _ in range(BLOCK):
+                learning_rate = float(np.exp(rng.uniform(np.log(2e-3), np.log(8e-3))))
+                members.append(
+                    Member(
+                        id=len(members),
+                        seed=1000 + len(members),
+                        initialization=str(rng.choice(["xavier_uniform", "xavier_normal", "kaiming_uniform"])),
+                        init_scale=float(np.exp(rng.uniform(np.log(0.7), np.log(1.5)))),
+                        optimizer=optimizer,
+                        learning_rate=learning_rate * (10 if optimizer == "momentum" else 1),
+                        weight_decay=float(rng.choice([0.0, 1e-4, 1e-3])),
+                        dropout=float(rng.choice([0.0, 0.0, 0.1])),
+                        batch_size=32,
+                        training_fraction=fraction,
+                        order_seed=block,
+                        subset_seed=block,
+                    )
                 )
-            )
-            epochs.append(int(rng.choice(EPOCHS)))
-    if every:
-        members = [replace(member, weight_decay=0.0, dropout=0.0, training_fraction=1.0) for member in members]
-        epochs = [every] * len(epochs)
-    return members[:count], epochs[:count]
+                epochs.append(int(rng.choice(EPOCHS)))
+        if self.every:
+            members = [replace(member, weight_decay=0.0, dropout=0.0, training_fraction=1.0) for member in members]
+            epochs = [self.every] * len(epochs)
+        return members[: self.count], epochs[: self.count]
 
 
-def trained(count: int, data: Dataset, every: int) -> Tensor:
-    """Weights of all members ``[M, P]``; for ``every`` see :func:`drawn`."""
-    members, epochs = drawn(count, every)
-    rows_of = {a: [m.id for m in members if m.id // BLOCK % len(ACTIVATIONS) == a] for a in range(len(ACTIVATIONS))}
-    weights_MP = torch.full((count, 2464), torch.nan)
-    for index, rows in rows_of.items():
-        architecture = cnn_2464(data.input_shape, (), data.classes, activation=ACTIVATIONS[index])
+def trained(draws: Draws, data: Dataset) -> Tensor:
+    """Weights of all members ``[M, P]``."""
+    members, epochs = draws.members()
+    weights_MP = torch.full((len(members), 2464), torch.nan)
+    activation_M = draws.activation(torch.arange(len(members)))
+    for index, architecture in enumerate(draws.architectures(data)):
+        rows = torch.nonzero(activation_M == index).flatten().tolist()
         own = [members[row] for row in rows]
         for snapshot in train_population(
             architecture, own, data.train, epochs=max(epochs), snapshot_epochs=sorted(set(epochs))
@@ -99,18 +128,17 @@ def trained(count: int, data: Dataset, every: int) -> Tensor:
             for row, weights_P in zip(snapshot.rows, snapshot.weights_MP, strict=True):
                 if epochs[rows[row]] == snapshot.epoch:
                     weights_MP[rows[row]] = weights_P
-        print(f"trained {ACTIVATIONS[index]}", flush=True)
+        print(f"trained {draws.activations[index]}", flush=True)
     return weights_MP
 
 
-def population_of(weights_MP: Tensor, data: Dataset) -> Population:
+def population_of(weights_MP: Tensor, draws: Draws, data: Dataset) -> Population:
     """The members that are finite and learned something, with their numbers and splits as columns."""
-    architectures = tuple(cnn_2464(data.input_shape, (), data.classes, activation=name) for name in ACTIVATIONS)
     numbers_M = torch.arange(len(weights_MP))
     population = Population(
         weights_MP=weights_MP,
-        architectures=architectures,
-        architecture_M=numbers_M // BLOCK % len(ACTIVATIONS),
+        architectures=draws.architectures(data),
+        architecture_M=draws.activation(numbers_M),
         columns={"split": np.array([split_of(int(number), BLOCK) for number in numbers_M])},
     )
     population = population.select(torch.nonzero(torch.isfinite(weights_MP).all(dim=1)).flatten())
@@ -233,6 +261,8 @@ def main() -> None:
     )
     parser.add_argument("--members", type=int, default=576)
     parser.add_argument("--epochs", type=int, default=0, help="of every member, on all images; 0: as drawn")
+    parser.add_argument("--activations", nargs="+", choices=ACTIVATIONS, default=ACTIVATIONS)
+    parser.add_argument("--optimizers", nargs="+", choices=OPTIMIZERS, default=OPTIMIZERS)
     parser.add_argument("--training-members", type=int, default=128, help="of them that codecs are fitted on")
     parser.add_argument("--held-out", type=int, default=128, help="members that are measured, at most")
     parser.add_argument("--images", type=int, default=1000, help="held-out images")
@@ -241,19 +271,21 @@ def main() -> None:
     parser.add_argument("--bit-price", type=float, default=0.03)
     parser.add_argument("--distill-steps", type=int, default=2000, help="of training rounded networks; 0: none")
     parser.add_argument("--distill-price", type=float, default=6.0, help="what a bit is worth there")
+    parser.add_argument("--distill-images", type=int, default=50_000, help="training images, without labels, for that")
     parser.add_argument("--encoder-images", type=int, default=512, help="training images that networks are measured on")
     parser.add_argument("--uniform-steps", type=float, nargs="*", default=(0.8, 0.5, 0.35))
     parser.add_argument("--feedback-steps", type=float, nargs="*", default=(0.7, 0.5, 0.35))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     data = load_dataset("mnist")
-    folder = arguments.folder / f"{arguments.members}-{arguments.epochs or 'drawn'}"
+    draws = Draws(arguments.members, arguments.epochs, arguments.activations, arguments.optimizers)
+    folder = arguments.folder / draws.name
     file = folder / "zoo.safetensors"
     if not file.exists():
-        weights_MP = trained(arguments.members, data, arguments.epochs)
+        weights_MP = trained(draws, data)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({"weights": weights_MP}, file)
-    zoo = population_of(load_file(file)["weights"], data)
+    zoo = population_of(load_file(file)["weights"], draws, data)
     print(described(zoo, data), flush=True)
     training = of_split(zoo, "train", arguments.training_members)
     held_out = of_split(zoo, arguments.split, arguments.held_out)
@@ -275,6 +307,7 @@ def main() -> None:
             bit_price=arguments.bit_price,
             distill_steps=arguments.distill_steps,
             distill_price=arguments.distill_price,
+            distill_images=arguments.distill_images,
             images=len(encoder_images),
             training_members=len(training),
         )

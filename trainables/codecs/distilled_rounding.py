@@ -37,7 +37,7 @@ def distilled(
     *,
     softmax: bool,
     steps: int,
-    price: float,
+    bit: float,
 ) -> Tensor:
     """Symbols of networks that do what others do, at fewer bits or more faithfully than those given.
 
@@ -49,7 +49,8 @@ def distilled(
         bits_of: From symbols, integers as floats, to what each costs: ``[M, Q]``.
         softmax: Whether outputs are logits of classes.
         steps: Steps of Adam.
-        price: What a bit is worth to a network: this share of the distance that it begins with, for each symbol.
+        bit: What a bit is worth, in units of the distance. The same for all networks, so that none gives bits for less
+            than another would pay for them.
 
     Returns:
         Integers ``[M, Q]``, as floats; of a member for which distance plus price of the bits did not fall, those given.
@@ -57,7 +58,6 @@ def distilled(
     batch = min(BATCH, len(examples))
     imitation = Imitation(population, examples, softmax=softmax, batch=batch)
     distance_M = imitation.distance(weights_of(symbols_MQ))
-    bit_M = (price * distance_M / symbols_MQ.shape[1]).nan_to_num(0.0, posinf=0.0)
     moved_MQ = symbols_MQ.clone().requires_grad_()
     optimizer = torch.optim.Adam([moved_MQ])
     generator = torch.Generator().manual_seed(SEED)
@@ -74,9 +74,9 @@ def distilled(
         # A network that overflows is left where it is, and in the end gets what it had.
         gradient_MQ = torch.where(torch.isfinite(gradient_MQ).all(dim=1, keepdim=True), gradient_MQ, 0.0)
         below_MQ = moved_MQ.detach().floor()
-        moved_MQ.grad = gradient_MQ + bit_M[:, None] * (bits_of(below_MQ + 1) - bits_of(below_MQ))
+        moved_MQ.grad = gradient_MQ + bit * (bits_of(below_MQ + 1) - bits_of(below_MQ))
         optimizer.step()
     found_MQ = moved_MQ.detach().round()
     saved_M = (bits_of(symbols_MQ) - bits_of(found_MQ)).sum(dim=1)
-    better_M = imitation.distance(weights_of(found_MQ)) - bit_M * saved_M < distance_M
+    better_M = imitation.distance(weights_of(found_MQ)) - bit * saved_M < distance_M
     return torch.where(better_M[:, None], found_MQ, symbols_MQ)

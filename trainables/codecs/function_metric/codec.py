@@ -156,8 +156,13 @@ class MetricCodec:
         if config.distill_steps:
             by_batch = torch.cat([rows for _, rows in chosen.groups()])
             rows = np.arange(0, len(by_batch), -(-len(by_batch) // DISTILLED_MEMBERS))
-            symbols = sender.distilled(chosen.select(by_batch[rows]), symbols.select(rows))
-            sender = replace(sender, costs=costs_of(transform, symbols))
+            own, symbols = chosen.select(by_batch[rows]), symbols.select(rows)
+            distance_M = sender.distances(own, symbols)
+            sender = replace(sender, distance=float(distance_M[torch.isfinite(distance_M)].mean().nan_to_num(0.0)))
+            # Costs of rounded symbols are not those of distilled ones, and tables are to fit what encoding gives.
+            for _ in range(max(1, config.rounds)):
+                symbols = sender.distilled(own, encoded(sender, batches).select(rows))
+                sender = replace(sender, costs=costs_of(transform, symbols))
         return cls(Receiver.fit(transform, symbols), sender, disagreement)
 
     @property
@@ -248,6 +253,7 @@ class MetricCodec:
             "scale": sender.examples.scale,
             "costs": [len(parts) for parts in sender.costs],
             "disagreement": None if math.isinf(self.disagreement) else self.disagreement,
+            "distance": sender.distance,
         }
         return {
             RECEIVER_FILE: self.receiver.to_bytes(),
@@ -266,7 +272,7 @@ class MetricCodec:
         whitening = [tensors[f"whitening.{index}"] for index in layers]
         # Targets are not read.
         examples = Examples(tensors["inputs"], torch.zeros(len(tensors["inputs"]), dtype=torch.int64), facts["scale"])
-        sender = Sender(config, receiver.transform, moments, whitening, examples, costs)
+        sender = Sender(config, receiver.transform, moments, whitening, examples, costs, facts["distance"])
         return cls(receiver, sender, math.inf if facts["disagreement"] is None else facts["disagreement"])
 
 

@@ -22,11 +22,12 @@ class FunctionMetricConfig:
             of its inputs is multiplied by this over the square of a typical weight in steps (at least 1). Rounding
             has a mean square of 1/12.
         prediction_ridge: Ridge of the prediction of the last layer's columns, beside the mean square of the symbols.
-        rounds: How often symbols are chosen anew by what they cost: costs come from the symbols chosen before.
+        rounds: How often symbols are chosen anew by what they cost: costs come from the symbols chosen before. So often
+            training members are distilled too, at least once.
         distill_steps: Steps in which rounded networks are trained to do what the originals do, when networks are
             encoded; 0 leaves symbols as they were rounded. A thousand steps take small CNNs about a second of CPU each.
-        distill_price: What a bit is worth there: this share of the distance from the original that rounding alone
-            leaves, for each symbol.
+        distill_price: What a bit is worth there, for each symbol: this share of the distance from their originals that
+            rounding alone leaves training members on average. Networks that rounding changes more get more bits.
         distill_images: Training examples for that, without their labels.
         images: Training examples on which networks are measured.
         training_members: Training members that the statistics are taken from, at most.

@@ -22,6 +22,7 @@ from trainables.codecs.function_metric.networks import Networks
 from trainables.codecs.function_metric.rounding import LARGEST_COSTED, bits_of, round_with_feedback
 from trainables.codecs.function_metric.transform import EXPONENTS_PER_OCTAVE, LARGEST_EXPONENT, Symbols, Transform
 from zoo.data.examples import Examples
+from zoo.evaluation import Imitation
 from zoo.population import Population
 from zoo.views.moments import second_moment
 from zoo.views.weight_layers import WeightLayer
@@ -42,6 +43,7 @@ class Sender:
         examples: Training examples; on the first ``config.images`` networks are measured.
         costs: For each layer, what symbols cost in each of the arrays of :meth:`Transform.parts`; empty where
             nothing is known yet, and symbols are rounded to the nearest.
+        distance: How far from their originals rounding leaves training members on average, as they are distilled.
     """
 
     config: FunctionMetricConfig
@@ -50,6 +52,7 @@ class Sender:
     whitening: Sequence[Tensor]
     examples: Examples
     costs: Sequence[Sequence[Tensor]] = ()
+    distance: float = 0.0
 
     @cached_property
     def x(self) -> Tensor:
@@ -110,10 +113,19 @@ class Sender:
                     partial(bits_of, costs_KS=self.symbol_costs),
                     softmax=self.transform.softmax,
                     steps=self.config.distill_steps,
-                    price=self.config.distill_price,
+                    bit=self.config.distill_price * self.distance / own.flat().shape[1],
                 )
                 symbols = symbols.replaced(rows.numpy(), own.with_flat(found_MQ))
         return symbols
+
+    def distances(self, population: Population, symbols: Symbols) -> Tensor:
+        """How far what symbols decode to is from networks without batch norms, as they are distilled: ``[M]``."""
+        found_M, examples = torch.empty(len(population)), self.examples.first(self.config.images)
+        for _, rows in population.groups():
+            imitation = Imitation(population.select(rows), examples, softmax=self.transform.softmax, batch=1)
+            own = symbols.select(rows.numpy())
+            found_M[rows] = imitation.distance(self.transform.folded_weights(own.exponents_ME, own.flat()))
+        return found_M
 
     @cached_property
     def symbol_costs(self) -> Tensor:
