@@ -22,6 +22,7 @@ from trainables.trainable import run
 from zoo.config import to_json
 from zoo.generation.build import generate_zoo
 from zoo.recipes import RECIPES
+from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 
@@ -34,17 +35,22 @@ def zoo(tmp_path_factory):
 @pytest.fixture(scope="module")
 def study(zoo):
     """One trial with two seeds."""
+    return fitted(zoo, "supernet-0123abcd", seeds=2, z=16, steps=60, epochs=5, learning_rate=3e-3)
+
+
+def fitted(zoo, name, seeds, **settings):
+    """A study of one trial."""
     entry, rows = find_trainable("supernet"), []
-    folder, data = StudyFolder(zoo.store, "supernet-0123abcd"), fit_data(zoo)
-    for seed in range(2):
-        config = entry.configuration({"z": 16, "steps": 60, "epochs": 5, "learning_rate": 3e-3, "seed": seed})
+    folder, data = StudyFolder(zoo.store, name), fit_data(zoo)
+    for seed in range(seeds):
+        config = entry.configuration({**settings, "seed": seed})
         fit = run(entry.fit(config, data))
         folder.write_artifact(entry, config, fit.artifact(), 0, seed)
         if not seed:
             rows.append({"trial": 0, "state": "complete", **to_json(config), **fit.validate()})
     facts = {"trainables": ["supernet"], "spaces": [], "objectives": ["adapted_accuracy"], "limits": {}}
     folder.export(facts, ("max",), zoo, rows)
-    return StudyRecord.open(zoo.store, "supernet-0123abcd")
+    return StudyRecord.open(zoo.store, name)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +156,16 @@ def test_the_page_names_every_way(analysis):
     for way in (*OTHERS, LEARNED):
         assert way.name in page
     assert "tasks-by-labels" in page
+
+
+def test_a_zoo_without_test_tasks_says_what_it_lacks(tmp_path):
+    recipe = RECIPES["digits-tasks"]
+    axes = {**recipe.axes, "task": ["0-1", "0-2", "0-3", "0-9"]}  # of training and validation
+    recipe = replace(recipe, members=48, epochs=1, snapshot_epochs=(0, 1), axes=axes)
+    zoo = generate_zoo(recipe, Store(tmp_path))
+    study = fitted(zoo, "lonely-0123abcd", seeds=1, z=4, steps=2, epochs=1)
+    with pytest.raises(ZooError, match="no test members: splits go by the classes of tasks, and 4 tasks of other"):
+        plan_analysis(zoo, study)
 
 
 def test_fewer_tasks_can_be_measured(zoo, study):

@@ -16,6 +16,7 @@ import pyarrow as pa
 from zoo.recipes import RecipeLike
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import MEMBER_COLUMNS, SPLITS, booleans, hash_number, integers
+from zoo.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +76,16 @@ class Selection:
         """
         chosen_M = self._of_split(table)
         if not chosen_M.any() and self.members is None:
+            tasks = [task for task in table["task"].unique().to_pylist() if task]
             raise ZooError(
-                f"zoo {self.zoo} has no {self.split} members: with {self.recipe.members} members in blocks of "
-                f"{self.recipe.block_members}, make it larger or set block_members lower"
+                f"zoo {self.zoo} has no {self.split} members: "
+                + (
+                    f"splits go by the classes of tasks, and {counted(len(tasks), 'task')} of other splits are all it "
+                    "has; take further tasks, or set held_out otherwise"
+                    if tasks
+                    else f"with {self.recipe.members} members in blocks of {self.recipe.block_members}, make it larger "
+                    "or set block_members lower"
+                )
             )
         chosen_M &= possible_M & self._of_members(table) & self._of_epochs(table)
         if not self.include_diverged:

@@ -16,6 +16,7 @@ from zoo.config import to_json
 from zoo.evaluation import classification
 from zoo.generation.build import generate_zoo
 from zoo.generation.shard_training import train_shard
+from zoo.recipes import RECIPES
 from zoo.storage.catalog import list_zoos
 from zoo.storage.errors import ZooError
 from zoo.storage.rows import split_of
@@ -179,6 +180,16 @@ def test_a_zoo_too_small_for_a_split_says_what_to_do(small_recipe, tmp_path):
     message = "no test members: with 16 members in blocks of 16, make it larger or set block_members lower"
     with pytest.raises(ZooError, match=message):
         zoo.population("test")
+
+
+@pytest.mark.parametrize(("task", "split"), [("0-1", "validation"), ("2-9", "train")])
+def test_a_zoo_whose_tasks_leave_a_split_empty_says_so(task, split, tmp_path):
+    recipe = RECIPES["digits-tasks"]
+    recipe = replace(recipe, members=16, epochs=1, snapshot_epochs=(1,), axes={**recipe.axes, "task": task})
+    zoo = generate_zoo(recipe, Store(tmp_path))
+    message = f"no {split} members: splits go by the classes of tasks, and 1 task of other splits are all it has; take"
+    with pytest.raises(ZooError, match=message):
+        zoo.population(split)
 
 
 def test_epochs(small_zoo):
