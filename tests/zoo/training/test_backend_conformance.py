@@ -227,7 +227,7 @@ def test_what_is_no_optimizer_or_initialization_is_refused(field, value, message
     ("case", "change", "message"),
     [
         ("regression", {"task": None}, "targets are torch.float32, no labels; give the task that they are for"),
-        ("regression", {"task": Task("softmax", 2)}, "training examples: targets are .* needs class labels"),
+        ("regression", {"task": Task("softmax", 2)}, "training examples: targets are .* needs labels"),
         ("regression", {"architecture": mlp((6,), (5,), 3)}, "needs 2 outputs; the architecture has 3"),
         (
             "regression",
