@@ -5,14 +5,13 @@ Shape letters: B replicates of the bootstrap.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from analysis.intervals import Bootstrap, Interval
-from analysis.results import Result
+from analysis.results import Result, sum_of_means
 from trainables.readouts.metrics import ACCURACY, R2
 
 Scores = Mapping[str, Result]
@@ -88,38 +87,17 @@ def _compared(scores: Scores, first: Scores, columns: Sequence[str], bootstrap: 
 
 def _interval(weighed: Sequence[tuple[float, Scores]], columns: Sequence[str], bootstrap: Bootstrap) -> Interval:
     """A weighed sum over encoders of their means, with its interval."""
-    estimate = sum(weight * _estimate(scores, columns) for weight, scores in weighed)
-    groups = min(scores[name].groups for _, scores in weighed for name in columns)
-    if groups == 1:
-        return Interval(estimate)
-    spread, values_B = 0.0, np.zeros(1)
-    for weight, scores in weighed:
-        # Columns share fits: their deviations add up.
-        deviation = sum(math.sqrt(scores[name].fits_spread[_metric(scores[name])]) for name in columns) / len(columns)
-        spread += deviation**2
-        every = [_floored(scores[name], np.array(scores[name].replicates[_metric(scores[name])])) for name in columns]
-        values_B = values_B + weight * np.mean(every, axis=0)
-    fits = min(scores[name].fits for _, scores in weighed for name in columns)
-    largest = sum(abs(weight) for weight, _ in weighed)
-    low = 0.0 if len(weighed) == 1 else -largest
-    return bootstrap.of_replicates(
-        estimate, values_B, fits_spread=spread, fits=fits, groups=groups, bounds=(low, largest)
-    )
+    scores = [(weight, [(of[name], _metric(of[name])) for name in columns]) for weight, of in weighed]
+    return sum_of_means(scores, len(columns), bootstrap, least=0.0)
 
 
 def _estimate(scores: Scores, columns: Sequence[str]) -> float:
-    values = [np.array(scores[name].metrics[_metric(scores[name])].estimate) for name in columns]
-    return float(np.mean([_floored(scores[name], value) for name, value in zip(columns, values, strict=True)]))
+    return float(np.mean([max(scores[name].metrics[_metric(scores[name])].estimate, 0.0) for name in columns]))
 
 
 def _metric(result: Result) -> str:
     """What counts: accuracy of categories, R² of numbers."""
     return ACCURACY.name if ACCURACY.name in result.metrics else R2.name
-
-
-def _floored(result: Result, values: np.ndarray) -> np.ndarray:
-    """R², at least 0; accuracies as they are."""
-    return values if _metric(result) == ACCURACY.name else np.maximum(values, 0.0)
 
 
 def _ends(name: str, interval: Interval) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from analysis.groups import evenly_spaced
 from analysis.held_out import RefusalError
 from analysis.members import Members
 from analysis.record import LatentMap, LatentMaps
@@ -91,8 +92,7 @@ def paths_of(members: Members) -> tuple[np.ndarray, ...]:
         return ()
     accuracy_M = members.target("test_accuracy") if _has_accuracy(members) else ids
     paths.sort(key=lambda rows: float(accuracy_M[rows[-1]]))
-    chosen = np.unique(np.linspace(0, len(paths) - 1, min(MOST_PATHS, len(paths))).round().astype(int))
-    return tuple(paths[place] for place in chosen)
+    return tuple(paths[place] for place in evenly_spaced(len(paths), MOST_PATHS))
 
 
 def _has_accuracy(members: Members) -> bool:

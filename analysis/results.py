@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.intervals import Interval
+import numpy as np
+
+from analysis.intervals import Bootstrap, Interval
 from trainables.metrics import CODE_BITS_PER_WEIGHT, SHARED_BYTES
 from zoo.metric import Metric
 
@@ -206,3 +208,41 @@ def sizes(**values: float) -> dict[str, Measured]:
 def declared(results: Iterable[Result]) -> dict[str, Metric]:
     """Every metric of some results, in order of appearance."""
     return {name: measured.metric for result in results for name, measured in result.metrics.items()}
+
+
+def sum_of_means(
+    weighed: Sequence[tuple[float, Sequence[tuple[Result, str]]]],
+    count: int,
+    bootstrap: Bootstrap,
+    *,
+    least: float = -math.inf,
+) -> Interval:
+    """A weighed sum of means of scores that are at most 1 in size, on the same networks, with its interval.
+
+    Args:
+        weighed: For each mean its weight, and results with the metric of each that counts.
+        count: What each mean is of so many; results that are not there count 0.
+        bootstrap: How intervals are drawn.
+        least: What is below counts as this.
+    """
+    every = [result for _, scores in weighed for result, _ in scores]
+    estimate = sum(
+        weight * max(result.metrics[name].estimate, least) / count
+        for weight, scores in weighed
+        for result, name in scores
+    )
+    groups = min((result.groups for result in every), default=1)
+    if groups == 1:  # it has no replicates
+        return Interval(estimate)
+    spread, values_B = 0.0, np.zeros(1)
+    for weight, scores in weighed:
+        # Scores share fits: their deviations add up.
+        spread += (sum(math.sqrt(result.fits_spread[name]) for result, name in scores) / count) ** 2
+        for result, name in scores:
+            values_B = values_B + weight * np.maximum(result.replicates[name], least) / count
+    largest = sum(abs(weight) for weight, _ in weighed)
+    low = max(least, -1.0) if len(weighed) == 1 else -largest
+    fits = min(result.fits for result in every)
+    return bootstrap.of_replicates(
+        estimate, values_B, fits_spread=spread, fits=fits, groups=groups, bounds=(low, largest)
+    )

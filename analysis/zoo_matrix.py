@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.intervals import Bootstrap, Interval
-from analysis.results import Result
+from analysis.results import Result, sum_of_means
 from analysis.scopes import LAST
 from trainables.readouts.metrics import KENDALL_TAU
 
@@ -94,25 +94,6 @@ class ZooMatrix:
         pairs = self.others
         if not pairs:
             return Interval(math.nan)
-        values_B: np.ndarray = np.zeros(1)
-        estimate, spread, fits, groups = 0.0, 0.0, [], []
-        for name, weight in weights.items():
-            deviation = 0.0
-            for pair in pairs:
-                result = self.cells[name].get(pair)
-                if result is None or not result.metrics:
-                    continue
-                estimate += weight * result.metrics[KENDALL_TAU.name].estimate / len(pairs)
-                if result.groups > 1:  # one group has no replicates
-                    values_B = values_B + weight * np.array(result.replicates[KENDALL_TAU.name]) / len(pairs)
-                # Cells share fits: their deviations add up.
-                deviation += math.sqrt(result.fits_spread[KENDALL_TAU.name]) / len(pairs)
-                fits.append(result.fits)
-                groups.append(result.groups)
-            spread += deviation**2
-        if not groups or min(groups) == 1:
-            return Interval(estimate)
-        largest = sum(map(abs, weights.values()))  # of a correlation, or of the difference of two
-        return bootstrap.of_replicates(
-            estimate, values_B, fits_spread=spread, fits=min(fits), groups=min(groups), bounds=(-largest, largest)
-        )
+        measured = [(weight, [self.cells[name].get(pair) for pair in pairs]) for name, weight in weights.items()]
+        weighed = [(w, [(one, KENDALL_TAU.name) for one in found if one and one.metrics]) for w, found in measured]
+        return sum_of_means(weighed, len(pairs), bootstrap)
