@@ -15,15 +15,15 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.evaluated import Evaluated, Made
-from analysis.evaluation import Evaluation
 from analysis.evaluators.evaluator import Evaluator, Subject
 from analysis.evaluators.registry import find_evaluator
-from analysis.groups import orders_differ, orders_known, words
-from analysis.intervals import Bootstrap
+from analysis.measuring.evaluated import Evaluated, Made
+from analysis.measuring.evaluation import Evaluation
+from analysis.measuring.results import Measured, Result
+from analysis.measuring.rows import Row
 from analysis.record import Analysis, Planned, count_diverged, zoo_facts
-from analysis.results import Measured, Result
-from analysis.rows import Row
+from analysis.statistics.groups import orders_differ, orders_known, words
+from analysis.statistics.intervals import Bootstrap
 from zoo.metric import Metric
 from zoo.population import Population
 from zoo.storage.errors import ZooError

@@ -12,26 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from analysis.codecs import CODECS, CodecFamily
-from analysis.controls import ZERO_RATE
-from analysis.evaluating import measure
-from analysis.evaluation import Evaluation
+from analysis.compression.codec_rows import LEARNED, chosen_families, codec_rows, learned_rows
+from analysis.compression.codecs import CODECS, CodecFamily
+from analysis.compression.controls import ZERO_RATE
+from analysis.compression.headlines import headlines, pareto, quality_metric, targets
+from analysis.compression.setup import Setup
 from analysis.evaluators.evaluator import Subject
 from analysis.evaluators.registry import chosen_evaluators
-from analysis.groups import chosen_members, orders_differ, orders_known, words
-from analysis.headlines import headlines, pareto, quality_metric, targets
-from analysis.intervals import Bootstrap
 from analysis.latents.rows import FAMILY as LATENTS
 from analysis.latents.rows import latent_rows
-from analysis.measured_trials import measured_artifacts
-from analysis.members import differing
+from analysis.measuring.evaluating import measure
+from analysis.measuring.evaluation import Evaluation
+from analysis.measuring.measured_trials import measured_artifacts
+from analysis.measuring.results import Measured, Result
+from analysis.measuring.rows import Row
 from analysis.noisy_storage.rows import FAMILY as NOISY
 from analysis.noisy_storage.rows import cells_of, noisy_rows
 from analysis.noisy_storage.symbols import latents_in_cells, symbols_in_cells
+from analysis.reading.members import differing
 from analysis.record import Analysis, Planned, count_diverged, study_facts, zoo_facts
-from analysis.results import Measured, Result
-from analysis.rows import LEARNED, Row, chosen_families, codec_rows, learned_rows
-from analysis.setup import Setup
+from analysis.statistics.groups import chosen_members, orders_differ, orders_known, words
+from analysis.statistics.intervals import Bootstrap
 from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
 from zoo.architecture import Architecture

@@ -18,10 +18,10 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from analysis.evaluated import KeptParts
+from analysis.measuring.evaluated import KeptParts
+from analysis.measuring.results import Result
+from analysis.measuring.rows import Row
 from analysis.record import Progress
-from analysis.results import Result
-from analysis.rows import Row
 from zoo.config import canonical_json, digest
 from zoo.storage.store import Store
 

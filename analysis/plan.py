@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from analysis.adaptation import AdaptationPlan, plan_adaptation
-from analysis.aggregation import AggregationPlan, plan_aggregation
 from analysis.by_axis import ByAxisPlan, plan_by_axis
 from analysis.codec_plan import CodecPlan, plan_codecs
-from analysis.intervals import Bootstrap
-from analysis.made_for_sets import SetPlan, plan_sets
-from analysis.making import MakingPlan, plan_making
-from analysis.prediction import PredictorPlan, plan_predictors
-from analysis.probing import ProbePlan, plan_probes
+from analysis.generation.making import MakingPlan, plan_making
+from analysis.held_out_tasks.adaptation import AdaptationPlan, plan_adaptation
+from analysis.held_out_tasks.aggregation import AggregationPlan, plan_aggregation
+from analysis.held_out_tasks.made_for_sets import SetPlan, plan_sets
+from analysis.reading.prediction import PredictorPlan, plan_predictors
+from analysis.reading.probing import ProbePlan, plan_probes
+from analysis.statistics.intervals import Bootstrap
 from trainables.study_files import StudyRecord
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
@@ -73,8 +73,8 @@ def plan_analysis(
     Args:
         zoo: The zoo.
         study: A study on this zoo.
-        codecs: Names in ``analysis.codecs.CODECS`` or ``module:attribute``; by default all that know the zoo's
-            architecture. The zero-rate controls are always measured.
+        codecs: Names in ``analysis.compression.codecs.CODECS`` or ``module:attribute``; by default all that know the
+            zoo's architecture. The zero-rate controls are always measured.
         evaluators: Names in ``analysis.evaluators.registry.EVALUATORS`` or ``module:attribute``, beside the default
             ones. Of generators and groups those that need no originals.
         inputs: Other inputs: "translation-1", "noise-0.1", names of data sets; by default the first for images, else

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.headlines import Headline
-from analysis.results import Result
-from analysis.rows import Row
+from analysis.compression.headlines import Headline
+from analysis.measuring.results import Result
+from analysis.measuring.rows import Row
 from trainables.study_files import StudyRecord
 from zoo.config import to_json
 from zoo.metric import Metric

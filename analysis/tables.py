@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.rates import amortization
-from analysis.results import Result
+from analysis.compression.rates import amortization
+from analysis.measuring.results import Result
 from zoo.storage.store import Store
 
 if TYPE_CHECKING:

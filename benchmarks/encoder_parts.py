@@ -17,8 +17,8 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 
-from analysis.groups import group_numbers, orders_differ
-from analysis.intervals import Bootstrap, Interval
+from analysis.statistics.groups import group_numbers, orders_differ
+from analysis.statistics.intervals import Bootstrap, Interval
 from trainables.encoders.encoder import Encoder, differing
 from trainables.fit_data import fit_data
 from trainables.readouts.columns import is_numeric, known, targets_of

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import torch
 
-from analysis.audit import (
+from analysis.generation.audit import (
     ACCURACY,
     BEST_ACCURACY,
     CRITERIA,

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis.intervals import Bootstrap
-from analysis.made_for_sets import FITTED, QUERIES, fitted_model, judged
+from analysis.held_out_tasks.made_for_sets import FITTED, QUERIES, fitted_model, judged
+from analysis.statistics.intervals import Bootstrap
 from benchmarks.supernet import value
 from trainables.hypernetworks.labeled_sets import LabeledSets, drawn_sets, load_alike
 from trainables.hypernetworks.set_config import DatasetHypernetworkConfig

@@ -32,8 +32,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.intervals import Bootstrap
-from analysis.ways import DESCRIBED, LEARNED, OTHERS, SMALL_LEARNING_RATES, Way, adapted_weights
+from analysis.held_out_tasks.ways import DESCRIBED, LEARNED, OTHERS, SMALL_LEARNING_RATES, Way, adapted_weights
+from analysis.statistics.intervals import Bootstrap
 from benchmarks.supernet_folds import AllAsOne, Fold, left_out_folds, split_folds
 from trainables.hypernetworks.adaptation import AdaptedShared, adapt, task_accuracies
 from trainables.hypernetworks.generator import tensor_scales

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis.intervals import Interval
+from analysis.statistics.intervals import Interval
 from analysis.tasks.distances import asymmetric_distance, symmetric_distance
 from analysis.tasks.relations import choice_of_source, with_difficulty, with_taxonomy
 from analysis.tasks.transfer import held_out_errors, transfer_errors

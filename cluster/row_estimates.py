@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from analysis.codec_plan import CodecPlan
-from analysis.evaluating import measure
 from analysis.evaluators.evaluator import Subject
+from analysis.measuring.evaluating import measure
+from analysis.measuring.rows import Row
 from analysis.plan import Plan
-from analysis.rows import Row
 from cluster.estimates import remember_s, remembered_s
 from zoo.config import digest
 from zoo.threads import one_thread

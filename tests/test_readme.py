@@ -13,7 +13,7 @@ import typer
 from readme_blocks import README, blocks, modules
 
 from analysis.analyze import analyze
-from analysis.intervals import Bootstrap
+from analysis.statistics.intervals import Bootstrap
 from cluster.cli import app
 from zoo.generation.build import generate_zoo
 from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe

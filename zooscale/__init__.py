@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from analysis.analyze import analyze as analyze
     from analysis.evaluators.registry import EVALUATORS as EVALUATORS
-    from analysis.intervals import Bootstrap as Bootstrap
+    from analysis.statistics.intervals import Bootstrap as Bootstrap
     from cluster.verbs.analyze import Analyze as Analyze
     from cluster.verbs.card import Card as Card
     from cluster.verbs.export import Export as Export
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "analysis.analyze": ("analyze",),
     "analysis.evaluators.registry": ("EVALUATORS",),
-    "analysis.intervals": ("Bootstrap",),
+    "analysis.statistics.intervals": ("Bootstrap",),
     "cluster.verbs.analyze": ("Analyze",),
     "cluster.verbs.card": ("Card",),
     "cluster.verbs.export": ("Export",),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from analysis.card.record import Findings
-from analysis.groups import evenly_spaced
+from analysis.statistics.groups import evenly_spaced
 from zoo.data import Dataset
 from zoo.data.class_tasks import REST, parse_task, select
 from zoo.data.examples import Examples

@@ -13,7 +13,7 @@ from analysis.card.members import Snapshots
 from analysis.card.record import Card, Findings
 from analysis.card.verdicts import limits, uses
 from analysis.card.weights import DISTANCE, ENTRY, NORM, SECTIONS, sampled_layouts
-from analysis.groups import evenly_spaced
+from analysis.statistics.groups import evenly_spaced
 from zoo.config import attribute_words, canonical_json, to_json
 from zoo.data import Dataset
 from zoo.exchange.generated import GENERATED

@@ -10,8 +10,8 @@ import pandas as pd
 from torch import Tensor
 
 from analysis.card.record import Findings, Row
-from analysis.groups import evenly_spaced
 from analysis.pages.distributions import even_edges
+from analysis.statistics.groups import evenly_spaced
 from zoo.architecture import Activate
 from zoo.metric import Metric
 from zoo.population import Population

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.evaluators.evaluator import EvaluationData, Subject
-from analysis.groups import evenly_spaced
+from analysis.statistics.groups import evenly_spaced
 from trainables.autoencoders.autoencoder import Latent
 from trainables.autoencoders.receiver import Receiver
 from zoo.population import Population

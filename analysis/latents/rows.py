@@ -12,19 +12,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.evaluating import measure
-from analysis.evaluation import Evaluation
+from analysis.compression.codec_rows import trial_setting
+from analysis.compression.setup import Setup
 from analysis.evaluators.evaluator import Subject
-from analysis.groups import evenly_spaced
-from analysis.intervals import Bootstrap
 from analysis.latents.attention import attention_maps
 from analysis.latents.effects import Effects, effects, latent_names, layer_names
 from analysis.latents.interpolation import PLACES, accuracy_along, barriers, latent_way, pairs_of, weight_way
-from analysis.maps import maps_of, paths_of, some_of
-from analysis.members import Members
-from analysis.results import Measured, Result
-from analysis.rows import Row, fits_content, trial_setting
-from analysis.setup import Setup
+from analysis.measuring.evaluating import measure
+from analysis.measuring.evaluation import Evaluation
+from analysis.measuring.results import Measured, Result
+from analysis.measuring.rows import Row, fits_content
+from analysis.reading.maps import maps_of, paths_of, some_of
+from analysis.reading.members import Members
+from analysis.statistics.groups import evenly_spaced
+from analysis.statistics.intervals import Bootstrap
 from trainables.autoencoders.autoencoder import Latent
 from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.codecs.codec import Codec

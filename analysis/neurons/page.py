@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.intervals import Bootstrap, Interval
 from analysis.neurons.activations import (
     DEAD,
     KEPT,
@@ -38,6 +37,7 @@ from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count, counted
 from analysis.pages.page import Block, Chart, Code, Fact, Grid, Section, Text, render_page
 from analysis.pages.tables import Cell, Column, Row, Table, metric_cell
+from analysis.statistics.intervals import Bootstrap, Interval
 from zoo.metric import Metric, by_name
 from zoo.storage.zoo import Zoo
 from zoo.words import zooscale

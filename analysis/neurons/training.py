@@ -15,8 +15,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analysis.groups import chosen_members, orders_differ
-from analysis.intervals import Bootstrap
 from analysis.neurons.activations import (
     DEAD,
     OF_CHANGES,
@@ -29,7 +27,9 @@ from analysis.neurons.activations import (
     hidden,
     of_units,
 )
-from analysis.resampling import ResampledScores
+from analysis.statistics.groups import chosen_members, orders_differ
+from analysis.statistics.intervals import Bootstrap
+from analysis.statistics.resampling import ResampledScores
 from trainables.readouts.metrics import KENDALL_TAU, KENDALL_TAU_WITHIN
 from zoo.architecture import Architecture
 from zoo.data.class_tasks import select

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.codecs import CODECS
-from analysis.evaluated import Evaluated, Made
+from analysis.compression.codecs import CODECS
+from analysis.compression.setup import Setup
+from analysis.measuring.evaluated import Evaluated, Made
+from analysis.measuring.results import Measured, sizes
+from analysis.measuring.rows import Row
 from analysis.noisy_storage.bit_flips import PROTECTIONS, Protection, flipped
 from analysis.noisy_storage.channel import CellChannel
 from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS, read_back
-from analysis.results import Measured, sizes
-from analysis.rows import Row
-from analysis.setup import Setup
 from trainables.codecs.codec import Codec
 from trainables.codecs.payloads import compressor, decompress
 from zoo.metric import Metric

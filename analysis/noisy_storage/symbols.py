@@ -10,11 +10,12 @@ from functools import cache
 
 import numpy as np
 
-from analysis.codecs import CodecFamily, Setting, setting_name
+from analysis.compression.codec_rows import trial_setting
+from analysis.compression.codecs import CodecFamily, Setting, setting_name
+from analysis.compression.setup import Setup
+from analysis.measuring.rows import Row, fits_content
 from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS, read_back
 from analysis.noisy_storage.rows import Cells, NoisyNetworks, noisy_row
-from analysis.rows import Row, fits_content, trial_setting
-from analysis.setup import Setup
 from trainables.codecs.cells import InCells, Numbers, numbers_of
 from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord

@@ -7,15 +7,15 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.aggregation import LEARNING_RATES, RULE_WORDS
+from analysis.held_out_tasks.aggregation import LEARNING_RATES, RULE_WORDS
+from analysis.held_out_tasks.scenarios import MAIN
+from analysis.measuring.results import Measured, Result
 from analysis.pages.figures import BLUE, GRAY, LEGEND_ABOVE, ORANGE, PALETTE, base_layout, error_bars
 from analysis.pages.numbers import shown, with_unit
 from analysis.pages.page import Bullets, Chart, Grid, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
 from analysis.report.figures import error_bars_of
-from analysis.results import Measured, Result
-from analysis.scenarios import MAIN
 from trainables.aggregators.metrics import AGGREGATED_ACCURACY, GAINS
 
 OPTIMIZER_WORDS = {"sgd": "SGD", "adam": "Adam"}

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.headlines import targets
+from analysis.compression.codec_rows import LEARNED
+from analysis.compression.headlines import targets
 from analysis.latents.interpolation import PLACES
 from analysis.latents.rows import BARRIER, CARRYING, HALFWAY, LATENT_WIDTH, MOVED, WAYS
+from analysis.measuring.results import Result, declared
 from analysis.pages.distributions import described_each
 from analysis.pages.figures import GRAY, INK, LEGEND_ABOVE, PALETTE, PERCENT, add_band, axis_of, base_layout, heat_map
 from analysis.pages.numbers import count, counted, with_unit
@@ -24,8 +26,6 @@ from analysis.pages.tables import Cell, Column, Row, Table, absent, count_cell, 
 from analysis.record import Analysis, LatentMap, LatentMaps
 from analysis.report import latent
 from analysis.report.figures import error_bars_of
-from analysis.results import Result, declared
-from analysis.rows import LEARNED
 from zoo.metric import Metric
 
 # Latents of a heat map: those that move outputs most.

@@ -12,9 +12,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from analysis.compression.headlines import targets
 from analysis.evaluators.boundaries import BOUNDARIES, KINDS
 from analysis.evaluators.planes import ORIGINAL, RECONSTRUCTED, unpacked
-from analysis.headlines import targets
+from analysis.measuring.results import Result, declared
 from analysis.pages.figures import BLUE, GRAY, INK, axis_of, base_layout
 from analysis.pages.numbers import count, percent
 from analysis.pages.page import Block, Chart, Grid, Heading, Section, Text
@@ -22,7 +23,6 @@ from analysis.pages.rasters import class_color, class_field, png
 from analysis.record import Analysis
 from analysis.report.figures import error_bars_of, label, style
 from analysis.report.tables import chosen_table
-from analysis.results import Result, declared
 
 NEAREST = "boundary_adversarial"
 # Images side by side in a part of the gallery, and in one part.

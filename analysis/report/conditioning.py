@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.conditioning import NETWORKS
+from analysis.generation.conditioning import NETWORKS
 from analysis.pages.figures import GRAY, PALETTE, PERCENT, base_layout, error_bars
 from analysis.pages.page import Chart, Section, Text
 

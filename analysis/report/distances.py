@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from analysis.evaluators.distances import DISTANCES
 from analysis.evaluators.fisher import FISHER, SPECTRUM_EXAMPLES
 from analysis.evaluators.weights import WEIGHTS
-from analysis.intervals import Bootstrap
+from analysis.measuring.results import Result, declared
 from analysis.pages.distributions import described_each
 from analysis.pages.figures import LEGEND_ABOVE, PALETTE, add_band, base_layout
 from analysis.pages.numbers import counted
@@ -22,7 +22,7 @@ from analysis.pages.tables import Cell, Column, Row, Table, metric_cell
 from analysis.record import Analysis
 from analysis.report.boundaries import shown_result
 from analysis.report.figures import label
-from analysis.results import Result, declared
+from analysis.statistics.intervals import Bootstrap
 from trainables.readouts.scores import kendall_tau
 from zoo.metric import Metric
 

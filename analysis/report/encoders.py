@@ -8,20 +8,20 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.calibration import DRAWS
-from analysis.column_means import called
+from analysis.measuring.results import Question, Result
 from analysis.pages.numbers import counted
 from analysis.pages.page import Bullets, Grid, Heading, Section, Text, filled
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
-from analysis.prediction import HYPERPARAMETERS
+from analysis.reading.calibration import DRAWS
+from analysis.reading.column_means import called
+from analysis.reading.prediction import HYPERPARAMETERS
+from analysis.reading.scopes import LAST, LATER
+from analysis.reading.zoo_matrix import ZooMatrix
 from analysis.record import Analysis
 from analysis.report.predictors import BASELINES, main_metric
 from analysis.report.scatter_panels import option_groups, panels
 from analysis.report.sections import ASSETS
 from analysis.report.zoo_matrices import heat_maps
-from analysis.results import Question, Result
-from analysis.scopes import LAST, LATER
-from analysis.zoo_matrix import ZooMatrix
 from trainables.readouts.metrics import R2
 
 MAIN = "test_accuracy"
@@ -173,7 +173,7 @@ def told_table(results: Sequence[Result], caption: str, said: Callable[[Result],
 
 
 def means_table(found: Mapping[str, Any]) -> Table:
-    """Means over columns, and how far the first is ahead; see :func:`analysis.column_means.column_means`."""
+    """Means over columns, and how far the first is ahead; see :func:`analysis.reading.column_means.column_means`."""
     rows = []
     for each in found["means"]:
         first = each["name"] == found["first"]

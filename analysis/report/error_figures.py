@@ -14,12 +14,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.evaluators.errors import DROP
-from analysis.groups import group_numbers
-from analysis.intervals import Bootstrap, Interval
+from analysis.measuring.results import Result
 from analysis.pages.distributions import described_each
 from analysis.pages.figures import BLUE, DOTTED, GRAY, axis_of, base_layout, lying_boxes
 from analysis.report.figures import error_bars_of
-from analysis.results import Result
+from analysis.statistics.groups import group_numbers
+from analysis.statistics.intervals import Bootstrap, Interval
 from trainables.readouts.columns import is_numeric
 from trainables.readouts.scores import kendall_tau
 from zoo.metric import Metric

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from analysis.evaluators.errors import DISAGREEMENT, DROP, LAYER_ERROR, OF_CLASSES
-from analysis.intervals import Bootstrap, Interval
 from analysis.pages.distributions import described_each
 from analysis.pages.figures import boxes
 from analysis.pages.numbers import plain
@@ -31,6 +30,7 @@ from analysis.report.error_figures import (
 )
 from analysis.report.figures import label
 from analysis.report.sections import View
+from analysis.statistics.intervals import Bootstrap, Interval
 from trainables.readouts.columns import is_numeric
 from trainables.readouts.scores import kendall_tau
 from zoo.metric import Metric

@@ -9,14 +9,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.codecs import CODECS
-from analysis.controls import ZERO_RATE
-from analysis.intervals import Interval
+from analysis.compression.codec_rows import LEARNED, SEARCHED
+from analysis.compression.codecs import CODECS
+from analysis.compression.controls import ZERO_RATE
+from analysis.measuring.results import Measured, Result, declared
 from analysis.pages.figures import LEGEND_ABOVE, MUTED, PALETTE, PERCENT, base_layout, error_bars
 from analysis.pages.numbers import usable
-from analysis.prediction import CONSTANT, HYPERPARAMETERS, MEASURED
-from analysis.results import Measured, Result, declared
-from analysis.rows import LEARNED, SEARCHED
+from analysis.reading.prediction import CONSTANT, HYPERPARAMETERS, MEASURED
+from analysis.statistics.intervals import Interval
 from trainables.registry import TRAINABLES
 from zoo.config import digest
 from zoo.metric import Metric

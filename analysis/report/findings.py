@@ -6,15 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.controls import ZERO_RATE
-from analysis.headlines import Headline, Target, quality_metric, targets
+from analysis.compression.codec_rows import LEARNED
+from analysis.compression.controls import ZERO_RATE
+from analysis.compression.headlines import Headline, Target, quality_metric, targets
+from analysis.compression.rates import FLOAT_BITS
+from analysis.measuring.results import Result
 from analysis.pages.numbers import count, significant, with_unit
-from analysis.rates import FLOAT_BITS
 from analysis.report.figures import label
 from analysis.report.glossary import NOT_REACHED
 from analysis.report.rate_figures import AXES
-from analysis.results import Result
-from analysis.rows import LEARNED
 
 FUNCTION_METRIC = "function-metric"
 REACH = {"agreement": "agrees on", "accuracy_shift_pp": "moves accuracy by", "output_r2": "keeps an output R² of"}

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from analysis.audit import ACCURACY, CRITERIA, DISTANCE, DIVERSITY, FURTHEST, OVERLAP, SPREAD, passed
 from analysis.evaluators.boundaries import BOUNDARY_DISTANCE
-from analysis.making import CONTROLS, TRAINED, UNTRAINED
+from analysis.generation.audit import ACCURACY, CRITERIA, DISTANCE, DIVERSITY, FURTHEST, OVERLAP, SPREAD, passed
+from analysis.generation.making import CONTROLS, TRAINED, UNTRAINED
+from analysis.measuring.results import Result, declared
 from analysis.pages.figures import BLUE, GRAY, PALETTE, axis_of, base_layout
 from analysis.pages.numbers import with_unit
 from analysis.pages.page import Bullets, Chart, Grid, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
 from analysis.report.boundaries import planes_alone
-from analysis.results import Result, declared
 
 LIMITS = (
     "Networks pass the audit by six measures, none of which is more than that: they lie no closer to training networks"

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.by_axis import GAIN
+from analysis.measuring.results import Result, declared
 from analysis.pages.figures import LEGEND_ABOVE, PALETTE, base_layout
 from analysis.pages.numbers import counted, shown, with_unit
 from analysis.pages.page import Block, Bullets, Chart, Section, Text
@@ -16,7 +17,6 @@ from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
 from analysis.report.figures import error_bars_of
 from analysis.report.limits import not_measured
-from analysis.results import Result, declared
 from zoo.metric import Metric
 
 LIMITS = (

@@ -7,15 +7,15 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.adaptation import LABELS, STEPS, budget
+from analysis.held_out_tasks.adaptation import LABELS, STEPS, budget
+from analysis.held_out_tasks.ways import COMPUTED, UNADAPTED, WAYS
+from analysis.measuring.results import Result
 from analysis.pages.figures import GRAY, PALETTE, PERCENT, axis_of, base_layout
 from analysis.pages.numbers import count
 from analysis.pages.page import Bullets, Chart, Grid, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
 from analysis.report.figures import error_bars_of
-from analysis.results import Result
-from analysis.ways import COMPUTED, UNADAPTED, WAYS
 
 ACCURACY = "task_accuracy"
 NOTHING = "not adapted"

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.compression.headlines import targets
 from analysis.evaluators.layers import AGREEMENT, CKA, ERROR, EXAMPLES, LAYERS, OTHERS
-from analysis.headlines import targets
+from analysis.measuring.results import Result
 from analysis.pages.distributions import described_each
 from analysis.pages.figures import GRAY, LEGEND_ABOVE, add_band, axis_of, base_layout, heat_map
 from analysis.pages.numbers import count, shown
@@ -22,7 +23,6 @@ from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell,
 from analysis.record import Analysis
 from analysis.report.figures import label, style
 from analysis.report.rate_figures import Loss
-from analysis.results import Result
 from zoo.metric import Metric
 
 METRICS = {measure.metric.name: measure.metric for measure in LAYERS.measures}

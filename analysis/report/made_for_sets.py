@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from analysis.made_for_sets import FINE_TUNED, SCRATCH, WAYS
+from analysis.held_out_tasks.made_for_sets import FINE_TUNED, SCRATCH, WAYS
+from analysis.measuring.results import Result
 from analysis.pages.figures import PALETTE, axis_of, base_layout
 from analysis.pages.page import Bullets, Chart, Grid, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.record import Analysis
-from analysis.results import Result
 from trainables.hypernetworks.metrics import SET_METRICS, UNSEEN_ACCURACY
 
 LIMITS = (

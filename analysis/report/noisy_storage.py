@@ -7,6 +7,9 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from analysis.compression.codec_rows import LEARNED
+from analysis.compression.rates import FLOAT_BITS
+from analysis.measuring.results import Result, declared
 from analysis.noisy_storage.channel import CellChannel
 from analysis.noisy_storage.mapping import DIGITAL_BITS_PER_CELL, MAPPINGS
 from analysis.noisy_storage.rows import BIT_ERROR_RATE, CELL_NOISE, CELLS_PER_WEIGHT, LOST_SHARE, WRITES
@@ -14,11 +17,8 @@ from analysis.noisy_storage.symbols import SYMBOLS
 from analysis.pages.figures import PALETTE, axis_of, base_layout
 from analysis.pages.page import Block, Chart, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, metric_cell, metric_column
-from analysis.rates import FLOAT_BITS
 from analysis.record import Analysis
 from analysis.report.figures import error_bars_of, style
-from analysis.results import Result, declared
-from analysis.rows import LEARNED
 
 # What networks keep, the first that was measured.
 KEPT = ("accuracy_reconstructed", "agreement", "output_r2")

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from analysis.held_out import PREDICTED, TRUE
-from analysis.intervals import FEW_GROUPS
+from analysis.measuring.results import Measured, Result
 from analysis.pages.numbers import count, counted, shown, with_unit
 from analysis.pages.page import Heading, Section, Text, filled
-from analysis.prediction import CONSTANT, HYPERPARAMETERS, MEASURED
+from analysis.reading.held_out import PREDICTED, TRUE
+from analysis.reading.prediction import CONSTANT, HYPERPARAMETERS, MEASURED
 from analysis.record import Analysis
 from analysis.report.scatter_panels import option_groups, panels
 from analysis.report.sections import ASSETS
 from analysis.report.tables import predictors_table, trial_anchors
-from analysis.results import Measured, Result
+from analysis.statistics.intervals import FEW_GROUPS
 
 PAIR = (TRUE, PREDICTED)
 LIMITS = (

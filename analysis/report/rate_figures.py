@@ -14,12 +14,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.headlines import Target
+from analysis.compression.headlines import Target
+from analysis.compression.rates import FLOAT_BITS
+from analysis.measuring.results import Result, declared
 from analysis.pages.figures import INK, MUTED, base_layout
 from analysis.pages.numbers import axis_title, shown, with_unit
-from analysis.rates import FLOAT_BITS
 from analysis.report.figures import Style, label, style
-from analysis.results import Result, declared
 from trainables.pareto import pareto_rows
 
 # Points of a line across the chart: enough that it answers to the pointer everywhere.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from analysis.measuring.results import Result
 from analysis.pages.numbers import with_unit
 from analysis.report.figures import label, style
-from analysis.results import Result
 
 SUMMARY = (
     "code_bits_per_weight", "agreement", "output_r2", "accuracy_shift_pp", "accuracy_r2", "r2", "kendall_tau",

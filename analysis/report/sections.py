@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.controls import ZERO_RATE
-from analysis.headlines import DISTORTIONS, Target, targets
-from analysis.intervals import FEW_GROUPS
+from analysis.compression.controls import ZERO_RATE
+from analysis.compression.headlines import DISTORTIONS, Target, targets
+from analysis.measuring.results import declared
 from analysis.pages.numbers import count, counted, with_unit
 from analysis.pages.page import Block, Chart, Heading, Section, Text, filled
 from analysis.record import Analysis
@@ -30,7 +30,7 @@ from analysis.report.tables import (
     trials_table,
     untrained_table,
 )
-from analysis.results import declared
+from analysis.statistics.intervals import FEW_GROUPS
 from zoo.metric import Metric
 
 ASSETS = Path(__file__).with_name("assets")

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.measuring.results import Result, declared
 from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count
 from analysis.pages.page import Bullets, Section, render_page
@@ -29,7 +30,6 @@ from analysis.report.limits import diverged, missing
 from analysis.report.reproduce import reproduce
 from analysis.report.scatter_panels import scatter_data
 from analysis.report.sections import ASSETS
-from analysis.results import Result, declared
 
 MAIN_WORDS = ("true test accuracy", "predicted test accuracy")
 INTERVAL = (

@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from analysis.headlines import ANCHOR, Headline
+from analysis.compression.headlines import ANCHOR, Headline
+from analysis.compression.rates import AMORTIZED_OVER, total_bits_per_weight
+from analysis.measuring.results import Result, declared
 from analysis.pages.numbers import count, shown, significant
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell, metric_column, number_cell
-from analysis.rates import AMORTIZED_OVER, total_bits_per_weight
 from analysis.report.figures import style
 from analysis.report.glossary import NOT_REACHED
-from analysis.results import Result, declared
 from trainables.metrics import CODE_BITS_PER_WEIGHT
 from trainables.study_files import COMPLETE
 from zoo.metric import Metric

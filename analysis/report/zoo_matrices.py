@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.intervals import Bootstrap
 from analysis.pages.figures import heat_map
 from analysis.pages.numbers import shown
 from analysis.pages.page import Chart, Grid, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
+from analysis.reading.scopes import ACROSS
+from analysis.reading.zoo_matrix import ZooMatrix
 from analysis.record import Analysis
-from analysis.scopes import ACROSS
-from analysis.zoo_matrix import ZooMatrix
+from analysis.statistics.intervals import Bootstrap
 from trainables.readouts.metrics import KENDALL_TAU
 
 PIXELS = 300

@@ -14,12 +14,12 @@ import plotly.graph_objects as go
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from analysis.intervals import Interval
 from analysis.pages.figures import LEGEND_ABOVE, PALETTE, PERCENT, base_layout, heat_map
 from analysis.pages.glossary import glossary
 from analysis.pages.numbers import count, counted, percent
 from analysis.pages.page import Block, Chart, Code, Fact, Section, Text, render_page
 from analysis.pages.tables import Cell, Table, metric_cell, table_of
+from analysis.statistics.intervals import Interval
 from analysis.tasks.distances import symmetric_distance
 from analysis.tasks.relations import RELATION_METRICS, with_difficulty, with_taxonomy
 from trainables.tasks.embeddings import TaskEmbeddings

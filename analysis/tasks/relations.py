@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from analysis.intervals import Bootstrap, Interval
+from analysis.statistics.intervals import Bootstrap, Interval
 from zoo.metric import Metric
 
 TAXONOMY_CORRELATION = Metric(

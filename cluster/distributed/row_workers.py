@@ -17,9 +17,9 @@ import ray
 import torch
 from ray.exceptions import RayActorError, RayTaskError
 
-from analysis.evaluated import KeptParts, Made
-from analysis.evaluating import BlockValues, Evaluating, Unit
 from analysis.kept_rows import KeptRows
+from analysis.measuring.evaluated import KeptParts, Made
+from analysis.measuring.evaluating import BlockValues, Evaluating, Unit
 from analysis.plan import Plan
 from cluster.display import say
 from zoo.storage.store import Store

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from analysis.kept_rows import KeptRows
+from analysis.measuring.rows import Row
 from analysis.plan import Plan
-from analysis.rows import Row
 from cluster.distributed.runtime import quieten, ray_is_asked_for, runtime
 from cluster.estimates import ray_start_s, worth_ray
 from cluster.row_estimates import remembered_rows_s

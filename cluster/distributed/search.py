@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from analysis.measured_trials import measured_trials
+from analysis.measuring.measured_trials import measured_trials
 from cluster.display import live, say
 from cluster.distributed.fits import FurtherFits
 from cluster.distributed.journal import SearchFolder

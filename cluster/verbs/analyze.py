@@ -213,8 +213,8 @@ def plan_of(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> Pl
         study: A study on it.
         asked: Options of :func:`analysis.plan.plan_analysis` by their names there, and ``seed`` of the bootstrap.
     """
-    from analysis.intervals import Bootstrap
     from analysis.plan import plan_analysis
+    from analysis.statistics.intervals import Bootstrap
 
     options = {name: value for name, value in asked.items() if name != "seed"}
     return plan_analysis(zoo, study, bootstrap=Bootstrap(seed=asked.get("seed", 0)), **options)

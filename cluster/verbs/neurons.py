@@ -52,9 +52,9 @@ class Neurons(Verb):
             ValueError: The zoo's networks have no classes or no hidden units, or there is one epoch alone.
             ZooError: There is no such zoo.
         """
-        from analysis.intervals import Bootstrap
         from analysis.neurons.page import render
         from analysis.neurons.training import over_training
+        from analysis.statistics.intervals import Bootstrap
         from analysis.tables import TABLES
         from zoo.storage.store import Store
 

@@ -181,6 +181,6 @@ class Search(Planned):
 
 def most_further_fits(trials: int, seeds: int) -> int:
     """How many fits with further seeds there may be: which trials will be the best is not known yet, nor how many."""
-    from analysis.measured_trials import MEASURED_TRIALS
+    from analysis.measuring.measured_trials import MEASURED_TRIALS
 
     return (seeds - 1) * min(trials, MEASURED_TRIALS)

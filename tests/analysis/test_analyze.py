@@ -11,17 +11,17 @@ from example_analysis import measured
 from example_study import METRICS, write_study
 
 from analysis.analyze import Analysis, analyze
-from analysis.controls import ZERO_RATE
-from analysis.groups import chosen_members
-from analysis.headlines import headlines, pareto
-from analysis.intervals import Bootstrap
+from analysis.compression.codec_rows import LEARNED
+from analysis.compression.controls import ZERO_RATE
+from analysis.compression.headlines import headlines, pareto
+from analysis.compression.rates import total_bits_per_weight
+from analysis.measuring.results import Result
 from analysis.plan import plan_analysis
-from analysis.rates import total_bits_per_weight
 from analysis.report.findings import sentences
 from analysis.report.page import render
 from analysis.report.tables import break_even_cell
-from analysis.results import Result
-from analysis.rows import LEARNED
+from analysis.statistics.groups import chosen_members
+from analysis.statistics.intervals import Bootstrap
 from analysis.tables import write_tables
 from trainables.study_files import StudyRecord
 from zoo.data.class_tasks import one_vs_one, select

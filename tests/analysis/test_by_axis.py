@@ -10,9 +10,9 @@ from analysis.by_axis import surrogates
 from analysis.evaluators import evaluator
 from analysis.evaluators.evaluator import EvaluationData, Subject
 from analysis.evaluators.registry import find_evaluator
-from analysis.intervals import Bootstrap
 from analysis.plan import plan_analysis
 from analysis.report.page import render
+from analysis.statistics.intervals import Bootstrap
 from analysis.tables import results_frame
 
 BOOTSTRAP = Bootstrap(replicates=50)

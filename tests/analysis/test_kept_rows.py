@@ -7,12 +7,13 @@ import sys
 import pytest
 from example_study import write_study
 
-from analysis import evaluated, measurement
 from analysis.analyze import analyze, carry_out
-from analysis.evaluating import Evaluating
-from analysis.intervals import Bootstrap
+from analysis.compression import measurement
 from analysis.kept_rows import KeptRows, our_code, own_code
+from analysis.measuring import evaluated
+from analysis.measuring.evaluating import Evaluating
 from analysis.plan import plan_analysis
+from analysis.statistics.intervals import Bootstrap
 from trainables.study_files import StudyRecord
 from zoo.population import population as of_populations
 from zoo.storage.store import Store

@@ -10,9 +10,9 @@ from encoder_study import write_encoders
 from example_study import write_study
 
 from analysis.codec_plan import ON_RANDOM
-from analysis.codecs import CODECS
-from analysis.controls import ZERO_RATE
-from analysis.measured_trials import MEASURED_TRIALS, measured_trials
+from analysis.compression.codecs import CODECS
+from analysis.compression.controls import ZERO_RATE
+from analysis.measuring.measured_trials import MEASURED_TRIALS, measured_trials
 from cluster.verbs.analyze import Analyze, write_report
 from trainables.study_files import StudyRecord
 from zoo.generation.build import generate_zoo

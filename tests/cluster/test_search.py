@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 from ray_environment import environment
 
-from analysis.measured_trials import MEASURED_TRIALS
+from analysis.measuring.measured_trials import MEASURED_TRIALS
 from cluster.distributed.journal import SearchFolder
 from cluster.distributed.runtime import quieten
 from cluster.distributed.search import export, importances, search, search_folder

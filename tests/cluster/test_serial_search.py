@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from analysis.measured_trials import measured_trials
+from analysis.measuring.measured_trials import measured_trials
 from cluster.display import live
 from cluster.distributed import making
 from cluster.distributed import search as searching

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from analysis.compression.headlines import headlines, pareto
 from analysis.evaluators.agreement import AGREEMENT
 from analysis.evaluators.registry import EVALUATORS
-from analysis.headlines import headlines, pareto
+from analysis.measuring.results import SIZE, Measured, Result
 from analysis.record import Analysis
-from analysis.results import SIZE, Measured, Result
 from zoo.config import to_json
 from zoo.metric import Metric
 from zoo.recipes import DIGITS_MLP_DIVERSE

@@ -15,7 +15,7 @@ from analysis.card.members import explained_variance, imported_columns, measured
 from analysis.card.page import render
 from analysis.card.record import KEYS, Findings
 from analysis.card.weights import describe_tensors
-from analysis.groups import evenly_spaced
+from analysis.statistics.groups import evenly_spaced
 from zoo.architecture import mlp
 from zoo.population import Member, single_architecture
 from zoo.storage.errors import ZooError

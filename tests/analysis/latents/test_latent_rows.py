@@ -8,11 +8,11 @@ import pytest
 from example_study import write_study
 
 from analysis.analyze import analyze, carry_out
-from analysis.intervals import Bootstrap
 from analysis.latents import rows as latents
 from analysis.latents.interpolation import PLACES
+from analysis.measuring.results import Result
 from analysis.plan import plan_analysis
-from analysis.results import Result
+from analysis.statistics.intervals import Bootstrap
 from trainables.codecs.codec import Codec
 from trainables.study_files import StudyRecord
 from zoo.data.task import Task

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.intervals import Bootstrap
 from analysis.neurons.activations import changes, effective_rank, hidden, of_units, selectivity
 from analysis.neurons.page import render
 from analysis.neurons.training import over_training
+from analysis.statistics.intervals import Bootstrap
 from zoo.architecture import cnn, mlp
 from zoo.generation.build import generate_zoo
 from zoo.recipes import RECIPES

@@ -4,7 +4,6 @@ import pytest
 from example_study import write_study
 
 from analysis.analyze import analyze
-from analysis.intervals import Bootstrap
 from analysis.noisy_storage.bit_flips import PROTECTIONS
 from analysis.noisy_storage.mapping import MAPPINGS
 from analysis.noisy_storage.rows import BIT_ERROR_RATES, FLIPPED, NOISES
@@ -13,6 +12,7 @@ from analysis.plan import plan_analysis
 from analysis.report.noisy_storage import noisy_storage
 from analysis.report.page import render
 from analysis.report.reproduce import commands
+from analysis.statistics.intervals import Bootstrap
 from analysis.tables import write_tables
 from cluster.verbs.analyze import Analyze
 from trainables.study_files import StudyRecord

@@ -8,13 +8,13 @@ from example_analysis import make_analysis
 from example_study import write_study
 
 from analysis.analyze import analyze
-from analysis.headlines import targets
-from analysis.intervals import Bootstrap
+from analysis.compression.headlines import targets
+from analysis.measuring.results import declared
 from analysis.pages.page import Chart, Grid, Heading, Text
 from analysis.pages.tables import Table
 from analysis.report import autoencoders
 from analysis.report.page import render
-from analysis.results import declared
+from analysis.statistics.intervals import Bootstrap
 from trainables.study_files import StudyRecord
 from zoo.storage.store import Store
 

@@ -7,13 +7,13 @@ import pytest
 from example_analysis import make_analysis, make_result
 
 from analysis.analyze import analyze
-from analysis.intervals import Bootstrap
 from analysis.kept_rows import KeptRows, measure_rows
+from analysis.measuring.results import Result
 from analysis.pages.page import Chart, Grid, Text
 from analysis.plan import plan_analysis
 from analysis.report.boundaries import boundaries, gallery, gallery_blocks, plane_blocks, shown_result
 from analysis.report.page import render
-from analysis.results import Result
+from analysis.statistics.intervals import Bootstrap
 from zoo.storage.store import Store
 
 OPTIONS = {"codecs": ["uniform"], "examples": 100, "bootstrap": Bootstrap(replicates=20)}

@@ -4,9 +4,9 @@ import pytest
 from scipy.stats import kendalltau
 
 from analysis.analyze import analyze
-from analysis.intervals import Bootstrap
 from analysis.report.distances import distances, rank_correlation, spectrum_figure
 from analysis.report.page import render
+from analysis.statistics.intervals import Bootstrap
 
 
 @pytest.fixture(scope="module")

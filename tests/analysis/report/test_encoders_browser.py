@@ -8,8 +8,8 @@ from browser_pages import browser as open_browser
 from encoder_study import write_encoders
 
 from analysis.analyze import analyze
-from analysis.intervals import Bootstrap
 from analysis.report.page import render
+from analysis.statistics.intervals import Bootstrap
 from zoo.generation.build import generate_zoo
 from zoo.recipes import RECIPES
 from zoo.storage.store import Store

@@ -10,13 +10,13 @@ from scipy.stats import kendalltau
 
 from analysis.analyze import analyze
 from analysis.evaluators.errors import OF_CLASSES
-from analysis.intervals import Bootstrap
 from analysis.pages.page import Chart, Grid
 from analysis.pages.tables import Table
 from analysis.report.error_figures import Errors
 from analysis.report.errors import commands, where_errors_are, worst, worst_table
 from analysis.report.page import render
 from analysis.report.sections import View
+from analysis.statistics.intervals import Bootstrap
 from cluster.cli import run
 
 OPTIONS = {"codecs": ["uniform"], "examples": 200, "bootstrap": Bootstrap(replicates=20)}

@@ -4,10 +4,10 @@ import re
 import pytest
 from example_analysis import CONTROLS, CURVES, PARAMETERS, TRIALS, make_analysis, make_result
 
-from analysis.headlines import TARGETS
+from analysis.compression.headlines import TARGETS
+from analysis.compression.rates import total_bits_per_weight
 from analysis.pages.figures import PALETTE
 from analysis.pages.page import ASSETS
-from analysis.rates import total_bits_per_weight
 from analysis.report.figures import COLORS, style
 from analysis.report.rate_figures import rate_quality
 from analysis.report.scatter_panels import scatter_data

@@ -5,12 +5,12 @@ import pytest
 from example_analysis import METRICS, PARAMETERS, make_analysis, make_result
 from markupsafe import escape
 
-from analysis.headlines import headlines
+from analysis.compression.headlines import headlines
+from analysis.measuring.results import declared
 from analysis.pages.numbers import counted, significant
 from analysis.report.findings import cards, sentences
 from analysis.report.page import render
 from analysis.report.tables import amortization_table, break_even_cell, headline_table, trials_table
-from analysis.results import declared
 
 
 @pytest.mark.parametrize(

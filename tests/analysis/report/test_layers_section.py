@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from analysis.analyze import analyze
-from analysis.intervals import Bootstrap
 from analysis.pages.page import Chart, Grid
 from analysis.report.layers import OTHERS, Compared, bands, layers, nearest_to_target
 from analysis.report.page import render
+from analysis.statistics.intervals import Bootstrap
 
 BOOTSTRAP = Bootstrap(replicates=20)
 

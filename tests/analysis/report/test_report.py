@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from example_analysis import CONTROLS, PARAMETERS, make_analysis, make_result
 
-from analysis.headlines import headlines
+from analysis.compression.headlines import headlines
+from analysis.compression.rates import AMORTIZED_OVER, total_bits_per_weight
+from analysis.measuring.results import declared
 from analysis.pages.numbers import count, shown_unit, significant
-from analysis.rates import AMORTIZED_OVER, total_bits_per_weight
 from analysis.report.page import render
-from analysis.results import declared
 
 MADE_ON = datetime.date(2026, 11, 20)
 NASTY = "</script><img src=x onerror=alert(1)> & <b>"

@@ -6,7 +6,7 @@ from browser_pages import CRAMPED, FAINT, resize, until
 from browser_pages import browser as open_browser
 from example_analysis import PARAMETERS, TRIALS, make_analysis, make_result
 
-from analysis.rates import total_bits_per_weight
+from analysis.compression.rates import total_bits_per_weight
 from analysis.report.page import render
 from analysis.report.sections import SLIDER_END, STEPS_PER_DECADE
 

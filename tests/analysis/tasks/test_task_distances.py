@@ -7,7 +7,7 @@ from scipy.spatial.distance import cosine
 from scipy.stats import spearmanr
 from torch import nn
 
-from analysis.intervals import Bootstrap
+from analysis.statistics.intervals import Bootstrap
 from analysis.tasks.distances import asymmetric_distance, symmetric_distance
 from analysis.tasks.relations import choice_of_source, with_difficulty, with_taxonomy
 from analysis.tasks.transfer import held_out_errors, transfer_errors

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans as ReferenceKMeans
 
-from analysis import controls
+from analysis.compression import controls
 from trainables.codecs.classical.blocks import scale_codes, scales_of
 from trainables.codecs.classical.configs import (
     KMeansConfig,

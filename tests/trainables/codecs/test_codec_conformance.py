@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.codecs import CODECS, CodecFamily, find_codec, setting_name
-from analysis.controls import ZERO_RATE
+from analysis.compression.codecs import CODECS, CodecFamily, find_codec, setting_name
+from analysis.compression.controls import ZERO_RATE
 from trainables.codecs.cells import numbers_of
 from trainables.codecs.codec import Codec
 from trainables.codecs.payloads import compress, compressor, decompress

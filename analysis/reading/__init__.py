@@ -1,0 +1,1 @@
+"""What weights tell: members split for predictions, readouts of embeddings, zoos by zoos."""

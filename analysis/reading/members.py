@@ -1,0 +1,198 @@
+"""Networks of a zoo as predictions see them: read once, and any choice of them without another copy.
+
+Shape letters: M members.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics.groups import group_numbers, orders_differ
+from trainables.readouts.columns import CHOSEN, strata_of, target_of
+from zoo.data.examples import Dataset
+from zoo.population import Population
+from zoo.recipes import Imported
+from zoo.storage.zoo import Zoo
+from zoo.views import without_dead_inputs
+
+# Epochs of a member are told apart by less than this.
+EPOCHS = 10**9
+Wanted = Literal["one", "last"] | tuple[int, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Members:
+    """Snapshots of several layouts, one population each, in one order; or a choice of them.
+
+    Attributes:
+        populations: One for each layout.
+        rows: Which of their snapshots, one population after the other; all where ``None``.
+    """
+
+    populations: tuple[Population, ...]
+    rows: np.ndarray | None = None
+    # Columns of all snapshots by their names, which every choice of them shares.
+    _known: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.populations)) if self.rows is None else len(self.rows)
+
+    def column(self, name: str) -> np.ndarray:
+        """What is known of each snapshot under a name: ``[M]``.
+
+        Raises:
+            ValueError: Nothing is.
+        """
+        return self._cached(f"column {name}", lambda population: population.column(name))
+
+    def target(self, name: str) -> np.ndarray:
+        """A column as it is predicted: numbers, or categories as text: ``[M]``."""
+        return self._cached(f"target {name}", lambda population: target_of(population, name))
+
+    @property
+    def strata(self) -> np.ndarray:
+        """Equal for snapshots of equal hyper-parameters, epoch and size: ``[M]``."""
+        return self._cached("strata", strata_of)
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """How many parameters each network has: ``[M]``."""
+        return self._cached("parameters", lambda population: np.full(len(population), population.parameters))
+
+    @property
+    def fingerprints(self) -> np.ndarray:
+        """The same for the same weights, and else not but by a chance of 2^-64: uint64 ``[M]``."""
+        return self._cached("fingerprints", fingerprints_of)
+
+    def over(self, of_population: Callable[[Population], np.ndarray]) -> np.ndarray:
+        """What a function gives for each population, one after the other; then the chosen rows."""
+        values = np.concatenate([of_population(population) for population in self.populations])
+        return values if self.rows is None else values[self.rows]
+
+    def chosen(self, kept_M: np.ndarray) -> Members:
+        """Those of these snapshots that are kept; bool ``[M]``."""
+        places = np.flatnonzero(kept_M)
+        return dataclasses.replace(self, rows=places if self.rows is None else self.rows[places])
+
+    def _cached(self, key: str, of_population: Callable[[Population], np.ndarray]) -> np.ndarray:
+        if key not in self._known:
+            self._known[key] = dataclasses.replace(self, rows=None).over(of_population)
+        values = self._known[key]
+        return values if self.rows is None else values[self.rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooMembers:
+    """The networks of a zoo by their split, with all snapshots; read when first needed.
+
+    Networks are as fits see them: weights on inputs that never occur are zero.
+
+    Attributes:
+        zoo: The zoo, of any layouts.
+        members: Numbers of the test members.
+    """
+
+    zoo: Zoo
+    members: tuple[int, ...]
+
+    @cached_property
+    def dataset(self) -> Dataset | None:
+        """What the networks were trained on; ``None`` where that is not known."""
+        known = not isinstance(self.zoo.recipe, Imported) or self.zoo.recipe.dataset
+        return self.zoo.dataset() if known else None
+
+    @cached_property
+    def training(self) -> Members:
+        """Training members."""
+        return self._read(self.zoo.populations("train"))
+
+    @cached_property
+    def validation(self) -> Members:
+        """Validation members."""
+        return self._read(self.zoo.populations("validation"))
+
+    @cached_property
+    def test(self) -> Members:
+        """The test members."""
+        return self._read(self.zoo.populations("test", members=self.members))
+
+    @cached_property
+    def grouped(self) -> bool:
+        """Whether members of one minibatch order are one group, resampled together."""
+        return orders_differ(self.zoo)
+
+    def groups(self, members: Members) -> np.ndarray:
+        """For each snapshot the number of its group, ``[M]``; a member's snapshots are one group."""
+        return group_numbers(members.column("order_seed" if self.grouped else "id").tolist(), True)
+
+    def rows(self, split: str, epochs: Wanted, layouts: Collection[int] | None = None) -> np.ndarray:
+        """Rows of ``zoo.snapshots``; for arguments see :meth:`choose`."""
+        found = self.zoo.rows(split, members=self.members if split == "test" else None, epochs=epochs)
+        if layouts is None:
+            return found
+        return found[
+            np.isin(layout_of_members(self.zoo)[self.zoo.snapshots["member"].to_numpy()[found]], list(layouts))
+        ]
+
+    def choose(self, split: str, epochs: Wanted, layouts: Collection[int] | None = None) -> Members:
+        """Snapshots of a split.
+
+        Args:
+            split: "train", "validation" or "test": of the test members those in ``members``.
+            epochs: "one" or the "last" of each member, those of some epochs, or all (``None``).
+            layouts: Only networks of these of the zoo's layouts.
+        """
+        found = self.training if split == "train" else self.validation if split == "validation" else self.test
+        if epochs is None and layouts is None:
+            return found
+        table = self.zoo.snapshots.take(self.rows(split, epochs, layouts))
+        wanted = table["member"].to_numpy() * EPOCHS + table["epoch"].to_numpy()
+        return found.chosen(np.isin(found.column("id") * EPOCHS + found.column("epoch"), wanted))
+
+    def known_among(self, others: Members) -> int:
+        """How many snapshots of another zoo are of this one's training or validation networks, to the last bit.
+
+        Untrained ones are not counted: many zoos begin at the same weights.
+        """
+        own = np.concatenate([self.training.fingerprints, self.validation.fingerprints])
+        return int((np.isin(others.fingerprints, own) & (others.column("epoch") != 0)).sum())
+
+    def _read(self, populations: Iterable[Population]) -> Members:
+        if self.dataset is None:
+            return Members(populations=tuple(populations))  # which inputs never occur is not known
+        train = self.dataset.train
+        return Members(populations=tuple(without_dead_inputs(population, train) for population in populations))
+
+
+def fingerprints_of(population: Population) -> np.ndarray:
+    """A hash of each network's weights: uint64 ``[M]``."""
+    rows = (hashlib.blake2b(weights_P.tobytes(), digest_size=8) for weights_P in population.weights_MP.numpy())
+    return np.frombuffer(b"".join(row.digest() for row in rows), dtype=np.uint64)
+
+
+def differing(population: Population) -> pd.DataFrame:
+    """Of each row ``member``, ``epoch``, ``order_seed`` and ``weight_norm``, and what else is known and differs."""
+    columns = {
+        "member": population.column("id"),
+        "epoch": population.column("epoch"),
+        "order_seed": population.column("order_seed"),
+        "weight_norm": population.weights_MP.double().norm(dim=1).numpy(),
+    }
+    others = {name: population.column(name) for name in (*CHOSEN, "activation")}
+    return pd.DataFrame(columns | {name: values for name, values in others.items() if len(set(values.tolist())) > 1})
+
+
+def layout_of_members(zoo: Zoo) -> np.ndarray:
+    """For each member of a zoo, by its number, the number of its layout: int64 ``[members]``."""
+    numbers = [zoo.layouts.index(architecture.layout) for architecture in zoo.architectures]
+    of_shard = np.array(numbers)[list(zoo.architecture_of_shard)]
+    found: np.ndarray = np.repeat(of_shard, [entry.end - entry.first for entry in zoo.manifest.shards])
+    return found

@@ -1,0 +1,188 @@
+"""What weights tell: a study's predictors on held-out members, beside what is known without looking at weights.
+
+Shape letters: M members, F features.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from analysis.measuring.measured_trials import measured_artifacts
+from analysis.measuring.results import Question, Result
+from analysis.measuring.rows import Row, fits_content
+from analysis.reading.calibration import calibrated
+from analysis.reading.held_out import Choice, HeldOut, HeldOutPlan, Predict
+from analysis.reading.members import Members, ZooMembers
+from analysis.record import Analysis, of_study
+from analysis.statistics.groups import chosen_members
+from analysis.statistics.intervals import Bootstrap
+from trainables.predictors.config import BoostingConfig
+from trainables.predictors.predictor import Predictor
+from trainables.readouts.boosting import Trees
+from trainables.readouts.columns import CHOSEN, decided, is_numeric, known
+from trainables.study_files import StudyRecord
+from zoo.storage.zoo import Zoo
+
+CONSTANT, HYPERPARAMETERS, MEASURED = "training mean", "hyper-parameters", "validation examples"
+# What a score on test examples is called, and the same on validation examples.
+ON_TEST, ON_VALIDATION = "test_", "validation_"
+
+
+class PredictorPlan(HeldOutPlan[Predictor]):
+    """An analysis of predictors."""
+
+    @property
+    def targets(self) -> list[str]:
+        """What they predict."""
+        return list(dict.fromkeys(fits[0].target for fits in self.artifacts.values()))
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """A row for each trial's predictor, then for each target the two baselines."""
+        asked = {target: one_question(target, self.held_out) for target in self.targets}
+        rows = [
+            self.held_out.row(
+                self.study.trainable(trial).name,
+                setting_of(fits[0].target, self.study.config(trial), len(fits)),
+                "learned",
+                asked[fits[0].target],
+                partial(self._predicted, fits),
+                fits_content(self.study, trial, fits),
+                trial,
+            )
+            for trial, fits in self.artifacts.items()
+        ]
+        return rows + [row for question in asked.values() for row in baseline_rows(self.held_out, question)]
+
+    def analysis(self, results: list[Result]) -> Analysis:
+        """What was found of predictors."""
+        return of_study(self.study, self.zoo, results, {"kind": "predictors", **self.facts(results)})
+
+    def _predicted(self, fits: Sequence[Predictor]) -> list[np.ndarray]:
+        return [self.held_out.test.over(predictor.predict) for predictor in fits]
+
+
+def baseline_rows(held_out: HeldOut, question: Question, *words: str) -> list[Row]:
+    """What is known of a column without looking at weights; of scores on test examples, on others too.
+
+    Args:
+        held_out: The members.
+        question: What is predicted.
+        words: What the setting says beside the target.
+    """
+
+    def predicted(name: str, fit: Baseline) -> list[np.ndarray]:
+        return calibrated(held_out, question, held_out.fitted.fitted(name, question.target, fit))
+
+    setting = ", ".join([question.target, *words])
+    return [
+        held_out.row(name, setting, "control", question, partial(predicted, name, fit), {"baseline": name})
+        for name, fit in BASELINES.items()
+        if name != MEASURED or _measured_elsewhere(held_out, question.target)
+    ]
+
+
+def plan_predictors(zoo: Zoo, *, study: StudyRecord, members: int | None = None, bootstrap: Bootstrap) -> PredictorPlan:
+    """A study's best predictors, of each trainable one at least, on test members and their targets.
+
+    Args:
+        zoo: The zoo, of any layouts.
+        study: A study of predictors on it.
+        members: At most so many test members; ``None`` for all.
+        bootstrap: How intervals are drawn.
+
+    Raises:
+        ZooError: No trial can be measured, or a split has no members.
+    """
+    zoo.rows("train")  # the baselines are fitted to them
+    fits = measured_artifacts(study)
+    networks = ZooMembers(zoo=zoo, members=chosen_members(zoo, members))
+    held_out = HeldOut(
+        fitted=Choice(of=networks, name=zoo.name),
+        tested=Choice(of=networks, name=zoo.name, epochs="one"),
+        snapshots="one snapshot",
+        bootstrap=bootstrap,
+    )
+    return PredictorPlan(study=study, scopes=(held_out,), artifacts=fits)
+
+
+def one_question(target: str, held_out: HeldOut) -> Question:
+    """What is asked where predictions are neither calibrated nor readouts."""
+    return Question(
+        target=target,
+        snapshots=held_out.snapshots,
+        fitted_on=held_out.fitted.name,
+        told_of=held_out.tested.name,
+    )
+
+
+def setting_of(target: str, config: Any, fits: int, *words: str) -> str:
+    """What is predicted, then where a configuration is not the default, and how many fits there are."""
+    changed = [
+        f"{field.name}={value:.3g}" if isinstance(value, float) else f"{field.name}={value}"
+        for field in dataclasses.fields(config)
+        if field.name not in ("target", "seed") and (value := getattr(config, field.name)) != field.default
+    ]
+    return ", ".join([target, *words, *changed, *([f"{fits} seeds"] if fits > 1 else [])])
+
+
+def constant(target: str, training: Members) -> Predict:
+    """The mean of the training members' targets, or their most frequent category, for every member."""
+    true_M = training.target(target)
+    true_M = true_M[known(true_M)]
+    if is_numeric(true_M):
+        return lambda members: np.full(len(members), true_M.mean())
+    names, counts = np.unique(true_M, return_counts=True)
+    return lambda members: np.full(len(members), names[counts.argmax()])
+
+
+def from_hyperparameters(target: str, training: Members) -> Predict:
+    """Gradient boosting on how members were trained, on their epoch and their size: it never sees a weight."""
+    names = [name for name in (*CHOSEN, "activation", "epoch") if name != target]
+    categories = {name: np.unique(column_M) for name in names if not is_numeric(column_M := training.column(name))}
+
+    def features(members: Members) -> np.ndarray:
+        columns = [
+            _codes(members.column(name), categories[name]) if name in categories else members.column(name)
+            for name in names
+        ]
+        return np.stack([column_M.astype(np.float64) for column_M in (*columns, members.parameters)], axis=1)
+
+    true_M = training.target(target)
+    kept = known(true_M)
+    names_of = () if is_numeric(true_M) else tuple(np.unique(true_M).tolist())
+    numbers_M = np.searchsorted(names_of, true_M[kept]) if names_of else true_M[kept]
+    trees = Trees.fit(features(training)[kept], numbers_M, BoostingConfig(target=target), classify=bool(names_of))
+    return lambda members: decided(trees.outputs(features(members)), names_of)
+
+
+def measured(target: str, training: Members) -> Predict:  # noqa: ARG001
+    """The same score on validation examples: the network itself is applied, and their labels are known."""
+    return lambda members: members.column(_on_validation(target)).astype(np.float64)
+
+
+Baseline = Callable[[str, Members], Predict]
+BASELINES: dict[str, Baseline] = {CONSTANT: constant, HYPERPARAMETERS: from_hyperparameters, MEASURED: measured}
+
+
+def _on_validation(target: str) -> str:
+    return ON_VALIDATION + target.removeprefix(ON_TEST)
+
+
+def _measured_elsewhere(held_out: HeldOut, target: str) -> bool:
+    """Whether a column is a score on test examples that the zoos know on validation examples too."""
+    zoos, column = (held_out.fitted.zoo, held_out.tested.zoo), _on_validation(target)
+    return target.startswith(ON_TEST) and all(
+        column in zoo.snapshots.column_names and zoo.snapshots[column].null_count < len(zoo.snapshots) for zoo in zoos
+    )
+
+
+def _codes(values_M: np.ndarray, categories: np.ndarray) -> np.ndarray:
+    """Numbers of categories; NaN for one that does not occur among the training members."""
+    place_M = np.searchsorted(categories, values_M).clip(max=len(categories) - 1)
+    return np.where(categories[place_M] == values_M, place_M, np.nan)

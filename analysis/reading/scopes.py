@@ -1,0 +1,107 @@
+"""What readouts are fitted to, and whose test networks they are measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.reading.held_out import Choice, HeldOut
+from analysis.reading.layout_groups import layout_groups
+from analysis.reading.members import Wanted, ZooMembers
+from analysis.statistics.intervals import Bootstrap
+from trainables.encoders.encoder import MEASURED, differing
+from trainables.readouts.columns import is_numeric, known
+
+LAST = "last snapshots"
+SNAPSHOTS: dict[str, Wanted] = {LAST: "last", "all snapshots": None}
+LATER = "later epochs"
+# Fewer epochs of training are not divided into earlier and later ones.
+FEWEST_EPOCHS = 3
+# What is told across layouts of one zoo: what was measured and nobody chose.
+ACROSS = tuple(name for name in MEASURED if name != "epoch")
+
+
+def scopes_of(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstrap) -> tuple[HeldOut, ...]:
+    """All scopes of an analysis.
+
+    The zoo's own networks, last snapshots and, where there are more, all; snapshots of later epochs by readouts of
+    earlier ones; other zoos' networks; and in a zoo of several layouts, one group of layouts by readouts of each, and
+    by those of all others.
+
+    Args:
+        own: The networks that encoders and readouts are fitted to.
+        others: Those of other zoos.
+        bootstrap: How intervals are drawn.
+    """
+    found = []
+    kept = SNAPSHOTS if len(own.zoo.recipe.snapshot_epochs) > 1 else {LAST: SNAPSHOTS[LAST]}
+    for snapshots, epochs in kept.items():
+        fitted = _named(own, epochs)
+        tested = [fitted, *(_named(other, epochs) for other in others)]
+        found += [HeldOut(fitted=fitted, tested=each, snapshots=snapshots, bootstrap=bootstrap) for each in tested]
+    trained = tuple(epoch for epoch in own.zoo.recipe.snapshot_epochs if epoch > 0)
+    if len(trained) >= FEWEST_EPOCHS:
+        half = len(trained) // 2
+        earlier, later = _named(own, trained[:half]), _named(own, trained[half:])
+        found.append(HeldOut(fitted=earlier, tested=later, snapshots=LATER, bootstrap=bootstrap))
+    groups = {name: replace(_named(own, "last"), name=name, layouts=which) for name, which in _groups(own).items()}
+    sources = dict(groups)
+    if len(groups) > 2:
+        sources |= {f"all but {name}": _all_but(groups, name) for name in groups}
+    found += [
+        HeldOut(fitted=source, tested=target, snapshots=LAST, bootstrap=bootstrap)
+        for name, source in sources.items()
+        for target_name, target in groups.items()
+        if not name.startswith("all but ") or name == f"all but {target_name}"
+    ]
+    return tuple(found)
+
+
+def crosswise_scopes(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstrap) -> tuple[HeldOut, ...]:
+    """The scopes of a zoo that is one of several sources: last snapshots of its own networks and of the others'."""
+    fitted = _named(own, "last")
+    tested = [fitted, *(_named(other, "last") for other in others)]
+    return tuple(HeldOut(fitted=fitted, tested=each, snapshots=LAST, bootstrap=bootstrap) for each in tested)
+
+
+def told_of(held_out: HeldOut) -> dict[str, str]:
+    """The columns in which training networks differ, each with why it is not told of the test ones; reads no weights.
+
+    Empty where it is told.
+    """
+    fitted, tested = held_out.fitted, held_out.tested
+    names = differing(fitted.column_known)
+    if fitted.layouts is not None:
+        names = tuple(name for name in names if name in ACROSS)
+    return {name: _obstacle(name, fitted, tested) for name in names}
+
+
+def _obstacle(name: str, fitted: Choice, tested: Choice) -> str:
+    """Why a column is not told; empty where it is."""
+    try:
+        true_M = tested.column_known(name, "test")
+    except KeyError:
+        return f"{name} of {tested.name}: it is not known there."
+    true_M = true_M[known(true_M)]
+    if not len(true_M):
+        return f"{name} of {tested.name}: it is not known there."
+    if is_numeric(true_M) != is_numeric(fitted.column_known(name)):
+        return f"{name} of {tested.name}: it is a number in one zoo and a name in the other."
+    if is_numeric(true_M) and np.ptp(true_M) == 0:
+        return f"{name} of {tested.name}: it is {true_M[0]:g} for all test networks there."
+    return ""
+
+
+def _named(of: ZooMembers, epochs: Wanted) -> Choice:
+    return Choice(of=of, name=of.zoo.name, epochs=epochs)
+
+
+def _groups(own: ZooMembers) -> dict[str, tuple[int, ...]]:
+    return layout_groups(own.zoo, own.members)
+
+
+def _all_but(groups: dict[str, Choice], name: str) -> Choice:
+    layouts = [number for other, group in groups.items() if other != name for number in group.layouts or ()]
+    return replace(groups[name], name=f"all but {name}", layouts=tuple(sorted(layouts)))

@@ -1,0 +1,99 @@
+"""Means over columns and leads: of cases whose answer is known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from analysis.measuring.results import Measured, Question, Result
+from analysis.reading.column_means import called, column_means
+from analysis.statistics.intervals import Bootstrap, Interval
+from trainables.readouts.metrics import ACCURACY, R2
+from zoo.metric import Metric
+
+REPLICATES = 400
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (R2, ACCURACY)}
+BOOTSTRAP = Bootstrap(replicates=REPLICATES)
+
+
+def result(name, target, value, *, metric="r2", noise=None, family="learned", **changes):
+    noise = np.zeros(REPLICATES) if noise is None else noise
+    question = Question(
+        target=target, snapshots="last snapshots", fitted_on="zoo", told_of=changes.pop("told_of", "zoo"), labelled=0
+    )
+    row = Result(
+        name=name,
+        family=family,
+        setting=target,
+        trial=None if family == "control" else 0,
+        fits=1,
+        members=100,
+        groups=50,
+        parameters=10,
+        examples=0,
+        metrics={metric: Measured.of(METRICS[metric], Interval(value, value - 0.1, value + 0.1))},
+        question=question,
+        replicates={metric: tuple((value + noise).tolist())},
+        fits_spread={metric: 0.0},
+    )
+    return dataclasses.replace(row, **changes)
+
+
+@pytest.fixture
+def noise():
+    return 0.05 * np.random.default_rng(0).normal(size=REPLICATES)
+
+
+def test_means_are_over_columns_that_all_encoders_tell_with_r2_at_least_0(noise):
+    rows = [
+        result("good", "accuracy", 0.9, noise=noise),
+        result("good", "rate", -3.0),
+        result("good", "optimizer", 0.6, metric="accuracy"),
+        result("poor", "accuracy", 0.5, noise=noise),
+        result("poor", "rate", 0.1),
+        result("poor", "optimizer", 0.6, metric="accuracy"),
+        result("good", "epoch", 1.0),
+        result("good", "accuracy", 0.0, told_of="another zoo"),
+        result("hyper-parameters", "accuracy", 1.0, family="control"),
+    ]
+    (found,) = column_means(rows, "zoo", BOOTSTRAP)
+    assert found["columns"] == ["accuracy", "rate", "optimizer"]
+    assert [each["name"] for each in found["means"]] == ["good 0", "poor 0"]
+    good, poor = found["means"]
+    assert good["mean"] == pytest.approx((0.9 + 0.0 + 0.6) / 3)
+    assert poor["mean"] == pytest.approx((0.5 + 0.1 + 0.6) / 3)
+    assert poor["lead"] == pytest.approx(0.1)
+    assert "lead" not in good
+    assert good["mean_low"] < good["mean"] < good["mean_high"]
+    assert poor["lead_high"] - poor["lead_low"] < 1e-3, "both are measured on the same networks"
+    assert (poor["ahead"], poor["behind"]) == (["accuracy"], ["rate"])
+
+
+def test_leads_that_may_be_chance_name_no_column(noise):
+    rows = [result("first", name, 0.62, noise=noise) for name in ("a", "b")]
+    rows += [result("second", name, 0.60, noise=-noise) for name in ("a", "b")]
+    (found,) = column_means(rows, "zoo", BOOTSTRAP)
+    second = found["means"][1]
+    assert found["first"] == "first 0"
+    assert second["lead"] == pytest.approx(0.02)
+    assert second["lead_low"] < 0 < second["lead_high"]
+    assert second["ahead"] == second["behind"] == []
+
+
+def test_baselines_are_ranked_and_never_the_first_and_one_group_has_no_interval():
+    rows = [result("encoder", name, 0.5, groups=1, replicates={"r2": ()}) for name in ("a", "b")]
+    rows += [result("known", name, 0.9, family="control", groups=1, replicates={"r2": ()}) for name in ("a", "b")]
+    (found,) = column_means(rows, "zoo", BOOTSTRAP)
+    assert found["first"] == "encoder 0"
+    known, encoder = found["means"]
+    assert known["name"] == "known"
+    assert known["lead"] == pytest.approx(-0.4)
+    assert known["lead_low"] is known["lead_high"] is encoder["mean_low"] is None
+    assert known["ahead"] == known["behind"] == []
+
+
+def test_of_one_column_there_is_no_mean_and_readouts_are_told_apart():
+    row = result("encoder", "a", 0.5)
+    boosted = dataclasses.replace(row, question=dataclasses.replace(row.question, readout="boosting"))
+    assert column_means([row, boosted], "zoo", BOOTSTRAP) == []
+    assert [called(each) for each in (row, boosted)] == ["encoder 0", "encoder 0, boosting"]
