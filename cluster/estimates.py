@@ -24,7 +24,7 @@ from zoo.recipes import Recipe
 from zoo.storage.store import Store
 from zoo.threads import one_thread
 from zoo.training.backend import choose_backend
-from zoo.training.train import train_population
+from zoo.training.train import planned_groups, train_population
 
 if TYPE_CHECKING:
     from cluster.studies import StudyPlan  # imports what a generation has no need of
@@ -149,6 +149,23 @@ def generation_bytes(plan: GenerationPlan) -> int:
     pairs = list(zip(some_shards(plan), some_architectures(plan), strict=True))
     parameters = sum(len(shard) * each.parameters for shard, each in pairs) / sum(len(shard) for shard, _ in pairs)
     return round(plan.missing_members * len(plan.recipe.snapshot_epochs) * (parameters * 4 * WEIGHTS_SHARE + ROW_BYTES))
+
+
+def members_together(plan: GenerationPlan) -> float:
+    """How many members of a shard are trained together: a mean over the members of a few missing shards."""
+    shards = some_shards(plan, CALIBRATION_SHARDS)
+    groups = [
+        group
+        for shard in shards
+        for group, *_ in planned_groups(
+            plan.recipe.member_architecture(shard.start, plan.data),
+            [plan.recipe.member(index) for index in shard],
+            plan.data.train,
+            plan.data.task,
+            torch.device("cpu"),
+        )
+    ]
+    return count_members(shards) / len(groups)
 
 
 def member_s(plan: GenerationPlan) -> float:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Of larger zoos a dry run plans the first members alone, and the others are as those are.
 PLANNED_MEMBERS = 2**16
+# Where fewer members of a shard are trained together, a dry run says what would make training faster.
+FEW_TOGETHER = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,15 @@ class Generated(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationEstimate(Result):
-    """What ``generate`` would do: ``workers`` is the number of Ray's, or 1 for this process; what is in its way."""
+    """What ``generate`` would do.
+
+    Attributes:
+        seconds: How long it would take.
+        together: How many members are trained together, on average.
+        ray: Whether on Ray, else in this process.
+        workers: How many of Ray's, or 1 for this process.
+        obstacle: What is in its way; empty where nothing is.
+    """
 
     zoo: str
     uri: str
@@ -64,6 +74,7 @@ class GenerationEstimate(Result):
     parameters: tuple[int, ...]
     bytes: int
     seconds: float
+    together: float
     ray: bool
     workers: int
     obstacle: str
@@ -81,7 +92,12 @@ class GenerationEstimate(Result):
         )
         description, expected = self.recipe["description"], self.recipe["expected"]
         refused = self.obstacle and f"but the run would be refused: {self.obstacle}"
-        return "\n".join(filter(None, (would, refused, description, expected and f"expected: {expected}")))
+        size = self.recipe["shard_members"]
+        slow = self.together < min(FEW_TOGETHER, size) and (
+            f"only {self.together:.1f} of the {size} members of a shard are trained together, those with the same"
+            " optimizer and number of examples; more of them, as with a larger --set shard_members=…, are much faster"
+        )
+        return "\n".join(filter(None, (would, refused, slow, description, expected and f"expected: {expected}")))
 
     @property
     def exit_code(self) -> int:
@@ -103,7 +119,7 @@ class Generate(Planned):
 
     def plan(self) -> GenerationEstimate:
         """Trains a few steps here and now to tell how long it takes."""
-        from cluster.estimates import duration, generation_bytes, member_s, some_architectures
+        from cluster.estimates import duration, generation_bytes, member_s, members_together, some_architectures
         from zoo.storage.store import Store
 
         store = Store(self.store)
@@ -121,6 +137,7 @@ class Generate(Planned):
             parameters=tuple({each.layout: each.parameters for each in some_architectures(plan)}.values()),
             bytes=generation_bytes(plan),
             seconds=round(seconds, 3),
+            together=round(members_together(plan), 1) if missing else 0.0,
             ray=ray,
             workers=workers,
             obstacle=lack_of_space(store, f"zoos/{plan.name}", generation_bytes(plan)),

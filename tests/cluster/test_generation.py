@@ -131,6 +131,26 @@ def test_dry_run_tells_what_is_missing(zoo_copy, small_recipe):
     assert replace(verb, members=96).plan().ray is False
 
 
+def test_a_dry_run_says_that_members_of_a_shard_are_hardly_trained_together(tmp_path):
+    axes = ("optimizer=adam,sgd", "training_fraction=0.25,0.5,1.0")
+    alone = Generate(
+        recipe="digits-mlp-diverse",
+        store=str(tmp_path),
+        members=16,
+        settings=(*axes, "block_members=1", "shard_members=8"),
+    ).plan()
+    blocks = Generate(
+        recipe="digits-mlp-diverse",
+        store=str(tmp_path),
+        members=16,
+        settings=(*axes, "block_members=8", "shard_members=8"),
+    ).plan()
+    assert 1 <= alone.together < 3
+    assert f"only {alone.together:.1f} of the 8 members of a shard are trained together" in alone.text
+    assert blocks.together == 8
+    assert "trained together" not in blocks.text
+
+
 def test_estimate_of_several_layouts_counts_each(tmp_path):
     verb = Generate(
         recipe="digits-mlp-mixed", store=str(tmp_path), members=96, settings=("epochs=2", "snapshot_epochs=1,2")

@@ -101,30 +101,58 @@ def train_population(
             f"initial weights have shape {tuple(initial_MP.shape)}; "
             f"expected ({len(members)}, {architecture.parameters})"
         )
+    place = _place(device)
+    computing: dict[str, Backend] = {}
+    for group, name, kind in planned_groups(architecture, members, data, task, place, backend):
+        if only is not None and not any(row in only for row in group.rows):
+            continue
+        chosen = [members[row] for row in group.rows]
+        start_MP = initial_weights(architecture, chosen) if initial_MP is None else initial_MP[list(group.rows)]
+        if name not in computing:
+            computing[name] = kind(architecture, task, data, place)
+        yield from _train_group(computing[name], group, chosen, start_MP, data, list(snapshot_epochs))
+
+
+def planned_groups(
+    architecture: Architecture,
+    members: Sequence[Member],
+    data: Examples,
+    task: Task,
+    device: torch.device,
+    backend: str = "auto",
+) -> list[tuple[Group, str, BackendType]]:
+    """Which members are trained together, in turn, and the name and type of the backend that trains them.
+
+    Arguments are those of :func:`train_population`.
+
+    Raises:
+        ValueError: A member's subset or task is not in the data, or no backend can train it.
+    """
+    kinds: dict[Alike, tuple[str, BackendType]] = {}
+
+    def members_at_once(member: Member) -> int:
+        of_group = alike(member, data)
+        if of_group not in kinds:
+            kinds[of_group] = choose_backend(architecture, [member], task, data, device, backend)
+        return kinds[of_group][1].members_at_once(architecture, batch_examples(member, data), device)
+
+    groups = group_members(members, data, members_at_once)
+    return [(group, *kinds[alike(members[group.rows[0]], data)]) for group in groups]
+
+
+def _place(device: str | torch.device) -> torch.device:
+    """A device that exists.
+
+    Raises:
+        ValueError: It does not.
+    """
     try:
         place = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device is {str(device)!r}; allowed: cpu, cuda, cuda:0 and so on") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {str(device)!r}; torch sees no GPU here; allowed: cpu")
-    kinds: dict[Alike, tuple[str, BackendType]] = {}
-
-    def members_at_once(member: Member) -> int:
-        of_group = alike(member, data)
-        if of_group not in kinds:
-            kinds[of_group] = choose_backend(architecture, [member], task, data, place, backend)
-        return kinds[of_group][1].members_at_once(architecture, batch_examples(member, data), place)
-
-    computing: dict[str, Backend] = {}
-    for group in group_members(members, data, members_at_once):
-        if only is not None and not any(row in only for row in group.rows):
-            continue
-        chosen = [members[row] for row in group.rows]
-        start_MP = initial_weights(architecture, chosen) if initial_MP is None else initial_MP[list(group.rows)]
-        name, kind = kinds[alike(chosen[0], data)]
-        if name not in computing:
-            computing[name] = kind(architecture, task, data, place)
-        yield from _train_group(computing[name], group, chosen, start_MP, data, list(snapshot_epochs))
+    return place
 
 
 def _classification(data: Examples) -> Task:
