@@ -1,4 +1,4 @@
-"""The whole analysis of a zoo: every codec and control, or what a study fitted, on test members and test examples."""
+"""The whole analysis of a zoo: every codec and control, or what studies fitted, on test members and test examples."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ __all__ = ["Analysis", "analyze", "carry_out"]
 
 def analyze(
     zoo: Zoo,
-    study: StudyRecord | None = None,
-    *,
+    *studies: StudyRecord,
     keep: Store | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Analysis:
-    """Measures codecs, controls and a study's best trials on held-out members and examples.
+    """Measures codecs, controls and the best trials of studies on held-out members and examples.
 
     Every codec is fitted on the same training members and training examples and measured on the same test members
     (one snapshot each) and test examples.
 
     Args:
         zoo: The zoo.
-        study: A study on this zoo.
+        studies: Studies on this zoo, of one kind; of predictors and encoders several.
         keep: Where rows are kept as they are measured, and looked for before that; nowhere by default.
         progress: Called with rows measured, rows in all, and the name of the next.
         options: What is measured; see :func:`analysis.plan.plan_analysis`.
 
     Raises:
-        ZooError: The study is of another zoo, or a part of the zoo is missing or damaged.
+        ZooError: A study is of another zoo, or a part of the zoo is missing or damaged.
         ValueError: An option is not allowed; the message says what is.
     """
-    return carry_out(plan_analysis(zoo, study, **options), keep=keep, progress=progress)
+    return carry_out(plan_analysis(zoo, *studies, **options), keep=keep, progress=progress)
 
 
 @one_thread()

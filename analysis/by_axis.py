@@ -127,7 +127,7 @@ class ByAxisPlan(Planned):
         summary = {
             **zoo_facts(self.zoo),
             "kind": "groups",
-            "study": None,
+            "studies": [],
             "columns": list(self.columns),
             "parameters": sorted({population.parameters for population in self.groups.values()}),
             "test_members": sum(each),

@@ -132,7 +132,7 @@ class CodecPlan(Planned):
             results=results,
             summary={
                 **zoo_facts(self.zoo),
-                **study_facts(study),
+                **study_facts(() if study is None else (study,)),
                 "kind": "codecs",
                 "parameters": architecture.parameters,
                 "layout": layouts.index(architecture.layout) if len(layouts) > 1 else None,
@@ -162,9 +162,7 @@ class CodecPlan(Planned):
             random_results=untrained,
             noisy_results=noisy,
             latent_results=latents,
-            study_metrics={} if study is None else study.metrics,
-            trials=None if study is None else study.trials,
-            importances=None if study is None else study.importances,
+            studies=() if study is None else (study,),
             members=differing(setup.original.population),
         )
 

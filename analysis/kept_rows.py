@@ -64,7 +64,13 @@ class KeptRows:
         # The same codec on the same networks can have another name, and be another trial, in another study.
         trial = found.trial if row.trial is None else row.trial
         return dataclasses.replace(
-            found, name=row.name, setting=row.setting, family=row.family, trial=trial, question=row.question
+            found,
+            name=row.name,
+            setting=row.setting,
+            family=row.family,
+            trial=trial,
+            study=row.study,
+            question=row.question,
         )
 
     def parts(self, row: Row) -> KeptParts:

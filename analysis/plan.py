@@ -27,11 +27,13 @@ class Kind:
 
     Attributes:
         plan: Called with the zoo, the bootstrap and, by their names, those of its options that are given.
-        options: Names of the options of :func:`plan_analysis` that mean something there.
+        options: Names of the options of :func:`plan_analysis` that mean something there; "study" for its studies.
+        several: Whether it takes several studies, as ``studies``: rows of each do not depend on those of others.
     """
 
     plan: Callable[..., Plan]
     options: tuple[str, ...]
+    several: bool = False
 
 
 CODECS, GROUPS, SETS = "codecs", "groups of networks", "hypernetworks of data sets"
@@ -43,8 +45,8 @@ KINDS = {
     GROUPS: Kind(plan_by_axis, ("by", "evaluators", "inputs", "members", "examples")),
     SETS: Kind(plan_sets, ("study", "members", "inputs")),
     "hypernetworks": Kind(plan_adaptation, ("study", "members")),
-    "predictors": Kind(plan_predictors, ("study", "members")),
-    "encoders": Kind(plan_probes, ("study", "members", "on", "studies_on", "boosting")),
+    "predictors": Kind(plan_predictors, ("study", "members"), several=True),
+    "encoders": Kind(plan_probes, ("study", "members", "on", "studies_on", "boosting"), several=True),
     "generators": Kind(plan_making, ("study", "members", "evaluators")),
     "aggregators": Kind(plan_aggregation, ("study", "members", "inputs")),
 }
@@ -52,8 +54,7 @@ KINDS = {
 
 def plan_analysis(
     zoo: Zoo,
-    study: StudyRecord | None = None,
-    *,
+    *studies: StudyRecord,
     codecs: Sequence[str] | None = None,
     evaluators: Sequence[str] | None = None,
     inputs: Sequence[str] | None = None,
@@ -63,7 +64,7 @@ def plan_analysis(
     training_snapshots: int | None = None,
     examples: int | None = None,
     on: Sequence[Zoo] = (),
-    studies_on: Sequence[StudyRecord] = (),
+    studies_on: Sequence[Sequence[StudyRecord]] = (),
     boosting: bool = False,
     by: Sequence[str] | None = None,
     bootstrap: Bootstrap | None = None,
@@ -72,7 +73,7 @@ def plan_analysis(
 
     Args:
         zoo: The zoo.
-        study: A study on this zoo.
+        studies: Studies on this zoo, of one kind; of predictors and encoders several.
         codecs: Names in ``analysis.compression.codecs.CODECS`` or ``module:attribute``; by default all that know the
             zoo's architecture. The zero-rate controls are always measured.
         evaluators: Names in ``analysis.evaluators.registry.EVALUATORS`` or ``module:attribute``, beside the default
@@ -87,21 +88,22 @@ def plan_analysis(
             groups so many networks of all.
         training_snapshots: At most so many snapshots of training members for fitting; by default 8 000.
         examples: At most so many test examples; all by default.
-        on: Other zoos, whose test members a study's encoders and their readouts are measured on too.
-        studies_on: For a matrix of all zoos by all, a study of encoders on each of the other zoos.
+        on: Other zoos, whose test members encoders and their readouts are measured on too.
+        studies_on: For a matrix of all zoos by all, of each of the other zoos the studies of encoders on it.
         boosting: Whether gradient boosting reads embeddings of encoders too; it takes minutes where linear readouts
             take seconds.
         by: Columns by which members are grouped: in place of codecs, groups are measured.
         bootstrap: How intervals are drawn.
 
     Raises:
-        ZooError: The study is of another zoo, or has nothing to measure; or a split has no members.
-        ValueError: An option does not belong to what is analyzed; a codec, an evaluator or inputs are unknown; or the
-            zoo has several layouts and none is chosen.
+        ZooError: A study is of another zoo, or has nothing to measure; or a split has no members.
+        ValueError: Studies are of several kinds, one is named twice, or one alone can be analyzed; an option does not
+            belong to what is analyzed; a codec, an evaluator or inputs are unknown; or the zoo has several layouts and
+            none is chosen.
     """
-    kind = _kind(study, by)
+    kind = _kind(studies, by)
     options: dict[str, object] = {
-        "study": study,
+        "study": studies or None,
         "codecs": codecs,
         "evaluators": evaluators,
         "inputs": inputs,
@@ -122,20 +124,55 @@ def plan_analysis(
         ]
         allowed = ", ".join(KINDS[kind].options)
         raise ValueError(f"an analysis of {kind} does not take {' and '.join(whose)}; allowed: {allowed}")
-    if study is not None and study.zoo_digest != zoo.digest:
-        raise ZooError(
-            f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
-            f"{zoo.digest[:8]}. Analyze the study with its own zoo"
+    named = _checked(studies, zoo, kind) if asked.pop("study", None) else {}
+    return KINDS[kind].plan(zoo, **named, **asked, bootstrap=bootstrap or Bootstrap())
+
+
+def _checked(studies: Sequence[StudyRecord], zoo: Zoo, kind: str) -> dict[str, object]:
+    """Studies, or the one study, as what plans an analysis of this kind takes them.
+
+    Raises:
+        ZooError: One is of another zoo.
+        ValueError: One is named twice, or there are several where one alone is taken.
+    """
+    names = [study.name for study in studies]
+    for study in studies:
+        if study.zoo_digest != zoo.digest:
+            raise ZooError(
+                f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
+                f"{zoo.digest[:8]}. Analyze the study with its own zoo"
+            )
+        if names.count(study.name) > 1:
+            raise ValueError(f"study {study.name} is named {names.count(study.name)} times; name each study once")
+    if KINDS[kind].several:
+        return {"studies": studies}
+    if len(studies) > 1:
+        several = " or ".join(name for name, other in KINDS.items() if other.several)
+        raise ValueError(
+            f"an analysis of {kind} takes one study, not {len(studies)} ({', '.join(names)}): analyze each by itself. "
+            f"Only those of {several} are analyzed together"
         )
-    return KINDS[kind].plan(zoo, **asked, bootstrap=bootstrap or Bootstrap())
+    return {"study": studies[0]}
 
 
-def _kind(study: StudyRecord | None, by: Sequence[str] | None) -> str:
-    """What is analyzed: a key of ``KINDS``."""
+def _kind(studies: Sequence[StudyRecord], by: Sequence[str] | None) -> str:
+    """What is analyzed: a key of ``KINDS``.
+
+    Raises:
+        ValueError: Studies are of several kinds.
+    """
     if by is not None:
         return GROUPS
-    if study is None:
-        return CODECS
+    of_study = {study.name: _kind_of(study) for study in studies}
+    kinds = list(dict.fromkeys(of_study.values())) or [CODECS]
+    if len(kinds) > 1:
+        told = ", ".join(f"{name} of {kind}" for name, kind in of_study.items())
+        raise ValueError(f"these studies are of several kinds ({told}); name those of one kind together")
+    return kinds[0]
+
+
+def _kind_of(study: StudyRecord) -> str:
+    """What is analyzed with a study."""
     if study.kind == "hypernetwork" and reads_sets(study):
         return SETS
     return f"{study.kind}s" if f"{study.kind}s" in KINDS else CODECS

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.compression.headlines import Headline
+from analysis.measuring.measured_trials import measured_trials
 from analysis.measuring.results import Result
 from analysis.measuring.rows import Row
 from trainables.study_files import StudyRecord
 from zoo.config import to_json
-from zoo.metric import Metric
 from zoo.storage.selection import Epochs
 from zoo.storage.zoo import Zoo
 
@@ -65,12 +65,10 @@ class Analysis:
         random_results: Some of the codecs on untrained networks of the same members.
         noisy_results: Networks read back from noisy memory.
         latent_results: Autoencoders looked into, with what is drawn of them in ``details``.
-        study_metrics: The metrics that the study's trainables have, by name.
-        trials: The study's trials, where there is a study.
+        studies: The studies whose trials were measured.
         members: Of codecs, what is known of each network that was measured, one a row: ``member``, ``epoch``, and
             what else differs among them.
         maps: Of encoders, their embeddings in two dimensions.
-        importances: Objective to parameter to importance, where the study tells them.
     """
 
     results: list[Result]
@@ -80,9 +78,7 @@ class Analysis:
     random_results: list[Result] = field(default_factory=list)
     noisy_results: list[Result] = field(default_factory=list)
     latent_results: list[Result] = field(default_factory=list)
-    study_metrics: Mapping[str, Metric] = field(default_factory=dict)
-    trials: pd.DataFrame | None = None
-    importances: Mapping[str, Mapping[str, float]] | None = None
+    studies: tuple[StudyRecord, ...] = ()
     members: pd.DataFrame | None = None
     maps: LatentMaps | None = None
 
@@ -119,13 +115,17 @@ class Planned(ABC):
         """
 
 
-def of_study(
-    study: StudyRecord, zoo: Zoo, results: list[Result], facts: Mapping[str, Any], maps: LatentMaps | None = None
+def of_studies(
+    studies: Sequence[StudyRecord],
+    zoo: Zoo,
+    results: list[Result],
+    facts: Mapping[str, Any],
+    maps: LatentMaps | None = None,
 ) -> Analysis:
-    """What was found of a study's trials: the results of a plan's rows, and facts about them beside zoo and study.
+    """What was found of trials of studies: the results of a plan's rows, and facts about them beside zoo and studies.
 
     Args:
-        study: The study.
+        studies: The studies.
         zoo: The zoo.
         results: One for each row.
         facts: What else the summary holds.
@@ -133,12 +133,10 @@ def of_study(
     """
     return Analysis(
         results=results,
-        summary={**zoo_facts(zoo), **study_facts(study), **facts},
+        summary={**zoo_facts(zoo), **study_facts(studies), **facts},
         headlines=[],
         pareto=[],
-        study_metrics=study.metrics,
-        trials=study.trials,
-        importances=study.importances,
+        studies=tuple(studies),
         maps=maps,
     )
 
@@ -155,12 +153,18 @@ def zoo_facts(zoo: Zoo) -> dict[str, Any]:
     }
 
 
-def study_facts(study: StudyRecord | None) -> dict[str, Any]:
-    """What a report says of the study."""
+def study_facts(studies: Sequence[StudyRecord]) -> dict[str, Any]:
+    """What a report says of studies: of each its name, what was searched, how many trials, and fits of the best."""
     return {
-        "study": None if study is None else study.name,
-        "search": None if study is None else {**study.facts["study"], "seed": study.facts.get("seed")},
-        "trials": 0 if study is None else len(study.trials),
+        "studies": [
+            {
+                "study": study.name,
+                "search": {**study.facts["study"], "seed": study.facts.get("seed")},
+                "trials": len(study.trials),
+                "seeds": max(len(study.fits(trial)) for trial in measured_trials(study)),
+            }
+            for study in studies
+        ]
     }
 
 

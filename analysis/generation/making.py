@@ -24,7 +24,7 @@ from analysis.measuring.measured_trials import measured_artifacts
 from analysis.measuring.results import Measured, Result
 from analysis.measuring.rows import Row, fits_content
 from analysis.reading.prediction import setting_of
-from analysis.record import Analysis, Planned, of_study
+from analysis.record import Analysis, Planned, of_studies
 from analysis.statistics.intervals import Bootstrap
 from trainables.fit_data import fit_data
 from trainables.generators.closed_form import ClosedFormGenerator, Means, NoisyCopies
@@ -163,7 +163,7 @@ class MakingPlan(Planned):
             "seeds": seeds,
             "seed": self.bootstrap.seed,
         }
-        return of_study(self.study, self.zoo, results, facts)
+        return of_studies((self.study,), self.zoo, results, facts)
 
     def _by_control(self, kind: type[ClosedFormGenerator], config: Any) -> list[Population]:
         data = fit_data(self.zoo, validation_members=1)

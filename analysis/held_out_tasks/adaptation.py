@@ -34,7 +34,7 @@ from analysis.measuring.measured_trials import measured_artifacts
 from analysis.measuring.results import Measured, Result
 from analysis.measuring.rows import Row, fits_content
 from analysis.reading.prediction import setting_of
-from analysis.record import Analysis, Planned, of_study
+from analysis.record import Analysis, Planned, of_studies
 from analysis.statistics.intervals import Bootstrap
 from trainables.hypernetworks.adaptation import AdaptedShared, task_accuracies
 from trainables.hypernetworks.generator import tensor_scales
@@ -118,7 +118,7 @@ class AdaptationPlan(Planned):
             "seeds": seeds,
             "seed": self.bootstrap.seed,
         }
-        return of_study(self.study, self.zoo, results, facts)
+        return of_studies((self.study,), self.zoo, results, facts)
 
     def interpolation(self) -> list[dict[str, Any]]:
         """Accuracies of networks between the vectors of two training tasks, by the first fit of the best trial.

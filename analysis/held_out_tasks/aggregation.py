@@ -22,7 +22,7 @@ from analysis.measuring.measured_trials import measured_artifacts
 from analysis.measuring.results import Measured, Result
 from analysis.measuring.rows import Row, fits_content
 from analysis.reading.prediction import setting_of
-from analysis.record import Analysis, Planned, of_study
+from analysis.record import Analysis, Planned, of_studies
 from analysis.statistics.intervals import Bootstrap
 from trainables.aggregators.aggregator import Aggregator
 from trainables.aggregators.config import AggregatorConfig
@@ -133,7 +133,7 @@ class AggregationPlan(Planned):
             "seeds": seeds,
             "seed": self.bootstrap.seed,
         }
-        return of_study(self.study, self.zoo, results, facts)
+        return of_studies((self.study,), self.zoo, results, facts)
 
     def weights(self) -> dict[str, Any]:
         """What the first fit of the best trial gives to examples, where a fifth of the labels is wrong; by Adam.

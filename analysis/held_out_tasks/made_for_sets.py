@@ -20,7 +20,7 @@ from analysis.measuring.measured_trials import measured_artifacts
 from analysis.measuring.results import Measured, Result
 from analysis.measuring.rows import Row, fits_content
 from analysis.reading.prediction import setting_of
-from analysis.record import Analysis, Planned, of_study
+from analysis.record import Analysis, Planned, of_studies
 from analysis.statistics.intervals import Bootstrap
 from trainables.hypernetworks.adaptation import AdaptedWeights, adapt
 from trainables.hypernetworks.generator import tensor_scales
@@ -121,7 +121,7 @@ class SetPlan(Planned):
             "seeds": seeds,
             "seed": self.bootstrap.seed,
         }
-        return of_study(self.study, self.zoo, results, facts)
+        return of_studies((self.study,), self.zoo, results, facts)
 
     def _row(self, name: str, setting: str, data: str, trial: int | None, measure: Callable[[], Accuracies]) -> Row:
         used = next(iter(self.made)) if trial is None else trial

@@ -133,6 +133,7 @@ class Result:
         question: What was predicted; ``None`` of codecs.
         details: Of some evaluators, by their names, what pictures are made of, as JSON values.
         refusal: Why nothing was measured; empty where it was.
+        study: Name of the study that has the trial, where it is one of several.
         replicates: Of some metrics their values in each replicate of the bootstrap, by which two rows that were
             measured on the same members are compared.
         fits_spread: What the choice of fits contributes to the variance of those metrics.
@@ -152,6 +153,7 @@ class Result:
     question: Question | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     refusal: str = ""
+    study: str | None = None
     replicates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     fits_spread: Mapping[str, float] = field(default_factory=dict)
 
@@ -176,6 +178,7 @@ class Result:
             name: getattr(self, name)
             for name in ("name", "family", "setting", "trial", "fits", "members", "groups", "parameters", "examples")
         }
+        row |= {} if self.study is None else {"study": self.study}
         row |= {} if self.question is None else {**dataclasses.asdict(self.question), "refusal": self.refusal}
         for name, measured in self.metrics.items():
             row[name] = measured.estimate

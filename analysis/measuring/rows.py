@@ -22,6 +22,7 @@ class Row:
         setting: What tells it from others of its name.
         family: "classical", "control" or "learned".
         trial: Number of the trial that it comes from, where that is known beforehand.
+        study: Name of the study that has the trial, where it is one of several.
         content: Everything that decides what is measured, as JSON values.
         measure: Measures it.
         cut: How its work is divided, where evaluators measure it.
@@ -32,6 +33,7 @@ class Row:
     setting: str
     family: str
     trial: int | None = None
+    study: str | None = None
     content: Mapping[str, Any]
     measure: Callable[[], Result]
     cut: Evaluated | None = None

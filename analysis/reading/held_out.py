@@ -10,10 +10,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import numpy as np
 
+from analysis.measuring.measured_trials import ArtifactT, MeasuredTrial
 from analysis.measuring.results import Measured, Question, Result
 from analysis.measuring.rows import Row
 from analysis.reading.members import Members, Wanted, ZooMembers
@@ -49,7 +50,6 @@ BOUNDS = {
 }
 # Digits of a replicate that are kept.
 DIGITS = 4
-ArtifactT = TypeVar("ArtifactT")
 Predict = Callable[[Members], np.ndarray]
 
 
@@ -199,7 +199,7 @@ class HeldOut:
         question: Question,
         predicted: Callable[[], list[np.ndarray]],
         fitted: Mapping[str, Any],
-        trial: int | None = None,
+        trial: MeasuredTrial[Any] | None = None,
     ) -> Row:
         """A row of the table to be.
 
@@ -224,17 +224,23 @@ class HeldOut:
             "grouped": self.tested.of.grouped,
         }
 
-        def measured() -> Result:
-            about: dict[str, Any] = {"name": name, "family": family, "setting": setting, "trial": trial}
-            try:
-                return self._result(self.known(question.target), predicted(), question=question, **about)
-            except RefusalError as refused:
-                about |= dict.fromkeys(("fits", "members", "groups", "parameters", "examples"), 0)
-                return Result(**about, metrics={}, question=question, refusal=str(refused))
+        about: dict[str, Any] = {
+            "name": name,
+            "setting": setting,
+            "family": family,
+            "trial": None if trial is None else trial.number,
+            "study": None if trial is None else trial.of,
+            "question": question,
+        }
 
-        return Row(
-            name=name, setting=setting, family=family, trial=trial, content=content, measure=measured, question=question
-        )
+        def measured() -> Result:
+            try:
+                return self._result(self.known(question.target), predicted(), **about)
+            except RefusalError as refused:
+                nothing: dict[str, Any] = dict.fromkeys(("fits", "members", "groups", "parameters", "examples"), 0)
+                return Result(**about, **nothing, metrics={}, refusal=str(refused))
+
+        return Row(**about, content=content, measure=measured)
 
     def _result(self, true_M: np.ndarray, predicted: Sequence[np.ndarray], **about: Any) -> Result:
         kept = known(true_M)
@@ -264,17 +270,17 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutPlan(Planned, Generic[ArtifactT]):
-    """An analysis of what a study's trials tell of held-out members.
+    """An analysis of what trials of studies tell of held-out members.
 
     Attributes:
-        study: The study.
-        scopes: The networks that predictions are fitted to and measured on, the study's own zoo's first.
-        artifacts: Of each trial measured its artifacts, which differ in their seed; the best trial first.
+        studies: The studies.
+        scopes: The networks that predictions are fitted to and measured on, the studies' own zoo's first.
+        measured: The trials measured, study by study; of each study the best first.
     """
 
-    study: StudyRecord
+    studies: tuple[StudyRecord, ...]
     scopes: tuple[HeldOut, ...]
-    artifacts: dict[int, list[ArtifactT]]
+    measured: tuple[MeasuredTrial[ArtifactT], ...]
 
     @property
     def held_out(self) -> HeldOut:
@@ -293,8 +299,8 @@ class HeldOutPlan(Planned, Generic[ArtifactT]):
 
     @property
     def trials(self) -> list[int]:
-        """Trials that are measured."""
-        return list(self.artifacts)
+        """Numbers of the trials that are measured."""
+        return [trial.number for trial in self.measured]
 
     @property
     @abstractmethod

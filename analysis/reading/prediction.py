@@ -1,4 +1,4 @@
-"""What weights tell: a study's predictors on held-out members, beside what is known without looking at weights.
+"""What weights tell: predictors of studies on held-out members, beside what is known without looking at weights.
 
 Shape letters: M members, F features.
 """
@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis.measuring.measured_trials import measured_artifacts
+from analysis.measuring.measured_trials import trials_of
 from analysis.measuring.results import Question, Result
-from analysis.measuring.rows import Row, fits_content
+from analysis.measuring.rows import Row
 from analysis.reading.calibration import calibrated
 from analysis.reading.held_out import Choice, HeldOut, HeldOutPlan, Predict
 from analysis.reading.members import Members, ZooMembers
-from analysis.record import Analysis, of_study
+from analysis.record import Analysis, of_studies
 from analysis.statistics.groups import chosen_members
 from analysis.statistics.intervals import Bootstrap
 from trainables.predictors.config import BoostingConfig
@@ -39,7 +39,7 @@ class PredictorPlan(HeldOutPlan[Predictor]):
     @property
     def targets(self) -> list[str]:
         """What they predict."""
-        return list(dict.fromkeys(fits[0].target for fits in self.artifacts.values()))
+        return list(dict.fromkeys(trial.fits[0].target for trial in self.measured))
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -47,21 +47,21 @@ class PredictorPlan(HeldOutPlan[Predictor]):
         asked = {target: one_question(target, self.held_out) for target in self.targets}
         rows = [
             self.held_out.row(
-                self.study.trainable(trial).name,
-                setting_of(fits[0].target, self.study.config(trial), len(fits)),
+                trial.name,
+                setting_of(trial.fits[0].target, trial.config, len(trial.fits)),
                 "learned",
-                asked[fits[0].target],
-                partial(self._predicted, fits),
-                fits_content(self.study, trial, fits),
+                asked[trial.fits[0].target],
+                partial(self._predicted, trial.fits),
+                trial.content,
                 trial,
             )
-            for trial, fits in self.artifacts.items()
+            for trial in self.measured
         ]
         return rows + [row for question in asked.values() for row in baseline_rows(self.held_out, question)]
 
     def analysis(self, results: list[Result]) -> Analysis:
         """What was found of predictors."""
-        return of_study(self.study, self.zoo, results, {"kind": "predictors", **self.facts(results)})
+        return of_studies(self.studies, self.zoo, results, {"kind": "predictors", **self.facts(results)})
 
     def _predicted(self, fits: Sequence[Predictor]) -> list[np.ndarray]:
         return [self.held_out.test.over(predictor.predict) for predictor in fits]
@@ -87,12 +87,14 @@ def baseline_rows(held_out: HeldOut, question: Question, *words: str) -> list[Ro
     ]
 
 
-def plan_predictors(zoo: Zoo, *, study: StudyRecord, members: int | None = None, bootstrap: Bootstrap) -> PredictorPlan:
-    """A study's best predictors, of each trainable one at least, on test members and their targets.
+def plan_predictors(
+    zoo: Zoo, *, studies: Sequence[StudyRecord], members: int | None = None, bootstrap: Bootstrap
+) -> PredictorPlan:
+    """The best predictors of studies, of each trainable one at least, on test members and their targets.
 
     Args:
         zoo: The zoo, of any layouts.
-        study: A study of predictors on it.
+        studies: Studies of predictors on it.
         members: At most so many test members; ``None`` for all.
         bootstrap: How intervals are drawn.
 
@@ -100,7 +102,7 @@ def plan_predictors(zoo: Zoo, *, study: StudyRecord, members: int | None = None,
         ZooError: No trial can be measured, or a split has no members.
     """
     zoo.rows("train")  # the baselines are fitted to them
-    fits = measured_artifacts(study)
+    measured = trials_of(studies)
     networks = ZooMembers(zoo=zoo, members=chosen_members(zoo, members))
     held_out = HeldOut(
         fitted=Choice(of=networks, name=zoo.name),
@@ -108,7 +110,7 @@ def plan_predictors(zoo: Zoo, *, study: StudyRecord, members: int | None = None,
         snapshots="one snapshot",
         bootstrap=bootstrap,
     )
-    return PredictorPlan(study=study, scopes=(held_out,), artifacts=fits)
+    return PredictorPlan(studies=tuple(studies), scopes=(held_out,), measured=measured)
 
 
 def one_question(target: str, held_out: HeldOut) -> Question:

@@ -1,4 +1,4 @@
-"""What embeddings tell: a study's encoders, each judged by readouts of all that a zoo knows of its networks.
+"""What embeddings tell: encoders of studies, each judged by readouts of all that a zoo knows of its networks.
 
 For every encoder and column a readout is fitted to embeddings of training members, with its penalty chosen on
 validation members, and measured on test members: of the same zoo, of later epochs, of networks of other layouts, of
@@ -15,9 +15,9 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from analysis.measuring.measured_trials import measured_artifacts
+from analysis.measuring.measured_trials import MeasuredTrial, trials_of
 from analysis.measuring.results import Question, Result
-from analysis.measuring.rows import Row, fits_content
+from analysis.measuring.rows import Row
 from analysis.reading.calibration import LABELLED, calibrated
 from analysis.reading.column_means import column_means
 from analysis.reading.held_out import Choice, HeldOut, HeldOutPlan, RefusalError
@@ -25,7 +25,7 @@ from analysis.reading.maps import latent_maps
 from analysis.reading.members import Members, ZooMembers
 from analysis.reading.prediction import baseline_rows, setting_of
 from analysis.reading.scopes import ACROSS, crosswise_scopes, scopes_of, told_of
-from analysis.record import Analysis, LatentMaps, of_study
+from analysis.record import Analysis, LatentMaps, of_studies
 from analysis.statistics.groups import chosen_members
 from analysis.statistics.intervals import Bootstrap
 from trainables.encoders.encoder import Encoder, LooksAtInputs
@@ -122,7 +122,7 @@ class ProbePlan(HeldOutPlan[Encoder]):
     crosswise: tuple[ProbePlan, ...] = ()
     columns: tuple[str, ...] | None = None
     # The embeddings of one trial at a time, so that memory does not grow with the number of trials.
-    _embedded: dict[int, list[Embedded]] = field(default_factory=dict, repr=False)
+    _embedded: dict[tuple[str, int], list[Embedded]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def told(self) -> tuple[dict[str, str], ...]:
@@ -167,12 +167,12 @@ class ProbePlan(HeldOutPlan[Encoder]):
     def rows(self) -> list[Row]:
         """For each trial its rows, one a question; then those of the two baselines."""
         rows = []
-        for trial, fits in self.artifacts.items():
-            content, config = fits_content(self.study, trial, fits), self.study.config(trial)
+        for trial in self.measured:
+            content, config = trial.content, trial.config
             rows += [
                 held_out.row(
-                    self.study.trainable(trial).name,
-                    setting_of(question.target, config, len(fits), *in_words(question)),
+                    trial.name,
+                    setting_of(question.target, config, len(trial.fits), *in_words(question)),
                     "learned",
                     question,
                     partial(self._predicted, trial, held_out, question),
@@ -195,24 +195,25 @@ class ProbePlan(HeldOutPlan[Encoder]):
             "means": column_means(results, self.zoo.name, self.held_out.bootstrap),
             **self.facts(results),
         }
-        return of_study(self.study, self.zoo, results, facts, self.maps())
+        return of_studies(self.studies, self.zoo, results, facts, self.maps())
 
     def maps(self) -> LatentMaps | None:
         """Maps of the zoo's own test members by the best trial of each encoder; ``None`` where none can embed them."""
         own, best = self.held_out.tested.of, dict[str, Encoder]()
-        for trial, fits in self.artifacts.items():
-            best.setdefault(self.study.trainable(trial).name, fits[0])
+        for trial in self.measured:
+            best.setdefault(trial.name, trial.fits[0])
         embeddings = {name: partial(Embedded(encoder, own).of, own) for name, encoder in best.items()}
         return latent_maps(embeddings, own.test, self.targets)
 
-    def _predicted(self, trial: int, held_out: HeldOut, question: Question) -> list[np.ndarray]:
-        if trial not in self._embedded:
+    def _predicted(self, trial: MeasuredTrial[Encoder], held_out: HeldOut, question: Question) -> list[np.ndarray]:
+        key = (trial.study.name, trial.number)
+        if key not in self._embedded:
             self._embedded.clear()
             own = self.held_out.fitted.of
-            self._embedded[trial] = [Embedded(encoder, own) for encoder in self.artifacts[trial]]
+            self._embedded[key] = [Embedded(encoder, own) for encoder in trial.fits]
         return [
             predicted_M
-            for each in self._embedded[trial]
+            for each in self._embedded[key]
             for predicted_M in calibrated(held_out, question, partial(each.predict, held_out, question))
         ]
 
@@ -227,20 +228,20 @@ def in_words(question: Question) -> list[str]:
 def plan_probes(
     zoo: Zoo,
     *,
-    study: StudyRecord,
+    studies: Sequence[StudyRecord],
     on: Sequence[Zoo] = (),
-    studies_on: Sequence[StudyRecord] = (),
+    studies_on: Sequence[Sequence[StudyRecord]] = (),
     boosting: bool = False,
     members: int | None = None,
     bootstrap: Bootstrap,
 ) -> ProbePlan:
-    """A study's best encoders, of each trainable one at least, on all columns in which training members differ.
+    """The best encoders of studies, of each trainable one at least, on all columns in which training members differ.
 
     Args:
         zoo: The zoo, of any layouts that the encoders take.
-        study: A study of encoders on it.
+        studies: Studies of encoders on it.
         on: Other zoos whose test members are told of too.
-        studies_on: A study on each of them, to be measured on all zoos in turn; none by default.
+        studies_on: Of each of them the studies on it, to be measured on all zoos in turn; none by default.
         boosting: Whether gradient boosting reads embeddings too, beside linear readouts.
         members: At most so many test members of each zoo; ``None`` for all.
         bootstrap: How intervals are drawn.
@@ -256,37 +257,38 @@ def plan_probes(
     own, *others = (ZooMembers(zoo=each, members=chosen_members(each, members)) for each in (zoo, *on))
     readouts = (LINEAR, BOOSTING) if boosting else (LINEAR,)
     crosswise = []
-    for number, other_study in enumerate(studies_on):
+    for number, of_other in enumerate(studies_on):
         first, rest = others[number], [own, *others[:number], *others[number + 1 :]]
         scopes = crosswise_scopes(first, rest, bootstrap)
         crosswise.append(
             ProbePlan(
-                study=other_study,
+                studies=tuple(of_other),
                 scopes=scopes,
-                artifacts=_encoders(first.zoo, other_study),
+                measured=_encoders(first.zoo, of_other),
                 columns=ACROSS,
                 readouts=readouts,
             )
         )
     return ProbePlan(
-        study=study,
+        studies=tuple(studies),
         scopes=scopes_of(own, others, bootstrap),
-        artifacts=_encoders(zoo, study),
+        measured=_encoders(zoo, studies),
         crosswise=tuple(crosswise),
         readouts=readouts,
     )
 
 
-def _encoders(zoo: Zoo, study: StudyRecord) -> dict[int, list[Encoder]]:
-    """A study's best trials and their fits.
+def _encoders(zoo: Zoo, studies: Sequence[StudyRecord]) -> tuple[MeasuredTrial[Encoder], ...]:
+    """The best trials of studies and their fits.
 
     Raises:
-        ZooError: The study is of another zoo, no trial can be measured, or there are no validation members.
+        ZooError: A study is of another zoo, no trial of it can be measured, or there are no validation members.
     """
-    if study.zoo_digest != zoo.digest:
-        raise ZooError(
-            f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
-            f"{zoo.digest[:8]}: search on it under the same name of a study first"
-        )
+    for study in studies:
+        if study.zoo_digest != zoo.digest:
+            raise ZooError(
+                f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
+                f"{zoo.digest[:8]}: search on it under the same name of a study first"
+            )
     zoo.rows("validation")  # penalties are chosen on them
-    return measured_artifacts(study)
+    return trials_of(studies)

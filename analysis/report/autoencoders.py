@@ -44,7 +44,7 @@ def autoencoders(analysis: Analysis) -> Section | str:
     """What was found of a study's autoencoders; why there is nothing."""
     results = analysis.latent_results
     if not results:
-        if analysis.summary["study"] is None:
+        if not analysis.studies:
             return "no study of autoencoders was analyzed (analyze --study)"
         return "the study's codecs have no latents"
     quality = declared(analysis.results)[targets(analysis.results)[0].metric]

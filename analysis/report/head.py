@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from analysis.measuring.measured_trials import study_labels
 from analysis.pages.numbers import count, counted, percent, significant
 from analysis.pages.page import Fact
 
@@ -22,8 +23,10 @@ def facts(summary: Mapping[str, Any]) -> list[Fact]:
     fitted = []
     if "training_snapshots" in summary:
         fitted.append(("Fitted on", f"{count(summary['training_snapshots'])} snapshots", "of training networks"))
-    if summary["study"]:
-        fitted.append(("Search", counted(summary["trials"], "trial"), f"study {summary['study'].rpartition('-')[0]}"))
+    if summary["studies"]:
+        named = study_labels([each["study"] for each in summary["studies"]]).values()
+        words = f"{'study' if len(named) == 1 else 'studies'} {', '.join(named)}"
+        fitted.append(("Search", counted(sum(each["trials"] for each in summary["studies"]), "trial"), words))
     rows = [*zoo, *MEASURED[summary["kind"]](summary), *fitted]
     return [Fact(name=name, value=value, detail=detail) for name, value, detail in rows]
 

@@ -88,7 +88,7 @@ def _sections(view: View) -> list[Section]:
         "rate against quality": sections.quality(view),
         "shared part": sections.shared(view),
         "Pareto front": sections.pareto(view),
-        "search": sections.search(analysis, {**view.metrics, **analysis.study_metrics}, sections.trials_note(analysis)),
+        "search": sections.search(analysis, view.metrics, sections.trials_note),
         "fidelity": sections.fidelity(view),
         "where it goes wrong": where_errors_are(view),
         "decision boundaries": boundaries(analysis, view.linked),

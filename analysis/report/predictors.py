@@ -45,11 +45,13 @@ def findings(analysis: Analysis) -> Section:
     said = [text for target in analysis.summary["targets"] for text in _said(results, target)]
     if analysis.summary["test_groups"] < FEW_GROUPS:
         said.append(analysis.summary["intervals"])
-    linked = frozenset() if analysis.trials is None else trial_anchors(analysis.trials)
     return Section(
         anchor="findings",
         heading="Findings",
-        blocks=(filled(ASSETS, "findings.html.j2", findings=said, cards=()), predictors_table(results, linked)),
+        blocks=(
+            filled(ASSETS, "findings.html.j2", findings=said, cards=()),
+            predictors_table(results, trial_anchors(analysis.studies)),
+        ),
     )
 
 
@@ -82,10 +84,8 @@ def what_weights_tell(analysis: Analysis) -> Section | str:
     )
 
 
-def trials_note(analysis: Analysis, each: str = "kind of predictor") -> str:
-    """What is said of a search for predictors, or for what else a study has the best of each of."""
-    measured = len({result.trial for result in analysis.results if result.trial is not None})
-    trials = 0 if analysis.trials is None else len(analysis.trials)
+def trials_note(trials: int, measured: int, each: str) -> str:
+    """What is said of a search with so many trials, of which so many were measured, the best of ``each`` at least."""
     return (
         f"{counted(trials, 'trial')} on validation networks; figures in"
         " this table are the search's own. Measured anew, on networks that the search never saw:"
@@ -96,12 +96,19 @@ def trials_note(analysis: Analysis, each: str = "kind of predictor") -> str:
 def _said(results: Sequence[Result], target: str) -> list[str]:
     own = [result for result in results if result.setting.partition(",")[0] == target]
     metric = main_metric(own)
-    best = next(result for result in own if result.family == "learned")  # the best on validation networks comes first
     known = next(result for result in own if result.name == HYPERPARAMETERS)
+    # Of each study the best on validation networks comes first.
+    first = {result.study: result for result in reversed(own) if result.family == "learned"}
+    return [text for best in reversed(first.values()) for text in _said_of(best, known, target, metric)]
+
+
+def _said_of(best: Result, known: Result, target: str, metric: str) -> list[str]:
+    """What a study's best predictor tells, beside hyper-parameters."""
+    of_study = "" if best.study is None else f" in {best.study}"
     said = [
-        f"From its weights alone, {best.name}, the best on validation networks, predicts {target} of a held-out network"
-        f" with {_with_interval(best.metrics[metric])}; hyper-parameters, which never see a weight, with"
-        f" {_with_interval(known.metrics[metric])}."
+        f"From its weights alone, {best.name}, the best on validation networks{of_study}, predicts {target} of a"
+        f" held-out network with {_with_interval(best.metrics[metric])}; hyper-parameters, which never see a weight,"
+        f" with {_with_interval(known.metrics[metric])}."
     ]
     if metric == "r2":
         tau, share = best.metrics["kendall_tau"], best.metrics["kendall_tau_share"]

@@ -49,26 +49,27 @@ def commands(summary: Mapping[str, Any]) -> str:
     analyze += "".join(
         f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in (None, "")
     )
-    if summary["study"]:
-        lines.append(_search(summary))
+    if summary["studies"]:
+        lines += [_search(study, summary["zoo"]) for study in summary["studies"]]
         crosswise = summary.get("crosswise")
-        # Each zoo has a study of its own that begins so.
-        analyze += f" --study {summary['study'].rpartition('-')[0] if crosswise else summary['study']}"
+        names = [study["study"] for study in summary["studies"]]
+        # Each zoo has studies of its own that begin so.
+        analyze += f" --study {','.join(name.rpartition('-')[0] if crosswise else name for name in names)}"
         analyze += " --crosswise" if crosswise else ""
         analyze += " --boosting" if summary.get("boosting") else ""
     return "\n".join([*lines, analyze])
 
 
-def _search(summary: Mapping[str, Any]) -> str:
-    search = summary["search"]
-    name = summary["study"].rpartition("-")[0]
+def _search(study: Mapping[str, Any], zoo: str) -> str:
+    search = study["search"]
+    name = study["study"].rpartition("-")[0]
     if not search["spaces"] and name == search["trainables"][0]:
-        return f"zooscale fit {name} --zoo {summary['zoo']}{settings(search.get('settings') or {})}"
-    command = f"zooscale search {name} --zoo {summary['zoo']} --trials {summary['trials']}"
+        return f"zooscale fit {name} --zoo {zoo}{settings(search.get('settings') or {})}"
+    command = f"zooscale search {name} --zoo {zoo} --trials {study['trials']}"
     if search.get("epochs") is not None:
         command += f" --epochs {search['epochs']}"
-    if summary["seeds"] > 1:
-        command += f" --seeds {summary['seeds']}"
+    if study["seeds"] > 1:
+        command += f" --seeds {study['seeds']}"
     of_study = {field: value for field, value in search.items() if field not in NOT_SET and value not in (None, "")}
     limits = {f"limits.{metric}": value for metric, value in search["limits"].items()}
     return command + settings(of_study | limits | dict(search.get("settings") or {}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from analysis.report.tables import (
     untrained_table,
 )
 from analysis.statistics.intervals import FEW_GROUPS
+from trainables.study_files import StudyRecord
 from zoo.metric import Metric
 
 ASSETS = Path(__file__).with_name("assets")
@@ -87,8 +88,7 @@ class View:
     @cached_property
     def linked(self) -> frozenset[str]:
         """Anchors of trials."""
-        trials = self.analysis.trials
-        return frozenset() if trials is None else trial_anchors(trials)
+        return trial_anchors(self.analysis.studies)
 
 
 def findings(view: View) -> Section:
@@ -176,32 +176,42 @@ def pareto(view: View) -> Section:
     )
 
 
-def search(analysis: Analysis, metrics: Mapping[str, Metric], note: str) -> Section | str:
-    """The study's trials and which of its parameters mattered.
+def search(analysis: Analysis, metrics: Mapping[str, Metric], note: Callable[[int, int], str]) -> Section | str:
+    """The trials of each study and which of its parameters mattered.
 
     Args:
         analysis: The analysis.
-        metrics: Those that the search measured, by name.
-        note: What is said of the trials.
+        metrics: Those of the analysis that a search measures too, by name, beside its study's own.
+        note: What is said of a study with so many trials, of which so many were measured.
     """
-    if analysis.trials is None:
+    if not analysis.studies:
         return "no study was named"
-    table, constants = trials_table(analysis.trials, metrics)
-    blocks: list[Block] = [Text(note), *_infeasible(analysis.trials, analysis.summary["search"]["limits"], metrics)]
-    if analysis.importances:
-        blocks.append(
-            Chart(
-                name="importances",
-                figure=figures.importances(analysis.importances, metrics),
-                label="Bar chart of parameter importances",
-                caption="How much of the variation of each objective a parameter explains.",
-            )
+    several, blocks = len(analysis.studies) > 1, list[Block]()
+    for study in analysis.studies:
+        of = study.name if several else None
+        measured = {r.trial for r in analysis.results if r.trial is not None and r.study == of}
+        blocks += [*([Heading(study.name)] if several else []), Text(note(len(study.trials), len(measured)))]
+        blocks += _searched(study, {**metrics, **study.metrics}, of)
+    return Section(
+        anchor="search", heading="The searches" if several else "The search", short="Search", blocks=tuple(blocks)
+    )
+
+
+def _searched(study: StudyRecord, metrics: Mapping[str, Metric], of: str | None) -> Iterator[Block]:
+    """A study's trials; ``of`` is its name where there are several."""
+    table, constants = trials_table(study.trials, metrics, of)
+    yield from _infeasible(study.trials, study.facts["study"]["limits"], metrics)
+    if study.importances:
+        yield Chart(
+            name="importances" if of is None else f"importances-of-{of}",
+            figure=figures.importances(study.importances, metrics),
+            label="Bar chart of parameter importances",
+            caption="How much of the variation of each objective a parameter explains.",
         )
-    blocks.append(table)
+    yield table
     if constants:
         listed = Markup(", ").join(Markup("<code>{} = {}</code>").format(name, value) for name, value in constants)
-        blocks.append(Text(Markup("The same in all trials: {}.").format(listed), "note"))
-    return Section(anchor="search", heading="The search", short="Search", blocks=tuple(blocks))
+        yield Text(Markup("The same in all trials: {}.").format(listed), "note")
 
 
 def _infeasible(trials: pd.DataFrame, limits: Mapping[str, float], metrics: Mapping[str, Metric]) -> Iterator[Block]:
@@ -219,10 +229,8 @@ def _infeasible(trials: pd.DataFrame, limits: Mapping[str, float], metrics: Mapp
         )
 
 
-def trials_note(analysis: Analysis) -> str:
-    """What is said of a search for codecs."""
-    measured = len({r.trial for r in analysis.results if r.trial is not None})
-    trials = 0 if analysis.trials is None else len(analysis.trials)
+def trials_note(trials: int, measured: int) -> str:
+    """What is said of a search for codecs with so many trials, of which so many were measured."""
     return (
         f"{counted(trials, 'trial')} on validation networks and validation"
         " examples; figures in this table are the search's own. Measured anew, on networks and examples that the search"

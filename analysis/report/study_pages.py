@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from analysis.measuring.results import Result, declared
@@ -49,7 +50,7 @@ def of_predictors(analysis: Analysis, made_on: datetime.date) -> str:
         lead=f"how well what is known of a network can be predicted from its weights. {made_on:%-d %B %Y}.",
         findings=[predictors.findings(analysis)],
         candidates={"what weights tell": predictors.what_weights_tell(analysis)},
-        searched=predictors.trials_note(analysis),
+        searched="kind of predictor",
         limits=predictors.LIMITS,
         figures={} if scatter is None else {"fidelity": scatter},
         data={"fidelity": scatter_data(drawn, predictors.PAIR)} if drawn else {},
@@ -77,7 +78,7 @@ def of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
             "where networks lie": latent.section(maps) if maps else "no encoder can embed the zoo's test networks",
             "what encoders are compared with": encoders.compared_with(),
         },
-        searched=predictors.trials_note(analysis, "encoder"),
+        searched="encoder",
         limits=encoders.LIMITS,
         figures=({latent.FIGURE: latent.figure()} if maps else {}) | ({"fidelity": scatter} if scatter else {}),
         data=({"latent": latent.data(maps)} if maps else {})
@@ -100,7 +101,7 @@ def of_hypernetworks(analysis: Analysis, made_on: datetime.date) -> str:
             hypernetworks.interpolation(summary),
         ],
         candidates={},
-        searched=predictors.trials_note(analysis, "hypernetwork"),
+        searched="hypernetwork",
         limits=hypernetworks.LIMITS,
     )
 
@@ -113,7 +114,7 @@ def of_sets(analysis: Analysis, made_on: datetime.date) -> str:
         lead=f"a set of labeled examples becomes a network in one pass. {made_on:%-d %B %Y}.",
         findings=[made_for_sets.findings(analysis), made_for_sets.ways()],
         candidates={},
-        searched=predictors.trials_note(analysis, "hypernetwork"),
+        searched="hypernetwork",
         limits=made_for_sets.LIMITS,
     )
 
@@ -129,7 +130,7 @@ def of_generators(analysis: Analysis, made_on: datetime.date) -> str:
             "conditioning": conditioning.section(analysis.summary),
             "decision boundaries": generators.boundaries(analysis),
         },
-        searched=predictors.trials_note(analysis, "generator"),
+        searched="generator",
         limits=generators.LIMITS,
     )
 
@@ -142,7 +143,7 @@ def of_aggregators(analysis: Analysis, made_on: datetime.date) -> str:
         lead=f"what weighs the examples of a minibatch was fitted to trainings like theirs. {made_on:%-d %B %Y}.",
         findings=[aggregators.findings(analysis), aggregators.learned(analysis.summary), aggregators.compared_with()],
         candidates={},
-        searched=predictors.trials_note(analysis, "aggregator"),
+        searched="aggregator",
         limits=aggregators.LIMITS,
     )
 
@@ -174,8 +175,8 @@ def _page(
     """A report of what columns of a zoo are told from; ``drawn`` are options of ``render_page``."""
     summary = analysis.summary
     found = dict(candidates)
-    if summary["study"]:
-        found["search"] = sections.search(analysis, analysis.study_metrics, searched)
+    if analysis.studies:
+        found["search"] = sections.search(analysis, {}, partial(predictors.trials_note, each=searched))
     left_out = diverged(summary) if "test_members_diverged" in summary else []
     bullets = (summary["intervals"], *limits, *left_out, *missing(found))
     terms = glossary(declared(analysis.results).values(), own={"95 % interval": INTERVAL})

@@ -18,7 +18,7 @@ from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell,
 from analysis.report.figures import style
 from analysis.report.glossary import NOT_REACHED
 from trainables.metrics import CODE_BITS_PER_WEIGHT
-from trainables.study_files import COMPLETE
+from trainables.study_files import COMPLETE, StudyRecord
 from zoo.metric import Metric
 
 # Characters of a trial's value, which may be an error's message.
@@ -44,7 +44,7 @@ def codec_cell(result: Result, linked: frozenset[str]) -> Cell:
     """A codec's name with its color; below it, its setting and its trial, linked to the trial's row if there is one."""
     told = [escape(result.setting)] if result.setting else []
     if result.trial is not None:
-        anchor = f"trial-{result.trial}"
+        anchor = trial_anchor(result.trial, result.study)
         trial = Markup('<a href="#{}">trial {}</a>') if anchor in linked else Markup("trial {1}")
         told.append(trial.format(anchor, result.trial))
     return Cell(
@@ -107,9 +107,24 @@ def _measured(
     )
 
 
-def trial_anchors(trials: pd.DataFrame) -> frozenset[str]:
-    """Under which the rows of :func:`trials_table` can be linked to."""
-    return frozenset(f"trial-{int(number)}" for number in trials["trial"])
+def trial_anchor(trial: int, study: str | None) -> str:
+    """Under which a row of :func:`trials_table` can be linked to.
+
+    Args:
+        trial: Number of the trial.
+        study: Name of its study where there are several.
+    """
+    return f"trial-{trial}" if study is None else f"trial-{trial}-of-{study}"
+
+
+def trial_anchors(studies: Sequence[StudyRecord]) -> frozenset[str]:
+    """Those of all trials of studies."""
+    several = len(studies) > 1
+    return frozenset(
+        trial_anchor(int(trial), study.name if several else None)
+        for study in studies
+        for trial in study.trials["trial"]
+    )
 
 
 def breaks_limits(trials: pd.DataFrame) -> pd.Series:
@@ -118,12 +133,15 @@ def breaks_limits(trials: pd.DataFrame) -> pd.Series:
     return (state == INFEASIBLE) | ((state == COMPLETE) & ~feasible.fillna(value=False).astype(bool))
 
 
-def trials_table(trials: pd.DataFrame, metrics: Mapping[str, Metric]) -> tuple[Table, tuple[tuple[str, str], ...]]:
+def trials_table(
+    trials: pd.DataFrame, metrics: Mapping[str, Metric], study: str | None = None
+) -> tuple[Table, tuple[tuple[str, str], ...]]:
     """The trials of a search.
 
     Args:
         trials: One row per trial with the columns ``trial`` and ``state``, every parameter and every objective.
         metrics: Those that a search measures, by name.
+        study: Name of the study where there are several.
 
     Returns:
         The table, objectives before parameters, whose rows can be linked to, and what is the same in all trials as
@@ -141,7 +159,7 @@ def trials_table(trials: pd.DataFrame, metrics: Mapping[str, Metric]) -> tuple[T
     rows = tuple(
         Row(
             cells=tuple(_value_cell(record[name], metrics.get(name)) for name in shown),
-            anchor=f"trial-{int(record['trial'])}",
+            anchor=trial_anchor(int(record["trial"]), study),
             faint=record["state"] == INFEASIBLE,
         )
         for record in trials.to_dict("records")
@@ -153,7 +171,7 @@ def trials_table(trials: pd.DataFrame, metrics: Mapping[str, Metric]) -> tuple[T
         for name in shown
     )
     return (
-        Table(caption="Trials", columns=columns, rows=rows),
+        Table(caption="Trials" if study is None else f"Trials of {study}", columns=columns, rows=rows),
         tuple((name, _value_cell(trials[name].iloc[0], metrics.get(name)).text) for name in others if name in constant),
     )
 

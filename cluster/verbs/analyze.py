@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +40,7 @@ class Report(Result):
     report: str
     tables: str
     zoo: str
-    study: str | None
+    studies: tuple[str, ...]
     seconds: float
     summary: Mapping[str, Any]
     headlines: tuple[Mapping[str, Any], ...]
@@ -61,7 +61,7 @@ class AnalysisEstimate(Result):
     """
 
     zoo: str
-    study: str | None
+    studies: tuple[str, ...]
     rows: int
     kept: int
     codecs: tuple[str, ...]
@@ -90,13 +90,15 @@ class AnalysisEstimate(Result):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analyze(Planned):
-    """Measure codecs, a study's trials, or groups of networks, on held-out networks and examples; write report.html."""
+    """Measure codecs, trials of studies or groups of networks on held-out networks and examples; write report.html."""
 
     zoo: options.ZooOption
     study: Annotated[
         str | None,
         typer.Option(
-            help="A study of the store whose best trials are measured too.", autocompletion=options.names_in("studies")
+            help="Studies of the store, with commas, whose best trials are measured too; several of predictors or "
+            "encoders.",
+            autocompletion=options.names_in("studies"),
         ),
     ] = None
     store: options.Store = "./store"
@@ -124,13 +126,13 @@ class Analyze(Planned):
     on: Annotated[
         str | None,
         typer.Option(
-            help="Other zoos, with commas, whose networks a study's encoders are measured on too.",
+            help="Other zoos, with commas, whose networks encoders are measured on too.",
             autocompletion=options.names_in("zoos"),
         ),
     ] = None
     crosswise: Annotated[
         bool,
-        typer.Option("--crosswise", help="Take each zoo of --on as a source too, with its own study of that name."),
+        typer.Option("--crosswise", help="Take each zoo of --on as a source too, with its own studies of those names."),
     ] = False
     boosting: Annotated[
         bool, typer.Option("--boosting", help="Read embeddings by gradient boosting too, beside linear readouts.")
@@ -145,32 +147,33 @@ class Analyze(Planned):
     layout: Annotated[int | None, typer.Option(min=0, help="Which parameter layout, where the zoo has several.")] = None
     seed: options.Seed = None
     reuse: Annotated[
-        bool, typer.Option("--reuse", help="Keep a report on the same zoo, study and options, if there is one.")
+        bool, typer.Option("--reuse", help="Keep a report on the same zoo, studies and options, if there is one.")
     ] = False
     figures: options.Figures = None
     workers: options.Workers = None
 
     def plan(self) -> AnalysisEstimate:
         """Counts what would be measured; how long that takes is known from analyses before, else guessed."""
-        zoo, study, store, asked = self._open()
-        return estimate(zoo, study, store, asked, workers=self.workers)
+        zoo, studies, store, asked = self._open()
+        return estimate(zoo, studies, store, asked, workers=self.workers)
 
     def run(self) -> Report:
         """Measures and writes the report."""
-        zoo, study, store, asked = self._open()
+        zoo, studies, store, asked = self._open()
         store.check_writable(REPORTS)
         write = page_files(self.figures)
-        report = write_report(zoo, study, store, asked, reuse=self.reuse, workers=self.workers)
-        write(store, f"{REPORTS}/{report_name(zoo, study, asked)}/{REPORT_FILE}")
+        report = write_report(zoo, studies, store, asked, reuse=self.reuse, workers=self.workers)
+        write(store, f"{REPORTS}/{report_name(zoo, studies, asked)}/{REPORT_FILE}")
         return report
 
-    def _open(self) -> tuple[Zoo, StudyRecord | None, Store, dict[str, Any]]:
-        """Zoo, study and store, and which options were given."""
+    def _open(self) -> tuple[Zoo, list[StudyRecord], Store, dict[str, Any]]:
+        """Zoo, studies and store, and which options were given."""
         from trainables.study_files import StudyRecord
         from zoo.storage.store import Store
 
         zoo, store = open_zoo(self.zoo, self.store), Store(self.store)
-        study = None if self.study is None else StudyRecord.open(store, self.study, zoo)
+        named = split_names(self.study) or []
+        studies = [StudyRecord.open(store, name, zoo) for name in named]
         asked: dict[str, Any] = {
             "members": self.members,
             "examples": self.examples,
@@ -183,13 +186,17 @@ class Analyze(Planned):
             "seed": self.seed,
             "boosting": self.boosting or None,
         }
-        if self.crosswise and (not self.on or self.study is None):
+        if self.study is not None and not named:
+            raise ValueError(f"--study is {self.study!r}; name a study, or several with commas")
+        if self.crosswise and (not self.on or not named):
             raise ValueError("--crosswise is for a --study and other zoos; name these with --on A,B")
         if self.on:
             asked["on"] = [open_zoo(name, self.store) for name in split_names(self.on) or ()]
             if self.crosswise:
-                asked["studies_on"] = [StudyRecord.open(store, str(self.study), other) for other in asked["on"]]
-        return zoo, study, store, {name: value for name, value in asked.items() if value is not None}
+                asked["studies_on"] = [
+                    [StudyRecord.open(store, name, other) for name in named] for other in asked["on"]
+                ]
+        return zoo, studies, store, {name: value for name, value in asked.items() if value is not None}
 
 
 def split_names(text: str | None) -> list[str] | None:
@@ -205,24 +212,24 @@ def _whole_numbers(text: str | None, option: str) -> list[int] | None:
     return None if names is None else [int(name) for name in names]
 
 
-def plan_of(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> Plan:
+def plan_of(zoo: Zoo, studies: Sequence[StudyRecord], asked: Mapping[str, Any]) -> Plan:
     """The plan of an analysis, checked.
 
     Args:
         zoo: The zoo.
-        study: A study on it.
+        studies: Studies on it.
         asked: Options of :func:`analysis.plan.plan_analysis` by their names there, and ``seed`` of the bootstrap.
     """
     from analysis.plan import plan_analysis
     from analysis.statistics.intervals import Bootstrap
 
     options = {name: value for name, value in asked.items() if name != "seed"}
-    return plan_analysis(zoo, study, bootstrap=Bootstrap(seed=asked.get("seed", 0)), **options)
+    return plan_analysis(zoo, *studies, bootstrap=Bootstrap(seed=asked.get("seed", 0)), **options)
 
 
 def write_report(
     zoo: Zoo,
-    study: StudyRecord | None,
+    studies: Sequence[StudyRecord],
     store: Store,
     asked: Mapping[str, Any],
     *,
@@ -233,10 +240,10 @@ def write_report(
 
     Args:
         zoo: The zoo.
-        study: A study on it.
+        studies: Studies on it.
         store: Where tables and report go, and where rows are kept as they are measured.
         asked: See :func:`plan_of`.
-        reuse: Whether a report on the same zoo, study and options will do.
+        reuse: Whether a report on the same zoo, studies and options will do.
         workers: How many processes of Ray measure; by default none where the work is small.
     """
     from analysis.analyze import carry_out
@@ -246,11 +253,11 @@ def write_report(
     from cluster.distributed.rows import measure_on_ray
     from cluster.row_estimates import remember_rows
 
-    name = report_name(zoo, study, asked)
+    name = report_name(zoo, studies, asked)
     identity = digest(
         {
             "zoo": zoo.content_sha256,
-            "study": None if study is None else {"name": study.name, "content": study.content_sha256},
+            "studies": [{"name": study.name, "content": study.content_sha256} for study in studies],
             "options": _named(asked),
             "version": _version(),
         }
@@ -263,8 +270,9 @@ def write_report(
         if facts["identity"] == identity:
             return from_json(Report, {**facts, **places, "new": False})
     started = time.monotonic()
-    plan = plan_of(zoo, study, asked)
-    say(f"analyze {zoo.name}{f' with study {study.name}' if study else ''}")
+    plan = plan_of(zoo, studies, asked)
+    named = ", ".join(study.name for study in studies)
+    say(f"analyze {zoo.name}{f' with {named}' if named else ''}")
     kept = KeptRows(store, zoo.name)
     missing = [place for place, row in enumerate(plan.rows) if row not in kept]
     ends: list[float] = []
@@ -293,7 +301,7 @@ def write_report(
         identity=identity,
         **places,
         zoo=zoo.name,
-        study=None if study is None else study.name,
+        studies=tuple(study.name for study in studies),
         seconds=round(time.monotonic() - started, 2),
         summary=found["summary"],
         headlines=tuple(found["headlines"]),
@@ -307,7 +315,7 @@ def write_report(
 
 
 def estimate(
-    zoo: Zoo, study: StudyRecord | None, store: Store, asked: Mapping[str, Any], *, workers: int | None = None
+    zoo: Zoo, studies: Sequence[StudyRecord], store: Store, asked: Mapping[str, Any], *, workers: int | None = None
 ) -> AnalysisEstimate:
     """What :func:`write_report` would do with the same arguments."""
     from analysis.codec_plan import CodecPlan
@@ -316,7 +324,7 @@ def estimate(
     from cluster.estimates import duration
     from cluster.row_estimates import analysis_s
 
-    plan = plan_of(zoo, study, asked)
+    plan = plan_of(zoo, studies, asked)
     kept = KeptRows(store, zoo.name)
     missing = [row for row in plan.rows if row not in kept]
     seconds, guess = analysis_s(plan, missing)
@@ -325,13 +333,13 @@ def estimate(
         _, processes, seconds = duration((len(missing),), seconds / len(missing), workers, store)
     return AnalysisEstimate(
         zoo=zoo.name,
-        study=None if study is None else study.name,
+        studies=tuple(study.name for study in studies),
         rows=len(plan.rows),
         kept=len(plan.rows) - len(missing),
         codecs=tuple(plan.families) if isinstance(plan, CodecPlan) else (),
         trials=tuple(plan.trials),
         test_members=len(plan.members),
-        report=store.join(REPORTS, report_name(zoo, study, asked), REPORT_FILE),
+        report=store.join(REPORTS, report_name(zoo, studies, asked), REPORT_FILE),
         bytes=REPORT_BYTES,
         seconds=round(seconds, 1),
         guess=guess,
@@ -339,18 +347,24 @@ def estimate(
     )
 
 
-def report_name(zoo: Zoo, study: StudyRecord | None, asked: Mapping[str, Any]) -> str:
-    """Where a report and its tables lie: a folder for each zoo or study, and others for other options."""
-    name = zoo.name if study is None else study.name
-    return f"{name}-{digest(_named(asked))[:8]}" if asked else name
+def report_name(zoo: Zoo, studies: Sequence[StudyRecord], asked: Mapping[str, Any]) -> str:
+    """Where a report and its tables lie: a folder for each zoo, study or studies, and others for other options."""
+    name, further = zoo.name, _named(asked)
+    if len(studies) == 1:
+        name = studies[0].name
+    elif studies:
+        further["studies"] = [study.name for study in studies]
+    return f"{name}-{digest(further)[:8]}" if further else name
 
 
 def _named(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Options as JSON values: zoos and studies by their names and contents."""
-    return {
-        name: [[each.name, each.content_sha256] for each in value] if name in ("on", "studies_on") else value
-        for name, value in asked.items()
-    }
+    named = dict(asked)
+    if "on" in asked:
+        named["on"] = [[zoo.name, zoo.content_sha256] for zoo in asked["on"]]
+    if "studies_on" in asked:
+        named["studies_on"] = [[[each.name, each.content_sha256] for each in of_zoo] for of_zoo in asked["studies_on"]]
+    return named
 
 
 def _version() -> str | None:

@@ -110,9 +110,11 @@ def test_progress_counts_rows(analysis, seen):
 
 
 def test_study_is_passed_on(analysis):
-    assert analysis.trials["trial"].tolist() == [0, 1, 2, 3, 4, 5]
-    assert analysis.importances == {"agreement": {"latent": 1.0}}
-    assert analysis.summary["study"] == "small-search-0123abcd"
+    (study,) = analysis.studies
+    assert study.trials["trial"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert study.importances == {"agreement": {"latent": 1.0}}
+    (told,) = analysis.summary["studies"]
+    assert (told["study"], told["trials"], told["seeds"]) == ("small-search-0123abcd", 6, 1)
 
 
 def test_is_repeatable(analysis, small_zoo, store):
@@ -131,7 +133,7 @@ def test_is_repeatable(analysis, small_zoo, store):
         return [{name: value for name, value in row.items() if name not in other} for row in rows]
 
     assert timeless(again) == timeless(analysis)
-    assert again.trials is None
+    assert again.studies == ()
 
 
 def test_tables_come_back(analysis, store):

@@ -34,27 +34,27 @@ def test_a_partial_report_stands_beside_the_full_one(small_zoo, tmp_path, monkey
     monkeypatch.setattr("analysis.codec_plan.TEST_MEMBERS", 4)
     for name in [name for name in CODECS if name not in ("float16", *ZERO_RATE)]:
         monkeypatch.delitem(CODECS, name)
-    full = write_report(small_zoo, None, store, {})
+    full = write_report(small_zoo, (), store, {})
     kept = {path: store.read(path) for path in store.list("")}
-    partial = write_report(small_zoo, None, store, {"codecs": ["float16"], "seed": 1})
+    partial = write_report(small_zoo, (), store, {"codecs": ["float16"], "seed": 1})
     assert full.report == store.join("reports", small_zoo.name, "report.html")
     assert partial.report != full.report
     assert partial.tables != full.tables
     assert all(store.read(path) == content for path, content in kept.items())
-    again = write_report(small_zoo, None, store, {"codecs": ["float16"], "seed": 1}, reuse=True)
+    again = write_report(small_zoo, (), store, {"codecs": ["float16"], "seed": 1}, reuse=True)
     assert not again.new
     assert again.report == partial.report
 
 
 def test_a_study_searched_again_is_analyzed_again(small_zoo, store, monkeypatch):
     study = StudyRecord.open(store, "small-search")
-    assert write_report(small_zoo, study, store, FEW, reuse=True).new
-    assert not write_report(small_zoo, StudyRecord.open(store, "small-search"), store, FEW, reuse=True).new
+    assert write_report(small_zoo, [study], store, FEW, reuse=True).new
+    assert not write_report(small_zoo, [StudyRecord.open(store, "small-search")], store, FEW, reuse=True).new
     trials = study.trials.copy()
     trials.loc[0, "agreement"] = 0.5000001
     other = dataclasses.replace(study, trials=trials)
     assert len(other.trials) == len(study.trials)
-    assert write_report(small_zoo, other, store, FEW, reuse=True).new
+    assert write_report(small_zoo, [other], store, FEW, reuse=True).new
 
 
 def test_an_estimate_counts_what_is_measured(small_zoo, store, monkeypatch, tmp_path):
@@ -173,7 +173,7 @@ def test_of_studies_that_begin_alike_the_one_on_the_zoo_is_meant(small_zoo, stor
     facts = json.loads(copy.read(path))
     copy.put(path, json.dumps({**facts, "zoo": {**facts["zoo"], "digest": "f" * 64}}).encode())
     planned = Analyze(zoo=small_zoo.uri, study="small-search", store=str(tmp_path)).plan()
-    assert planned.study == "small-search-0123abcd"
+    assert planned.studies == ("small-search-0123abcd",)
     with pytest.raises(ZooError, match="beginning of several studies"):
         StudyRecord.open(copy, "small-search")
 
@@ -200,13 +200,13 @@ def test_groups_of_networks_are_measured_in_place_of_codecs(small_zoo, tmp_path)
 def test_an_analysis_of_encoders_says_means_of_columns_and_leads(small_zoo, tmp_path):
     store = Store(tmp_path)
     study = write_encoders(store, small_zoo, {"weight-statistics": 1, "weights": 1})
-    report = write_report(small_zoo, study, store, {})
+    report = write_report(small_zoo, [study], store, {})
     last = report.summary["means"][0]
     title = f"mean of {len(last['columns'])} columns, last snapshots; lead of {last['first']}"
     lines = report.text.splitlines()
     told = lines[lines.index(title) + 1 :][: len(last["means"])]
     assert [line.split("  ")[0] for line in told] == [each["name"] for each in last["means"]]
     assert all(f"{each['mean']:.3f} [" in line for each, line in zip(last["means"], told, strict=True))
-    again = write_report(small_zoo, study, store, {}, reuse=True)
+    again = write_report(small_zoo, [study], store, {}, reuse=True)
     assert not again.new
     assert again.text == report.text

@@ -89,7 +89,7 @@ def test_workers_measure_what_one_process_measures(small_recipe, tmp_path):
     for store, workers in ((here, None), (there, 2)):
         write_study(store, zoo)
         study = StudyRecord.open(store, "small-search")
-        reports.append(table(store, write_report(zoo, study, store, asked, workers=workers)))
+        reports.append(table(store, write_report(zoo, [study], store, asked, workers=workers)))
     assert reports[0]["members"].min() > BLOCK, "each row has several blocks"
     pd.testing.assert_frame_equal(*reports)
 
@@ -110,6 +110,6 @@ def test_rows_of_a_process_that_dies_are_measured_here(small_zoo, tmp_path, monk
     monkeypatch.setenv("ZOOSCALE_TEST_SPARED", str(os.getpid()))
     store = Store(tmp_path / "store")
     asked = {"members": 6, "codecs": ["float16"], "evaluators": ["deadly_module:DEADLY"]}
-    report = write_report(small_zoo, None, store, asked, workers=2)
+    report = write_report(small_zoo, (), store, asked, workers=2)
     assert "a process that measured rows died" in capfd.readouterr().err
     assert set(table(store, report)["deadly"]) == {1.0}

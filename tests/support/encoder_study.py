@@ -7,9 +7,9 @@ from trainables.trainable import run
 from zoo.config import to_json
 
 
-def write_encoders(store, zoo, seeds):
+def write_encoders(store, zoo, seeds, name="encoders"):
     """A study with a trial of each encoder; ``seeds`` says how many fits each has, by its name."""
-    name = f"encoders-{zoo.digest[:8]}"
+    name = f"{name}-{zoo.digest[:8]}"
     folder, data, rows = StudyFolder(store, name), fit_data(zoo), []
     for trial, (trainable, fits) in enumerate(seeds.items()):
         entry = find_trainable(trainable)

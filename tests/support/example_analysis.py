@@ -11,9 +11,11 @@ from analysis.evaluators.agreement import AGREEMENT
 from analysis.evaluators.registry import EVALUATORS
 from analysis.measuring.results import SIZE, Measured, Result
 from analysis.record import Analysis
+from trainables.study_files import StudyFolder, StudyRecord
 from zoo.config import to_json
 from zoo.metric import Metric
 from zoo.recipes import DIGITS_MLP_DIVERSE
+from zoo.storage.store import Store
 
 PARAMETERS = 1210
 
@@ -168,6 +170,17 @@ def make_analysis(results=None, *, study=True, **changes):
         "code_bits_per_weight": {"latent": 0.61, "rate_loss": 0.3, "view": 0.09},
         "agreement": {"latent": 0.42, "rate_loss": 0.25, "view": 0.33},
     }
+    search = {
+        "trainables": ["neuron-autoencoder"],
+        "spaces": ["neuron-autoencoder"],
+        "limits": {},
+        "trials": 16,
+        "epochs": 5,
+        "settings": {"latent": 8},
+    }
+    record = {"kind": "autoencoder", "study": search, "importances": importances}
+    folder = StudyFolder(Store("memory://"), "digits-tradeoff-9f8e7d6c")
+    studies = (StudyRecord(folder, record, trials),) if study else ()
     fields = {
         "results": results,
         "summary": {
@@ -205,24 +218,12 @@ def make_analysis(results=None, *, study=True, **changes):
             "quality": "agreement",
             "zero_rate": 0.712,
             "canonicalization": {"agreement": 1.0, "agreement_p5": 1.0, "agreement_translation_1": 0.9971},
-            "study": "digits-tradeoff-9f8e7d6c" if study else None,
-            "search": {
-                "trainables": ["neuron-autoencoder"],
-                "spaces": ["neuron-autoencoder"],
-                "limits": {},
-                "trials": 16,
-                "epochs": 5,
-                "settings": {"latent": 8},
-            }
-            if study
-            else None,
-            "trials": 16 if study else 0,
+            "studies": [{"study": found.name, "search": search, "trials": 16, "seeds": 1} for found in studies],
             "seeds": 1 if study else 0,
         },
         "headlines": headlines(results),
         "pareto": pareto(results),
         "random_results": [make_result("uniform", "control", "step=3", 2.6, 0.902)],
-        "trials": trials if study else None,
-        "importances": importances if study else None,
+        "studies": studies,
     }
     return Analysis(**(fields | changes))

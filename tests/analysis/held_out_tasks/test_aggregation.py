@@ -126,8 +126,8 @@ def test_the_page_and_the_verb_tell_every_rule_and_training(analysis):
         assert name in page
     found = analysis.to_json()
     report = Report(
-        identity="", report="r", tables="t", zoo="z", study="s", seconds=1.0, summary=found["summary"], headlines=(),
-        predictors=tuple(result.row() for result in analysis.results), rows=1, new=True,
+        identity="", report="r", tables="t", zoo="z", studies=("s",), seconds=1.0, summary=found["summary"],
+        headlines=(), predictors=tuple(result.row() for result in analysis.results), rows=1, new=True,
     )  # fmt: skip
     assert "learned-gradient, trial 0" in report.text
     assert "wide, adam" in report.text

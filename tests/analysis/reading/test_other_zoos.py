@@ -163,7 +163,7 @@ def test_later_epochs_are_told_by_earlier_ones(of_layouts, mixed_zoo):
 
 def test_each_zoo_is_a_source_in_turn(small_zoo, study, mixed_zoo, tmp_path):
     other = write_encoders(Store(tmp_path), mixed_zoo, {STATISTICS: 1})
-    analysis = analyze(small_zoo, study, on=[mixed_zoo], studies_on=[other], boosting=True, bootstrap=FEW)
+    analysis = analyze(small_zoo, study, on=[mixed_zoo], studies_on=[[other]], boosting=True, bootstrap=FEW)
     zoos = (small_zoo.name, mixed_zoo.name)
     matrix = ZooMatrix.of(analysis.results, zoos, "test_accuracy")
     assert set(matrix.cells) == {
@@ -183,7 +183,7 @@ def test_each_zoo_is_a_source_in_turn(small_zoo, study, mixed_zoo, tmp_path):
     assert "Best encoder on average" in page
     assert 'data-figure="zoos-test-accuracy-0"' in page
     with pytest.raises(ZooError, match="search on it under the same name"):
-        plan_analysis(small_zoo, study, on=[mixed_zoo], studies_on=[study])
+        plan_analysis(small_zoo, study, on=[mixed_zoo], studies_on=[[study]])
 
 
 def test_another_zoo_that_holds_networks_of_the_first_is_refused(small_zoo, study, tmp_path):

@@ -27,7 +27,7 @@ def report(tmp_path_factory, small_zoo):
     mixed = generate_zoo(recipe, store)
     studies = [write_encoders(store, zoo, {"weight-statistics": 1}) for zoo in (small_zoo, mixed)]
     found = analyze(
-        small_zoo, studies[0], on=[mixed], studies_on=studies[1:], bootstrap=Bootstrap(replicates=10), members=8
+        small_zoo, studies[0], on=[mixed], studies_on=[studies[1:]], bootstrap=Bootstrap(replicates=10), members=8
     )
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render(found), encoding="utf-8")

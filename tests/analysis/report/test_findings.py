@@ -108,14 +108,15 @@ def test_says_who_does_not_reach_the_target():
 @pytest.mark.parametrize("told", [{"feasible": [True] * 14 + [False, False]}, {"state": ["infeasible"] * 16}])
 def test_trials_that_break_a_limit_are_marked(told):
     analysis = make_analysis()
-    trials = analysis.trials.assign(**told)
+    (study,) = analysis.studies
+    trials = study.trials.assign(**told)
     broken = [14] if "feasible" in told else list(range(16))  # trial 15 failed, and had no figures to break a limit
     table, _ = trials_table(trials, declared(analysis.results))
     assert [place for place, row in enumerate(table.rows) if row.faint] == broken
     assert [row.cells[1].text for row in table.rows if row.faint] == ["infeasible"] * len(broken)
     assert "feasible" not in [column.title for column in table.columns]
-    analysis.summary["search"]["limits"] = {"shared_bytes": 30_000.0, "agreement": 0.9}
-    page = render(replace(analysis, trials=trials))
+    study.facts["study"]["limits"] = {"shared_bytes": 30_000.0, "agreement": 0.9}
+    page = render(replace(analysis, studies=(replace(study, trials=trials),)))
     assert f"{counted(len(broken), 'trial')} of 16 break" in page
     assert "(shared bytes at most 30\u202f000 bytes, agreement at least 90.0 %)" in page
 
@@ -140,7 +141,8 @@ def test_break_even_is_a_whole_number_at_the_target_that_it_is_for():
 
 
 def test_values_of_trials_are_written_for_people():
-    table, constants = trials_table(make_analysis().trials, declared(make_analysis().results))
+    (study,) = make_analysis().studies
+    table, constants = trials_table(study.trials, declared(make_analysis().results))
     cells = {column.title: [row.cells[place].text for row in table.rows] for place, column in enumerate(table.columns)}
     assert cells["latent"][:2] == ["16", "32"]
     assert cells["latent"][15] == cells["agreement"][15] == "–"

@@ -118,7 +118,10 @@ def test_escapes_all_text():
         make_result(NASTY + "2", "learned", NASTY, 0.5, 0.98, trial=0),
     ]
     trials = pd.DataFrame({"trial": [0, 1], "state": [NASTY, "FAIL"], NASTY: [NASTY, 1]})
-    analysis = make_analysis(evil, trials=trials, importances={NASTY: {NASTY: 0.5, "latent": 0.5}})
+    analysis = make_analysis(evil)
+    (study,) = analysis.studies
+    facts = {**study.facts, "importances": {NASTY: {NASTY: 0.5, "latent": 0.5}}}
+    analysis = replace(analysis, studies=(replace(study, facts=facts, trials=trials),))
     analysis.summary["dataset"] = NASTY
     page = opened(analysis)
     assert not [tag for tag, attrs in page.tags if tag == "img" or "onerror" in attrs]

@@ -18,7 +18,7 @@ from zoo.recipes import DIGITS_MLP_DIVERSE, Axis, Recipe
 from zoo.recipes.imported import Imported
 
 USUAL = {"layout": None, "added_evaluators": [], "inputs": ["translation-1"], "seed": 0}
-SUMMARY = {"zoo": "digits-1a2b3c4d", "zoo_members": 500, "test_members": 120, "study": None, **USUAL}
+SUMMARY = {"zoo": "digits-1a2b3c4d", "zoo_members": 500, "test_members": 120, "studies": [], **USUAL}
 
 
 def options(line, name):
@@ -97,10 +97,14 @@ def test_a_study_comes_back_under_the_same_name(small_zoo, seed):
         **SUMMARY,
         "zoo": small_zoo.name,
         "recipe": to_json(small_zoo.recipe),
-        "study": plan.folder.name,
-        "trials": 3,
-        "seeds": 2,
-        "search": {**to_json(plan.study), "name": plan.folder.name},
+        "studies": [
+            {
+                "study": plan.folder.name,
+                "trials": 3,
+                "seeds": 2,
+                "search": {**to_json(plan.study), "name": plan.folder.name},
+            }
+        ],
     }
     line = next(line for line in commands(summary).splitlines() if line.startswith("zooscale search"))
     assert options(line, "--seeds") == ["2"]
