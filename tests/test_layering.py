@@ -40,7 +40,7 @@ FLOORS = {
         ("exchange",),
     ),
     "trainables": (
-        ("trainable", "metrics", "behavior", "pareto"),
+        ("trainable", "metrics", "behavior", "pareto", "adam"),
         ("fidelity", "fit_data", "closed_form"),
         ("gradient_fit", "readouts", "transformers"),
         ("codecs",),

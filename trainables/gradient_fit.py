@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from trainables.adam import AdamW
 from trainables.closed_form import PROGRESS_FILE, require_same_config
 from trainables.trainable import Artifact, DivergedError
 from zoo.config import canonical_json
@@ -56,7 +57,7 @@ class GradientFit(ABC):
         self.sizes = tuple(sizes)
         self.epoch = 0
         self.history: list[float] = []
-        self.optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=weight_decay)
+        self.optimizer = AdamW(module.parameters(), lr=config.learning_rate, weight_decay=weight_decay)
 
     @property
     def epochs(self) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainables.adam import Adam
 from trainables.autoencoders.bottleneck import laplace_bits
 from trainables.autoencoders.config import AutoencoderConfig
 from trainables.autoencoders.receiver import Receiver, Symbols
@@ -96,7 +97,7 @@ class _Refinement:
         """The better of the refined and the given latents, for each member."""
         start_MZ = latent_MZ / self.symbols.step_Z
         symbols_MZ = start_MZ.clone().requires_grad_()
-        optimizer = torch.optim.Adam([symbols_MZ], lr=LEARNING_RATE)
+        optimizer = Adam([symbols_MZ], lr=LEARNING_RATE)
         generator = torch.Generator().manual_seed(SEED)
         for step in range(self.config.refine_steps):
             for group in optimizer.param_groups:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from trainables.adam import Adam
 from zoo.data.examples import Examples
 from zoo.evaluation import Imitation
 from zoo.population import Population
@@ -59,7 +60,7 @@ def distilled(
     imitation = Imitation(population, examples, softmax=softmax, batch=batch)
     distance_M = imitation.distance(weights_of(symbols_MQ))
     moved_MQ = symbols_MQ.clone().requires_grad_()
-    optimizer = torch.optim.Adam([moved_MQ])
+    optimizer = Adam([moved_MQ])
     generator = torch.Generator().manual_seed(SEED)
     order = torch.empty(0, dtype=torch.int64)
     for step in range(steps):

@@ -13,6 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from trainables.adam import Adam
 from trainables.generators.closed_form import ClosedFormGenerator, coordinate_scale, noise_deviation
 from trainables.generators.config import TaskAloneConfig
 from trainables.generators.generator import coordinates_of, fitted_networks, task_of
@@ -50,7 +51,7 @@ class TaskAlone(ClosedFormGenerator):
         moved_P = torch.zeros_like(start_P).requires_grad_()
         name, task = task_of(training, data)
         examples = select(name, data.dataset.train)
-        optimizer = torch.optim.Adam([moved_P], lr=config.learning_rate)
+        optimizer = Adam([moved_P], lr=config.learning_rate)
         generator = torch.Generator().manual_seed(config.seed)
         for step in range(config.steps):
             noise_MP = fitted["deviation"] * torch.randn(config.networks, len(start_P), generator=generator)

@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from trainables.adam import Adam
 from trainables.hypernetworks.task_examples import TaskExamples, task_loss
 from trainables.trainable import DivergedError
 from zoo.architecture import Architecture
@@ -229,7 +230,7 @@ def adapt(
     Raises:
         DivergedError: A loss is not finite.
     """
-    optimizer = torch.optim.Adam(adapted.numbers, lr=learning_rate)
+    optimizer = Adam(adapted.numbers, lr=learning_rate)
     generator = torch.Generator().manual_seed(seed)
     every = range(len(examples))
     labels_T = torch.tensor([len(rows) for rows in examples.rows])

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainables.adam import AdamW
 from trainables.tasks.config import ProbeConfig
 from trainables.tasks.probe import TrainedProbe
 from trainables.trainable import DivergedError
@@ -47,7 +48,7 @@ def train_probe(
     start_MP = initial_weights(architecture, [Member(id=0, seed=config.seed, initialization="kaiming_uniform")])
     module = architecture.to_module(start_MP[0]).train()
     generator = torch.Generator().manual_seed(config.seed)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = max(1, len(inputs) // config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * steps)
     for epoch in range(1, config.epochs + 1):

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.adam import Adam
 from trainables.tasks.config import Task2VecConfig
 from trainables.tasks.fisher import HeadedTask
 from trainables.tasks.probe import Filters, ProbeNetwork, hooked
@@ -50,7 +51,7 @@ def _fitted(
     )
     # log(σ² / λ²): 0 is the prior.
     log_share_TF = torch.full((len(tasks), len(probe.filter_scales)), math.log(FIRST_SHARE), requires_grad=True)
-    optimizer = torch.optim.Adam([log_share_TF], lr=config.step_size)
+    optimizer = Adam([log_share_TF], lr=config.step_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     for _ in range(config.steps):
         drawn = [

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainables.adam import AdamW
+
 BATCH = 64
 FEATURE_DROPOUT, DROPOUT = 0.1, 0.3
 WEIGHT_DECAY = 0.3
@@ -63,7 +65,7 @@ class Perceptrons:
         layers = [_initial(len(rows), *size, generator) for size in pairwise(sizes)]
         layers[0][0].mul_(seen_EF[:, :, None])
         parameters = [tensor.requires_grad_() for layer in layers for tensor in layer]
-        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=WEIGHT_DECAY)
+        optimizer = AdamW(parameters, lr=learning_rate, weight_decay=WEIGHT_DECAY)
         steps = passes * -(-max(len(some) for some in rows) // BATCH)
         for step in range(steps):
             for group in optimizer.param_groups:
