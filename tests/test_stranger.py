@@ -5,16 +5,14 @@ packages. This test is what is meant by the seams of the house.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from ray_environment import environment
 from readme_blocks import modules
-
-ROOT = Path(__file__).resolve().parent.parent
 
 STRANGE = '''
 """An optimizer, an initial distribution, a loss and an architecture of a stranger's, and a recipe of all four."""
@@ -64,8 +62,7 @@ class Stranger:
         for name, text in modules().items():
             (folder / name).write_text(text)
         (folder / "strange.py").write_text(STRANGE)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-        self.environment = kept | {"RAY_ADDRESS": "local", "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+        self.environment = environment(folder)
 
     def __call__(self, *words):
         done = subprocess.run(

@@ -21,6 +21,7 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
+from numba.core.caching import UserProvidedCacheLocator
 
 from zoo.architecture import activations, normalization
 from zoo.population import optimizers
@@ -74,15 +75,30 @@ def remove_unused(kernels: Path) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
+class KernelLocator(UserProvidedCacheLocator):
+    """Where numba keeps machine code: in a kernel's folder itself, wherever the package is installed.
+
+    Numba's own locator adds a folder named by the path of the source, so that the same kernel would be compiled again
+    for each copy of the package.
+    """
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        super().__init__(function, file)
+        settings: Any = numba.config
+        self._cache_path = settings.CACHE_DIR
+
+
 def compiled_entry(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a function that Python calls; its machine code is kept where :func:`kernel_directory` says.
 
-    Numba's own setting is changed only meanwhile: other code in the process keeps its cache where it was.
+    Numba's own settings are changed only meanwhile: other code in the process keeps its cache where it was.
     """
     directory = kernel_directory()
     settings: Any = numba.config
-    users, settings.CACHE_DIR = settings.CACHE_DIR, str(directory or "")
+    users = settings.CACHE_DIR, settings.CACHE_LOCATOR_CLASSES
+    settings.CACHE_DIR = str(directory or "")
+    settings.CACHE_LOCATOR_CLASSES = f"{__name__}.{KernelLocator.__name__}"
     try:
         return numba.njit(nogil=True, error_model="numpy", cache=directory is not None)(function)
     finally:
-        settings.CACHE_DIR = users
+        settings.CACHE_DIR, settings.CACHE_LOCATOR_CLASSES = users
