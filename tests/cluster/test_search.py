@@ -390,14 +390,13 @@ def trials_of(store, result):
     return pd.read_parquet(io.BytesIO(store.read(f"studies/{name}/trials.parquet"))).set_index("trial")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [None, 2], ids=["here", "on Ray"])
-def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path, workers):
+def killed_search(zoo, tmp_path, workers):
+    """Ends a search of four trials when it has stored the first artifact; returns when those in the store were made."""
     driver = subprocess.Popen(
-        command(zoo_copy, 4, workers=workers), env=environment(tmp_path), cwd=tmp_path,
+        command(zoo, 4, workers=workers), env=environment(tmp_path), cwd=tmp_path,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    studies = Path(zoo_copy.store.uri) / "studies"
+    studies = Path(zoo.store.uri) / "studies"
     try:
         deadline = time.monotonic() + PATIENCE_S
         while not list(studies.glob("*/checkpoints/*/artifact.json")) and time.monotonic() < deadline:
@@ -408,36 +407,51 @@ def test_study_runs_is_killed_and_goes_on(zoo_copy, tmp_path, workers):
         driver.wait()
     stored = {path: path.stat().st_mtime_ns for path in studies.glob("*/checkpoints/*/artifact.json")}
     assert stored
+    return stored
 
-    result = run_search(zoo_copy, 4, tmp_path, workers=workers)
-    assert result["trials_completed"] == 4
-    assert result["trials_failed"] == 0
-    first = trials_of(zoo_copy.store, result)
+
+def assert_is_whole(zoo, result, stored):
+    """Five trials, none failed, made twice or proposed twice, with all that they leave; the best with three seeds."""
+    assert (result["trials_completed"], result["trials_failed"]) == (5, 0)
     assert all(path.stat().st_mtime_ns == when for path, when in stored.items())
+    trials = trials_of(zoo.store, result)
+    proposals = trials[["bits_per_latent", "learning_rate"]].drop_duplicates()
+    assert len(proposals) == 5, "a continued sampler does not propose the same again"
+    record = StudyRecord.open(zoo.store, result["study_name"])
+    best = record.pareto_trials()
+    assert set(best) <= set(trials.index)
+    test = zoo.population("test", epochs="one")
+    for trial in trials.index:
+        codec = record.artifact(int(trial))
+        assert codec.decompress(codec.compress(test)).shape == test.weights_MP.shape
+        assert abs(codec.shared_bytes - trials.loc[trial, "shared_bytes"]) < 1
+    assert len(list(Path(result["tensorboard"]).glob("trial-*/events*"))) >= 5
+    assert result["new_fits"] == 2 * len(best)
+    assert all(record.fits(trial) == [0, 1, 2] for trial in best)
 
-    longer = run_search(zoo_copy, 5, tmp_path, seeds=3, workers=workers)
-    assert (longer["new_trials"], longer["trials_completed"]) == (1, 5)
+
+@pytest.mark.slow
+def test_study_runs_is_killed_goes_on_and_is_extended(zoo_copy, tmp_path):
+    stored = killed_search(zoo_copy, tmp_path, None)
+    result = run_search(zoo_copy, 4, tmp_path, workers=None)
+    assert (result["trials_completed"], result["trials_failed"]) == (4, 0)
+    first = trials_of(zoo_copy.store, result)
+
+    longer = run_search(zoo_copy, 5, tmp_path, seeds=3, workers=None)
+    assert longer["new_trials"] == 1
+    assert_is_whole(zoo_copy, longer, stored)
     second = trials_of(zoo_copy.store, longer)
     same = ["latent", "bits_per_latent", "learning_rate", "code_bits_per_weight", "agreement", "seconds"]
     pd.testing.assert_frame_equal(second.loc[first.index, same], first[same])
-    proposals = second[["bits_per_latent", "learning_rate"]].drop_duplicates()
-    assert len(proposals) == 5, "a continued sampler does not propose the same again"
-
-    record = StudyRecord.open(zoo_copy.store, longer["study_name"])
-    assert set(record.pareto_trials()) <= set(second.index)
-    test = zoo_copy.population("test", epochs="one")
-    for trial in second.index:
-        codec = record.artifact(int(trial))
-        assert codec.decompress(codec.compress(test)).shape == test.weights_MP.shape
-        assert abs(codec.shared_bytes - second.loc[trial, "shared_bytes"]) < 1
-    logs = list(Path(longer["tensorboard"]).glob("trial-*/events*"))
-    assert len(logs) >= 5
-
-    best = record.pareto_trials()
-    assert longer["new_fits"] == 2 * len(best)
-    assert all(record.fits(trial) == [0, 1, 2] for trial in best)
-    again = run_search(zoo_copy, 5, tmp_path, seeds=3, workers=workers)
+    again = run_search(zoo_copy, 5, tmp_path, seeds=3, workers=None)
     assert (again["new_trials"], again["new_fits"]) == (0, 0)
+
+
+@pytest.mark.slow
+def test_study_on_ray_is_killed_and_goes_on_to_more_trials_and_seeds(zoo_copy, tmp_path):
+    stored = killed_search(zoo_copy, tmp_path, 2)
+    result = run_search(zoo_copy, 5, tmp_path, seeds=3, workers=2)
+    assert_is_whole(zoo_copy, result, stored)
 
 
 def test_estimate_knows_of_the_validation(small_zoo, monkeypatch):
