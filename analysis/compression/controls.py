@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from analysis.statistics.groups import evenly_spaced
 from trainables.autoencoders.learned_codec import LearnedCodec
 from trainables.codecs.classical.blocks import LARGEST_FLOAT16, WeightBlocks, require_setting, take
 from trainables.codecs.codec import with_header
@@ -78,7 +79,7 @@ def fit_constant_member(training: Population, images: Examples | None = None) ->
     """
     if images is None:
         raise ValueError("the best constant member is chosen by its outputs; give training images")
-    candidates, examples = training.select(_spread(len(training), CANDIDATES)), images.first(CANDIDATE_IMAGES)
+    candidates, examples = training.select(evenly_spaced(len(training), CANDIDATES)), images.first(CANDIDATE_IMAGES)
     likeness_K = torch.zeros(len(candidates))
     for architecture, rows in candidates.groups():
         outputs_KNC = outputs(single_architecture(architecture, candidates.weights_MP), examples)
@@ -115,7 +116,7 @@ def fit_random_network(training: Population, images: Examples | None = None) -> 
 @torch.no_grad()
 def fit_mean_latent(codec: LearnedCodec, training: Population) -> Constant:
     """What a learned codec decodes the mean of the training members' latents to; of some, evenly spaced."""
-    latent = codec.autoencoder.encode(training.select(_spread(len(training), LATENTS)))
+    latent = codec.autoencoder.encode(training.select(evenly_spaced(len(training), LATENTS)))
     mean_1Z = latent.values_MZ.mean(0, keepdim=True)
     gain_1 = latent.gain_M.double().mean().round().long().reshape(1)
     return Constant.of(training, codec.receiver.weights(mean_1Z, gain_1)[0], "mean latent")
@@ -153,7 +154,7 @@ class Index(WeightBlocks):
         require_setting(known >= 1, "known", known, "1 or more")
         if images is None:
             raise ValueError("the nearest member is chosen by its outputs; give training images")
-        kept = training.select(_spread(len(training), known))
+        kept = training.select(evenly_spaced(len(training), known))
         halves = kept.weights_MP.clamp(-LARGEST_FLOAT16, LARGEST_FLOAT16).half().float()
         return cls(training.architecture.layout, known=kept.with_weights(halves), images=images.first(INDEX_IMAGES))
 
@@ -201,8 +202,3 @@ class Index(WeightBlocks):
         if classes:  # least divergence: largest Σ p·log q over images and classes
             return (outputs_MNC.softmax(-1).flatten(1) @ table_KF.T).argmax(dim=1)
         return (outputs_MNC.flatten(1) @ table_KF.T - table_KF.square().sum(1) / 2).argmax(dim=1)
-
-
-def _spread(count: int, limit: int) -> list[int]:
-    """At most ``limit`` row numbers, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int)).tolist()

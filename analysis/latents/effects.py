@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from analysis.statistics.groups import evenly_spaced
 from trainables.autoencoders.autoencoder import Decoder, Latent
 from trainables.autoencoders.receiver import Receiver
 from trainables.autoencoders.rows import RowDecoder
@@ -64,7 +65,7 @@ def effects(receiver: Receiver, latent: Latent, deviation_Z: Tensor, population:
     """
     values_MZ = latent.values_MZ.detach().requires_grad_()
     width = values_MZ.shape[1]
-    places = torch.linspace(0, width - 1, min(MOST_LATENTS, width)).round().long()
+    places = torch.tensor(evenly_spaced(width, MOST_LATENTS))
     weights_MP = receiver.weights(values_MZ, latent.gain_M)
     outputs_MNC = population.logits(x, weights_MP)
     along = (torch.zeros_like(weights_MP, requires_grad=True), torch.zeros_like(outputs_MNC, requires_grad=True))

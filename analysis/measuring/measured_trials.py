@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-
 from analysis.measuring.rows import fits_content
+from analysis.statistics.groups import evenly_spaced
 from trainables.study_files import StudyRecord
 from trainables.trainable import Artifact
 
@@ -56,8 +55,7 @@ def measured_trials(study: StudyRecord) -> list[int]:
     """
     front = study.best_trials()
     if study.kind in ("codec", "autoencoder"):
-        places = np.linspace(0, len(front) - 1, min(MEASURED_TRIALS, len(front))).round().astype(int)
-        return [front[place] for place in np.unique(places)]
+        return [front[place] for place in evenly_spaced(len(front), MEASURED_TRIALS)]
     return list(dict.fromkeys([*front[:MEASURED_TRIALS], *study.best_of_each_trainable()]))
 
 

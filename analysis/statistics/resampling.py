@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from analysis.statistics.groups import evenly_spaced
 from trainables.readouts.columns import is_numeric
 from trainables.readouts.metrics import (
     ACCURACY,
@@ -152,10 +153,7 @@ def some_of_each(group_M: np.ndarray, most: int) -> np.ndarray:
     _, sizes = np.unique(group_M[order], return_counts=True)
     each = max(1, most // len(sizes))
     starts = np.cumsum([0, *sizes[:-1]])
-    chosen = [
-        start + np.unique(np.linspace(0, size - 1, min(each, size)).round().astype(np.int64))
-        for start, size in zip(starts, sizes, strict=True)
-    ]
+    chosen = [start + np.array(evenly_spaced(size, each)) for start, size in zip(starts, sizes, strict=True)]
     return np.sort(order[np.concatenate(chosen)])
 
 
