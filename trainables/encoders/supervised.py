@@ -145,13 +145,13 @@ class SupervisedModule(nn.Module):
 
     Args:
         embed: The module.
-        targets: What the heads predict.
+        outputs: How many numbers all heads give together.
     """
 
-    def __init__(self, embed: NetworkModule, targets: Sequence[Target]) -> None:
+    def __init__(self, embed: NetworkModule, outputs: int) -> None:
         super().__init__()
         self.embed = embed
-        self.heads = nn.Linear(embed.config.latent, sum(target.outputs for target in targets))
+        self.heads = nn.Linear(embed.config.latent, outputs)
 
 
 class SupervisedFit(GradientFit):
@@ -173,7 +173,7 @@ class SupervisedFit(GradientFit):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             embed = found(config, facts)
-            module = SupervisedModule(embed, self.targets)
+            module = SupervisedModule(embed, sum(target.outputs for target in self.targets))
         for population in data.training:
             embed.require(population)
         embed.initialize(data)

@@ -10,7 +10,8 @@ from architectures import ARCHITECTURES, random_permutations, random_weights
 from trainables.encoders.entries import ENCODERS
 from trainables.encoders.weights_and_behavior.columns import quantiles, spectrum
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
-from trainables.encoders.weights_and_behavior.cross_fitted import CrossFitted, keys_of, wanted_outputs
+from trainables.encoders.weights_and_behavior.feature_perceptrons import FeaturePerceptrons, wanted_outputs
+from trainables.encoders.weights_and_behavior.folds import Folds, drawn, keys_of
 from trainables.encoders.weights_and_behavior.inputs import Inputs, consensus_of
 from trainables.encoders.weights_and_behavior.normal_scores import NormalScores
 from trainables.encoders.weights_and_behavior.responses import agreement_columns
@@ -26,7 +27,7 @@ from zoo.views import permute
 ENTRY = ENCODERS["weights-and-behavior"]
 DIGITS = load_dataset("digits")
 FEATURES = WeightsAndBehaviorConfig(inputs=12, head=False)
-SMALL = dataclasses.replace(FEATURES, head=True, width=8, passes=2)
+SMALL = dataclasses.replace(FEATURES, head=True, width=8, passes=2, graph_passes=1)
 
 
 def population(architecture, members=9, seed=1):
@@ -67,8 +68,8 @@ def test_a_head_does_not_depend_on_it_either_and_knows_its_training_networks_aga
     encoder, training = fitted(architecture, config=SMALL), population(architecture)
     moved_MP = permute(training.weights_MP, architecture, random_permutations(architecture, 9, seed=4))
     np.testing.assert_allclose(encoder.embed(training.with_weights(moved_MP)), encoder.embed(training), atol=2e-3)
-    assert (encoder.head.folds(keys_of(moved_MP)) >= 0).all()
-    assert (encoder.head.folds(keys_of(training.weights_MP * 1.001)) == -1).all()
+    assert (encoder.head.folds.numbers(keys_of(moved_MP)) >= 0).all()
+    assert (encoder.head.folds.numbers(keys_of(training.weights_MP * 1.001)) == -1).all()
 
 
 def test_a_head_gives_training_networks_what_it_makes_of_others():
@@ -78,30 +79,32 @@ def test_a_head_gives_training_networks_what_it_makes_of_others():
     number_M, category_M = features_MF[:, 0] + 0.1 * generator.normal(size=240), generator.choice(["a", "b"], 240)
     config = dataclasses.replace(SMALL, width=32, passes=20)
     columns, every_VF = [number_M, category_M], np.ones((1, 60), dtype=bool)
-    head = CrossFitted.fit(config, features_MF, columns, np.arange(1.0, 241), member_M, every_VF)
-    known, new = (head.outputs(features_MF, np.arange(240.0) + first) for first in (1.0, 1000.0))
+    fold_M = drawn(member_M, torch.Generator().manual_seed(0))
+    by_fold = FeaturePerceptrons.fit(config, features_MF, columns, fold_M, every_VF).outputs(features_MF)
+    folds = Folds.of(fold_M, np.arange(1.0, 241))
+    known, new = (folds.chosen(by_fold, np.arange(240.0) + first) for first in (1.0, 1000.0))
     assert np.corrcoef(known[:, 0], number_M)[0, 1] > 0.5
     is_a_M = category_M == "a"
     assert abs(np.corrcoef(known[:, 1], is_a_M)[0, 1]) < 0.2
     assert np.corrcoef(new[:, 1], is_a_M)[0, 1] > 0.5, "it has learned them by heart"
-    assert all(len(set(head.folds(np.array([key, key + 1])))) == 1 for key in range(1, 240, 2)), "members stay whole"
-    assert not set(range(5)) - set(head.folds(np.arange(1.0, 241)))
+    np.testing.assert_array_equal(folds.numbers(np.arange(1.0, 241)), fold_M)
+    assert (fold_M[::2] == fold_M[1::2]).all(), "members stay whole"
+    assert set(fold_M) == set(range(5))
 
 
 def test_each_view_of_a_head_depends_on_the_features_that_it_sees_and_on_no_other():
     features_MF = np.random.default_rng(0).normal(size=(40, 6))
     views_VF = np.array([[True] * 6, [False] * 4 + [True] * 2])
-    key_M = np.arange(1.0, 41)
-    head = CrossFitted.fit(SMALL, features_MF, [features_MF[:, 0]], key_M, np.arange(40), views_VF)
+    head = FeaturePerceptrons.fit(SMALL, features_MF, [features_MF[:, 0]], np.arange(40) % 5, views_VF)
     changed_MF = np.hstack([features_MF[:, :4] + 1, features_MF[:, 4:]])
-    before, after = (head.outputs(each, key_M) for each in (features_MF, changed_MF))
+    before, after = (head.outputs(each).mean(0) for each in (features_MF, changed_MF))
     assert before.shape == (40, 2)
     assert (before[:, 0] != after[:, 0]).all()
     np.testing.assert_array_equal(before[:, 1], after[:, 1])
     encoder = fitted(mlp((1, 8, 8), (6,), 10), config=SMALL, data=DIGITS)
     weights_F = np.array([name.startswith("weights, ") for name in encoder.names])
     assert 0 < weights_F.sum() < len(weights_F)
-    first_EFH = encoder.head.perceptrons.layers[0][0].numpy()
+    first_EFH = encoder.head.perceptrons.perceptrons.layers[0][0].numpy()
     assert not first_EFH[1::2, np.tile(~weights_F, 2)].any()
     assert first_EFH[1::2, np.tile(weights_F, 2)].any(axis=(1, 2)).all()
 
@@ -169,7 +172,7 @@ def test_inputs_and_consensus_of_another_data_set_take_the_place_of_the_stored_o
 @pytest.mark.parametrize("part", ["statistics", "behavior", "head"])
 def test_each_part_alone_comes_back_from_files(part):
     parts = {name: part in (name, "head") for name in ("statistics", "behavior")}
-    parts |= {"head": part == "head", "passes": 1}
+    parts |= {"head": part == "head", "passes": 1, "graph_passes": 1}
     encoder = fitted(mlp((1, 8, 8), (6,), 10), config=dataclasses.replace(FEATURES, **parts), data=DIGITS)
     networks = population(mlp((1, 8, 8), (6,), 10), 4, seed=5)
     again = ENTRY.from_files(encoder.to_files())
@@ -241,9 +244,9 @@ def test_images_become_gray_and_are_resized_where_networks_read_others():
 def test_a_head_of_networks_of_several_layouts_sees_which_features_there_are():
     layouts = (mlp((1, 8, 8), (6,), 10), mlp((1, 8, 8), (5, 4), 10), cnn((1, 8, 8), (3, 4), 10))
     encoder = fitted(*layouts, config=SMALL, data=DIGITS)
-    gaps = len(encoder.head.standardization.gaps_G)
+    gaps = len(encoder.head.perceptrons.standardization.gaps_G)
     assert gaps > 0, "features that some of the networks do not have"
-    assert encoder.head.perceptrons.layers[0][0].shape[1] == 2 * len(encoder.names) + gaps
+    assert encoder.head.perceptrons.perceptrons.layers[0][0].shape[1] == 2 * len(encoder.names) + gaps
     parts = [encoder.embed(population(each, 3, seed=7)) for each in layouts]
     assert {part.shape for part in parts} == {parts[0].shape}
     assert np.isfinite(np.concatenate(parts)[:, -2:]).all()

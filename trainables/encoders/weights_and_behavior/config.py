@@ -30,6 +30,7 @@ class WeightsAndBehaviorConfig:
         width: Hidden units of the perceptrons' layers.
         passes: Of perceptrons over the training snapshots.
         learning_rate: Their largest step size.
+        graph_passes: Of neural graphs over the training snapshots, beside the perceptrons of a head; 0 for none.
         seed: Of the choice of inputs, and of all that the head draws.
     """
 
@@ -44,6 +45,7 @@ class WeightsAndBehaviorConfig:
     width: int = 128
     passes: int = 30
     learning_rate: float = 3e-3
+    graph_passes: int = 40
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -53,5 +55,6 @@ class WeightsAndBehaviorConfig:
         require(self.consensus or not self.labels, self, "labels", "false where consensus is false")
         for name in ("width", "passes"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(self.graph_passes >= 0, self, "graph_passes", "0 or more")
         require(self.learning_rate > 0, self, "learning_rate", "more than 0")
         require(0 <= self.seed < 2**32, self, "seed", "0 to 2^32 - 1")

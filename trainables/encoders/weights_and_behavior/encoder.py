@@ -12,22 +12,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from trainables.encoders.encoder import differing
 from trainables.encoders.layouts import require_finite
 from trainables.encoders.weights_and_behavior.behavior import Behavior
 from trainables.encoders.weights_and_behavior.columns import Columns, stacked, under
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
-from trainables.encoders.weights_and_behavior.cross_fitted import CrossFitted, keys_of
+from trainables.encoders.weights_and_behavior.head import OF_WEIGHTS, Head
 from trainables.encoders.weights_and_behavior.inputs import Inputs
 from trainables.encoders.weights_and_behavior.weights import weight_columns
-from trainables.readouts.columns import targets_of
 from trainables.trainable import FitData
 from zoo.config import from_json, to_json
 from zoo.data.examples import Dataset
@@ -36,7 +33,6 @@ from zoo.population import Population
 CONFIG_FILE, REFERENCE_FILE = "config.json", "reference.safetensors"
 # Features that tell accuracy as they are: an embedding has them beside the head's outputs.
 PLAIN = tuple(f"{name} {what}" for name in ("seen", "unseen") for what in ("agreement", "wanted log loss"))
-OF_WEIGHTS = "weights, "
 # What differs by less, relative to the largest value or to this, differs by rounding.
 LEAST_SPREAD = 1e-3
 # Weights beyond this make no network; their squares would be infinite.
@@ -62,7 +58,7 @@ class WeightsAndBehaviorEncoder:
     activations: tuple[str, ...]
     names: tuple[str, ...]
     range_2F: Tensor
-    head: CrossFitted | None
+    head: Head | None
 
     @classmethod
     def fit(cls, config: WeightsAndBehaviorConfig, data: FitData) -> WeightsAndBehaviorEncoder:
@@ -88,7 +84,7 @@ class WeightsAndBehaviorEncoder:
         features_MF = features_MF[:, kept_F]
         names = tuple(name for name, kept in zip(names, kept_F, strict=True) if kept)
         range_2F = torch.from_numpy(np.stack([np.nanmin(features_MF, axis=0), np.nanmax(features_MF, axis=0)]))
-        head = head_of(config, features_MF, views_of(names), data.training) if config.head else None
+        head = Head.fit(config, names, features_MF, data) if config.head else None
         return replace(start, names=names, range_2F=range_2F, head=head)
 
     def columns(self, population: Population) -> Columns:
@@ -119,7 +115,7 @@ class WeightsAndBehaviorEncoder:
         if self.head is None:
             return features_MF
         plain = [number for number, name in enumerate(self.names) if name in PLAIN]
-        return np.hstack([features_MF[:, plain], self.head.outputs(features_MF, keys_of(population.weights_MP))])
+        return np.hstack([features_MF[:, plain], self.head.outputs(features_MF, population)])
 
     def on_inputs_of(self, dataset: Dataset, networks: Sequence[Population]) -> WeightsAndBehaviorEncoder:
         """See :class:`trainables.encoders.encoder.LooksAtInputs`; with ``labels`` those of the inputs are read."""
@@ -150,7 +146,7 @@ class WeightsAndBehaviorEncoder:
             activations=tuple(facts["activations"]),
             names=tuple(facts["names"]),
             range_2F=tensors["range"],
-            head=CrossFitted.from_tensors(under("head/", tensors)) if config.head else None,
+            head=Head.from_tensors(config, under("head/", tensors)) if config.head else None,
         )
 
 
@@ -172,33 +168,6 @@ def varying(features_MF: np.ndarray) -> np.ndarray:
     spread_F = np.ma.filled(np.ma.ptp(known_MF, axis=0), 0.0)
     kept_F: np.ndarray = spread_F > LEAST_SPREAD * np.ma.filled(np.abs(known_MF).max(0), np.inf).clip(min=LEAST_SPREAD)
     return kept_F
-
-
-def views_of(names: Sequence[str]) -> np.ndarray:
-    """Which features the perceptrons of a fold see: all; and, where there are others, those of weights: ``[V, F]``."""
-    of_weights_F = np.array([name.startswith(OF_WEIGHTS) for name in names])
-    every_F = np.ones_like(of_weights_F)
-    return np.stack([every_F, of_weights_F] if of_weights_F.any() and not of_weights_F.all() else [every_F])
-
-
-def head_of(
-    config: WeightsAndBehaviorConfig, features_MF: np.ndarray, views_VF: np.ndarray, training: Sequence[Population]
-) -> CrossFitted:
-    """The head for all columns in which training networks differ."""
-    names = differing(partial(targets_of, training))
-    if not names:
-        raise ValueError(
-            "the training networks differ in nothing that the zoo knows of them; take a zoo with measured accuracies, "
-            "or head=false for the features alone"
-        )
-    return CrossFitted.fit(
-        config,
-        features_MF,
-        [targets_of(training, name) for name in names],
-        np.concatenate([keys_of(population.weights_MP) for population in training]),
-        targets_of(training, "id"),
-        views_VF,
-    )
 
 
 def activations_of(populations: Sequence[Population]) -> tuple[str, ...]:
