@@ -77,6 +77,7 @@ def weights_and_behavior(trial: BaseTrial, settings: Mapping[str, Any]) -> dict[
     if head:
         sizes["width"] = trial.suggest_categorical("width", [64, 128, 256])
         sizes["passes"] = trial.suggest_int("passes", 10, 60)
+        sizes["graph_passes"] = trial.suggest_categorical("graph_passes", [0, 20, 40])
     return {
         "inputs": trial.suggest_int("inputs", 64, 1024, log=True),
         "consensus": trial.suggest_categorical("consensus", [True, False]),

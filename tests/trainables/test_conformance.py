@@ -22,6 +22,7 @@ from zoo.population import Member, Population
 SHORT = {"latent": 4, "encoder_width": 8, "decoder_width": 8, "epochs": 3, "batch_size": 8, "refine_steps": 3}
 SHORT |= {
     "passes": 1,
+    "graph_passes": 1,
     "width": 8,
     "heads": 2,
     "feedforward": 8,

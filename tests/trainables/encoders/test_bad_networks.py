@@ -24,6 +24,7 @@ OTHERS = {
 }
 SHORT = {"latent": 4, "epochs": 2, "batch_size": 8, "passes": 1, "width": 8, "heads": 2, "feedforward": 8, "blocks": 1}
 SHORT |= {"projection": 8, "projection_output": 4, "projection_layers": 1, "inputs": 16, "count": 4, "edge_width": 4}
+SHORT |= {"graph_passes": 1}
 # What weighs networks as they are, or expects the layout that it was fitted to; what gives them its own inputs.
 OF_ONE_LAYOUT = ("weights", "hyper-representation")
 OF_ONE_SHAPE = ("probing",)

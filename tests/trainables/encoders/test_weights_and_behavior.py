@@ -12,6 +12,7 @@ from trainables.encoders.weights_and_behavior.columns import quantiles, spectrum
 from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorConfig
 from trainables.encoders.weights_and_behavior.feature_perceptrons import FeaturePerceptrons, wanted_outputs
 from trainables.encoders.weights_and_behavior.folds import Folds, drawn, keys_of
+from trainables.encoders.weights_and_behavior.graphs import Graphs
 from trainables.encoders.weights_and_behavior.inputs import Inputs, consensus_of
 from trainables.encoders.weights_and_behavior.normal_scores import NormalScores
 from trainables.encoders.weights_and_behavior.responses import agreement_columns
@@ -107,6 +108,28 @@ def test_each_view_of_a_head_depends_on_the_features_that_it_sees_and_on_no_othe
     first_EFH = encoder.head.perceptrons.perceptrons.layers[0][0].numpy()
     assert not first_EFH[1::2, np.tile(~weights_F, 2)].any()
     assert first_EFH[1::2, np.tile(weights_F, 2)].any(axis=(1, 2)).all()
+
+
+def test_each_graph_is_fitted_without_its_fold_and_asked_about_that_fold_or_about_new_networks():
+    networks = population(mlp((1, 8, 8), (4,), 10), 20)
+    fold_M = np.arange(20) % 5
+    order = np.where(fold_M == 0, (np.arange(20) + 5) % 20, np.arange(20))
+    moved = dataclasses.replace(networks, members=tuple(networks.members[place] for place in order))
+    before, after = (
+        Graphs.fit(SMALL, FitData(training=(each,), validation=(each,), dataset=DIGITS), fold_M).outputs(networks)
+        for each in (networks, moved)
+    )
+    assert [bool((before[fold] == after[fold]).all()) for fold in range(5)] == [True, False, False, False, False]
+    encoder = fitted(networks.architecture, config=SMALL, data=DIGITS)
+    for asked in (population(networks.architecture), population(networks.architecture, 4, seed=3)):
+        by_fold = encoder.head.graphs.outputs(asked)
+        own = [
+            by_fold.mean(0)[row] if fold < 0 else by_fold[fold, row]
+            for row, fold in enumerate(encoder.head.folds.numbers(keys_of(asked.weights_MP)))
+        ]
+        np.testing.assert_allclose(encoder.embed(asked)[:, -by_fold.shape[2] :], own, rtol=1e-6)
+    without = fitted(networks.architecture, config=dataclasses.replace(SMALL, graph_passes=0), data=DIGITS)
+    assert without.embed(networks).shape[1] + by_fold.shape[2] == encoder.embed(networks).shape[1]
 
 
 def test_columns_weigh_the_same_and_what_is_not_known_is_left_out():
