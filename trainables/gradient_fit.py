@@ -98,7 +98,7 @@ class GradientFit(ABC):
         steps = []
         for population, count in enumerate(self.sizes):
             order = torch.randperm(count, generator=generator)
-            steps += [(population, rows) for rows in order.split(size) if len(rows) == size or count < size]
+            steps += [(population, rows) for rows in order.split(size) if len(rows) == size or 0 < count < size]
         mixed = torch.randperm(len(steps), generator=generator).tolist() if len(self.sizes) > 1 else range(len(steps))
         for step in mixed:
             yield steps[step]

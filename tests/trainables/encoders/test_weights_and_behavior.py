@@ -278,6 +278,13 @@ def test_a_head_of_networks_of_several_layouts_sees_which_features_there_are():
     assert encoder.embed(population(layouts[0], 0)).shape == (0, parts[0].shape[1])
 
 
+def test_a_layout_of_which_there_is_one_network_is_no_part_of_what_its_fold_is_fitted_without():
+    many, one = population(mlp((1, 8, 8), (4,), 10)), population(mlp((1, 8, 8), (3, 2), 10), 1)
+    data = FitData(training=(many, one), validation=(many,), dataset=DIGITS)
+    encoder = run(ENTRY.fit(SMALL, data)).artifact()
+    assert np.isfinite(encoder.embed(one)[:, -encoder.head.graphs.range_2K.shape[1] :]).all()
+
+
 def test_refuses_weights_that_are_not_finite_and_settings_that_leave_nothing():
     networks = population(mlp((1, 8, 8), (6,), 10))
     broken_MP = networks.weights_MP.clone()

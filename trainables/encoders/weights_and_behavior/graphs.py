@@ -126,8 +126,4 @@ class Graphs:
 
 def graph_config(config: WeightsAndBehaviorConfig, fold: int) -> GraphConfig:
     """Sizes of a graph, with a seed of its own for each fold."""
-    return GraphConfig(
-        epochs=config.graph_passes,
-        told_activation=config.activation_known,
-        seed=(FOLDS * config.seed + fold) % 2**32,
-    )
+    return GraphConfig(epochs=config.graph_passes, seed=(FOLDS * config.seed + fold) % 2**32)
