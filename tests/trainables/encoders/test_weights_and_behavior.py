@@ -80,8 +80,9 @@ def test_a_head_gives_training_networks_what_it_makes_of_others():
     number_M, category_M = features_MF[:, 0] + 0.1 * generator.normal(size=240), generator.choice(["a", "b"], 240)
     config = dataclasses.replace(SMALL, width=32, passes=20)
     columns, every_VF = [number_M, category_M], np.ones((1, 60), dtype=bool)
-    fold_M = drawn(member_M, torch.Generator().manual_seed(0))
-    by_fold = FeaturePerceptrons.fit(config, features_MF, columns, fold_M, every_VF).outputs(features_MF)
+    draws = torch.Generator().manual_seed(0)
+    fold_M = drawn(member_M, draws)
+    by_fold = FeaturePerceptrons.fit(config, features_MF, columns, fold_M, every_VF, draws).outputs(features_MF)
     folds = Folds.of(fold_M, np.arange(1.0, 241))
     known, new = (folds.chosen(by_fold, np.arange(240.0) + first) for first in (1.0, 1000.0))
     assert np.corrcoef(known[:, 0], number_M)[0, 1] > 0.5
@@ -96,7 +97,8 @@ def test_a_head_gives_training_networks_what_it_makes_of_others():
 def test_each_view_of_a_head_depends_on_the_features_that_it_sees_and_on_no_other():
     features_MF = np.random.default_rng(0).normal(size=(40, 6))
     views_VF = np.array([[True] * 6, [False] * 4 + [True] * 2])
-    head = FeaturePerceptrons.fit(SMALL, features_MF, [features_MF[:, 0]], np.arange(40) % 5, views_VF)
+    draws = torch.Generator().manual_seed(0)
+    head = FeaturePerceptrons.fit(SMALL, features_MF, [features_MF[:, 0]], np.arange(40) % 5, views_VF, draws)
     changed_MF = np.hstack([features_MF[:, :4] + 1, features_MF[:, 4:]])
     before, after = (head.outputs(each).mean(0) for each in (features_MF, changed_MF))
     assert before.shape == (40, 2)

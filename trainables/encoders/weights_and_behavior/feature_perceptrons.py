@@ -51,6 +51,7 @@ class FeaturePerceptrons:
         columns: Sequence[np.ndarray],
         fold_M: np.ndarray,
         views_VF: np.ndarray,
+        generator: torch.Generator,
     ) -> FeaturePerceptrons:
         """Fits the perceptrons.
 
@@ -60,8 +61,8 @@ class FeaturePerceptrons:
             columns: What is learned, numbers or categories; see :func:`wanted_outputs`.
             fold_M: The fold of each.
             views_VF: Which features each perceptron of a fold sees, bool.
+            generator: For all that is drawn.
         """
-        generator = torch.Generator().manual_seed(config.seed)
         scores = NormalScores.of(features_MF)
         both_MF = np.hstack([features_MF, scores(features_MF)]).astype(np.float64)
         wanted_MK, weight_K = wanted_outputs(columns)

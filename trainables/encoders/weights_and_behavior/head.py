@@ -61,10 +61,10 @@ class Head:
                 "the training networks differ in nothing that the zoo knows of them; take a zoo with measured "
                 "accuracies, or head=false for the features alone"
             )
-        fold_M = drawn(targets_of(data.training, "id"), torch.Generator().manual_seed(config.seed))
-        perceptrons = FeaturePerceptrons.fit(
-            config, features_MF, [targets_of(data.training, name) for name in columns], fold_M, views_of(names)
-        )
+        wanted = [targets_of(data.training, name) for name in columns]
+        generator = torch.Generator().manual_seed(config.seed)
+        fold_M = drawn(targets_of(data.training, "id"), generator)
+        perceptrons = FeaturePerceptrons.fit(config, features_MF, wanted, fold_M, views_of(names), generator)
         graphs = Graphs.fit(config, data, fold_M) if config.graph_passes else None
         key_M = np.concatenate([keys_of(population.weights_MP) for population in data.training])
         return cls(Folds.of(fold_M, key_M), perceptrons, graphs)
