@@ -141,7 +141,7 @@ WEIGHTS_AND_BEHAVIOR = Study(
     objectives=("probe_score",),
     trials=8,
     description="What weights and responses to stored inputs tell of networks of any layouts.",
-    cost="10 s a trial on digits-mlp-diverse",
+    cost="10 s a trial on digits-mlp-diverse, and some minutes where there are graphs",
 )
 
 TASK_HYPERNETWORK = Study(

@@ -1,8 +1,8 @@
 """An encoder of networks of any layout: features of their weights and of what they do.
 
 Features need reference points only: which inputs networks are applied to, what the training networks take them for.
-A head, fitted to all that is known of the training networks, makes some numbers for
-each column of some hundred features. Neither depends on the order of hidden units.
+A head, fitted to all that is known of the training networks, makes some numbers for each column: of some hundred
+features, and of the weights one by one. None depends on the order of hidden units.
 
 Shape letters: M members, F features.
 """
