@@ -39,8 +39,8 @@ from trainables.hypernetworks.adaptation import AdaptedShared, adapt, task_accur
 from trainables.hypernetworks.generator import tensor_scales
 from trainables.hypernetworks.hypernetwork import Hypernetwork, HypernetworkFit
 from trainables.hypernetworks.presets import SUPERNET
-from trainables.hypernetworks.task_examples import TaskExamples
 from trainables.registry import find_trainable
+from trainables.tasks.task_examples import TaskExamples
 from trainables.trainable import DivergedError, FitData
 from zoo.config import digest
 from zoo.data import Dataset, Examples, load_dataset

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.hypernetworks.task_examples import TaskExamples, moved
+from trainables.tasks.task_examples import TaskExamples, moved
 from zoo.data.class_tasks import parse_task
 from zoo.recipes import Recipe
 from zoo.storage.rows import SPLITS, split_of

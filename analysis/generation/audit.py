@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.hypernetworks.adaptation import AdaptedWeights, adapt
-from trainables.hypernetworks.task_examples import TaskExamples
+from trainables.tasks.task_examples import TaskExamples
 from zoo.data.class_tasks import select
 from zoo.data.examples import Dataset, Examples
 from zoo.evaluation import agreement_matrix, evaluate, outputs, predictions

@@ -40,8 +40,8 @@ from trainables.hypernetworks.adaptation import AdaptedShared, task_accuracies
 from trainables.hypernetworks.generator import tensor_scales
 from trainables.hypernetworks.hypernetwork import Hypernetwork
 from trainables.hypernetworks.metrics import ADAPT_S, TASK_ACCURACY, TRAINABLE_NUMBERS
-from trainables.hypernetworks.task_examples import TaskExamples
 from trainables.study_files import StudyRecord
+from trainables.tasks.task_examples import TaskExamples
 from trainables.trainable import DivergedError
 from zoo.config import to_json
 from zoo.data.class_tasks import REST, parse_task

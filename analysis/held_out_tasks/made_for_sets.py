@@ -27,8 +27,8 @@ from trainables.hypernetworks.generator import tensor_scales
 from trainables.hypernetworks.labeled_sets import LabeledSets, drawn_sets, load_alike
 from trainables.hypernetworks.metrics import SET_ACCURACY, SET_METRICS, UNSEEN_ACCURACY
 from trainables.hypernetworks.set_hypernetwork import DatasetHypernetwork
-from trainables.hypernetworks.task_examples import task_loss
 from trainables.study_files import StudyRecord
+from trainables.tasks.task_examples import task_loss
 from trainables.trainable import DivergedError
 from zoo.config import to_json
 from zoo.data import load_dataset

@@ -22,7 +22,7 @@ from trainables.hypernetworks.adaptation import (
 )
 from trainables.hypernetworks.generator import WeightGenerator, tensor_scales
 from trainables.hypernetworks.hypernetwork import Hypernetwork
-from trainables.hypernetworks.task_examples import TaskExamples
+from trainables.tasks.task_examples import TaskExamples
 
 EXAMPLES = 32
 LEARNING_RATES = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)

@@ -135,7 +135,7 @@ class Make(Verb):
         from trainables.generators.generator import NetworkGenerator
         from trainables.hypernetworks.hypernetwork import Hypernetwork
         from trainables.hypernetworks.set_hypernetwork import DatasetHypernetwork
-        from trainables.hypernetworks.task_examples import TaskExamples
+        from trainables.tasks.task_examples import TaskExamples
         from zoo.data.class_tasks import select
 
         artifact = study.artifact(trial, 0)

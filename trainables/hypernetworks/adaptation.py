@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.adam import Adam
-from trainables.hypernetworks.task_examples import TaskExamples, task_loss
+from trainables.tasks.task_examples import TaskExamples, task_loss
 from trainables.trainable import DivergedError
 from zoo.architecture import Architecture
 from zoo.data.task import Task

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from trainables.tasks.config import DESCRIPTIONS
 from zoo.config import require
 
 HEADS = ("linear", "low-rank", "chunked")
 STARTS = ("mean", "nearest")
-DESCRIPTIONS = ("", "class-means", "task2vec")
 VIEWS = ("fan_in", "flat", "standardized", "input_metric")
 
 

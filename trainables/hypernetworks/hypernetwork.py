@@ -22,10 +22,10 @@ from trainables.autoencoders.coordinates import Coordinates
 from trainables.gradient_fit import GradientFit
 from trainables.hypernetworks.adaptation import Adapted, AdaptedVector, VectorPrior, adapt, task_accuracies
 from trainables.hypernetworks.config import HypernetworkConfig
-from trainables.hypernetworks.descriptions import ClassMeans, Describer, fitted_describer, small, stored_describer
 from trainables.hypernetworks.metrics import ADAPTED_ACCURACY, FITTED_ACCURACY, START_ACCURACY
 from trainables.hypernetworks.supernet import Embedding, SuperNet
-from trainables.hypernetworks.task_examples import TaskExamples, task_loss
+from trainables.tasks.descriptions import ClassMeans, Describer, fitted_describer, small, stored_describer
+from trainables.tasks.task_examples import TaskExamples, task_loss, tasks_of
 from trainables.trainable import FitData
 from zoo.architecture import Architecture
 from zoo.config import from_json, to_json
@@ -56,7 +56,7 @@ class HypernetworkFit(GradientFit):
 
     def __init__(self, config: HypernetworkConfig, data: FitData) -> None:
         training, validation = data.one_layout("a hypernetwork")
-        tasks, held_out = tasks_of(training), tasks_of(validation)
+        tasks, held_out = tasks_of([training]), tasks_of([validation])
         self.data, self.held_out = data, held_out
         self.task = data.dataset.task.of_classes(range(training.architecture.classes))
         self.examples = TaskExamples(tasks, data.dataset.train, objects=data.dataset.objects).shifted(config.shift)
@@ -301,8 +301,3 @@ class Hypernetwork:
 def _as_autoencoder(config: HypernetworkConfig) -> AutoencoderConfig:
     """What coordinates are to know of the configuration."""
     return AutoencoderConfig(view=config.view, canonical="given", gain=False)
-
-
-def tasks_of(population: Population) -> tuple[str, ...]:
-    """The class tasks of some networks, each once, in order."""
-    return tuple(dict.fromkeys(member.task for member in population.members if member.task))

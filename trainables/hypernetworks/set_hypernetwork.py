@@ -24,7 +24,7 @@ from trainables.hypernetworks.metrics import SET_ACCURACY, UNSEEN_ACCURACY
 from trainables.hypernetworks.set_config import DatasetHypernetworkConfig
 from trainables.hypernetworks.set_network import SetNetwork, check_architecture
 from trainables.hypernetworks.set_targets import as_autoencoder, coordinates_of, last_snapshots, subsets, targets
-from trainables.hypernetworks.task_examples import task_loss
+from trainables.tasks.task_examples import task_loss
 from trainables.trainable import FitData
 from zoo.architecture import Architecture
 from zoo.config import from_json, to_json

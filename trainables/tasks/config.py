@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from zoo.config import require
 
+# By what a task is described, as trainables are told to; empty for nothing.
+DESCRIPTIONS = ("", "class-means", "task2vec")
 ESTIMATES = ("exact", "monte-carlo", "variational")
 
 

@@ -15,9 +15,9 @@ from analysis.report.page import render
 from analysis.statistics.intervals import Bootstrap
 from trainables.fit_data import fit_data
 from trainables.hypernetworks.adaptation import adapt, task_accuracies
-from trainables.hypernetworks.task_examples import TaskExamples
 from trainables.registry import find_trainable
 from trainables.study_files import StudyFolder, StudyRecord
+from trainables.tasks.task_examples import TaskExamples
 from trainables.trainable import run
 from zoo.config import to_json
 from zoo.generation.build import generate_zoo

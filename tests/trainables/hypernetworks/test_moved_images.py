@@ -8,7 +8,7 @@ import torch
 from trainables.hypernetworks.adaptation import AdaptedVector, VectorPrior, adapt
 from trainables.hypernetworks.config import HypernetworkConfig
 from trainables.hypernetworks.hypernetwork import HypernetworkFit
-from trainables.hypernetworks.task_examples import TaskExamples, moved
+from trainables.tasks.task_examples import TaskExamples, moved
 from trainables.trainable import FitData, run
 from zoo.architecture import mlp
 from zoo.data import load_dataset

@@ -8,8 +8,8 @@ import torch
 from trainables.hypernetworks.adaptation import task_accuracies
 from trainables.hypernetworks.config import HypernetworkConfig
 from trainables.hypernetworks.hypernetwork import Hypernetwork, HypernetworkFit
-from trainables.hypernetworks.task_examples import TaskExamples, task_loss
 from trainables.registry import find_trainable
+from trainables.tasks.task_examples import TaskExamples, task_loss
 from trainables.trainable import FitData, run
 from zoo.architecture import mlp
 from zoo.data import Task, load_dataset

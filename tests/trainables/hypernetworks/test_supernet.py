@@ -19,8 +19,8 @@ from trainables.hypernetworks.adaptation import (
 from trainables.hypernetworks.config import HEADS, HypernetworkConfig
 from trainables.hypernetworks.generator import WeightGenerator, tensor_scales
 from trainables.hypernetworks.hypernetwork import Hypernetwork, HypernetworkFit
-from trainables.hypernetworks.task_examples import TaskExamples
 from trainables.registry import find_trainable
+from trainables.tasks.task_examples import TaskExamples
 from trainables.trainable import DivergedError, FitData, run
 from zoo.architecture import cnn, cnn_strided, mlp
 from zoo.data import load_dataset

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from trainables.hypernetworks.config import HypernetworkConfig
-from trainables.hypernetworks.descriptions import ClassMeans, Task2Vec, small
 from trainables.hypernetworks.hypernetwork import Hypernetwork, HypernetworkFit
-from trainables.hypernetworks.task_examples import TaskExamples
+from trainables.tasks.descriptions import ClassMeans, Task2Vec, small
+from trainables.tasks.task_examples import TaskExamples
 from trainables.trainable import FitData, run
 from zoo.architecture import cnn_strided, mlp
 from zoo.data import load_dataset

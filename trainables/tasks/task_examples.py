@@ -6,7 +6,7 @@ Shape letters: T tasks, B examples of each, C outputs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import torch
@@ -17,6 +17,7 @@ from zoo.data.class_tasks import REST_WORD, parse_task, task_labels
 from zoo.data.examples import Examples
 from zoo.data.scenes import counted_class
 from zoo.data.task import Task
+from zoo.population import Population
 
 
 class TaskExamples:
@@ -132,6 +133,13 @@ def task_loss(task: Task, outputs_TBC: Tensor, labels_TB: Tensor) -> Tensor:
     """The mean loss of each task: ``[T]``."""
     losses_N = task.losses()(outputs_TBC.flatten(0, 1), labels_TB.flatten(0, 1))
     return losses_N.unflatten(0, labels_TB.shape[:2]).mean(1)
+
+
+def tasks_of(populations: Iterable[Population]) -> tuple[str, ...]:
+    """The class tasks of some networks, each once, in order."""
+    return tuple(
+        dict.fromkeys(member.task for population in populations for member in population.members if member.task)
+    )
 
 
 def _some(task: str, target_N: Tensor, number: int, count: int, draw: int) -> Tensor:

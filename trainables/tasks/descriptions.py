@@ -1,4 +1,6 @@
-"""What is known of a task before anything is fitted to it, as a vector: from this its z can be computed.
+"""What is known of a task before anything is fitted to it, as a vector.
+
+From this a hypernetwork computes its z, and predictors know it beside weights.
 
 By the mean image of each of its classes, or by Task2Vec (Achille et al., arXiv 1902.03545): the Fisher information of
 the filters of a probe network. Tasks that count are described by the class that they ask about, as one against the rest
@@ -18,11 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.hypernetworks.task_examples import TaskExamples
 from trainables.tasks.config import ProbeConfig, Task2VecConfig
 from trainables.tasks.embedding import embed_tasks
 from trainables.tasks.probe import TrainedProbe
 from trainables.tasks.probe_training import train_probe
+from trainables.tasks.task_examples import TaskExamples
 from zoo.data.class_tasks import REST, parse_task
 from zoo.data.examples import Dataset, Examples
 from zoo.data.task import Task
