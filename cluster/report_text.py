@@ -57,7 +57,8 @@ def _of_predictors(report: Report) -> list[str]:
     names = [name for name in ("r2", "kendall_tau", "mean_absolute_error", "accuracy") if name in report.predictors[0]]
     about = f"{report.summary['test_members']} held-out networks; {', '.join(report.summary['targets'])} from weights"
     lines = [about, "", f"{'':34}{''.join(f'{name:>22}' for name in names)}"]
-    return lines + [f"{_called(row):34}{''.join(f'{row[name]:>22.3f}' for name in names)}" for row in report.predictors]
+    lines += [f"{_called(row):34}{''.join(f'{row[name]:>22.3f}' for name in names)}" for row in report.predictors]
+    return lines + _leads(report)
 
 
 def _of_generators(report: Report) -> list[str]:
@@ -139,8 +140,16 @@ def _of_encoders(report: Report) -> list[str]:
         for target, values in rows.items():
             cells = (f"{values.get(called, '–'):>{width}}" for called, width in widths.items())
             lines.append(f"{target:34}{''.join(cells)}")
+    return lines + _leads(report)
+
+
+def _leads(report: Report) -> list[str]:
+    """Means over columns, or the one column of predictors, and how far the first is ahead of each."""
+    lines = []
     for means in report.summary["means"]:
-        lines += ["", f"mean of {len(means['columns'])} columns, {means['snapshots']}; lead of {means['first']}"]
+        told = means["columns"]
+        of = told[0] if len(told) == 1 else f"mean of {len(told)} columns"
+        lines += ["", f"{of}, {means['snapshots']}; lead of {means['first']}"]
         lines += [
             f"{each['name']:34}{_with_ends(each, 'mean')}{_with_ends(each, 'lead') if 'lead' in each else ''}"
             for each in means["means"]

@@ -1,4 +1,4 @@
-"""The mean over all columns that embeddings tell, and how far the best encoder is ahead of each other.
+"""The mean over all columns that are told, and how far the best encoder or predictor is ahead of each other.
 
 Shape letters: B replicates of the bootstrap.
 """
@@ -17,7 +17,7 @@ from trainables.readouts.metrics import ACCURACY, R2
 Scores = Mapping[str, Result]
 """Results of one encoder by column."""
 
-# Of one column there is no mean.
+# Of one column there is no mean; predictors have no more.
 FEWEST_COLUMNS = 2
 
 
@@ -28,7 +28,9 @@ def called(result: Result) -> str:
     return f"{name}, boosting" if boosting else name
 
 
-def column_means(results: Sequence[Result], zoo: str, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+def column_means(
+    results: Sequence[Result], zoo: str, bootstrap: Bootstrap, fewest: int = FEWEST_COLUMNS
+) -> list[dict[str, Any]]:
     """Means of R² and accuracy over the columns that all encoders tell of a zoo's own networks.
 
     R² counts at least 0: what nobody tells should not outweigh what some tell. Leads are on the same networks; neither
@@ -38,6 +40,7 @@ def column_means(results: Sequence[Result], zoo: str, bootstrap: Bootstrap) -> l
         results: All results; those of other zoos and layouts are left out.
         zoo: Its name.
         bootstrap: How intervals are drawn.
+        fewest: Of fewer columns nothing is said.
 
     Returns:
         For each choice of snapshots, as JSON values: ``snapshots``, ``columns``, the ``first`` encoder, and ``means``,
@@ -54,7 +57,7 @@ def column_means(results: Sequence[Result], zoo: str, bootstrap: Bootstrap) -> l
                 scores.setdefault(called(result), {}).setdefault(result.question.target, result)
         learned = [of for of in scores.values() if next(iter(of.values())).family == "learned"]
         columns = [name for name in learned[0] if all(name in of for of in learned)] if learned else []
-        if len(columns) < FEWEST_COLUMNS:
+        if len(columns) < fewest:
             continue
         whole = {name: of for name, of in scores.items() if all(column in of for column in columns)}
         ranked = sorted(whole, key=lambda name: -_estimate(whole[name], columns))

@@ -19,7 +19,7 @@ from analysis.measuring.results import Measured, Question, Result
 from analysis.measuring.rows import Row
 from analysis.reading.members import Members, Wanted, ZooMembers
 from analysis.record import Planned, count_diverged
-from analysis.statistics.groups import orders_known, words
+from analysis.statistics.groups import ORDER, orders_known, words
 from analysis.statistics.intervals import Bootstrap
 from analysis.statistics.resampling import ResampledScores
 from trainables.readouts.columns import is_numeric, known
@@ -221,7 +221,7 @@ class HeldOut:
             "readout": question.readout,
             "fitted": fitted,
             "bootstrap": to_json(self.bootstrap),
-            "grouped": self.tested.of.grouped,
+            "grouped": self.tested.of.shared,
         }
 
         about: dict[str, Any] = {
@@ -320,7 +320,14 @@ class HeldOutPlan(Planned, Generic[ArtifactT]):
             "training_snapshots": len(zoo.rows("train")),
             "test_members": len(self.members),
             "test_groups": groups,
-            "intervals": words(len(self.members), groups, seeds, tested.grouped, known=orders_known(zoo)),
+            "intervals": words(
+                len(self.members),
+                groups,
+                seeds,
+                grouped=bool(tested.shared),
+                known=orders_known(zoo),
+                shared=tested.shared or ORDER,
+            ),
             "training_snapshots_diverged": count_diverged(zoo, "train"),
             "test_members_diverged": count_diverged(zoo, "test", "one"),
             "seeds": seeds,

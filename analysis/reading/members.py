@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.groups import group_numbers, orders_differ
+from analysis.statistics.groups import ORDER, TASK, group_numbers, orders_differ
 from trainables.readouts.columns import CHOSEN, strata_of, target_of
+from zoo.data.class_tasks import parse_task
 from zoo.data.examples import Dataset
 from zoo.population import Population
 from zoo.recipes import Imported
@@ -125,13 +126,21 @@ class ZooMembers:
         return self._read(self.zoo.populations("test", members=self.members))
 
     @cached_property
-    def grouped(self) -> bool:
-        """Whether members of one minibatch order are one group, resampled together."""
-        return orders_differ(self.zoo)
+    def shared(self) -> str:
+        """What members of a group have in common, which are resampled together; empty where each is its own group.
+
+        It is the classes that they tell apart, by which splits go where members have tasks, else a minibatch order.
+        """
+        if any(self.zoo.snapshots["task"].unique().to_pylist()):
+            return TASK
+        return ORDER if orders_differ(self.zoo) else ""
 
     def groups(self, members: Members) -> np.ndarray:
         """For each snapshot the number of its group, ``[M]``; a member's snapshots are one group."""
-        return group_numbers(members.column("order_seed" if self.grouped else "id").tolist(), True)
+        if self.shared == TASK:
+            classes = [str(sorted(parse_task(task))) for task in members.column("task").tolist()]
+            return np.unique(classes, return_inverse=True)[1]
+        return group_numbers(members.column("order_seed" if self.shared else "id").tolist(), True)
 
     def rows(self, split: str, epochs: Wanted, layouts: Collection[int] | None = None) -> np.ndarray:
         """Rows of ``zoo.snapshots``; for arguments see :meth:`choose`."""

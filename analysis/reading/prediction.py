@@ -16,13 +16,14 @@ from analysis.measuring.measured_trials import trials_of
 from analysis.measuring.results import Question, Result
 from analysis.measuring.rows import Row
 from analysis.reading.calibration import calibrated
+from analysis.reading.column_means import column_means
 from analysis.reading.held_out import Choice, HeldOut, HeldOutPlan, Predict
 from analysis.reading.members import Members, ZooMembers
 from analysis.record import Analysis, of_studies
 from analysis.statistics.groups import chosen_members
 from analysis.statistics.intervals import Bootstrap
 from trainables.predictors.config import BoostingConfig
-from trainables.predictors.predictor import Predictor
+from trainables.predictors.predictor import KnowsTasks, Predictor
 from trainables.readouts.boosting import Trees
 from trainables.readouts.columns import CHOSEN, decided, is_numeric, known
 from trainables.study_files import StudyRecord
@@ -61,10 +62,18 @@ class PredictorPlan(HeldOutPlan[Predictor]):
 
     def analysis(self, results: list[Result]) -> Analysis:
         """What was found of predictors."""
-        return of_studies(self.studies, self.zoo, results, {"kind": "predictors", **self.facts(results)})
+        means = column_means(results, self.zoo.name, self.held_out.bootstrap, fewest=1)
+        return of_studies(
+            self.studies, self.zoo, results, {"kind": "predictors", "means": means, **self.facts(results)}
+        )
 
     def _predicted(self, fits: Sequence[Predictor]) -> list[np.ndarray]:
-        return [self.held_out.test.over(predictor.predict) for predictor in fits]
+        test, dataset = self.held_out.test, self.held_out.tested.of.dataset
+        if dataset is not None:
+            fits = [
+                each.for_tasks_of(dataset, test.populations) if isinstance(each, KnowsTasks) else each for each in fits
+            ]
+        return [test.over(predictor.predict) for predictor in fits]
 
 
 def baseline_rows(held_out: HeldOut, question: Question, *words: str) -> list[Row]:

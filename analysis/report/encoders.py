@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from markupsafe import Markup
 
@@ -21,8 +20,8 @@ from analysis.record import Analysis
 from analysis.report.predictors import BASELINES, main_metric
 from analysis.report.scatter_panels import option_groups, panels
 from analysis.report.sections import ASSETS
+from analysis.report.tables import means_table
 from analysis.report.zoo_matrices import heat_maps
-from trainables.readouts.metrics import R2
 
 MAIN = "test_accuracy"
 LIMITS = (
@@ -170,27 +169,6 @@ def told_table(results: Sequence[Result], caption: str, said: Callable[[Result],
         rows.append(Row(cells=(head, *(_cell(result, metric, best) for result in of_row))))
     columns = (Column(title="told", number=False), *(Column(title=name) for name in names))
     return Table(caption=caption, columns=columns, rows=tuple(rows))
-
-
-def means_table(found: Mapping[str, Any]) -> Table:
-    """Means over columns, and how far the first is ahead; see :func:`analysis.reading.column_means.column_means`."""
-    rows = []
-    for each in found["means"]:
-        first = each["name"] == found["first"]
-        ends = [absent() if first else metric_cell(R2, *(each[f"lead{end}"] for end in ("", "_low", "_high")))]
-        words = [", ".join(each.get(name, ())).replace("_", " ") or "–" for name in ("ahead", "behind")]
-        mean = metric_cell(R2, *(each[f"mean{end}"] for end in ("", "_low", "_high")))
-        rows.append(Row(cells=(Cell(text=each["name"]), mean, *ends, *(Cell(text=text) for text in words))))
-    first = found["first"]
-    titles = (
-        Column(title="encoder", number=False),
-        Column(title="mean"),
-        Column(title=f"lead of {first}"),
-        Column(title="it is ahead in", number=False),
-        Column(title="behind in", number=False),
-    )
-    caption = f"Mean over {len(found['columns'])} columns, {found['snapshots']}"
-    return Table(caption=caption, columns=titles, rows=tuple(rows))
 
 
 def compared_with() -> Section:

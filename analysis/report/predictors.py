@@ -14,10 +14,11 @@ from analysis.reading.prediction import CONSTANT, HYPERPARAMETERS, MEASURED
 from analysis.record import Analysis
 from analysis.report.scatter_panels import option_groups, panels
 from analysis.report.sections import ASSETS
-from analysis.report.tables import predictors_table, trial_anchors
+from analysis.report.tables import means_table, predictors_table, trial_anchors
 from analysis.statistics.intervals import FEW_GROUPS
 
 PAIR = (TRUE, PREDICTED)
+LEADS = "On the same networks; R² counts at least 0. Names end with the number of a trial."
 LIMITS = (
     "Held-out networks come from the same zoo as those the predictors were fitted to. Nothing is said about other"
     " architectures, zoos or data sets.",
@@ -51,6 +52,11 @@ def findings(analysis: Analysis) -> Section:
         blocks=(
             filled(ASSETS, "findings.html.j2", findings=said, cards=()),
             predictors_table(results, trial_anchors(analysis.studies)),
+            *(
+                block
+                for found in analysis.summary["means"]
+                for block in (Heading(f"How far {found['first']} is ahead"), Text(LEADS), means_table(found))
+            ),
         ),
     )
 
@@ -104,9 +110,11 @@ def _said(results: Sequence[Result], target: str) -> list[str]:
 
 def _said_of(best: Result, known: Result, target: str, metric: str) -> list[str]:
     """What a study's best predictor tells, beside hyper-parameters."""
+    seen = "From its weights and its task" if "describe=" in best.setting else "From its weights alone"
+    seen = "From its task alone" if "statistics=none" in best.setting else seen
     of_study = "" if best.study is None else f" in {best.study}"
     said = [
-        f"From its weights alone, {best.name}, the best on validation networks{of_study}, predicts {target} of a"
+        f"{seen}, {best.name}, the best on validation networks{of_study}, predicts {target} of a"
         f" held-out network with {_with_interval(best.metrics[metric])}; hyper-parameters, which never see a weight,"
         f" with {_with_interval(known.metrics[metric])}."
     ]

@@ -34,8 +34,8 @@ from analysis.report.sections import ASSETS
 
 MAIN_WORDS = ("true test accuracy", "predicted test accuracy")
 INTERVAL = (
-    "Bootstrap over test members, by groups of members that share a minibatch order, and over seeds where a predictor"
-    " has several."
+    "Bootstrap over test members, by groups of members that share a minibatch order, or their task, and over seeds"
+    " where a predictor has several."
 )
 
 

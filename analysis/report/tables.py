@@ -18,6 +18,7 @@ from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell,
 from analysis.report.figures import style
 from analysis.report.glossary import NOT_REACHED
 from trainables.metrics import CODE_BITS_PER_WEIGHT
+from trainables.readouts.metrics import R2
 from trainables.study_files import COMPLETE, StudyRecord
 from zoo.metric import Metric
 
@@ -105,6 +106,29 @@ def _measured(
             for result in results
         ),
     )
+
+
+def means_table(found: Mapping[str, Any]) -> Table:
+    """Means over columns, and how far the first is ahead; see :func:`analysis.reading.column_means.column_means`."""
+    rows = []
+    for each in found["means"]:
+        first = each["name"] == found["first"]
+        ends = [absent() if first else metric_cell(R2, *(each[f"lead{end}"] for end in ("", "_low", "_high")))]
+        words = [", ".join(each.get(name, ())).replace("_", " ") or "–" for name in ("ahead", "behind")]
+        mean = metric_cell(R2, *(each[f"mean{end}"] for end in ("", "_low", "_high")))
+        rows.append(Row(cells=(Cell(text=each["name"]), mean, *ends, *(Cell(text=text) for text in words))))
+    first = found["first"]
+    titles = (
+        Column(title="told by", number=False),
+        Column(title="mean"),
+        Column(title=f"lead of {first}"),
+        Column(title="it is ahead in", number=False),
+        Column(title="behind in", number=False),
+    )
+    told = found["columns"]
+    of = told[0].replace("_", " ") if len(told) == 1 else f"Mean over {len(told)} columns"
+    caption = f"{of}, {found['snapshots']}"
+    return Table(caption=caption, columns=titles, rows=tuple(rows))
 
 
 def trial_anchor(trial: int, study: str | None) -> str:

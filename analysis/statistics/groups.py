@@ -16,6 +16,9 @@ from zoo.population import Population
 from zoo.storage.rows import hash_number
 from zoo.storage.zoo import Zoo
 
+# What members of a group have in common.
+ORDER, TASK = "minibatch order", "task"
+
 
 def orders_differ(zoo: Zoo) -> bool:
     """Whether a zoo's members have several minibatch orders, as far as that is known.
@@ -84,15 +87,16 @@ def evenly_spaced(count: int, most: int) -> list[int]:
     return chosen
 
 
-def words(members: int, groups: int, fits: int, grouped: bool, known: bool = True) -> str:
+def words(members: int, groups: int, fits: int, grouped: bool, known: bool = True, shared: str = ORDER) -> str:
     """What a reader must know of the intervals of an analysis: one or two sentences.
 
     Args:
         members: Members measured.
         groups: Groups that they are of.
         fits: Largest number of fits that differ in their seed; 0 where nothing was fitted.
-        grouped: Whether members are grouped by their minibatch order.
+        grouped: Whether members are grouped.
         known: Whether their minibatch orders are.
+        shared: What members of a group have in common: ``ORDER`` or ``TASK``.
     """
     if not grouped:
         why = (
@@ -103,12 +107,13 @@ def words(members: int, groups: int, fits: int, grouped: bool, known: bool = Tru
         said = f"95 % intervals take the {members:,} networks measured as independent: {why}"
     elif groups == 1:
         return (
-            f"There are no intervals: the {members:,} networks measured share one minibatch order, and tell nothing of"
-            " networks trained in another. Measure more of them, or generate a larger zoo."
+            f"There are no intervals: the {members:,} networks measured share one {shared}, and tell nothing of"
+            f" networks {'trained in' if shared == ORDER else 'of'} another. Measure more of them, or generate a larger"
+            " zoo."
         )
     else:
         said = (
-            f"95 % intervals are by groups of members that share a minibatch order: {members:,} networks measured, of"
+            f"95 % intervals are by groups of members that share a {shared}: {members:,} networks measured, of"
             f" {groups:,} groups."
         )
         if groups < FEW_GROUPS:

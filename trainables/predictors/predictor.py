@@ -5,6 +5,7 @@ Shape letters: M members.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from trainables.readouts.columns import known, targets_of
 from trainables.readouts.scores import scores
 from trainables.trainable import FitData
+from zoo.data.examples import Dataset
 from zoo.population import Population
 
 
@@ -30,6 +32,20 @@ class Predictor(Protocol):
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
+        ...
+
+
+@runtime_checkable
+class KnowsTasks(Predictor, Protocol):
+    """A predictor that knows the tasks of networks beside their weights."""
+
+    def for_tasks_of(self, dataset: Dataset, populations: Sequence[Population]) -> Predictor:
+        """The predictor for networks of other tasks, if it knows of tasks at all; nothing is fitted anew.
+
+        Args:
+            dataset: What the networks were trained on; its training examples describe their tasks.
+            populations: The networks, of which nothing but their tasks is read.
+        """
         ...
 
 

@@ -140,7 +140,7 @@ def test_the_report_says_what_weights_tell(analysis, store):
         "hyper-parameters, which never see a weight, with R²",
         "Its order of the networks has Kendall τ_b",
         "What weights tell",
-        "by groups of members that share a minibatch order, and over seeds",
+        "by groups of members that share a minibatch order, or their task, and over seeds",
         "zooscale analyze --zoo",
     ):
         assert said in text
