@@ -99,6 +99,20 @@ def test_the_constant_explains_nothing(analysis):
     assert len(set(constant.values["predicted"])) == 1
 
 
+def test_the_best_predictor_is_compared_with_each_other_on_the_same_networks(analysis):
+    (found,) = analysis.summary["means"]
+    assert found["columns"] == ["test_accuracy"]
+    by_name = {f"{r.name} {r.trial}" if r.family == "learned" else r.name: r.value("r2") for r in analysis.results}
+    first = max((name for name in by_name if name not in (CONSTANT, HYPERPARAMETERS, MEASURED)), key=by_name.get)
+    assert found["first"] == first
+    for each in found["means"]:
+        assert each["mean"] == pytest.approx(max(by_name[each["name"]], 0))
+        if each["name"] != first:
+            assert each["lead"] == pytest.approx(max(by_name[first], 0) - each["mean"])
+            assert each["lead_low"] <= each["lead"] <= each["lead_high"]
+    assert f"How far {first} is ahead" in render(analysis)
+
+
 def test_predictors_and_baselines_are_fitted_to_the_same_snapshots(small_zoo, study, monkeypatch):
     seen = []
 
