@@ -56,7 +56,7 @@ plan = plan_generation(recipe, store)
 chance = random.Random(9)
 killed = []
 before, due = (), None  # the workers at the last kill; the time and the number of shards at which the next one is due
-together = 1  # how many are killed next: one and two by turns, since each start of a group takes seconds
+together = 1  # how many are killed next: one, then two at a time until one is left, since each start takes seconds
 
 def watch(progress):
     global last, before, due, together
@@ -71,7 +71,7 @@ def watch(progress):
             with contextlib.suppress(ProcessLookupError):  # it is ending with its group
                 os.kill(victim, signal.SIGKILL)
                 killed.append(victim)
-        before, due, together = progress.workers, None, min(3 - together, max(1, kills - len(killed)))
+        before, due, together = progress.workers, None, min(2, kills - len(killed))
 
 with runtime(store, workers=2) as cluster:
     written = training_workers.train_shards(plan, store, workers=2, cluster=cluster, watch=watch)
