@@ -18,8 +18,6 @@ import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2._internal.callbacks import DatasetsCallback
-from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.distributed.runtime import Cluster, ClusterError
@@ -40,28 +38,6 @@ MAX_FAILURES = 20
 POLL_S = 0.25
 # How long workers have to end the shards that they are at when the driver is stopped.
 ENDING_S = 20.0
-
-
-class Trainer(TorchTrainer):
-    """Ray's trainer without two of the processes that it starts, each of which takes a second of a core.
-
-    One hands out Ray's data sets, of which there are none; it would be started again with every group of workers. The
-    other one frees the places of workers whose controller was killed; a Ray of our own ends with the driver, and the
-    places with it.
-
-    Args:
-        local: Whether Ray was started for this alone.
-        work: See Ray's.
-        **options: See Ray's.
-    """
-
-    def __init__(self, work: Callable[[dict[str, Any]], None], *, local: bool, **options: Any) -> None:
-        super().__init__(work, **options)
-        self._unneeded = (DatasetsCallback, PlacementGroupCleanerCallback) if local else (DatasetsCallback,)
-
-    def _create_default_callbacks(self) -> list[Any]:
-        made: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]  # mypy sees the trainer before V2
-        return [each for each in made if not isinstance(each, self._unneeded)]
 
 
 class Independent(TorchConfig):
@@ -128,9 +104,8 @@ def train_shards(
     # With a range, Ray Train goes on with fewer workers when a node is lost.
     number: Any = (1, workers) if cluster.nodes > 1 and workers > 1 else workers
     with tempfile.TemporaryDirectory(prefix="zooscale-train-") as scratch:
-        trainer = Trainer(
+        trainer = TorchTrainer(
             work,
-            local=cluster.local,
             train_loop_config={
                 "recipe": plan.recipe,
                 "zoo": plan.name,
