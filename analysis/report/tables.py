@@ -122,8 +122,8 @@ def means_table(found: Mapping[str, Any]) -> Table:
         Column(title="told by", number=False),
         Column(title="mean"),
         Column(title=f"lead of {first}"),
-        Column(title="it is ahead in", number=False),
-        Column(title="behind in", number=False),
+        Column(title="it is ahead in", number=False, sentences=True),
+        Column(title="behind in", number=False, sentences=True),
     )
     told = found["columns"]
     of = told[0].replace("_", " ") if len(told) == 1 else f"Mean over {len(told)} columns"
