@@ -132,7 +132,7 @@ class CodecPlan(Planned):
             results=results,
             summary={
                 **zoo_facts(self.zoo),
-                **study_facts(() if study is None else (study,)),
+                **study_facts(() if study is None else (study,), results),
                 "kind": "codecs",
                 "parameters": architecture.parameters,
                 "layout": layouts.index(architecture.layout) if len(layouts) > 1 else None,

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.compression.headlines import Headline
-from analysis.measuring.measured_trials import measured_trials
 from analysis.measuring.results import Result
 from analysis.measuring.rows import Row
 from trainables.study_files import StudyRecord
@@ -133,7 +132,7 @@ def of_studies(
     """
     return Analysis(
         results=results,
-        summary={**zoo_facts(zoo), **study_facts(studies), **facts},
+        summary={**zoo_facts(zoo), **study_facts(studies, results), **facts},
         headlines=[],
         pareto=[],
         studies=tuple(studies),
@@ -153,15 +152,23 @@ def zoo_facts(zoo: Zoo) -> dict[str, Any]:
     }
 
 
-def study_facts(studies: Sequence[StudyRecord]) -> dict[str, Any]:
-    """What a report says of studies: of each its name, what was searched, how many trials, and fits of the best."""
+def study_facts(studies: Sequence[StudyRecord], results: Sequence[Result]) -> dict[str, Any]:
+    """What a report says of studies: of each its name, what was searched, how many trials, and fits of those measured.
+
+    Args:
+        studies: The studies.
+        results: Those of their trials, among others; where there are several studies each result names its own.
+    """
     return {
         "studies": [
             {
                 "study": study.name,
                 "search": {**study.facts["study"], "seed": study.facts.get("seed")},
                 "trials": len(study.trials),
-                "seeds": max(len(study.fits(trial)) for trial in measured_trials(study)),
+                "seeds": max(
+                    (each.fits for each in results if each.trial is not None and each.study in (None, study.name)),
+                    default=1,
+                ),
             }
             for study in studies
         ]

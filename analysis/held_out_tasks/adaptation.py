@@ -35,6 +35,7 @@ from analysis.measuring.results import Measured, Result
 from analysis.measuring.rows import Row, fits_content
 from analysis.reading.prediction import setting_of
 from analysis.record import Analysis, Planned, of_studies
+from analysis.statistics.groups import task_groups
 from analysis.statistics.intervals import Bootstrap
 from trainables.hypernetworks.adaptation import AdaptedShared, task_accuracies
 from trainables.hypernetworks.generator import tensor_scales
@@ -281,9 +282,7 @@ class AdaptationPlan(Planned):
         numbers: int,
         seconds: float,
     ) -> Result:
-        groups_T = np.unique(
-            ["-".join(map(str, sorted(parse_task(task)))) for task in self.tasks], return_inverse=True
-        )[1]
+        groups_T = task_groups(self.tasks)
         interval = self.bootstrap.interval(accuracy_ST[..., None], groups_M=groups_T, most=1.0)
         measured = Measured.of(TASK_ACCURACY, interval)
         return Result(

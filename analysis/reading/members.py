@@ -15,9 +15,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.groups import ORDER, TASK, group_numbers, orders_differ
+from analysis.statistics.groups import ORDER, TASK, group_numbers, orders_differ, task_groups
 from trainables.readouts.columns import CHOSEN, strata_of, target_of
-from zoo.data.class_tasks import parse_task
 from zoo.data.examples import Dataset
 from zoo.population import Population
 from zoo.recipes import Imported
@@ -138,8 +137,7 @@ class ZooMembers:
     def groups(self, members: Members) -> np.ndarray:
         """For each snapshot the number of its group, ``[M]``; a member's snapshots are one group."""
         if self.shared == TASK:
-            classes = [str(sorted(parse_task(task))) for task in members.column("task").tolist()]
-            return np.unique(classes, return_inverse=True)[1]
+            return task_groups(members.column("task").tolist())
         return group_numbers(members.column("order_seed" if self.shared else "id").tolist(), True)
 
     def rows(self, split: str, epochs: Wanted, layouts: Collection[int] | None = None) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.statistics.intervals import FEW_GROUPS
 from zoo.architecture import Architecture
+from zoo.data.class_tasks import parse_task
 from zoo.population import Population
 from zoo.storage.rows import hash_number
 from zoo.storage.zoo import Zoo
@@ -38,6 +39,13 @@ def group_numbers(order_seeds: Sequence[int], grouped: bool) -> np.ndarray:
     if not grouped or not len(order_seeds):
         return np.arange(len(order_seeds))
     numbers: np.ndarray = np.unique(np.asarray(order_seeds), return_inverse=True)[1]
+    return numbers
+
+
+def task_groups(tasks: Sequence[str]) -> np.ndarray:
+    """For each task the number of its group ``[M]``: tasks of the same classes are one, whatever their order."""
+    classes = ["-".join(map(str, sorted(parse_task(task)))) for task in tasks]
+    numbers: np.ndarray = np.unique(classes, return_inverse=True)[1]
     return numbers
 
 

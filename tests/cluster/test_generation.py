@@ -133,18 +133,10 @@ def test_dry_run_tells_what_is_missing(zoo_copy, small_recipe):
 
 def test_a_dry_run_says_that_members_of_a_shard_are_hardly_trained_together(tmp_path):
     axes = ("optimizer=adam,sgd", "training_fraction=0.25,0.5,1.0")
-    alone = Generate(
-        recipe="digits-mlp-diverse",
-        store=str(tmp_path),
-        members=16,
-        settings=(*axes, "block_members=1", "shard_members=8"),
-    ).plan()
-    blocks = Generate(
-        recipe="digits-mlp-diverse",
-        store=str(tmp_path),
-        members=16,
-        settings=(*axes, "block_members=8", "shard_members=8"),
-    ).plan()
+    verb = Generate(recipe="digits-mlp-diverse", store=str(tmp_path), members=16)
+    alone, blocks = (
+        replace(verb, settings=(*axes, f"block_members={block}", "shard_members=8")).plan() for block in (1, 8)
+    )
     assert 1 <= alone.together < 3
     assert f"only {alone.together:.1f} of the 8 members of a shard are trained together" in alone.text
     assert blocks.together == 8
