@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from ray_environment import environment
+from ray_environment import PATIENCE_S, environment
 from readme_blocks import modules
 
 STRANGE = '''
@@ -67,7 +67,7 @@ class Stranger:
     def __call__(self, *words):
         done = subprocess.run(
             [sys.executable, "-m", "cluster", *words, "--json"],
-            capture_output=True, text=True, cwd=self.folder, env=self.environment, timeout=500,
+            capture_output=True, text=True, cwd=self.folder, env=self.environment, timeout=PATIENCE_S,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

@@ -10,12 +10,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import optuna_dashboard
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from ray_environment import PATIENCE_S, ROOT
 
 from cluster.distributed.journal import SearchFolder
 from cluster.distributed.study import end, load_study
@@ -23,9 +23,6 @@ from cluster.verbs.dashboard import Dashboard, copy_journal, find_folder
 from search_spaces.studies import DIGITS_AUTOENCODER
 from trainables.trials import Outcome
 from zoo.storage.store import Store
-
-ROOT = Path(__file__).resolve().parents[2]
-START_S = 60
 
 
 @pytest.fixture
@@ -127,7 +124,7 @@ def free_pair():
 
 
 def answer(url, process):
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read()
         with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url) as response:
@@ -165,7 +162,7 @@ def test_both_dashboards_answer_and_end_with_a_signal(how, code, store):
         assert b"newer-22222222" in answer(f"http://127.0.0.1:{port}/api/studies", process)
         assert b"TensorBoard" in answer(f"http://127.0.0.1:{port + 1}/", process)
         process.send_signal(how)
-        _, words = process.communicate(timeout=30)
+        _, words = process.communicate(timeout=PATIENCE_S)
         for each in (port, port + 1):
             with pytest.raises(OSError, match="refused"):
                 socket.create_connection(("127.0.0.1", each))
@@ -182,7 +179,7 @@ def test_taken_port_is_an_error(store):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run(
             [sys.executable, "-m", "cluster", "dashboard", "--store", store.uri, "--port", str(taken.getsockname()[1])],
-            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=START_S,
+            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=PATIENCE_S,
         )  # fmt: skip
     assert done.returncode == 1
     assert "optuna-dashboard has ended" in done.stderr.splitlines()[-1]

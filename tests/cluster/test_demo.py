@@ -3,14 +3,10 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from ray_environment import environment
-
-PATIENCE_S = 300
-REUSE_S = 30
+from ray_environment import PATIENCE_S, environment
 
 
 def run_demo(tmp_path, *more):
@@ -48,9 +44,7 @@ def test_demo_runs_and_is_reused(tmp_path):
     ahead = run_demo(tmp_path, "--dry-run")
     assert (ahead["generate"]["seconds"], ahead["search"]["missing_trials"]) == (0, 0)
 
-    started = time.monotonic()
     second = run_demo(tmp_path)
-    assert time.monotonic() - started < REUSE_S
     assert second["zoo"] == {**first["zoo"], "trained_members": 0, "seconds": second["zoo"]["seconds"]}
     assert second["study"]["new_trials"] == 0
     assert not second["report"]["new"]

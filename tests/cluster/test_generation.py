@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from object_storage import BUCKET, SECRET, Rclone, credentials, needs_rclone
-from ray_environment import environment
+from ray_environment import PATIENCE_S, environment, wait
 
 from cluster import estimates
 from cluster.cli import run
@@ -36,8 +36,6 @@ from zoo.training.grouping import minibatches, training_examples
 MEMBERS, SHARD_MEMBERS, EPOCHS = 640, 16, 60
 OPTIONS = ["--members", str(MEMBERS), "--epochs", str(EPOCHS), "--set", f"shard_members={SHARD_MEMBERS}"]
 RECIPE = chosen_recipe("digits-mlp-diverse", {"members": MEMBERS, "epochs": EPOCHS}, [f"shard_members={SHARD_MEMBERS}"])
-# Ray's processes outlive a killed driver for a moment.
-PATIENCE_S = 120
 KILLS = 10
 
 KILL_WORKERS = """
@@ -85,6 +83,13 @@ def command(store, *options):
     return [
         sys.executable, "-m", "cluster", "generate", "digits-mlp-diverse", *OPTIONS, "--store", str(store), *options
     ]  # fmt: skip
+
+
+def wait_for_shards(driver, shards, number):
+    """Waits until a running generation has written so many shards."""
+    if not wait(lambda: driver.poll() is not None or len(list(shards.rglob("*.parquet"))) >= number):
+        driver.kill()
+    assert driver.poll() is None, driver.stderr.read()
 
 
 @pytest.fixture(scope="module")
@@ -347,10 +352,7 @@ def test_command_on_object_storage_that_is_away_for_a_moment(serial, tmp_path):
         text=True,
     )
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while len(list(shards.glob("*.parquet"))) < 2 and time.monotonic() < deadline:
-            assert driver.poll() is None, driver.stderr.read()
-            time.sleep(0.02)
+        wait_for_shards(driver, shards, 2)
         server.kill()
         time.sleep(3)
         assert len(list(shards.glob("*.parquet"))) < len(serial.manifest.shards), "the zoo was finished before the kill"
@@ -385,10 +387,7 @@ def test_object_storage_that_stays_away_is_one_clear_error(tmp_path):
         command(f"s3://{BUCKET}/store", "--workers", "2"), env=environ, cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not list(shards.rglob("*.parquet")) and time.monotonic() < deadline:
-            assert driver.poll() is None, driver.stderr.read()
-            time.sleep(0.02)
+        wait_for_shards(driver, shards, 1)
         server.kill()
         _, words = driver.communicate(timeout=PATIENCE_S)
     finally:
@@ -420,10 +419,7 @@ def test_stopped_driver_continues(how, options, serial, tmp_path):
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while len(list(shards.glob("*.parquet"))) < 2 and time.monotonic() < deadline:
-            assert driver.poll() is None, driver.stderr.read()
-            time.sleep(0.02)
+        wait_for_shards(driver, shards, 2)
         # Ctrl-C in a terminal reaches Ray's processes too.
         (os.killpg if how == signal.SIGINT else os.kill)(driver.pid, how)
         _, words = driver.communicate(timeout=PATIENCE_S)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from ray_environment import environment
+from ray_environment import PATIENCE_S, environment
 
 from cluster.distributed import making, memory, runtime
 from cluster.distributed.memory import fit_memory, free_memory
@@ -114,7 +114,7 @@ with runtime(Store("store"), workers=1, shared_bytes=200 * 2**20):
 def test_data_lie_in_memory_once(tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", SHARING], env=environment(tmp_path), cwd=tmp_path,
-        capture_output=True, text=True, timeout=200,
+        capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 50 * 2**20, "the worker has no copy of its own of 200 MB"

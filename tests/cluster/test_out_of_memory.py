@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from ray_environment import environment
+from ray_environment import PATIENCE_S, environment
 
 from cluster.distributed.runtime import quieten
 from trainables import trials
@@ -122,7 +122,7 @@ def test_search_says_in_a_sentence_that_memory_ran_out(zoo_copy, tmp_path):
         ],
         # Any machine uses more than that, so Ray ends every worker.
         env={**environment(tmp_path), "RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "100"},
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 1
     assert "memory ran out and Ray ended a fit: going on from the last states, 1 at a time" in done.stderr

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from ray_environment import PATIENCE_S
 
 from cluster import own_packages
 from cluster.distributed import runtime
@@ -111,7 +112,7 @@ with runtime(Store("store")):
 def test_own_ray_listens_on_loopback_alone(tmp_path):
     kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     done = subprocess.run(
-        [sys.executable, "-c", LISTENERS], capture_output=True, text=True, timeout=100, cwd=tmp_path,
+        [sys.executable, "-c", LISTENERS], capture_output=True, text=True, timeout=PATIENCE_S, cwd=tmp_path,
         env={**kept, "RAY_ADDRESS": "local", "HOME": str(tmp_path), "PYTHONPATH": own_packages.ROOT},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

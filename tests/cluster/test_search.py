@@ -13,7 +13,7 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
-from ray_environment import environment
+from ray_environment import PATIENCE_S, environment, wait
 
 from analysis.measuring.measured_trials import MEASURED_TRIALS
 from cluster.distributed.journal import SearchFolder
@@ -39,7 +39,6 @@ quieten()
 from cluster.distributed.tuning import EPOCH, FitActor, Shared  # noqa: E402
 
 NEURON = "neuron-autoencoder"
-PATIENCE_S = 180
 # A network of the small zoo has few rows to choose principal components from.
 SMALL = ["latent=16", "validation_members=8"]
 
@@ -398,10 +397,7 @@ def killed_search(zoo, tmp_path, workers):
     )  # fmt: skip
     studies = Path(zoo.store.uri) / "studies"
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not list(studies.glob("*/checkpoints/*/artifact.json")) and time.monotonic() < deadline:
-            assert driver.poll() is None
-            time.sleep(0.05)
+        assert wait(lambda: driver.poll() is not None or any(studies.glob("*/checkpoints/*/artifact.json")), 0.05)
     finally:
         driver.kill()
         driver.wait()

@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ray_environment import PATIENCE_S, ROOT, wait
 
 from cluster.verbs.generate import chosen_recipe
 from zoo.generation.build import generate_zoo
@@ -22,9 +22,7 @@ from zoo.storage.zoo import Zoo
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-START_S, JOB_S = 90, 240
 UPLOAD_LIMIT_MIB = 1.25
 PORTS = (
     "port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port",
@@ -108,13 +106,9 @@ def cluster():
         )
     address = f"http://127.0.0.1:{ports['dashboard-port']}"
     try:
-        deadline = time.monotonic() + START_S
-        ready = False
-        while not ready and time.monotonic() < deadline:
-            if head.poll() is not None:
-                pytest.skip(f"`ray start` is not possible here: {log.read_text()[-500:]}")
-            ready = takes_jobs(address, token.read_text())
-            time.sleep(0.1)
+        ready = wait(lambda: head.poll() is not None or takes_jobs(address, token.read_text()), 0.1)
+        if head.poll() is not None:
+            pytest.skip(f"`ray start` is not possible here: {log.read_text()[-500:]}")
         assert ready, log.read_text()[-2000:]
         yield Head(address, f"127.0.0.1:{ports['port']}", environment, folder)
     finally:
@@ -136,7 +130,9 @@ def submit(cluster, *arguments):
         str(BIN / "ray"), "job", "submit", "--address", cluster.jobs, "--working-dir", ".", "--",
         "python", "-m", "cluster", *arguments,
     ]  # fmt: skip
-    done = subprocess.run(command, env=cluster.environment, cwd=ROOT, capture_output=True, text=True, timeout=JOB_S)
+    done = subprocess.run(
+        command, env=cluster.environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -181,7 +177,7 @@ def test_wrong_token_is_refused_with_advice(cluster, tmp_path):
     }
     refused = subprocess.run(
         [sys.executable, "-m", "cluster", "generate", "digits-mlp-diverse", "--members", "16", "--store", "store"],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=JOB_S,
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert refused.returncode == 2, refused.stderr
     assert "RAY_AUTH_TOKEN_PATH" in refused.stderr.splitlines()[-1]

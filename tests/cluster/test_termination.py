@@ -5,13 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from ray_environment import environment
+from ray_environment import PATIENCE_S, environment, wait
 
-PATIENCE_S = 120
 SEARCH = ("search", "digits-autoencoder", "--trials", "40", "--epochs", "40", "--set", "latent=16")
 FIT = ("fit", "neuron-autoencoder", "--epochs", "4000", "--set", "latent=16")
 
@@ -24,13 +22,6 @@ def processes(mark):
             if f"MARK={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
                 found[folder.name] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
     return found
-
-
-def wait(condition):
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return condition()
 
 
 @pytest.mark.slow
@@ -98,7 +89,7 @@ def test_sigterm_while_ray_ends(tmp_path):
     work = ("generate", "digits-mlp-diverse", "--members", "64", "--epochs", "1", "--workers", "2")
     done = subprocess.run(
         [sys.executable, "-c", WHILE_RAY_ENDS, *work, "--store", str(tmp_path / "store")],
-        env={**environment(tmp_path), "MARK": mark}, cwd=tmp_path, timeout=3 * PATIENCE_S,
+        env={**environment(tmp_path), "MARK": mark}, cwd=tmp_path, timeout=PATIENCE_S,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     try:
