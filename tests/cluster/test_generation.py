@@ -89,6 +89,7 @@ def wait_for_shards(driver, shards, number):
     """Waits until a running generation has written so many shards."""
     if not wait(lambda: driver.poll() is not None or len(list(shards.rglob("*.parquet"))) >= number):
         driver.kill()
+        driver.wait()
     assert driver.poll() is None, driver.stderr.read()
 
 
