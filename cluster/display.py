@@ -27,8 +27,8 @@ class Task:
         self._progress, self._description, self._total, self._unit = progress, description, total, unit
         self._logged = time.monotonic()
         self._changes = 0
-        # When the first piece of work was done, from which on the rate counts, for Ray takes its time to start; and
-        # the last one.
+        # What was done when it began and at the last change. The rate counts from the beginning, though Ray takes its
+        # time to start: from the first piece on it would leave out most of the time where workers end theirs together.
         self._first = self._last = (done, self._logged)
         self._id = progress.add_task(description, total=total, completed=done, note="")
 
@@ -43,10 +43,9 @@ class Task:
         now = time.monotonic()
         self._total = self._total if total is None else total
         if done > self._last[0]:
-            self._first = self._first if self._changes else (done, now)
             self._last, self._changes = (done, now), self._changes + 1
         words = [f"{done:,}/{self._total:,} {self._unit}", *([note] if note else [])]
-        if self._changes > 1:
+        if self._changes:
             each_s = max(self._last[1] - self._first[1], 1e-9) / (self._last[0] - self._first[0])
             words.insert(1, f"{1 / each_s:.3g}/s" if each_s <= 1 else f"{each_s:.3g} s each")
             words.append(f"{human_seconds(self._left_s(now, each_s))} left")
@@ -58,7 +57,7 @@ class Task:
 
     def _left_s(self, now: float, each_s: float) -> float:
         """How long it still takes: less and less while nothing is reported, until the next report is overdue."""
-        between_s = (self._last[1] - self._first[1]) / (self._changes - 1)
+        between_s = (self._last[1] - self._first[1]) / self._changes
         return max((self._total - self._last[0]) * each_s - min(now - self._last[1], between_s), 0.0)
 
 

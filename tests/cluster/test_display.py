@@ -28,20 +28,24 @@ def seconds_left(words):
     return int(re.search(r"(\d+) s left", words)[1])
 
 
-def test_the_rate_counts_from_the_first_piece_on(progress):
-    assert "left" not in progress(50, 0)
-    assert "left" not in progress(60, 1)
-    assert progress(65, 2) == "2/20 shards · 5 s each · 90 s left"
-    assert progress(70, 3) == "3/20 shards · 5 s each · 85 s left"
+def test_the_rate_counts_from_the_beginning(progress):
+    assert "left" not in progress(5, 0)
+    assert progress(10, 2) == "2/20 shards · 5 s each · 90 s left"
+    assert progress(15, 3) == "3/20 shards · 5 s each · 85 s left"
+
+
+def test_pieces_that_end_together_do_not_make_the_rate_larger(progress):
+    progress(400, 8)
+    assert progress(404, 16).endswith("25.2 s each · 101 s left")
 
 
 def test_what_is_left_never_grows_while_waiting(progress):
-    for seconds, done in ((10, 8), (20, 9), (30, 10)):
+    for seconds, done in ((80, 8), (90, 9), (100, 10)):
         words = progress(seconds, done)
-    left = [seconds_left(words), *(seconds_left(progress(30 + waited, 10)) for waited in (2, 5, 9, 15, 60, 600))]
+    left = [seconds_left(words), *(seconds_left(progress(100 + waited, 10)) for waited in (2, 5, 9, 35, 60, 600))]
     assert left[:4] == [100, 98, 95, 91]
     assert left == sorted(left, reverse=True)
-    assert left[-1] == 90, "what is not done yet still takes its time"
+    assert left[-1] == 67, "what is not done yet still takes its time"
 
 
 def test_columns_stand_below_each_other():
