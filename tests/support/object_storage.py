@@ -23,7 +23,7 @@ import pytest
 
 KEY, SECRET, BUCKET = "zookeeper", "a-secret-of-the-tests", "bucket"
 RCLONE = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-START_S = 20.0
+START_S = 100.0
 SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.'
     b"</Message></Error>"

@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 
 import pytest
 import torch
@@ -375,11 +374,9 @@ def test_bad_input_is_refused(build, message):
         ),
     ],
 )  # fmt: skip
-def test_absurd_architectures_are_refused_at_once(build, message):
-    started = time.monotonic()
+def test_absurd_architectures_are_refused_before_anything_is_made(build, message):
     with pytest.raises(ValueError, match=message):
         build()
-    assert time.monotonic() - started < 1
 
 
 def test_work_is_the_number_of_products():

@@ -16,7 +16,7 @@ from zoo.storage.shards import describe_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
 
-PATIENCE_S = 20
+PATIENCE_S = 400
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +100,12 @@ def test_failure_of_training_waits_for_the_upload_but_not_for_ever(contents, tmp
     with pytest.raises(RuntimeError, match="training"):
         fail(contents[0])
     assert paths(store) == ["shard-0000000-0000016.parquet"]
-    go = threading.Event()
-    monkeypatch.setattr(Store, "put_new", lambda *_: go.wait(PATIENCE_S))
+    go, uploaded = threading.Event(), []
+    monkeypatch.setattr(Store, "put_new", lambda *_: uploaded.append(go.wait(PATIENCE_S)))
     monkeypatch.setattr(writing, "GRACE_S", 0.1)
-    started = time.monotonic()
     with pytest.raises(RuntimeError, match="training"):
         fail(contents[1])
-    assert time.monotonic() - started < PATIENCE_S / 2
+    assert not uploaded
     go.set()
 
 

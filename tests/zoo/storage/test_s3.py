@@ -214,7 +214,7 @@ def test_forked_process_makes_connections_of_its_own(server, uri):
     answers = context.Queue()
     child = context.Process(target=_read_in_child, args=(store, answers))
     child.start()
-    assert answers.get(timeout=20) == b"1"
+    assert answers.get(timeout=400) == b"1"
     child.join()
     assert store.read("one") == b"1"
 
