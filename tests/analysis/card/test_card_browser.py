@@ -25,7 +25,7 @@ def shown(small_zoo, tmp_path_factory):
         shown.on("console", lambda message: shown.noted.append(message.text))
         shown.on("pageerror", lambda error: shown.noted.append(str(error)))
         shown.goto(file.as_uri())
-        shown.wait_for_selector("body[data-ready=true]", timeout=30_000)
+        shown.wait_for_selector("body[data-ready=true]", timeout=100_000)
         yield shown
 
 

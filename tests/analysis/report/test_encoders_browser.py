@@ -42,7 +42,7 @@ def test_everything_is_legible_on_paper_and_phone(report, scheme):
         complaints = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(report.as_uri())
-        page.wait_for_selector("body[data-ready=true]", timeout=20_000)
+        page.wait_for_selector("body[data-ready=true]", timeout=100_000)
         for width in (1400, 390):
             resize(page, width)
             assert page.evaluate(CRAMPED) == []

@@ -34,7 +34,7 @@ class Watched:
         page.on("pageerror", lambda error: self.messages.append(str(error)))
         page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
         page.goto(path.as_uri())
-        page.wait_for_selector("body[data-ready=true]", timeout=20_000)
+        page.wait_for_selector("body[data-ready=true]", timeout=100_000)
         return page
 
     def must_be_silent(self):
