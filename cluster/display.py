@@ -100,6 +100,11 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def human_number(value: float, digits: int = 4) -> str:
+    """``0.64021`` as ``0.6402``, ``35590.4`` as ``35,590``: what is not small has no fraction, nor a power of ten."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.{digits}g}"
+
+
 def human_bytes(count: float) -> str:
     """``1536`` as ``1.5 KiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -43,13 +43,14 @@ def lines_of(report: Report) -> list[str]:
 
 
 def _of_codecs(report: Report) -> list[str]:
-    measured = f"{report.summary['test_members']} held-out networks on {report.summary['test_examples']} test examples"
+    networks = counted(report.summary["test_members"], "held-out network")
+    measured = f"{networks} on {counted(report.summary['test_examples'], 'test example')}"
     words = list(report.headlines[0]["rates"]) if report.headlines else []
     lines = [f"{measured}: {_score(report.summary)}", ""]
     lines += [f"{'bits per weight at':24}{''.join(f'{text:>24}' for text in words)}{'shared':>12}"]
     for headline in sorted(report.headlines, key=_by_rate):
         rates = "".join(f"{_rate(headline['rates'][text]):>24}" for text in words)
-        lines.append(f"{headline['codec']:24}{rates}{headline['shared_bytes'] / 1000:>9.1f} kB")
+        lines.append(f"{headline['codec']:24}{rates}{_shared(headline['shared_bytes']):>12}")
     return lines
 
 
@@ -176,12 +177,18 @@ def _score(about: Mapping[str, Any]) -> str:
         said = f"{about['score_label']} {about['score_mean']:.3g} ± {about['score_sd']:.3g}"
     if about["pairwise_agreement"] is not None:
         said += f"; two of them agree on {100 * about['pairwise_agreement']:.1f} %"
-    return f"{said}; {about['quality']} of the best zero-rate control {about['zero_rate']:.3f}"
+    if about["quality"] == "agreement":
+        return f"{said}; at no bits at all, the best control agrees on {100 * about['zero_rate']:.1f} %"
+    return f"{said}; at no bits at all, {about['quality']} of the best control is {about['zero_rate']:.3f}"
 
 
 def _by_rate(headline: Mapping[str, Any]) -> tuple[bool, float]:
     rate = next(iter(headline["rates"].values()), None)
     return rate is None, rate or 0.0
+
+
+def _shared(size: float) -> str:
+    return f"{size / 1000:.1f} kB" if size else "–"
 
 
 def _rate(value: float | None) -> str:

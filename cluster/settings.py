@@ -45,8 +45,13 @@ def parse_value(text: str, kind: Any) -> Any:
         if text.lower() not in WORDS:
             raise ValueError(f"expected one of {', '.join(WORDS)}")
         return WORDS[text.lower()]
-    if kind in (int, float, str):
-        return kind(text)
+    if kind is str:
+        return text
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError as error:
+            raise ValueError(f"expected a {'whole number' if kind is int else 'number'}, not {text!r}") from error
     raise ValueError(f"fields of type {kind} cannot be set from the command line")
 
 

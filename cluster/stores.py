@@ -101,7 +101,8 @@ def find_entry(given: str, store_uri: str) -> Entry:
         raise ValueError(f"{given!r} is the beginning of several names in {store.uri}: {paths}; give one of these")
     if not matches:
         there = ", ".join(entry.path for entry in entries) or "none"
-        raise ValueError(f"there is no {kind or 'zoo or study'} {name!r} in {store.uri}; there are: {there}")
+        called = {ZOOS: "zoo", STUDIES: "study", REPORTS: "report"}.get(kind, "zoo or study")
+        raise ValueError(f"there is no {called} {name!r} in {store.uri}; there are: {there}")
     return matches[0]
 
 

@@ -104,6 +104,7 @@ def plan_study(
     for trainable in trainables:
         trainable.known_before(trainable.configuration(study.configuration(trainable, {})), architectures)
         trainable.check_tasks(zoo.snapshots.take(zoo.rows("train"))["task"].unique().to_pylist())
+    zoo.rows("validation", epochs="one")  # found out before the study has a folder
     study = suited(study, trainables, zoo)
     name = f"{study.name}-{digest({'study': study.identity, 'zoo': zoo.content_sha256})[:8]}"
     folder = StudyFolder(Store(store_uri), name)

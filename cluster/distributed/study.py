@@ -13,7 +13,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from cluster.display import Task, say
+from cluster.display import Task, human_number, say
 from cluster.distributed.journal import SearchFolder
 from cluster.distributed.logs import TrialLogs
 from cluster.studies import StudyPlan
@@ -70,7 +70,8 @@ class Trials:
         self._logs.add(one.trial, epoch.epoch, "fit", epoch.said)
         if epoch.outcome is not None:
             self._end(one, epoch, epoch.outcome)
-        shown = [f"epoch {self._counts['epochs']}", *(f"best {name} {value:.3g}" for name, value in self._best.items())]
+        best = [f"best {name} {human_number(value, 3)}" for name, value in self._best.items()]
+        shown = [f"epoch {self._counts['epochs']}", *best]
         shown += [f"{self._counts['failed']} failed"] if self._counts["failed"] else []
         self._task.update(self._before + self._counts["ended"], " · ".join(shown))
 

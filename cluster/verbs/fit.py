@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cluster import options
-from cluster.display import columns, human_bytes, human_seconds
+from cluster.display import columns, human_bytes, human_number, human_seconds
 from cluster.stores import lack_of_space
 from cluster.verb import FAILED, Planned, Result
 from zoo.words import zooscale
@@ -33,7 +33,7 @@ class Fitted(Result):
     @property
     def text(self) -> str:
         did = f"fitted in {human_seconds(self.seconds)}" if self.new else "was fitted before"
-        metrics = columns([(f"  {name}", f"{value:.4g}") for name, value in self.metrics.items()])
+        metrics = columns([(f"  {name}", human_number(value)) for name, value in self.metrics.items()])
         store = self.uri.removesuffix(f"/studies/{self.study_name}")
         command = zooscale("analyze", "--zoo", self.zoo, "--study", self.study_name, "--store", store)
         return (

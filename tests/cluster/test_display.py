@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cluster import display
-from cluster.display import columns, human_seconds, live
+from cluster.display import columns, human_number, human_seconds, live
 
 
 @pytest.fixture
@@ -55,3 +55,8 @@ def test_columns_stand_below_each_other():
 def test_long_times_are_days():
     assert human_seconds(90 * 86400) == "90 days"
     assert human_seconds(3 * 3600) == "3 h 0 min"
+
+
+def test_numbers_have_no_power_of_ten_where_they_are_not_small():
+    shown = [human_number(value) for value in (35590.4, 1000, 999.94, 0.64021, -0.5208, 3.2e-7, 0)]
+    assert shown == ["35,590", "1,000", "999.9", "0.6402", "-0.5208", "3.2e-07", "0"]

@@ -118,7 +118,8 @@ def test_names_that_are_of_nothing_or_of_several(capsys, store, zoo_copy):
     for name, words in {
         "small": f"'small' is the beginning of several names in {store.uri}: zoos/{zoo_copy.name}, studies/small-8765",
         "nothing": f"there is no zoo or study 'nothing' in {store.uri}; there are: zoos/{zoo_copy.name}",
-        "studies/nothing": "there is no studies 'nothing'",
+        "studies/nothing": "there is no study 'nothing'",
+        "reports/nothing": "there is no report 'nothing'",
         "": "'' is nothing that a store has",
         "data/digits": "'data/digits' is nothing that a store has; allowed: NAME, or KIND/NAME",
     }.items():

@@ -219,7 +219,8 @@ def test_an_axis_keeps_its_level_and_its_scale():
     [
         ("color=red", "there is no field 'color'; those of all members are name.*differ in are hidden, activation"),
         ("bias=maybe", "--set bias='maybe': expected one of true"),
-        ("learning_rate=1e-3..fast", "--set learning_rate='1e-3..fast': could not convert"),
+        ("learning_rate=1e-3..fast", "--set learning_rate='1e-3..fast': expected a number, not 'fast'"),
+        ("hidden=wide", "--set hidden='wide': expected a whole number, not 'wide'"),
         ("learning_rate=2..1", r"--set learning_rate='2..1': Axis.range is \(2.0, 1.0\); allowed: \(low, high\)"),
         ("axes=1", "there is no field 'axes'"),
         ("batch_size", "not of the form field=value"),

@@ -23,7 +23,10 @@ from search_spaces.study import Study
 from trainables.study_files import StudyRecord
 from trainables.trials import TrialFit, make
 from zoo.config import to_json
+from zoo.generation.build import generate_zoo
+from zoo.recipes import RECIPES
 from zoo.storage.errors import ZooError
+from zoo.storage.store import Store
 
 SMALL = ["latent=16", "encoder_width=8", "decoder_width=8", "refine_steps=2"]
 
@@ -112,6 +115,15 @@ def test_several_trainables_without_spaces_are_fitted_once_each_and_again_with_o
     assert [record.fits(trial) for trial in (0, 1, 2)] == [[0], [0], [0, 1]]
     assert record.content_sha256 != before
     assert search(several, seeds=2) == searching.Done(0, 0)
+
+
+def test_a_zoo_without_validation_members_is_refused_before_its_study_has_a_folder(tmp_path):
+    recipe = dataclasses.replace(RECIPES["digits-mlp-diverse"], block_members=16, epochs=1, snapshot_epochs=(1,))
+    zoo = generate_zoo(recipe, Store(tmp_path), members=16)
+    lacking = f"zoo {zoo.name} has no validation members: with 16 members in blocks of 16, make it larger"
+    with pytest.raises(ZooError, match=lacking):
+        Search(study="digits-autoencoder", zoo=zoo.name, store=str(tmp_path), trials=1).run()
+    assert not (tmp_path / "studies").exists()
 
 
 def test_fields_of_several_trainables_may_share_a_name_and_differ_in_type(zoo_copy):

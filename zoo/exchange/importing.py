@@ -123,7 +123,7 @@ def open_source(
     if exported.is_remote(path):
         raise ValueError(f"{path} is not of this machine; copy it to a local folder, and import that")
     if not path.exists():
-        raise ValueError(f"there is no {path}; give the folder or file to import")
+        raise ValueError(f"there is no file or folder {str(path)!r}; give what is to be imported")
     found = format_name or _detect(path)
     if found in OWN_FORMATS:
         given = {

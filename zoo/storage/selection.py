@@ -83,8 +83,8 @@ class Selection:
                     f"splits go by the classes of tasks, and {counted(len(tasks), 'task')} of other splits are all it "
                     "has; take further tasks, or set held_out otherwise"
                     if tasks
-                    else f"with {self.recipe.members} members in blocks of {self.recipe.block_members}, make it larger "
-                    "or set block_members lower"
+                    else f"with {counted(self.recipe.members, 'member')} in blocks of {self.recipe.block_members}, "
+                    f"make it larger{' or set block_members lower' if self.recipe.block_members > 1 else ''}"
                 )
             )
         chosen_M &= possible_M & self._of_members(table) & self._of_epochs(table)

@@ -198,7 +198,9 @@ def test_bad_options_are_named(small_zoo, tmp_path, capsys):
     assert "no member 64" in fails(capsys, [*export, "--format", "onnx", "--member", "64"])
     assert "--epochs is 'x'" in fails(capsys, ["import", str(tmp_path), "--epochs", "x"])
     assert "of no format" in fails(capsys, ["import", str(tmp_path)])
-    assert "there is no" in fails(capsys, ["import", str(tmp_path / "nowhere")])
+    assert f"there is no file or folder '{tmp_path / 'nowhere'}'" in fails(
+        capsys, ["import", str(tmp_path / "nowhere")]
+    )
     assert "copy it to a local folder" in fails(capsys, ["import", "s3://bucket/tree"])
     assert "export to a local path" in fails(
         capsys, ["export", small_zoo.uri, "--to", "s3://bucket/out", "--format", "parquet"]

@@ -120,8 +120,9 @@ def load_tensors(path: Path) -> Any:
             "trust its source, load it there and save it again as a state_dict or as safetensors"
         ) from error
     except (EOFError, LookupError, RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
-        reason = " ".join(repr(error).split())[:200]
-        raise ValueError(f"{path} is no file that torch.save wrote, or damaged ({reason}); fetch it again") from error
+        raise ValueError(
+            f"{path} is no file that torch.save wrote, or is damaged; fetch it again, or leave it out"
+        ) from error
 
 
 def _state_dict(value: Any, path: Path) -> Mapping[Any, Any]:
