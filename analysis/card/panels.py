@@ -57,7 +57,7 @@ def _numbers(card: Card) -> Drawn:
 def _effects(card: Card) -> Drawn:
     found = {name: card.distribution(card.test, f"axis {name}") for name in varying(card, tasks=True)}
     drawn = {
-        name: figures.boxes(_distinct(levels["value"].tolist()), levels, WHISKERS, card.metrics[card.test], "", 265)
+        name: figures.boxes(_distinct(levels["value"].tolist()), levels, WHISKERS, card.metrics[card.test], "", 290)
         for name, levels in found.items()
         if len(levels)
     }

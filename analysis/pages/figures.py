@@ -218,7 +218,8 @@ def write_labels(figure: go.Figure, labels: Sequence[str]) -> None:
     """Writes labels at 0, 1, …: two that are cut to the same text stay two."""
     crowded = {"tickangle": -65, "tickfont": {"size": 10}} if sum(map(len, labels)) > CROWDED else {}
     texts = [escape(cut(label)) for label in labels]
-    figure.update_xaxes(tickvals=list(range(len(labels))), ticktext=texts, **crowded)
+    # Else the last one is left out where it, slanted, would end beyond the chart.
+    figure.update_xaxes(tickvals=list(range(len(labels))), ticktext=texts, ticklabeloverflow="allow", **crowded)
 
 
 def cut(text: str) -> str:

@@ -106,4 +106,10 @@ def marked(text: str) -> Markup:
     """A text in which what stands between backticks is code; ``Markup`` stays as it is."""
     if isinstance(text, Markup):
         return text
-    return Markup(re.sub(r"(`+)(.+?)\1", r"<code>\2</code>", str(escape(text))))  # noqa: S704 (it is escaped)
+    coded = re.sub(r"(`+)(.+?)\1", r"<code>\2</code>", str(escape(text)))
+    return unbroken(Markup(coded))  # noqa: S704 (it is escaped)
+
+
+def unbroken(text: Markup) -> Markup:
+    """A text in which no line ends within ``|Δaccuracy|``, as browsers have it after the first bar."""
+    return Markup(re.sub(r"\|[^\s|<>&]+\|", r'<span class="whole">\g<0></span>', str(text)))  # noqa: S704 (it is markup)

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis.pages.glossary import Glossary, marked
+from analysis.pages.glossary import Glossary, marked, unbroken
 from analysis.pages.tables import Table
 
 ASSETS = Path(__file__).with_name("assets")
@@ -221,7 +221,7 @@ def _joined(folders: Sequence[Path], names: Sequence[str]) -> str:
 
 def _breakable(name: str) -> Markup:
     """A metric's name that may be broken after its underscores, between words."""
-    return Markup("_<wbr>").join(BETWEEN_WORDS.split(name))
+    return unbroken(Markup("_<wbr>").join(BETWEEN_WORDS.split(name)))
 
 
 def _embedded(value: Any) -> str:

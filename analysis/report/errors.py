@@ -95,7 +95,7 @@ def _figures(errors: Errors) -> Iterator[Block]:
         caption = "Rank correlation of what is lost with what is known of a network" + errors.with_intervals
         parts.append(Chart(name="errors-along", figure=correlations(errors), label=caption, caption=caption))
     if (boxes := by_category(errors)) is not None:
-        caption = "What networks lose by how they were trained: medians, halves and 90 %."
+        caption = "What networks lose by how they were trained: medians, the middle half and the middle 90 %."
         parts.append(Chart(name="errors-by-name", figure=boxes, label=caption, caption=caption))
     if parts:
         yield Grid(tuple(parts))
@@ -111,7 +111,8 @@ def _by_layer(errors: Errors) -> Iterator[Block]:
     yield Heading("By layer")
     figure = boxes(list(found), described_each(found.values()), ("p5", "p95"), LAYER_ERROR, "layer", 320)
     caption = (
-        "Error of a layer's weights over their length, hidden units matched: medians, halves and 90 % of networks."
+        "Error of a layer's weights over their length, hidden units matched: medians, the middle half and the middle"
+        " 90 % of networks."
     )
     yield Grid(
         (

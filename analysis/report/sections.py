@@ -225,7 +225,7 @@ def _infeasible(trials: pd.DataFrame, limits: Mapping[str, float], metrics: Mapp
         )
         yield Text(
             f"{counted(broken, 'trial')} of {count(len(trials))} {'break' if broken > 1 else 'breaks'} a limit of the"
-            f" study ({said}). They are marked as infeasible, and nothing is concluded from them."
+            f" study ({said}). Such trials are marked as infeasible, and nothing is concluded from them."
         )
 
 

@@ -23,9 +23,9 @@ class Member:
     Attributes:
         id: Number of the member in its zoo.
         seed: Seed of its initialization, and of all noise in training: dropout masks, weight noise, starts of attacks.
-        initialization: A name in ``INITIALIZATIONS``, or ``module:attribute`` of an ``Initialization`` of your own.
+        initialization: Name of the initial distribution, or ``module:attribute`` of an ``Initialization`` of your own.
         init_scale: Factor on the initial weights.
-        optimizer: A name in ``OPTIMIZERS``, or ``module:attribute`` of a ``PopulationOptimizer`` of your own.
+        optimizer: Name of the optimizer, or ``module:attribute`` of a ``PopulationOptimizer`` of your own.
         learning_rate: Step size.
         weight_decay: L2 penalty (decoupled for AdamW), as in ``torch.optim``.
         dropout: Probability of zeroing a hidden unit in training, after each activation.

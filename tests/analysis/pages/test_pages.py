@@ -189,6 +189,16 @@ def test_histograms_of_nothing_are_no_figure():
     assert drawn.layout.xaxis.title.text == "divergence (nats)"
 
 
+def test_no_line_ends_within_bars():
+    table = Table(
+        caption="C",
+        columns=(Column(title="mean |Δloss|", unit="at 1 pp |Δ|"),),
+        rows=(Row(cells=(Cell(text="5 < |x| & y"),)),),
+    )
+    text = markup(page(Text("The `|a|` of |Δaccuracy|, a | b"), table))
+    assert re.findall(r'<span class="whole">(.*?)</span>', text) == ["|a|", "|Δaccuracy|", "|Δloss|", "|Δ|", "|x|"]
+
+
 def test_the_words_are_those_of_the_documentation():
     lines = (Path(__file__).parents[3] / "docs" / "glossary.md").read_text().splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
