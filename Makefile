@@ -14,6 +14,7 @@ help:
 
 demo: .venv/installed
 	$(BIN)/zooscale demo --store $(STORE)
+	@echo "other commands: source $(BIN)/activate, then zooscale --help"
 
 # One thread each: processes side by side wait for each other where each has a thread for every core.
 test: export OMP_NUM_THREADS = 1
@@ -33,6 +34,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv, which takes a few minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
