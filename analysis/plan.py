@@ -139,8 +139,8 @@ def _checked(studies: Sequence[StudyRecord], zoo: Zoo, kind: str) -> dict[str, o
     for study in studies:
         if study.zoo_digest != zoo.digest:
             raise ZooError(
-                f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
-                f"{zoo.digest[:8]}. Analyze the study with its own zoo"
+                f"study {study.name} is of zoo {study.zoo_name}, not of {zoo.name}: analyze it with --zoo "
+                f"{study.zoo_name}, or search on {zoo.name} first"
             )
         if names.count(study.name) > 1:
             raise ValueError(f"study {study.name} is named {names.count(study.name)} times; name each study once")

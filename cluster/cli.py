@@ -141,7 +141,8 @@ def _refused_number(error: Exception) -> str:
     option, told = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
     if option is None or told is None or option.type_descriptor.annotation is not int:
         return ""
-    return f"{option.opts[0]} is {told()[0]['input']!r}; allowed: a whole number, {option.min or 0} or more"
+    ends = f"{option.min or 0} or more" if option.max is None else f"{option.min or 0} to {option.max:,}"
+    return f"{option.opts[0]} is {told()[0]['input']!r}; allowed: a whole number, {ends}"
 
 
 def _is_bad_input(error: Exception) -> bool:

@@ -131,7 +131,7 @@ def _of_encoders(report: Report) -> list[str]:
         labelled = f", {row['labelled']} labelled" if row["labelled"] else ""
         elsewhere = f", {row['fitted_on']} to {row['told_of']}" if row["fitted_on"] != row["told_of"] else ""
         of = told.setdefault(f"{row['snapshots']}{elsewhere}{labelled}", {})
-        value = "cannot" if row["refusal"] else f"{row[name]:.3f}"
+        value = "cannot" if row["refusal"] else f"{round(row[name], 3) + 0.0:.3f}"  # never -0.000
         of.setdefault(f"{row['target']} ({metric})", {})[called] = value
     lines = [f"{report.summary['test_members']} held-out networks; what readouts of each embedding tell"]
     for scope, rows in told.items():
@@ -150,7 +150,7 @@ def _leads(report: Report) -> list[str]:
     for means in report.summary["means"]:
         told = means["columns"]
         of = told[0] if len(told) == 1 else f"mean of {len(told)} columns"
-        lines += ["", f"{of}, {means['snapshots']}; lead of {means['first']}"]
+        lines += ["", f"{of}, {means['snapshots']}, negative R² as 0; beside it, the lead of {means['first']}"]
         lines += [
             f"{each['name']:34}{_with_ends(each, 'mean')}{_with_ends(each, 'lead') if 'lead' in each else ''}"
             for each in means["means"]

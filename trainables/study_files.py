@@ -195,6 +195,11 @@ class StudyRecord:
         return str(self.facts["zoo"]["digest"])
 
     @property
+    def zoo_name(self) -> str:
+        """Full name of the zoo it searched on."""
+        return str(self.facts["zoo"]["name"])
+
+    @property
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics of its trainables, by name."""
         return _metrics([find_trainable(name) for name in self.facts["study"]["trainables"]])

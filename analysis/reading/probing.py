@@ -287,8 +287,8 @@ def _encoders(zoo: Zoo, studies: Sequence[StudyRecord]) -> tuple[MeasuredTrial[E
     for study in studies:
         if study.zoo_digest != zoo.digest:
             raise ZooError(
-                f"study {study.name} searched on a zoo with digest {study.zoo_digest[:8]}; {zoo.name} has "
-                f"{zoo.digest[:8]}: search on it under the same name of a study first"
+                f"study {study.name} is of zoo {study.zoo_name}, not of {zoo.name}: search on that under the same name "
+                "of a study first"
             )
     zoo.rows("validation")  # penalties are chosen on them
     return trials_of(studies)

@@ -56,10 +56,10 @@ def findings(analysis: Analysis) -> Section:
         Text(
             "Each number says how well a column of the zoo is read from embeddings of held-out networks, by a linear"
             " readout or, where a column says so, by gradient boosting: R² of numbers (0 for the mean, 1 if exact),"
-            " accuracy of categories. All encoders see the same networks, splits and rule of selection. A value is bold"
-            " where no other is better. Means are over the columns that all encoders tell, with R² at least 0; leads"
-            " are on the same networks. A column is named where the interval of its lead excludes 0, uncorrected for"
-            " the number of columns."
+            " accuracy of categories in %. The number behind an encoder is that of its trial. All encoders see the same"
+            " networks, splits and rule of selection. A value is bold where no other is better. Means are over the"
+            " columns that all encoders tell, with R² at least 0; leads are on the same networks. A column is named"
+            " where the interval of its lead excludes 0, uncorrected for the number of columns."
         )
     ]
     for snapshots in dict.fromkeys(_asked(result).snapshots for result in results):
@@ -165,9 +165,9 @@ def told_table(results: Sequence[Result], caption: str, said: Callable[[Result],
         of_row = [found.get((about, name)) for name in names]
         metric = metrics[next(_asked(result).target for result in of_row if result is not None)]
         best = max((r.metrics[metric].estimate for r in of_row if r is not None and r.metrics), default=0.0)
-        head = Cell(text=f"{about} ({'R²' if metric == 'r2' else metric})")
+        head = Cell(text=f"{about} ({'R²' if metric == 'r2' else f'{metric}, %'})")
         rows.append(Row(cells=(head, *(_cell(result, metric, best) for result in of_row))))
-    columns = (Column(title="told", number=False), *(Column(title=name) for name in names))
+    columns = (Column(title="what is told", number=False), *(Column(title=name) for name in names))
     return Table(caption=caption, columns=columns, rows=tuple(rows))
 
 

@@ -179,7 +179,8 @@ def _page(
         found["search"] = sections.search(analysis, {}, partial(predictors.trials_note, each=searched))
     left_out = diverged(summary) if "test_members_diverged" in summary else []
     bullets = (summary["intervals"], *limits, *left_out, *missing(found))
-    terms = glossary(declared(analysis.results).values(), own={"95 % interval": INTERVAL})
+    searched_by = {name: m for study in analysis.studies for name, m in study.metrics.items() if name in study.trials}
+    terms = glossary((searched_by | declared(analysis.results)).values(), own={"95 % interval": INTERVAL})
     return render_page(
         title=title,
         lead=f"A population of {count(summary['zoo_members'])} trained networks: {lead}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -46,10 +47,12 @@ class Dashboard(Verb):
         """Runs until Ctrl-C or SIGTERM.
 
         Raises:
-            ValueError: There is no such study.
-            RuntimeError: A dashboard has ended by itself, for example because its port is taken.
+            ValueError: There is no such study, or one of the two ports cannot be listened on.
+            RuntimeError: A dashboard has ended by itself.
         """
         folder = find_folder(existing_store(self.store), self.study)
+        for port in (self.port, self.port + 1):
+            require_free(self.host, port)
         with tempfile.TemporaryDirectory(prefix="zooscale-dashboard-") as scratch:
             copy = Path(scratch, "journal.log")
             copy_journal(folder, copy)
@@ -69,6 +72,22 @@ class Dashboard(Verb):
             say(f"TensorBoard       http://{self.host}:{self.port + 1}/")
             say("Ctrl-C ends both")
             _serve(commands)
+
+
+def require_free(host: str, port: int) -> None:
+    """Finds out whether a server can listen on a port.
+
+    Raises:
+        ValueError: It cannot: another program does, or the address is none of this machine.
+    """
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ValueError(
+            f"cannot listen on port {port} of {host}: {why}; --port takes another, and the next one with it"
+        ) from error
 
 
 def _serve(commands: Mapping[str, Sequence[str]]) -> NoReturn:
@@ -103,12 +122,14 @@ def find_folder(store: Store, study: str | None) -> SearchFolder:
     from trainables.study_files import STUDIES
 
     folders = [SearchFolder(store, name) for name in store.folders(STUDIES)]
-    known = ", ".join(folder.name for folder in folders) or "none: `zooscale search STUDY --zoo ZOO` makes one"
+    if not folders and not study:
+        raise ValueError(f"there is no study in {store.uri} yet; `zooscale search STUDY --zoo ZOO` makes one")
     matches = [folder for folder in folders if folder.name == study]
     matches = matches or [folder for folder in folders if folder.name.startswith(study or "")]
     if not matches or (study and len(matches) > 1):
         what = "several studies begin with" if matches else "there is no study"
-        raise ValueError(f"{what} {study or ''!r} in {store.uri}; studies there: {known}")
+        known = ", ".join(folder.name for folder in folders) or "none: `zooscale search STUDY --zoo ZOO` makes one"
+        raise ValueError(f"{what} {study!r} in {store.uri}; studies there: {known}")
     return max(matches, key=_changed)
 
 

@@ -61,7 +61,8 @@ class ListedStudy:
         if self.trials is None:
             return f"{self.study}  unfinished, no trials yet; `zooscale search` runs or continues it"
         ended = self.trials_completed + self.trials_failed
-        return f"{self.study}  {ended} of {counted(self.trials, 'trial')}  on {self.zoo}"
+        failed = f", {self.trials_failed} failed" if self.trials_failed else ""
+        return f"{self.study}  {ended} of {counted(self.trials, 'trial')}{failed}  on {self.zoo}"
 
 
 @dataclass(frozen=True, kw_only=True)

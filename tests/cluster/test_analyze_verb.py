@@ -110,7 +110,7 @@ def test_a_dry_run_refuses_what_the_run_refuses(small_zoo, small_recipe, store, 
     other = {**study.facts, "zoo": {**study.facts["zoo"], "digest": "f" * 64}}
     with monkeypatch.context() as patched:
         patched.setattr(StudyRecord, "open", lambda *_: dataclasses.replace(study, facts=other))
-        with pytest.raises(ZooError, match="on a zoo with digest ffffffff"):
+        with pytest.raises(ZooError, match="study small-search-0123abcd is of zoo small-"):
             do(Analyze(zoo=small_zoo.uri, study="small-search", store=store.uri))
     with pytest.raises(ValueError, match="inputs 'blur': allowed are translation-K"):
         do(Analyze(zoo=small_zoo.uri, store=store.uri, inputs="blur"))
@@ -202,7 +202,8 @@ def test_an_analysis_of_encoders_says_means_of_columns_and_leads(small_zoo, tmp_
     study = write_encoders(store, small_zoo, {"weight-statistics": 1, "weights": 1})
     report = write_report(small_zoo, [study], store, {})
     last = report.summary["means"][0]
-    title = f"mean of {len(last['columns'])} columns, last snapshots; lead of {last['first']}"
+    title = f"mean of {len(last['columns'])} columns, last snapshots, negative R² as 0; "
+    title += f"beside it, the lead of {last['first']}"
     lines = report.text.splitlines()
     told = lines[lines.index(title) + 1 :][: len(last["means"])]
     assert [line.split("  ")[0] for line in told] == [each["name"] for each in last["means"]]

@@ -137,6 +137,7 @@ def test_a_library_that_fails_at_the_end_changes_no_exit_code(arguments, code):
         (["analyze", "--zoo", "digits", "--store", "/nowhere/at/all"], "there is no store"),
         (["search", "digits-autoencoder", "--zoo", "digits", "--store", "/nowhere/at/all"], "there is no store"),
         (["dashboard", "--store", "/nowhere/at/all"], "there is no store"),
+        (["dashboard", "--port", "99999"], "--port is '99999'; allowed: a whole number, 1 to 65,534"),
         (["demo", "--trials", "0"], "--trials is '0'; allowed: a whole number, 1 or more"),
     ],
 )
@@ -346,7 +347,7 @@ def test_list_shows_what_is_damaged_beside_the_rest(capsys, zoo_copy):
     ]
     assert run(["list", "--store", str(store)]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    assert f"half  4 of 8 trials  on {zoo_copy.name}" in lines
+    assert f"half  4 of 8 trials, 1 failed  on {zoo_copy.name}" in lines
     assert any(line.startswith("bad  damaged: ") for line in lines)
     assert any(line.startswith("broken-12345678  damaged: ") for line in lines)
     assert any(line.startswith("running  unfinished") for line in lines)

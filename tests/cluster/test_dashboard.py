@@ -46,6 +46,19 @@ def test_newest_study_is_shown_unless_one_is_named(store):
         find_folder(store, "x")
 
 
+def test_a_store_without_studies_says_how_to_make_one(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no study in .* yet; `zooscale search STUDY --zoo ZOO` makes one"):
+        find_folder(Store(tmp_path), None)
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_port_that_is_taken_is_named_before_anything_starts(store, taken):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(ValueError, match=rf"port ({port}|{port - taken}) of 127.0.0.1: .*; --port takes another"):
+            Dashboard(store=store.uri, port=port - taken).run()
+
+
 def shown(folder, tmp_path):
     """What optuna-dashboard answers about the copy of a study."""
 

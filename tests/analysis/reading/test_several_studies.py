@@ -154,5 +154,5 @@ def test_what_cannot_be_analyzed_together_is_refused(small_zoo, other_zoo, studi
         plan_analysis(small_zoo, *codecs)
     with pytest.raises(ValueError, match=r"study cheap-\w+ is named 2 times; name each study once"):
         plan_analysis(small_zoo, studies[0], studies[1], studies[0])
-    with pytest.raises(ZooError, match=r"study other-\w+ searched on a zoo with digest"):
+    with pytest.raises(ZooError, match=rf"study other-\w+ is of zoo {other_zoo.name}, not of {small_zoo.name}"):
         plan_analysis(small_zoo, studies[0], write_encoders(store, other_zoo, {STATISTICS: 1}, "other"))
