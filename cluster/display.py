@@ -48,7 +48,8 @@ class Task:
         if self._changes:
             each_s = max(self._last[1] - self._first[1], 1e-9) / (self._last[0] - self._first[0])
             words.insert(1, f"{1 / each_s:.3g}/s" if each_s <= 1 else f"{each_s:.3g} s each")
-            words.append(f"{human_seconds(self._left_s(now, each_s))} left")
+            # None left of work that is not done says that the next report is overdue, so nothing is told.
+            words += [f"{human_seconds(left_s)} left"] if (left_s := self._left_s(now, each_s)) >= 1 else []
         text = " · ".join(words)
         self._progress.update(self._id, completed=done, total=self._total, note=text)
         if not CONSOLE.is_terminal and now - self._logged >= LOG_INTERVAL_S:

@@ -34,6 +34,11 @@ def test_the_rate_counts_from_the_beginning(progress):
     assert progress(15, 3) == "3/20 shards · 5 s each · 85 s left"
 
 
+def test_nothing_is_said_to_be_left_once_the_last_pieces_are_overdue(progress):
+    assert progress(19, 19).endswith("1 s left")
+    assert progress(60, 19) == "19/20 shards · 1/s"
+
+
 def test_pieces_that_end_together_do_not_make_the_rate_larger(progress):
     progress(400, 8)
     assert progress(404, 16).endswith("25.2 s each · 101 s left")
