@@ -78,9 +78,9 @@ class AnalysisEstimate(Result):
         place = f" with {counted(self.workers, 'worker')} on Ray" if self.workers > 1 else ""
         guess = " (a guess: such networks were not analyzed on this machine yet)" if self.guess else ""
         known = f", of which {self.kept} are known from before" if self.kept else ""
-        what = ""
-        if self.codecs or self.trials:
-            what = f": settings of {len(self.codecs)} codecs and controls, and {counted(len(self.trials), 'trial')},"
+        codecs = [f"settings of {counted(len(self.codecs), 'codec or control', 'codecs and controls')}"]
+        of = (codecs if self.codecs else []) + ([counted(len(self.trials), "trial")] if self.trials else [])
+        what = f": {' and '.join(of)}," if of else ""
         networks = counted(self.test_members, "held-out network" if what else "network")
         return (
             f"would measure {counted(self.rows, 'row')}{known}{what} on {networks}{place}: "
