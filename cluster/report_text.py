@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -112,7 +113,8 @@ def _of_groups(report: Report) -> list[str]:
         for name in [name for name in (rows[0] if rows else ()) if name not in OF_ROWS]:
             if name.endswith(("_low", "_high", "_gain_pp")):
                 continue
-            lines += ["", name.replace("_", " ")]
+            # What is a point in the name of an evaluator, such as pgd-0.1, is an underscore in that of its metric.
+            lines += ["", re.sub(r"(?<=\d)_(?=\d)", ".", name).replace("_", " ")]
             for row in rows:
                 called = f"{row['name']}, made on {row['setting']}" if paired else row["name"]
                 ends = f" [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]" if f"{name}_low" in row else ""

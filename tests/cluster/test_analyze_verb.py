@@ -187,6 +187,7 @@ def test_groups_of_networks_are_measured_in_place_of_codecs(small_zoo, tmp_path)
     assert (planned.rows, done.rows) == (groups + groups**2,) * 2
     assert "codecs" not in planned.text
     assert "accuracy blur 1" in done.text
+    assert "\naccuracy transfer 0.1x2x1\n" in done.text
     assert "made on optimizer=" in done.text
     frame = pd.read_csv(io.BytesIO(Store(done.tables).read("results.csv")))
     assert len(frame) == groups + groups**2
