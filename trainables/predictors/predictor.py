@@ -50,8 +50,17 @@ class KnowsTasks(Predictor, Protocol):
 
 
 def validate(predictor: Predictor, data: FitData) -> dict[str, float]:
-    """The metrics on validation members."""
+    """The metrics on validation members whose target is known.
+
+    Raises:
+        ValueError: There are none.
+    """
     true_M = targets_of(data.validation, predictor.target)
-    predicted_M = np.concatenate([predictor.predict(population) for population in data.validation])
     kept = known(true_M)
+    if not kept.any():
+        raise ValueError(
+            f"target {predictor.target!r} is known of none of the {len(true_M)} validation networks, on which "
+            "predictors are judged; take more members, or a target that is known of some"
+        )
+    predicted_M = np.concatenate([predictor.predict(population) for population in data.validation])
     return scores(true_M[kept], predicted_M[kept])

@@ -96,6 +96,17 @@ def test_a_target_without_spread_is_refused(data, name):
         StatisticsPredictor.fit(configured(name, "same"), data)
 
 
+@pytest.mark.parametrize("name", PREDICTORS)
+@pytest.mark.parametrize("left", [0, 5])
+def test_a_target_that_is_known_of_no_validation_network_judges_nothing(name, left):
+    data = data_of(mlp((1, 8, 8), (6,), 10), members=40)
+    predictor = StatisticsPredictor.fit(configured(name, "gappy"), data)
+    some = data.validation[0].select(range(left))
+    unknown = dataclasses.replace(some, columns={**some.columns, "gappy": np.full(left, np.nan)})
+    with pytest.raises(ValueError, match=f"target 'gappy' is known of none of the {left} validation networks"):
+        validate(predictor, dataclasses.replace(data, validation=(unknown,)))
+
+
 def test_members_of_one_stratum_differ_in_seeds_alone():
     specs = [Member(id=i, seed=i, order_seed=i, learning_rate=0.1 * (1 + i % 2)) for i in range(6)]
     population = dataclasses.replace(population_of(mlp((1, 8, 8), (6,), 10), 6, 0), members=tuple(specs))
