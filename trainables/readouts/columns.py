@@ -41,7 +41,7 @@ def targets_of(populations: Sequence[Population], target: str) -> np.ndarray:
 
 
 def strata_of(population: Population) -> np.ndarray:
-    """A text that members of equal hyper-parameters, epoch and architecture have in common: ``[M]``."""
+    """A text that members of equal hyper-parameters, activation, epoch and size have in common: ``[M]``."""
     chosen = [population.column(name) for name in (*CHOSEN, "epoch", "activation")]
     return np.array([repr((population.parameters, *values)) for values in zip(*chosen, strict=True)])
 

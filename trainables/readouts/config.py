@@ -13,7 +13,8 @@ class LinearReadout:
 
     Attributes:
         penalty: Weight of the squared coefficients; 0 for the one of 1e3 … 1e-5 that is best on validation members
-            (of categories the search from the largest ends after three in a row that are no better).
+            (of categories the search from the largest ends after three in a row that are no better), and 1 where the
+            target is known of none of these.
     """
 
     penalty: float = 0.0
