@@ -51,16 +51,12 @@ def latent_maps(
 def principal_components(embedded_ME: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first two components of standardized features ``[M, 2]``, and their shares of the variance ``[2]``."""
     basis = RidgeBasis(embedded_ME)
-    largest = np.argsort(-basis.squares)[:2]
-    scores_M2 = (
-        basis.centered_MF @ basis.vectors[:, largest]
-        if basis.tall
-        else basis.vectors[:, largest] * np.sqrt(basis.squares[largest])
-    )
-    if scores_M2.shape[1] < 2:  # one feature alone
-        scores_M2 = np.hstack([scores_M2, np.zeros((len(scores_M2), 1))])
+    scores_MR = basis.centered_MF @ basis.components(2)
+    # There is one where all features follow from one.
+    scores_M2 = np.pad(scores_MR, ((0, 0), (0, 2 - scores_MR.shape[1])))
+    largest = np.sort(basis.squares)[:-3:-1]
     shares_2 = np.zeros(2)
-    shares_2[: len(largest)] = basis.squares[largest] / max(float(basis.squares.sum()), 1e-300)
+    shares_2[: len(largest)] = largest / max(float(basis.squares.sum()), 1e-300)
     return scores_M2, shares_2
 
 
