@@ -37,6 +37,7 @@ PARTS = ("statistics", "behavior")
 VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "everything": (OURS, {}),
     **{f"without {part}": (OURS, {part: False}) for part in (*PARTS, "consensus", "head")},
+    "without graphs": (OURS, {"graph_passes": 0}),
     **{f"{part} alone": (OURS, {other: other == part for other in PARTS}) for part in PARTS},
     "activation not known": (OURS, {"activation_known": False}),
     "labels of stored inputs": (OURS, {"labels": True}),
