@@ -29,8 +29,9 @@ SMALL = replace(
 # Files with slow tests, the longest first: processes that share the tests take whole files in this order, and a long
 # one at the end would leave the others idle.
 LONGEST = (
-    "test_generation",
+    "test_stopped_generation",
     "test_search",
+    "test_generation_storage",
     "test_termination",
     "test_submit",
     "test_stranger",

@@ -185,14 +185,3 @@ def test_both_dashboards_answer_and_end_with_a_signal(how, code, store):
     assert process.returncode == code
     assert f"http://127.0.0.1:{port + 1}/" in words
     assert SearchFolder(store, "newer-22222222").journal.read_bytes() == before
-
-
-@pytest.mark.slow
-def test_taken_port_is_an_error(store):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = subprocess.run(
-            [sys.executable, "-m", "cluster", "dashboard", "--store", store.uri, "--port", str(taken.getsockname()[1])],
-            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=PATIENCE_S,
-        )  # fmt: skip
-    assert done.returncode == 1
-    assert "optuna-dashboard has ended" in done.stderr.splitlines()[-1]

@@ -1,19 +1,13 @@
 """Generation by Ray Train workers gives the zoo of its serial twin, whatever happens to the workers."""
 
 import contextlib
-import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from object_storage import BUCKET, SECRET, Rclone, credentials, needs_rclone
-from ray_environment import PATIENCE_S, environment, wait
 
 from cluster import estimates
 from cluster.cli import run
@@ -21,82 +15,13 @@ from cluster.distributed import generation, runtime
 from cluster.distributed.generation import generate
 from cluster.estimates import duration, generation_bytes, member_s, ray_start_s, worth_ray
 from cluster.verbs.generate import Generate, chosen_recipe
-from zoo.config import canonical_json
 from zoo.data import load_dataset
 from zoo.generation.build import generate_zoo, plan_generation
 from zoo.generation.shard_training import train_shard
 from zoo.recipes import DIGITS_MLP_DIVERSE
-from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
-from zoo.storage.zoo import Zoo
 from zoo.training.grouping import minibatches, training_examples
-
-# Enough work that ten lives of a group of workers do not end it, on a fast machine too.
-MEMBERS, SHARD_MEMBERS, EPOCHS = 640, 16, 60
-OPTIONS = ["--members", str(MEMBERS), "--epochs", str(EPOCHS), "--set", f"shard_members={SHARD_MEMBERS}"]
-RECIPE = chosen_recipe("digits-mlp-diverse", {"members": MEMBERS, "epochs": EPOCHS}, [f"shard_members={SHARD_MEMBERS}"])
-KILLS = 10
-
-KILL_WORKERS = """
-import contextlib, json, os, random, signal, sys, time
-from cluster.distributed.runtime import quieten, runtime
-from zoo.recipes import Recipe
-from zoo.generation.build import plan_generation
-from zoo.generation.commit import commit
-from zoo.storage.store import Store
-quieten()
-from cluster.distributed import training_workers
-
-training_workers.POLL_S = 0.02  # to see each shard that ends
-store, recipe, kills = Store(sys.argv[1]), Recipe.from_json(json.loads(sys.argv[2])), int(sys.argv[3])
-plan = plan_generation(recipe, store)
-chance = random.Random(9)
-killed = []
-before, due = (), None  # the workers at the last kill; the time and the number of shards at which the next one is due
-together = 1  # how many are killed next: one, then two at a time until one is left, since each start takes seconds
-
-def watch(progress):
-    global last, before, due, together
-    last = progress
-    fresh = [process for process in progress.workers if process not in before]
-    if len(killed) == kills or len(fresh) < together:
-        return  # enough, or the group has not been started anew yet
-    if due is None:
-        due = time.monotonic() + chance.uniform(0, 2), progress.shards + chance.randint(1, 2)
-    if time.monotonic() >= due[0] or progress.shards >= due[1]:
-        for victim in chance.sample(fresh, together):
-            with contextlib.suppress(ProcessLookupError):  # it is ending with its group
-                os.kill(victim, signal.SIGKILL)
-                killed.append(victim)
-        before, due, together = progress.workers, None, min(2, kills - len(killed))
-
-with runtime(store, workers=2) as cluster:
-    written = training_workers.train_shards(plan, store, workers=2, cluster=cluster, watch=watch)
-zoo = commit(plan, store, written)
-print(json.dumps({"killed": killed, "workers": last.workers, "finished": last.shards, "handed_out": last.handed_out,
-                  "content_sha256": zoo.content_sha256}))
-"""
-
-
-def command(store, *options):
-    return [
-        sys.executable, "-m", "cluster", "generate", "digits-mlp-diverse", *OPTIONS, "--store", str(store), *options
-    ]  # fmt: skip
-
-
-def wait_for_shards(driver, shards, number):
-    """Waits until a running generation has written so many shards."""
-    if not wait(lambda: driver.poll() is not None or len(list(shards.rglob("*.parquet"))) >= number):
-        driver.kill()
-        driver.wait()
-    assert driver.poll() is None, driver.stderr.read()
-
-
-@pytest.fixture(scope="module")
-def serial(tmp_path_factory):
-    """The same zoo, generated in this process."""
-    return generate_zoo(RECIPE, tmp_path_factory.mktemp("serial"))
 
 
 def test_a_generation_loads_nothing_that_analyses_need():
@@ -315,127 +240,3 @@ def test_the_start_of_ray_is_remembered(monkeypatch, tmp_path):
     assert ray_start_s() == estimates.FIRST_RAY_START_S
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     estimates.remember_ray_start(8.0)  # a file stands where the folder should be
-
-
-@pytest.mark.slow
-def test_workers_killed_ten_times_lose_and_duplicate_nothing(serial, tmp_path):
-    store = tmp_path / "store"
-    done = subprocess.run(
-        [sys.executable, "-c", KILL_WORKERS, str(store), canonical_json(RECIPE), str(KILLS)],
-        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S * 5,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert len(set(result["killed"])) == KILLS
-    assert len(result["workers"]) > KILLS, "the group was started anew each time"
-    assert result["finished"] == len(serial.manifest.shards)
-    assert result["handed_out"] > result["finished"], "what the dead workers held was handed out again"
-    assert result["content_sha256"] == serial.content_sha256
-    zoo = Zoo.open(serial.name, store=Store(store))
-    assert zoo.manifest.shards == serial.manifest.shards
-    assert verify(zoo) == []
-
-
-@pytest.mark.slow
-@needs_rclone
-def test_command_on_object_storage_that_is_away_for_a_moment(serial, tmp_path):
-    """Generation, its resumption and every look at its zoo, with a server that is killed during the first run."""
-    server = Rclone(tmp_path / "data")
-    uri = f"s3://{BUCKET}/deep/store"
-    shards = server.folder / BUCKET / "deep" / "store" / "zoos" / serial.name / "shards"
-    environ = {**environment(tmp_path), **credentials(server.url)}
-    driver = subprocess.Popen(
-        command(uri, "--workers", "2", "--json"),
-        env=environ,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_for_shards(driver, shards, 2)
-        server.kill()
-        time.sleep(3)
-        assert len(list(shards.glob("*.parquet"))) < len(serial.manifest.shards), "the zoo was finished before the kill"
-        server.start()
-        out, words = driver.communicate(timeout=PATIENCE_S)
-        assert driver.returncode == 0, words
-        assert json.loads(out)["content_sha256"] == serial.content_sha256
-        assert words.count("let one `zooscale generate` at a time") == 1
-        assert f"s3://{BUCKET}" not in words.replace(uri, ""), words
-        for verb, wanted in (("list", f'"zoo": "{serial.name}"'), ("verify", '"findings": []')):
-            arguments = [serial.name] if verb == "verify" else []
-            done = subprocess.run(
-                [sys.executable, "-m", "cluster", verb, *arguments, "--store", uri, "--json"],
-                env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stderr
-            assert wanted in done.stdout
-        (staged,) = (server.folder / BUCKET / "deep" / "store" / "data").iterdir()
-        assert staged.name.startswith("digits-")
-    finally:
-        driver.kill()
-        server.kill()
-
-
-@pytest.mark.slow
-@needs_rclone
-def test_object_storage_that_stays_away_is_one_clear_error(tmp_path):
-    server = Rclone(tmp_path / "data")
-    shards = server.folder / BUCKET / "store" / "zoos"
-    environ = {**environment(tmp_path), **credentials(server.url), "ZOOSCALE_PATIENCE_S": "2"}
-    driver = subprocess.Popen(
-        command(f"s3://{BUCKET}/store", "--workers", "2"), env=environ, cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        wait_for_shards(driver, shards, 1)
-        server.kill()
-        _, words = driver.communicate(timeout=PATIENCE_S)
-    finally:
-        driver.kill()
-        server.kill()
-    assert driver.returncode == 2
-    last = words.splitlines()[-1]
-    assert last.startswith("zooscale: training stopped: cannot write s3://")
-    assert f"{server.url} does not answer" in last
-    assert "Traceback" not in words
-    assert SECRET not in words
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("how", "options"),
-    [
-        (signal.SIGINT, ()),
-        (signal.SIGINT, ("--workers", "2")),
-        (signal.SIGTERM, ("--workers", "1")),
-        (signal.SIGKILL, ("--workers", "2")),
-    ],
-)
-def test_stopped_driver_continues(how, options, serial, tmp_path):
-    store = tmp_path / "store"
-    shards = store / "zoos" / serial.name / "shards"
-    driver = subprocess.Popen(
-        command(store, *options), env=environment(tmp_path), cwd=tmp_path,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        wait_for_shards(driver, shards, 2)
-        # Ctrl-C in a terminal reaches Ray's processes too.
-        (os.killpg if how == signal.SIGINT else os.kill)(driver.pid, how)
-        _, words = driver.communicate(timeout=PATIENCE_S)
-    finally:
-        if driver.poll() is None:
-            os.killpg(driver.pid, signal.SIGKILL)
-    assert driver.returncode == (-how if how == signal.SIGKILL else 128 + how), words
-    if how != signal.SIGKILL:
-        assert words.splitlines()[-1] == "zooscale: stopped; the same command continues where it was"
-        assert "Traceback" not in words
-    with pytest.raises(ZooError, match="unfinished"):
-        Zoo.open(serial.name, store=Store(store))
-    before = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.parquet")}
-    assert 2 <= len(before) < len(serial.manifest.shards)
-    zoo = generate_zoo(RECIPE, Store(store))
-    after = {path.name: path.stat().st_mtime_ns for path in shards.glob("*.parquet")}
-    assert {name: after[name] for name in before} == before, "finished shards are not trained again"
-    assert zoo.content_sha256 == serial.content_sha256
