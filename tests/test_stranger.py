@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from ray_environment import PATIENCE_S, environment
+from patience import PATIENCE_S
+from ray_environment import environment
 from readme_blocks import modules
 
 STRANGE = '''

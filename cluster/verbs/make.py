@@ -103,7 +103,7 @@ class Make(Verb):
             raise ValueError(f"--to {self.to} exists; name a folder that does not")
         store = Store(self.store)
         study = StudyRecord.open(store, self.study)
-        source = open_zoo(study.facts["zoo"]["name"], self.store)
+        source = open_zoo(study.zoo_name, self.store)
         trial = study.best_trials()[0] if self.trial is None else self.trial
         dataset = self.dataset or source.recipe.dataset
         data = source.dataset() if self.dataset is None else find_dataset(store, self.dataset)

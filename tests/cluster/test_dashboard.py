@@ -15,7 +15,8 @@ import optuna_dashboard
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from ray_environment import PATIENCE_S, ROOT
+from patience import PATIENCE_S
+from ray_environment import ROOT
 
 from cluster.distributed.journal import SearchFolder
 from cluster.distributed.study import end, load_study

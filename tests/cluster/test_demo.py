@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ray_environment import PATIENCE_S, environment
+from patience import PATIENCE_S
+from ray_environment import environment
 
 
 def run_demo(tmp_path, *more):

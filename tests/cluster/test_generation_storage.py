@@ -8,7 +8,8 @@ import time
 import pytest
 from long_generation import command, wait_for_shards
 from object_storage import BUCKET, SECRET, Rclone, credentials, needs_rclone
-from ray_environment import PATIENCE_S, environment
+from patience import PATIENCE_S
+from ray_environment import environment
 
 
 @pytest.mark.slow

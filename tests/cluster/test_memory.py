@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from ray_environment import PATIENCE_S, environment
+from patience import PATIENCE_S
+from ray_environment import environment
 
 from cluster.distributed import making, memory, runtime
 from cluster.distributed.memory import fit_memory, free_memory

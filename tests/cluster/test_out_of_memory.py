@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from ray_environment import PATIENCE_S, environment
+from patience import PATIENCE_S
+from ray_environment import environment
 
 from cluster.distributed.runtime import quieten
 from trainables import trials

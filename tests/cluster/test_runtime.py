@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from ray_environment import PATIENCE_S
+from patience import PATIENCE_S
 
 from cluster import own_packages
 from cluster.distributed import runtime

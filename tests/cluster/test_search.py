@@ -13,7 +13,8 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
-from ray_environment import PATIENCE_S, environment, wait
+from patience import PATIENCE_S, wait
+from ray_environment import environment
 
 from analysis.measuring.measured_trials import MEASURED_TRIALS
 from cluster.distributed.journal import SearchFolder

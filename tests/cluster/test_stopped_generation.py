@@ -8,7 +8,8 @@ import sys
 
 import pytest
 from long_generation import RECIPE, command, wait_for_shards
-from ray_environment import PATIENCE_S, environment
+from patience import PATIENCE_S
+from ray_environment import environment
 
 from zoo.config import canonical_json
 from zoo.generation.build import generate_zoo

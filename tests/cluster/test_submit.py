@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ray_environment import PATIENCE_S, ROOT, wait
+from patience import PATIENCE_S, wait
+from ray_environment import ROOT
 
 from cluster.verbs.generate import chosen_recipe
 from zoo.generation.build import generate_zoo
@@ -106,7 +107,7 @@ def cluster():
         )
     address = f"http://127.0.0.1:{ports['dashboard-port']}"
     try:
-        ready = wait(lambda: head.poll() is not None or takes_jobs(address, token.read_text()), 0.1)
+        ready = wait(lambda: head.poll() is not None or takes_jobs(address, token.read_text()))
         if head.poll() is not None:
             pytest.skip(f"`ray start` is not possible here: {log.read_text()[-500:]}")
         assert ready, log.read_text()[-2000:]

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ray_environment import PATIENCE_S, environment, wait
+from patience import PATIENCE_S, wait
+from ray_environment import environment
 
 SEARCH = ("search", "digits-autoencoder", "--trials", "40", "--epochs", "40", "--set", "latent=16")
 FIT = ("fit", "neuron-autoencoder", "--epochs", "4000", "--set", "latent=16")

@@ -2,7 +2,7 @@
 
 import sys
 
-from ray_environment import wait
+from patience import wait
 
 from cluster.verbs.generate import chosen_recipe
 
@@ -20,7 +20,7 @@ def command(store, *options):
 
 def wait_for_shards(driver, shards, number):
     """Waits until a running generation has written so many shards."""
-    if not wait(lambda: driver.poll() is not None or len(list(shards.rglob("*.parquet"))) >= number):
+    if not wait(lambda: driver.poll() is not None or len(list(shards.rglob("*.parquet"))) >= number, 0.02):
         driver.kill()
         driver.wait()
     assert driver.poll() is None, driver.stderr.read()

@@ -1,21 +1,9 @@
-"""The environment of test processes that start a Ray of their own, and how long tests wait for them."""
+"""The environment of test processes that start a Ray of their own."""
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# For what takes seconds on an idle machine: a start of Ray has taken two minutes on one that others used.
-PATIENCE_S = 400
-
-
-def wait(condition: Callable[[], object], each_s: float = 0.02) -> bool:
-    """Waits until something is true; whether it is."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (true := bool(condition())) and time.monotonic() < deadline:
-        time.sleep(each_s)
-    return true
 
 
 def environment(tmp_path: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from patience import PATIENCE_S
 
 from zoo.generation import writer as writing
 from zoo.generation.build import generate_zoo
@@ -15,8 +16,6 @@ from zoo.storage.manifest import shard_name
 from zoo.storage.shards import describe_shard, read_shard
 from zoo.storage.store import Store
 from zoo.storage.verify import verify
-
-PATIENCE_S = 400
 
 
 @pytest.fixture(scope="module")

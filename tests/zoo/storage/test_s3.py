@@ -25,6 +25,7 @@ from object_storage import (
     needs_rclone,
     use,
 )
+from patience import PATIENCE_S
 
 from zoo.storage import backoff
 from zoo.storage.errors import ZooError
@@ -214,7 +215,7 @@ def test_forked_process_makes_connections_of_its_own(server, uri):
     answers = context.Queue()
     child = context.Process(target=_read_in_child, args=(store, answers))
     child.start()
-    assert answers.get(timeout=400) == b"1"
+    assert answers.get(timeout=PATIENCE_S) == b"1"
     child.join()
     assert store.read("one") == b"1"
 
