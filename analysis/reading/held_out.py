@@ -5,6 +5,7 @@ Shape letters: M members, or snapshots of members.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -59,16 +60,18 @@ class RefusalError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Which snapshots of a zoo.
+    """Which snapshots of a zoo, or of several.
 
     Attributes:
         of: The zoo's networks.
+        joined: Networks of other zoos that are chosen alike and come after them.
         name: What they are called: the zoo, or a part of it.
         epochs: "one" or the "last" of each member, those of some epochs, or all (``None``).
         layouts: Only networks of these of the zoo's layouts.
     """
 
     of: ZooMembers
+    joined: tuple[ZooMembers, ...] = ()
     name: str
     epochs: Wanted = None
     layouts: tuple[int, ...] | None = None
@@ -76,23 +79,43 @@ class Choice:
 
     @property
     def zoo(self) -> Zoo:
-        """The zoo."""
+        """The zoo; of several the first."""
         return self.of.zoo
+
+    @property
+    def every(self) -> tuple[ZooMembers, ...]:
+        """The networks of each zoo."""
+        return (self.of, *self.joined)
 
     @cached_property
     def training(self) -> Members:
         """Training members."""
-        return self.of.choose("train", self.epochs, self.layouts)
+        return self._chosen("train")
 
     @cached_property
     def validation(self) -> Members:
         """Validation members."""
-        return self.of.choose("validation", self.epochs, self.layouts)
+        return self._chosen("validation")
 
     @cached_property
     def test(self) -> Members:
         """The test members."""
-        return self.of.choose("test", self.epochs, self.layouts)
+        return self._chosen("test")
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """For each snapshot of a test member the number of its group, ``[M]``; of two zoos no members share one."""
+        numbers, first = [], 0
+        for each in self.every:
+            numbers.append(first + each.groups(each.choose("test", self.epochs, self.layouts)))
+            first = numbers[-1].max(initial=first) + 1
+        return np.concatenate(numbers)
+
+    @cached_property
+    def known_twice(self) -> int:
+        """How many test networks of a zoo are training or validation networks of another one that is joined."""
+        pairs = itertools.permutations(self.every, 2)
+        return sum(one.known_among(other.choose("test", self.epochs, self.layouts)) for one, other in pairs)
 
     def fitted(self, name: str, target: str, fit: Callable[[str, Members], Predict]) -> Predict:
         """What a baseline fits to the training members for a column; once, however often it is asked for."""
@@ -106,16 +129,24 @@ class Choice:
         Raises:
             KeyError: There is no such column.
         """
-        column = self.zoo.snapshots[name].take(self.of.rows(split, self.epochs, self.layouts))
-        values: np.ndarray = column.drop_null().to_numpy()
-        return values if is_numeric(values) else values.astype(str)
+        columns = (
+            each.zoo.snapshots[name].take(each.rows(split, self.epochs, self.layouts)).drop_null().to_numpy()
+            for each in self.every
+        )
+        return np.concatenate([values if is_numeric(values) else values.astype(str) for values in columns])
 
     @property
     def content(self) -> dict[str, Any]:
         """What names them wherever the zoo lies, as JSON values."""
         epochs = list(self.epochs) if isinstance(self.epochs, tuple) else self.epochs
         layouts = None if self.layouts is None else to_json([self.zoo.layouts[number] for number in self.layouts])
-        return {"zoo": self.zoo.content_sha256, "epochs": epochs, "layouts": layouts and digest(layouts)}
+        found = {"zoo": self.zoo.content_sha256, "epochs": epochs, "layouts": layouts and digest(layouts)}
+        joined = [[each.zoo.content_sha256, list(each.members)] for each in self.joined]
+        return {**found, "joined": joined} if joined else found
+
+    def _chosen(self, split: str) -> Members:
+        parts = [each.choose(split, self.epochs, self.layouts) for each in self.every]
+        return Members.joined(parts) if self.joined else parts[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,15 +185,16 @@ class HeldOut:
         """Whether predictions are made for others than they were fitted to, so that a few labelled ones can help."""
         return (self.fitted.zoo.name, self.fitted.layouts) != (self.tested.zoo.name, self.tested.layouts)
 
-    @cached_property
+    @property
     def groups(self) -> np.ndarray:
         """For each snapshot of a test member the number of its group, ``[M]``; a member's snapshots are one group."""
-        return self.tested.of.groups(self.test)
+        return self.tested.groups
 
     @cached_property
     def seen(self) -> int:
-        """How many of the test networks are training or validation networks of the other zoo that is fitted to."""
-        return 0 if self.fitted.zoo.name == self.tested.zoo.name else self.fitted.of.known_among(self.test)
+        """How many of the test networks are training or validation networks of another zoo that is fitted to."""
+        same = self.fitted.zoo.name == self.tested.zoo.name
+        return self.tested.known_twice if same else self.fitted.of.known_among(self.test)
 
     def known(self, target: str) -> np.ndarray:
         """A column of the test members with what is not known as NaN: ``[M]``.
@@ -173,8 +205,9 @@ class HeldOut:
         """
         where = f"the {len(self.test):,} test networks of {self.tested.name}"
         if self.seen:
+            whose = "another of these zoos" if self.tested.joined else self.fitted.name
             raise RefusalError(
-                f"{self.seen:,} of {where} are training or validation networks of {self.fitted.name} too, so that "
+                f"{self.seen:,} of {where} are training or validation networks of {whose} too, so that "
                 "nothing would be told of others; generate one of the two zoos with another --seed, or leave these "
                 "networks out of it"
             )
@@ -249,7 +282,8 @@ class HeldOut:
         strata = strata_M if have_pairs(strata_M) else None
         fits = [ResampledScores(true_M, values_M[kept], number_M, strata) for values_M in predicted]
         # Other zoos' networks are drawn independently; the same networks always alike.
-        own = replace(self.bootstrap, seed=int(digest([self.bootstrap.seed, self.tested.zoo.content_sha256])[:15], 16))
+        zoos = [each.zoo.content_sha256 for each in self.tested.every]
+        own = replace(self.bootstrap, seed=int(digest([self.bootstrap.seed, *zoos])[:15], 16))
         found = own.of_resamples(fits, fits[0].groups, bounds=BOUNDS)
         declared, numeric = by_name(PREDICTOR_METRICS), is_numeric(true_M)
         parameters = set(self.test.parameters[kept].tolist())

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -82,6 +83,15 @@ class Members:
         places = np.flatnonzero(kept_M)
         return dataclasses.replace(self, rows=places if self.rows is None else self.rows[places])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Members]) -> Members:
+        """Snapshots of several zoos, those of one after those of the other."""
+        rows, first = [], 0
+        for part in parts:
+            rows.append(first + (np.arange(len(part)) if part.rows is None else part.rows))
+            first += sum(map(len, part.populations))
+        return cls(populations=tuple(each for part in parts for each in part.populations), rows=np.concatenate(rows))
+
     def _cached(self, key: str, of_population: Callable[[Population], np.ndarray]) -> np.ndarray:
         if key not in self._known:
             self._known[key] = dataclasses.replace(self, rows=None).over(of_population)
@@ -98,31 +108,38 @@ class ZooMembers:
     Attributes:
         zoo: The zoo, of any layouts.
         members: Numbers of the test members.
+        seen_as: Whose they are seen as: weights are zero on inputs that never occur in the data set of these, not in
+            their own, by which they could be told apart; ``None`` for their own.
+        epochs: Which snapshots are read: the "last" of each member, or all (``None``).
     """
 
     zoo: Zoo
     members: tuple[int, ...]
+    seen_as: ZooMembers | None = None
+    epochs: Literal["last"] | None = None
 
     @cached_property
     def dataset(self) -> Dataset | None:
-        """What the networks were trained on; ``None`` where that is not known."""
+        """What the networks were trained on, or are seen on; ``None`` where that is not known."""
+        if self.seen_as is not None:
+            return self.seen_as.dataset
         known = not isinstance(self.zoo.recipe, Imported) or self.zoo.recipe.dataset
         return self.zoo.dataset() if known else None
 
     @cached_property
     def training(self) -> Members:
         """Training members."""
-        return self._read(self.zoo.populations("train"))
+        return self._read(self.zoo.populations("train", epochs=self.epochs))
 
     @cached_property
     def validation(self) -> Members:
         """Validation members."""
-        return self._read(self.zoo.populations("validation"))
+        return self._read(self.zoo.populations("validation", epochs=self.epochs))
 
     @cached_property
     def test(self) -> Members:
         """The test members."""
-        return self._read(self.zoo.populations("test", members=self.members))
+        return self._read(self.zoo.populations("test", members=self.members, epochs=self.epochs))
 
     @cached_property
     def shared(self) -> str:
@@ -173,10 +190,13 @@ class ZooMembers:
         return int((np.isin(others.fingerprints, own) & (others.column("epoch") != 0)).sum())
 
     def _read(self, populations: Iterable[Population]) -> Members:
-        if self.dataset is None:
-            return Members(populations=tuple(populations))  # which inputs never occur is not known
-        train = self.dataset.train
-        return Members(populations=tuple(without_dead_inputs(population, train) for population in populations))
+        return Members(populations=tuple(map(self._as_fits_see, populations)))
+
+    def _as_fits_see(self, population: Population) -> Population:
+        """Networks without weights on inputs that never occur, as far as these are known and networks take them."""
+        if self.dataset is None or prod(population.architecture.input_shape) != prod(self.dataset.input_shape):
+            return population
+        return without_dead_inputs(population, self.dataset.train)
 
 
 def fingerprints_of(population: Population) -> np.ndarray:

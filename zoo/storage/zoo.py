@@ -366,7 +366,10 @@ class Zoo:
             architecture_M=torch.from_numpy(place[of_shard[self._reader.shard_of(rows)]]),
             members=tuple(members_of(table)),
             epochs=tuple(integers(table["epoch"]).tolist()),
-            columns={"split": np.array(table["split"].to_pylist())}
+            columns={
+                "split": np.array(table["split"].to_pylist()),
+                "dataset": np.full(len(rows), self.recipe.dataset),
+            }
             | {
                 name: np.concatenate([np.from_dlpack(chunk) for chunk in table[name].chunks])
                 for name in measured_among(table.column_names)

@@ -68,7 +68,8 @@ def test_a_population_knows_what_the_table_says_of_its_rows(small_zoo):
     few = Zoo.open(small_zoo.uri).population(members=[37, 2], epochs=(1,))
     for population in (small_zoo.population(members=[37, 2], epochs=(1,)), few):
         rows = frame[frame.member.isin([2, 37]) & (frame.epoch == 1)]
-        for name in ("split", "test_accuracy", "train_loss", "generalization_gap", "epoch", "seed", "activation"):
+        names = ("split", "dataset", "test_accuracy", "train_loss", "generalization_gap", "epoch", "seed", "activation")
+        for name in names:
             assert population.column(name).tolist() == rows[name].tolist()
 
 
