@@ -131,7 +131,8 @@ def _of_encoders(report: Report) -> list[str]:
         called = row["name"] if row["trial"] is None else f"{row['name']} {row['trial']}"
         called += ", boosting" if row["readout"] == "boosting" else ""
         labelled = f", {row['labelled']} labelled" if row["labelled"] else ""
-        elsewhere = f", {row['fitted_on']} to {row['told_of']}" if row["fitted_on"] != row["told_of"] else ""
+        places = list(dict.fromkeys([row["fitted_on"], row["told_of"]]))
+        elsewhere = "" if places == [report.summary["zoo"]] else f", {' to '.join(places)}"
         of = told.setdefault(f"{row['snapshots']}{elsewhere}{labelled}", {})
         value = "cannot" if row["refusal"] else f"{round(row[name], 3) + 0.0:.3f}"  # never -0.000
         of.setdefault(f"{row['target']} ({metric})", {})[called] = value

@@ -2,7 +2,8 @@
 
 For every encoder and column a readout is fitted to embeddings of training members, with its penalty chosen on
 validation members, and measured on test members: of the same zoo, of later epochs, of networks of other layouts, of
-other zoos. All encoders see the same networks, splits and selection rule.
+other zoos; and of all zoos together, whose data sets are told apart. All encoders see the same networks, splits and
+selection rule.
 
 Shape letters: M members, or snapshots of members; E width of an embedding.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from analysis.reading.held_out import Choice, HeldOut, HeldOutPlan, RefusalError
 from analysis.reading.maps import latent_maps
 from analysis.reading.members import Members, ZooMembers
 from analysis.reading.prediction import baseline_rows, setting_of
-from analysis.reading.scopes import ACROSS, crosswise_scopes, scopes_of, told_of
+from analysis.reading.scopes import ACROSS, DATASET, crosswise_scopes, scopes_of, told_of
 from analysis.record import Analysis, LatentMaps, of_studies
 from analysis.statistics.groups import chosen_members
 from analysis.statistics.intervals import Bootstrap
@@ -61,7 +63,7 @@ class Embedded:
         self._fitted: tuple[Choice, Readouts] | None = None
 
     def of(self, networks: ZooMembers, members: Members) -> np.ndarray:
-        """Embeddings of members among a zoo's, float32 ``[M, E]``; each network is embedded once, however often asked.
+        """Embeddings of members as a zoo's, float32 ``[M, E]``; each network is embedded once, however often asked.
 
         Raises:
             RefusalError: The encoder cannot take these networks.
@@ -79,6 +81,7 @@ class Embedded:
         fitted, target, kind = held_out.fitted, question.target, question.readout
         key = (id(fitted), target, kind)
         if key not in self._readouts:
+            # Networks of zoos that are joined are all taken as the first one's: see ``analysis.reading.scopes``.
             if self._fitted is None or self._fitted[0] is not fitted:
                 parts = (self.of(fitted.of, part).astype(np.float64) for part in (fitted.training, fitted.validation))
                 self._fitted = (fitted, Readouts(*parts))
@@ -192,10 +195,22 @@ class ProbePlan(HeldOutPlan[Encoder]):
             "boosting": BOOSTING in self.readouts,
             "crosswise": bool(self.crosswise),
             "not_told": self.not_told,
+            "together": self.together,
             "means": column_means(results, self.zoo.name, self.held_out.bootstrap),
             **self.facts(results),
         }
         return of_studies(self.studies, self.zoo, results, facts, self.maps())
+
+    @property
+    def together(self) -> list[dict[str, Any]]:
+        """Zoos whose data sets are told apart, with the numbers of networks of each split, as JSON values."""
+        return [
+            {"zoo": each.zoo.name, "dataset": each.zoo.recipe.dataset}
+            | {split: len(each.rows(split, "last")) for split in ("train", "validation", "test")}
+            for held_out in self.scopes
+            if held_out.fitted.joined
+            for each in held_out.fitted.every
+        ]
 
     def maps(self) -> LatentMaps | None:
         """Maps of the zoo's own test members by the best trial of each encoder; ``None`` where none can embed them."""
@@ -203,7 +218,7 @@ class ProbePlan(HeldOutPlan[Encoder]):
         for trial in self.measured:
             best.setdefault(trial.name, trial.fits[0])
         embeddings = {name: partial(Embedded(encoder, own).of, own) for name, encoder in best.items()}
-        return latent_maps(embeddings, own.test, self.targets)
+        return latent_maps(embeddings, own.test, [name for name in self.targets if name != DATASET])
 
     def _predicted(self, trial: MeasuredTrial[Encoder], held_out: HeldOut, question: Question) -> list[np.ndarray]:
         key = (trial.study.name, trial.number)

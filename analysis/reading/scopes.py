@@ -13,10 +13,13 @@ from analysis.reading.members import Wanted, ZooMembers
 from analysis.statistics.intervals import Bootstrap
 from trainables.encoders.encoder import MEASURED, differing
 from trainables.readouts.columns import is_numeric, known
+from zoo.storage.errors import ZooError
 
 LAST = "last snapshots"
 SNAPSHOTS: dict[str, Wanted] = {LAST: "last", "all snapshots": None}
 LATER = "later epochs"
+# What zoos of several data sets are called that readouts are fitted to together, and the column that these tell.
+TOGETHER, DATASET = "all zoos together", "dataset"
 # Fewer epochs of training are not divided into earlier and later ones.
 FEWEST_EPOCHS = 3
 # What is told across layouts of one zoo: what was measured and nobody chose.
@@ -27,8 +30,8 @@ def scopes_of(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstra
     """All scopes of an analysis.
 
     The zoo's own networks, last snapshots and, where there are more, all; snapshots of later epochs by readouts of
-    earlier ones; other zoos' networks; and in a zoo of several layouts, one group of layouts by readouts of each, and
-    by those of all others.
+    earlier ones; other zoos' networks, and where these are of other data sets, all zoos' together; and in a zoo of
+    several layouts, one group of layouts by readouts of each, and by those of all others.
 
     Args:
         own: The networks that encoders and readouts are fitted to.
@@ -41,6 +44,8 @@ def scopes_of(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstra
         fitted = _named(own, epochs)
         tested = [fitted, *(_named(other, epochs) for other in others)]
         found += [HeldOut(fitted=fitted, tested=each, snapshots=snapshots, bootstrap=bootstrap) for each in tested]
+    if joined := _joined(own, others):
+        found.append(HeldOut(fitted=joined, tested=joined, snapshots=LAST, bootstrap=bootstrap))
     trained = tuple(epoch for epoch in own.zoo.recipe.snapshot_epochs if epoch > 0)
     if len(trained) >= FEWEST_EPOCHS:
         half = len(trained) // 2
@@ -72,6 +77,8 @@ def told_of(held_out: HeldOut) -> dict[str, str]:
     Empty where it is told.
     """
     fitted, tested = held_out.fitted, held_out.tested
+    if fitted.joined:
+        return {DATASET: ""}
     names = differing(fitted.column_known)
     if fitted.layouts is not None:
         names = tuple(name for name in names if name in ACROSS)
@@ -96,6 +103,28 @@ def _obstacle(name: str, fitted: Choice, tested: Choice) -> str:
 
 def _named(of: ZooMembers, epochs: Wanted) -> Choice:
     return Choice(of=of, name=of.zoo.name, epochs=epochs)
+
+
+def _joined(own: ZooMembers, others: Sequence[ZooMembers]) -> Choice | None:
+    """The last networks of all zoos that can be told apart by their data sets; ``None`` where there is one data set.
+
+    All are seen as the zoo's own, and encoders take them as they were fitted: an encoder that was given the inputs of
+    each network's data set would tell these inputs, not the network.
+    """
+    joined = [replace(each, seen_as=own, epochs="last") for each in others if _has_parts(each)]
+    if not _has_parts(own) or len({each.zoo.recipe.dataset for each in (own, *joined)}) < 2:
+        return None
+    return Choice(of=own, joined=tuple(joined), name=TOGETHER, epochs="last")
+
+
+def _has_parts(networks: ZooMembers) -> bool:
+    """Whether a zoo says what its data set is, and has training and validation networks."""
+    try:
+        return bool(networks.zoo.recipe.dataset) and all(
+            len(networks.rows(split, "last")) for split in ("train", "validation")
+        )
+    except ZooError:
+        return False
 
 
 def _groups(own: ZooMembers) -> dict[str, tuple[int, ...]]:

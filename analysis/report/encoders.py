@@ -8,13 +8,13 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from analysis.measuring.results import Question, Result
-from analysis.pages.numbers import counted
+from analysis.pages.numbers import count, counted
 from analysis.pages.page import Bullets, Grid, Heading, Section, Text, filled
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.reading.calibration import DRAWS
 from analysis.reading.column_means import called
 from analysis.reading.prediction import HYPERPARAMETERS
-from analysis.reading.scopes import LAST, LATER
+from analysis.reading.scopes import LAST, LATER, TOGETHER
 from analysis.reading.zoo_matrix import ZooMatrix
 from analysis.record import Analysis
 from analysis.report.predictors import BASELINES, main_metric
@@ -22,6 +22,7 @@ from analysis.report.scatter_panels import option_groups, panels
 from analysis.report.sections import ASSETS
 from analysis.report.tables import means_table
 from analysis.report.zoo_matrices import heat_maps
+from zoo.storage.rows import SPLITS
 
 MAIN = "test_accuracy"
 LIMITS = (
@@ -45,7 +46,7 @@ def elsewhere(analysis: Analysis) -> list[Result]:
 
 def across(analysis: Analysis) -> list[Result]:
     """Results on groups of the zoo's layouts."""
-    zoos = (analysis.summary["zoo"], *analysis.summary["on"])
+    zoos = (analysis.summary["zoo"], *analysis.summary["on"], TOGETHER)
     return [result for result in analysis.results if _places(result)[1] not in zoos]
 
 
@@ -122,6 +123,37 @@ def other_zoos(analysis: Analysis) -> Section | str:
     if analysis.summary["not_told"]:
         blocks += [Text("Not told:"), Bullets(tuple(analysis.summary["not_told"]))]
     return Section(anchor="elsewhere", heading="Other zoos", blocks=tuple(blocks))
+
+
+def data_sets(analysis: Analysis) -> Section | str:
+    """Which data set a network was trained on, told from networks of all zoos together."""
+    zoos = analysis.summary["together"]
+    if not zoos:
+        return "no zoo of another data set, with training and validation networks of its own, was named with --on"
+    numbers = tuple(Column(title=f"{split} networks") for split in SPLITS)
+    columns = (Column(title="zoo", number=False), Column(title="data set", number=False), *numbers)
+    rows = tuple(
+        Row(cells=tuple(Cell(text=text) for text in (zoo["zoo"], zoo["dataset"], *(count(zoo[s]) for s in SPLITS))))
+        for zoo in zoos
+    )
+    results = [result for result in analysis.results if _places(result)[1] == TOGETHER]
+    return Section(
+        anchor="datasets",
+        heading="Data sets",
+        blocks=(
+            Text(
+                "Here readouts tell which data set a network was trained on. They were fitted to the last snapshots of"
+                " the training networks of all these zoos together, and are measured on those of their test networks."
+                " Every encoder is taken as it was fitted, with the inputs that it keeps from its own zoo, whichever"
+                " zoo a network comes from: it is not told the answer by the inputs. “Training mean” is always the"
+                " data set that most training networks are of: chance. “Hyper-parameters” see no weight; where they"
+                " tell more than chance, the zoos were trained by recipes that differ, and embeddings may tell recipes"
+                " too."
+            ),
+            Table(caption="Zoos whose networks are told apart", columns=columns, rows=rows),
+            told_table(results, "Which data set a network was trained on", _target),
+        ),
+    )
 
 
 def other_layouts(analysis: Analysis) -> Section | str:

@@ -73,6 +73,7 @@ def of_encoders(analysis: Analysis, made_on: datetime.date) -> str:
         candidates={
             "predicted against true": encoders.predicted_against_true(drawn),
             "other zoos": encoders.other_zoos(analysis),
+            "data sets": encoders.data_sets(analysis),
             "zoos by zoos": zoo_matrices.crosswise(analysis),
             "other layouts": encoders.other_layouts(analysis),
             "where networks lie": latent.section(maps) if maps else "no encoder can embed the zoo's test networks",

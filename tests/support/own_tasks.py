@@ -9,8 +9,8 @@ from sklearn.datasets import load_diabetes, load_iris
 
 from zoo.architecture import Architecture, Flatten, Linear
 from zoo.architecture.layers import Layer
-from zoo.data import Dataset, Task
-from zoo.data.examples import split_examples
+from zoo.data import Dataset, Examples, Task, load_dataset
+from zoo.data.examples import SPLITS, split_examples
 from zoo.population.optimizers import PopulationOptimizer
 
 
@@ -29,6 +29,17 @@ def flowers() -> Dataset:
     labels = np.stack([kinds > 0, values[:, 0] > 5.8, values[:, 3] > 1.3], axis=1).astype(np.float32)
     values = (values - values.mean(0)) / values.std(0)
     return split_examples("flowers", values, labels, task=Task("sigmoid", 3), validation=30, test=30)
+
+
+def negatives() -> Dataset:
+    """Digits with light and dark exchanged; pixels that are 0 in all digits are 0 in none of these."""
+    digits = load_dataset("digits")
+    parts = {
+        split: Examples(digits.train.values.max() - examples.values, examples.targets, examples.scale)
+        for split in SPLITS
+        for examples in [getattr(digits, split)]
+    }
+    return Dataset("negatives", digits.task, **parts)
 
 
 def robust(outputs_NC, targets_NC):
