@@ -88,7 +88,8 @@ def plan_analysis(
             groups so many networks of all.
         training_snapshots: At most so many snapshots of training members for fitting; by default 8 000.
         examples: At most so many test examples; all by default.
-        on: Other zoos, whose test members encoders and their readouts are measured on too.
+        on: Other zoos, whose test members encoders and their readouts are measured on too. Where they are of other
+            data sets, readouts of all zoos' training members together tell which.
         studies_on: For a matrix of all zoos by all, of each of the other zoos the studies of encoders on it.
         boosting: Whether gradient boosting reads embeddings of encoders too; it takes minutes where linear readouts
             take seconds.

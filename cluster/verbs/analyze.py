@@ -126,7 +126,8 @@ class Analyze(Planned):
     on: Annotated[
         str | None,
         typer.Option(
-            help="Other zoos, with commas, whose networks encoders are measured on too.",
+            help="Other zoos, with commas, whose networks encoders are measured on too; those of other data sets are "
+            "told apart.",
             autocompletion=options.names_in("zoos"),
         ),
     ] = None
