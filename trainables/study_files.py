@@ -179,6 +179,37 @@ class StudyRecord:
             raise ZooError(f"study {folder.name} in {store.uri} has no {TRIALS_FILE} yet; let its search finish")
         return cls(folder, facts, pd.read_parquet(io.BytesIO(store.read(folder.path(TRIALS_FILE)))))
 
+    def counterpart(self, zoo: Zoo) -> StudyRecord:
+        """The study in the same store that did the same on another zoo.
+
+        That is the one with the same settings. Where there is none, the only one of this name will do, with more
+        trials for instance.
+
+        Raises:
+            ZooError: There is neither, or several are meant; the message says which studies there are.
+        """
+        store, short = self.folder.store, self.name.rpartition("-")[0]
+        there = {
+            name: facts
+            for name in study_names(store)
+            if (facts := StudyFolder(store, name).facts()) and facts["zoo"]["digest"] == zoo.digest
+        }
+        # Of a zoo that has grown there may be studies from before and after.
+        now = {name: facts for name, facts in there.items() if facts["zoo"]["content_sha256"] == zoo.content_sha256}
+        studies = now or there
+        named = [name for name in studies if name.rpartition("-")[0] == short]
+        alike = [name for name, facts in studies.items() if _settings(facts) == _settings(self.facts)]
+        matches = [name for name in alike if name in named] or alike or named
+        if len(matches) == 1:
+            return StudyRecord.open(store, matches[0])
+        listing = ", ".join(there) if there else "none"
+        if alike:
+            raise ZooError(f"several studies on {zoo.name} have the settings of {self.name}: {', '.join(matches)}")
+        raise ZooError(
+            f"no study on {zoo.name} has the settings of {self.name}; studies on it: {listing}. Repeat it there with "
+            f"all its options: `zooscale search {short} --zoo {zoo.name}`"
+        )
+
     @property
     def name(self) -> str:
         """``<study>-<digest8>``."""
@@ -347,6 +378,11 @@ def study_names(store: Store) -> list[str]:
 
 def _metrics(trainables: Sequence[Trainable]) -> Mapping[str, Metric]:
     return by_name(metric for trainable in trainables for metric in trainable.metrics)
+
+
+def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study searched and how, whatever it is called."""
+    return {name: value for name, value in facts["study"].items() if name not in ("name", "description", "cost")}
 
 
 def _zoo_fact(store: Store, study: str, fact: str) -> str | None:

@@ -68,20 +68,28 @@ def measured_artifacts(study: StudyRecord) -> dict[int, list[Any]]:
     return {trial: [study.artifact(trial, fit) for fit in study.fits(trial)] for trial in measured_trials(study)}
 
 
-def trials_of(studies: Sequence[StudyRecord]) -> tuple[MeasuredTrial[Any], ...]:
+def trials_of(
+    studies: Sequence[StudyRecord], called: Sequence[StudyRecord] | None = None
+) -> tuple[MeasuredTrial[Any], ...]:
     """The :func:`measured_trials` of studies with what they have fitted, study by study, under names that differ.
+
+    Args:
+        studies: The studies.
+        called: For each of them the study on another zoo after which its trials are called, so that those that did the
+            same have the same name; by default each is called by its own.
 
     Raises:
         ZooError: A study has no trial that can be measured, or an artifact is damaged.
     """
-    labels, found = study_labels([study.name for study in studies]), list[MeasuredTrial[Any]]()
-    for study in studies:
+    names = [study.name for study in called or studies]
+    labels, found = study_labels(names), list[MeasuredTrial[Any]]()
+    for study, called_after in zip(studies, names, strict=True):
         others = {name for other in studies if other is not study for name in other.facts["study"]["trainables"]}
         for number, fits in measured_artifacts(study).items():
             name = study.trainable(number).name
             found.append(
                 MeasuredTrial(
-                    name=f"{name} ({labels[study.name]})" if name in others else name,
+                    name=f"{name} ({labels[called_after]})" if name in others else name,
                     study=study,
                     number=number,
                     fits=fits,

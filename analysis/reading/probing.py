@@ -38,6 +38,7 @@ from trainables.study_files import StudyRecord
 from zoo.population import Population
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
+from zoo.words import counted
 
 LINEAR, BOOSTING = "linear", "boosting"
 READOUTS: dict[str, LinearReadout | BoostingReadout] = {
@@ -256,14 +257,15 @@ def plan_probes(
         zoo: The zoo, of any layouts that the encoders take.
         studies: Studies of encoders on it.
         on: Other zoos whose test members are told of too.
-        studies_on: Of each of them the studies on it, to be measured on all zoos in turn; none by default.
+        studies_on: Of each of them the studies on it, in the order of ``studies``, to be measured on all zoos in turn;
+            none by default.
         boosting: Whether gradient boosting reads embeddings too, beside linear readouts.
         members: At most so many test members of each zoo; ``None`` for all.
         bootstrap: How intervals are drawn.
 
     Raises:
         ZooError: No trial can be measured, or a split has no members.
-        ValueError: A zoo is named twice.
+        ValueError: A zoo is named twice, or another has more or fewer studies.
     """
     names = [zoo.name, *(other.name for other in on)]
     for name in names:
@@ -274,12 +276,17 @@ def plan_probes(
     crosswise = []
     for number, of_other in enumerate(studies_on):
         first, rest = others[number], [own, *others[:number], *others[number + 1 :]]
+        if len(of_other) != len(studies):
+            raise ValueError(
+                f"{counted(len(of_other), 'study', 'studies')} on {first.zoo.name} for {len(studies)} on {zoo.name}; "
+                "name for each the one that did the same"
+            )
         scopes = crosswise_scopes(first, rest, bootstrap)
         crosswise.append(
             ProbePlan(
                 studies=tuple(of_other),
                 scopes=scopes,
-                measured=_encoders(first.zoo, of_other),
+                measured=_encoders(first.zoo, of_other, studies),
                 columns=ACROSS,
                 readouts=readouts,
             )
@@ -293,8 +300,10 @@ def plan_probes(
     )
 
 
-def _encoders(zoo: Zoo, studies: Sequence[StudyRecord]) -> tuple[MeasuredTrial[Encoder], ...]:
-    """The best trials of studies and their fits.
+def _encoders(
+    zoo: Zoo, studies: Sequence[StudyRecord], called: Sequence[StudyRecord] | None = None
+) -> tuple[MeasuredTrial[Encoder], ...]:
+    """The best trials of studies and their fits, called after other studies where these are given.
 
     Raises:
         ZooError: A study is of another zoo, no trial of it can be measured, or there are no validation members.
@@ -306,4 +315,4 @@ def _encoders(zoo: Zoo, studies: Sequence[StudyRecord]) -> tuple[MeasuredTrial[E
                 "of a study first"
             )
     zoo.rows("validation")  # penalties are chosen on them
-    return trials_of(studies)
+    return trials_of(studies, called)

@@ -51,11 +51,8 @@ def commands(summary: Mapping[str, Any]) -> str:
     )
     if summary["studies"]:
         lines += [_search(study, summary["zoo"]) for study in summary["studies"]]
-        crosswise = summary.get("crosswise")
-        names = [study["study"] for study in summary["studies"]]
-        # Each zoo has studies of its own that begin so.
-        analyze += f" --study {','.join(name.rpartition('-')[0] if crosswise else name for name in names)}"
-        analyze += " --crosswise" if crosswise else ""
+        analyze += f" --study {','.join(study['study'] for study in summary['studies'])}"
+        analyze += " --crosswise" if summary.get("crosswise") else ""
         analyze += " --boosting" if summary.get("boosting") else ""
     return "\n".join([*lines, analyze])
 

@@ -133,7 +133,9 @@ class Analyze(Planned):
     ] = None
     crosswise: Annotated[
         bool,
-        typer.Option("--crosswise", help="Take each zoo of --on as a source too, with its own studies of those names."),
+        typer.Option(
+            "--crosswise", help="Take each zoo of --on as a source too, with its own studies of the same settings."
+        ),
     ] = False
     boosting: Annotated[
         bool, typer.Option("--boosting", help="Read embeddings by gradient boosting too, beside linear readouts.")
@@ -194,9 +196,7 @@ class Analyze(Planned):
         if self.on:
             asked["on"] = [open_zoo(name, self.store) for name in split_names(self.on) or ()]
             if self.crosswise:
-                asked["studies_on"] = [
-                    [StudyRecord.open(store, name, other) for name in named] for other in asked["on"]
-                ]
+                asked["studies_on"] = [[study.counterpart(other) for study in studies] for other in asked["on"]]
         return zoo, studies, store, {name: value for name, value in asked.items() if value is not None}
 
 

@@ -30,6 +30,37 @@ def test_of_studies_that_begin_alike_that_on_the_zoo_is_meant(store, digest, con
     assert StudyRecord.open(store, "s", zoo).name == name
 
 
+def test_a_study_without_a_counterpart_names_those_that_are_there(store):
+    def on(digest, name, **settings):
+        facts = {
+            "zoo": {"digest": digest, "content_sha256": digest, "name": digest},
+            "study": {"name": name, **settings},
+        }
+        store.put(f"studies/{name}/study.json", json.dumps(facts).encode())
+        store.put(f"studies/{name}/trials.parquet", TRIALS.to_parquet(index=False))
+        return SimpleNamespace(digest=digest, content_sha256=digest, name=f"zoo-{digest}")
+
+    here, there = on("here", "own-1", trials=2), on("there", "own-2", trials=3)
+    own = StudyRecord.open(store, "own-1")
+    assert own.counterpart(there).name == "own-2", "the only one of this name"
+    on("there", "other-3", trials=2)
+    assert own.counterpart(there).name == "other-3", "settings decide"
+    on("there", "own-4", trials=2)
+    assert own.counterpart(there).name == "own-4", "of the same settings the one of this name"
+    assert StudyRecord.open(store, "own-4").counterpart(here).name == "own-1"
+    with pytest.raises(
+        ZooError, match=r"no study on zoo-z has the settings of own-1; .* it: none\. .*search own --zoo"
+    ):
+        own.counterpart(SimpleNamespace(digest="z", content_sha256="z", name="zoo-z"))
+    on("there", "again-5", trials=9)
+    on("there", "again-6", trials=9)
+    on("here", "further-7", trials=9)
+    with pytest.raises(
+        ZooError, match=r"several studies on zoo-there have the settings of further-7: again-5, again-6"
+    ):
+        StudyRecord.open(store, "further-7").counterpart(there)
+
+
 def test_where_the_zoo_does_not_decide_the_name_has_to(store):
     for zoo in (None, SimpleNamespace(digest="a", content_sha256="w"), SimpleNamespace(digest="c", content_sha256="w")):
         with pytest.raises(ZooError, match=r"'s' is the beginning of several studies: s-1, s-2.*name one in full"):

@@ -110,7 +110,29 @@ def test_each_zoo_is_a_source_with_each_of_its_studies(small_zoo, other_zoo, stu
     matrix = ZooMatrix.of(analysis.results, (small_zoo.name, other_zoo.name), "test_accuracy")
     assert {f"{STATISTICS} (cheap)", f"{STATISTICS} (costly)"} <= set(matrix.cells)
     assert matrix.margin(*(f"{STATISTICS} ({name})" for name in ("cheap", "costly")), FEW).estimate == pytest.approx(0)
-    assert " --study cheap,costly --crosswise" in commands(analysis.summary)
+    assert f" --study {','.join(study.name for study in studies)} --crosswise" in commands(analysis.summary)
+    with pytest.raises(ValueError, match=f"1 study on {other_zoo.name} for 2 on {small_zoo.name}"):
+        plan_analysis(small_zoo, *studies, on=[other_zoo], studies_on=[others[:1]])
+
+
+def test_of_studies_of_one_name_those_with_the_same_settings_belong_together(small_zoo, other_zoo, tmp_path):
+    store = Store(tmp_path)
+    of_zoo = {
+        zoo: {
+            seeds: write_encoders(store, zoo, {STATISTICS: seeds}, "compared", f"{number}{seeds}abcdef", trials=seeds)
+            for seeds in (1, 2)
+        }
+        for number, zoo in enumerate((small_zoo, other_zoo))
+    }
+    own, others = (list(found.values()) for found in of_zoo.values())
+    assert [study.counterpart(other_zoo).name for study in own] == [study.name for study in others]
+    plan = plan_analysis(small_zoo, *own, on=[other_zoo], studies_on=[[s.counterpart(other_zoo) for s in own]])
+    names = {(row.study, row.name) for row in plan.rows if row.family == "learned"}
+    assert names == {
+        (study.name, f"{STATISTICS} ({first.name})")
+        for first, second in zip(own, others, strict=True)
+        for study in (first, second)
+    }
 
 
 def test_the_report_has_a_search_for_each_and_says_how_all_is_made_again(both, studies):
