@@ -138,11 +138,7 @@ def _checked(studies: Sequence[StudyRecord], zoo: Zoo, kind: str) -> dict[str, o
     """
     names = [study.name for study in studies]
     for study in studies:
-        if study.zoo_digest != zoo.digest:
-            raise ZooError(
-                f"study {study.name} is of zoo {study.zoo_name}, not of {zoo.name}: analyze it with --zoo "
-                f"{study.zoo_name}, or search on {zoo.name} first"
-            )
+        study.require_on(zoo)
         if names.count(study.name) > 1:
             raise ValueError(f"study {study.name} is named {names.count(study.name)} times; name each study once")
     if KINDS[kind].several:

@@ -179,6 +179,14 @@ class StudyRecord:
             raise ZooError(f"study {folder.name} in {store.uri} has no {TRIALS_FILE} yet; let its search finish")
         return cls(folder, facts, pd.read_parquet(io.BytesIO(store.read(folder.path(TRIALS_FILE)))))
 
+    def require_on(self, zoo: Zoo) -> None:
+        """Raises a ``ZooError`` if it is not a study on this zoo."""
+        if self.zoo_digest != zoo.digest:
+            raise ZooError(
+                f"study {self.name} is of zoo {self.zoo_name}, not of {zoo.name}: analyze it with --zoo "
+                f"{self.zoo_name}, or search on {zoo.name} first"
+            )
+
     def counterpart(self, zoo: Zoo) -> StudyRecord:
         """The study in the same store that did the same on another zoo.
 

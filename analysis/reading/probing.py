@@ -36,7 +36,6 @@ from trainables.readouts.config import BoostingReadout, LinearReadout
 from trainables.readouts.readout import Readout, Readouts
 from trainables.study_files import StudyRecord
 from zoo.population import Population
-from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 from zoo.words import counted
 
@@ -309,10 +308,6 @@ def _encoders(
         ZooError: A study is of another zoo, no trial of it can be measured, or there are no validation members.
     """
     for study in studies:
-        if study.zoo_digest != zoo.digest:
-            raise ZooError(
-                f"study {study.name} is of zoo {study.zoo_name}, not of {zoo.name}: search on that under the same name "
-                "of a study first"
-            )
+        study.require_on(zoo)
     zoo.rows("validation")  # penalties are chosen on them
     return trials_of(studies, called)

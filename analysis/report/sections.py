@@ -271,7 +271,7 @@ def all_results(view: View) -> Section:
         Text(
             f"Measured on {count(first.members)} held-out networks and {count(first.examples)} held-out examples."
             + " Small figures are 95 % intervals." * view.intervals
-            + " A click on a heading sorts; the table scrolls sideways.",
+            + " A click on a heading sorts.",
             "note",
         ),
         results_table(analysis.results, view.linked),

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -15,7 +14,7 @@ import optuna_dashboard
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from patience import PATIENCE_S
+from patience import PATIENCE_S, wait
 from ray_environment import ROOT
 
 from cluster.distributed.journal import SearchFolder
@@ -138,13 +137,16 @@ def free_pair():
 
 
 def answer(url, process):
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+    answers = []
+
+    def asked():
         assert process.poll() is None, process.stderr.read()
         with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url) as response:
-            return response.read()
-        time.sleep(0.2)
-    raise AssertionError(f"no answer from {url}")
+            answers.append(response.read())
+        return answers
+
+    assert wait(asked, each_s=0.2), f"no answer from {url}"
+    return answers[0]
 
 
 def test_first_dashboard_ends_if_the_second_cannot_start(store, monkeypatch):

@@ -182,7 +182,7 @@ def test_each_zoo_is_a_source_in_turn(small_zoo, study, mixed_zoo, tmp_path):
     page = render(analysis)
     assert "Best encoder on average" in page
     assert 'data-figure="zoos-test-accuracy-0"' in page
-    with pytest.raises(ZooError, match="search on that under the same name"):
+    with pytest.raises(ZooError, match=r"not of .*: analyze it with --zoo"):
         plan_analysis(small_zoo, study, on=[mixed_zoo], studies_on=[[study]])
 
 
