@@ -102,7 +102,12 @@ def plan_study(
     layouts = zoo.layouts if study.layout is None else (zoo.layouts[study.layout],)
     architectures = tuple(architecture for architecture in zoo.architectures if architecture.layout in layouts)
     for trainable in trainables:
-        trainable.known_before(trainable.configuration(study.configuration(trainable, {})), architectures)
+        config = trainable.configuration(study.configuration(trainable, {}))
+        trainable.known_before(config, architectures)
+        if columns := trainable.columns(config):
+            some = next(zoo.populations("train", limit=1))
+            for column in columns:
+                some.column(column)
         trainable.check_tasks(zoo.snapshots.take(zoo.rows("train"))["task"].unique().to_pylist())
     zoo.rows("validation", epochs="one")  # found out before the study has a folder
     study = suited(study, trainables, zoo)

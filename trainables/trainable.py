@@ -130,7 +130,8 @@ class Trainable:
         name: Its name in the registry, in tables and in studies.
         kind: What it is: "codec", "autoencoder", "predictor" …; says how its artifact is used and reported.
         config: Its own configuration, a flat frozen dataclass free of torch. With a field ``seed`` it can be fitted
-            again with other seeds; with a field ``epochs`` a study says how many.
+            again with other seeds; with a field ``epochs`` a study says how many; with a field ``target`` or
+            ``targets`` it learns columns of the zoo that are named there, with commas; "all" for all that there are.
         metrics: What ``Fit.validate`` gives: the objectives and limits that a study can name. Metrics of classes are
             left out where outputs are values, and the other way round.
         begin: ``(config, FitData) -> Fit``.
@@ -179,6 +180,11 @@ class Trainable:
             ValueError: A key is not a field, or a value is not allowed; the message says what is.
         """
         return from_json(self.config, values)
+
+    def columns(self, config: Any) -> tuple[str, ...]:
+        """Columns of the zoo that a configuration names to be learned; of those that learn "all", none."""
+        named = [getattr(config, name) for name in ("target", "targets") if name in self.fields]
+        return tuple(name.strip() for text in named if text not in ("", "all") for name in text.split(","))
 
     def fit(self, config: Any, data: FitData) -> Fit:
         """Begins a fit.

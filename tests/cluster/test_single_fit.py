@@ -116,6 +116,8 @@ def test_a_study_is_not_fitted_but_searched(zoo_copy):
         ("zip", (), "unknown trainable 'zip'; known: .*uniform"),
         ("uniform", ("stap=1",), "there is no field 'stap'; .*those of UniformConfig are step"),
         ("uniform", ("step=0",), r"UniformConfig\.step is 0\.0; allowed: more than 0"),
+        ("statistics-ridge", ("target=tset_accuracy",), r"under 'tset_accuracy'; allowed: .*test_accuracy, gen"),
+        ("sne", ("targets=test_accuracy, acuracy",), r"nothing is known of these networks under 'acuracy'; allowed"),
         ("uniform", ("layout=4",), r"Study\.layout is 4; zoo small-\w+ has 1: 0 to 0"),
         ("uniform", ("limits.size=4",), r"Study\.limits is .*numbers for some of"),
         ("uniform", ("limits.shared_bytes=few",), "expected a number"),
