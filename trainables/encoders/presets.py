@@ -112,4 +112,7 @@ SANE: Mapping[str, Mapping[str, Any]] = {
     "cifar100-resnet18": {**_SANE, "token": 288, "window": 256, "width": 2048, "heads": 16, "feedforward": 8192},
 }
 
+# Andreis et al. (NeurIPS 2024, arXiv 2305.16625): blocks and pooling are published with the method, and are the
+# configuration's defaults. No code of theirs was found among public repositories, nor a text that gives the sizes of a
+# chunk and of elements and the steps of their fits: there is no preset of their own.
 SNE: Mapping[str, Mapping[str, Any]] = {"small": {"heads": 2, "batch_size": 16, "epochs": 8}}
