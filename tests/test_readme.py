@@ -53,7 +53,7 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     assert "adamw" in out
     assert out.count("bits per weight") == 2
     assert "avg(test_accuracy)" in out
-    assert out.count("predicted accuracies [") == 2, "networks of two widths"
+    assert re.findall(r'"origin":"(net-\d)"} has a predicted accuracy of', out) == ["net-0", "net-1", "net-2"]
     assert "(1210,)" in out
     assert "trained by a learned gradient: torch.Size([16, 2410])" in out
 
