@@ -22,13 +22,9 @@ class SoftmaxBasis:
 
     def __init__(self, basis: RidgeBasis) -> None:
         kept = basis.squares > basis.squares.max(initial=0.0) * 1e-12
-        self.axes_FR = (
-            basis.vectors[:, kept]
-            if basis.tall
-            else basis.centered_MF.T @ basis.vectors[:, kept] / np.sqrt(basis.squares[kept])
-        )
-        self.rotated_MR = basis.centered_MF @ self.axes_FR
-        self.squares_R = basis.squares[kept]
+        self.vectors, self.squares_R = basis.vectors[:, kept], basis.squares[kept]
+        # With fewer networks than features the vectors are of networks: their places on the axes, but for scale.
+        self.rotated_MR = basis.centered_MF @ self.vectors if basis.tall else self.vectors * np.sqrt(self.squares_R)
         self.basis = basis
 
     def fit(self, number_M: np.ndarray, categories: int, penalty: float) -> Ridge:
@@ -52,6 +48,13 @@ class SoftmaxBasis:
 
         start = np.concatenate([np.zeros(width * categories), np.log(one_hot_MK.mean(0) + 1e-9)])
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
-        coefficients_FK = self.axes_FR @ (scale_R[:, None] * found[:-categories].reshape(width, categories))
+        coefficients_FK = self._on_features(scale_R[:, None] * found[:-categories].reshape(width, categories))
         offset_K = found[-categories:] - self.basis.center_F @ coefficients_FK
         return Ridge(self.basis.standardization, coefficients_FK, offset_K)
+
+    def _on_features(self, coefficients_RK: np.ndarray) -> np.ndarray:
+        """Coefficients of features ``[F, K]`` from those of the axes."""
+        if self.basis.tall:
+            features_FK: np.ndarray = self.vectors @ coefficients_RK
+            return features_FK
+        return self.basis.centered_MF.T @ (self.vectors @ (coefficients_RK / np.sqrt(self.squares_R)[:, None]))
