@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from trainables.trainable import FitData
-from zoo.population import Population
 from zoo.storage.zoo import Zoo
 from zoo.views import without_dead_inputs
 
@@ -26,15 +25,12 @@ def fit_data(
     if layout is not None and not 0 <= layout < len(zoo.layouts):
         raise ValueError(f"layout is {layout}; zoo {zoo.name} has {len(zoo.layouts)}, 0 to {len(zoo.layouts) - 1}")
     dataset = zoo.dataset()
-
-    def chosen(population: Population) -> bool:
-        return layout is None or population.architecture.layout == zoo.layouts[layout]
-
-    training = tuple(
-        without_dead_inputs(population, dataset.train)
-        for population in zoo.populations("train", limit=training_members)
-        if chosen(population)
-    )
+    if layout is None:
+        seen = zoo.populations("train", limit=training_members)
+    else:  # of that layout alone: the first members of a zoo may all have another
+        architecture = next(known for known in zoo.architectures if known.layout == zoo.layouts[layout])
+        seen = iter([zoo.population("train", limit=training_members, architecture=architecture)])
+    training = tuple(without_dead_inputs(population, dataset.train) for population in seen)
     known = {population.architecture.layout for population in training}
     validation = tuple(
         without_dead_inputs(population, dataset.train)

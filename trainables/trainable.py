@@ -45,12 +45,22 @@ class FitData:
         dataset: The data set; a fit uses its training and validation examples.
         shared: What fits keep for one another, under keys of their own: measurements of the same networks, say, that do
             not depend on a configuration. Results must be the same without.
+
+    Raises:
+        ValueError: There is no training population.
     """
 
     training: tuple[Population, ...]
     validation: tuple[Population, ...]
     dataset: Dataset
     shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.training:
+            raise ValueError(
+                "FitData.training is empty; give it one population for each parameter layout of the training networks, "
+                'such as tuple(zoo.populations("train")); only FitData.validation may be empty'
+            )
 
     def one_layout(self, what: str) -> tuple[Population, Population]:
         """(training, validation) for what knows networks of one layout only; either may be empty.
