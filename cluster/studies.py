@@ -109,7 +109,8 @@ def plan_study(
             for column in columns:
                 some.column(column)
         trainable.check_tasks(zoo.snapshots.take(zoo.rows("train"))["task"].unique().to_pylist())
-    zoo.rows("validation", epochs="one")  # found out before the study has a folder
+    # That there are validation members, of the layout that is named, is found out before the study has a folder.
+    zoo.rows("validation", epochs="one", architecture=None if study.layout is None else architectures[0])
     study = suited(study, trainables, zoo)
     name = f"{study.name}-{digest({'study': study.identity, 'zoo': zoo.content_sha256})[:8]}"
     folder = StudyFolder(Store(store_uri), name)

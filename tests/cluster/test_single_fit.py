@@ -19,6 +19,7 @@ from zoo.architecture import cnn_2464
 from zoo.generation.build import generate_zoo
 from zoo.recipes import Recipe, find_recipe
 from zoo.recipes.axis import Axis
+from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 
@@ -189,6 +190,18 @@ def regression(store):
         shard_members=32,
     )
     return generate_zoo(recipe, store)
+
+
+def test_a_layout_without_validation_members_is_refused_before_anything_starts(tmp_path):
+    recipe = find_recipe("digits-mlp-mixed")
+    few = dataclasses.replace(recipe, members=40, block_members=4, seed=5, epochs=1, snapshot_epochs=(0, 1))
+    few_of_each = generate_zoo(few, str(tmp_path))
+    assert len(few_of_each.rows("validation")), "there are some of other layouts"
+    for verb in ("plan", "run"):
+        with pytest.raises(
+            ZooError, match="no snapshots with split 'validation', epochs 'one' in this parameter layout"
+        ):
+            getattr(fit(few_of_each, "neuron-autoencoder", "layout=0", epochs=1), verb)()
 
 
 def test_of_several_layouts_each_has_its_codec_or_one_is_chosen(mixed):

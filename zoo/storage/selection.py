@@ -101,6 +101,7 @@ class Selection:
                 f"zoo {self.zoo} with {self.recipe.members} members has no snapshots with split {self.split!r}, "
                 f"epochs {self.epochs!r}"
                 f"{'' if self.members is None else ' among the members named'}"
+                f"{'' if possible_M.all() else ' in this parameter layout'}"
                 f"{'' if self.include_diverged else ' that did not diverge'}"
             )
         return places
