@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainables.encoders.encoder import Encoder
+from trainables.fit_data import as_fits_see
 from trainables.readouts.columns import targets_of
 from trainables.readouts.config import BoostingReadout, LinearReadout
 from trainables.readouts.readout import Readout, Readouts
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, run
+from zoo.data.examples import Dataset
 from zoo.population import Population
 
 
@@ -22,10 +24,13 @@ class NetworkReader:
     Attributes:
         encoder: Networks to vectors.
         readout: Vectors to the column.
+        dataset: Of the networks that both were fitted to. Others are read as those were seen, without weights on
+            inputs that never occur, which training leaves as they began.
     """
 
     encoder: Encoder
     readout: Readout
+    dataset: Dataset
 
     def predict(self, population: Population) -> np.ndarray:
         """For each network a number, float64, or the name of a category: ``[M]``.
@@ -33,7 +38,7 @@ class NetworkReader:
         Raises:
             ValueError: The encoder cannot take these networks; the message says why.
         """
-        return self.readout.predict(self.encoder.embed(population).astype(np.float64))
+        return self.readout.predict(_embedded(self.encoder, population, self.dataset))
 
 
 def network_reader(
@@ -51,9 +56,11 @@ def network_reader(
         readout: Linear with the penalty that is best on validation networks where ``None``.
 
     Raises:
-        ValueError: There is no such encoder or column, the column is the same for all training networks, or the
-            encoder cannot take the networks.
+        ValueError: There is no such encoder or column, the column is the same for all training networks, the encoder
+            cannot take the networks, or there are no validation networks.
+        TypeError: What is given as an encoder is none.
     """
+    data.require_validation("on which a readout chooses its penalty")
     if isinstance(encoder, str):
         entry = find_trainable(encoder)
         if entry.kind != "encoder":
@@ -62,9 +69,14 @@ def network_reader(
     if not isinstance(encoder, Encoder):
         raise TypeError(f"{encoder!r} is no encoder: it has no method embed")
     training_ME, validation_ME = (
-        np.concatenate([encoder.embed(population) for population in part]).astype(np.float64)
+        np.concatenate([_embedded(encoder, population, data.dataset) for population in part])
         for part in (data.training, data.validation)
     )
     training_M, validation_M = (targets_of(part, target) for part in (data.training, data.validation))
     fitted = Readouts(training_ME, validation_ME).fit(target, training_M, validation_M, readout)
-    return NetworkReader(encoder, fitted)
+    return NetworkReader(encoder, fitted, data.dataset)
+
+
+def _embedded(encoder: Encoder, population: Population, dataset: Dataset) -> np.ndarray:
+    """Embeddings of networks as fits to a data set see them: float64 ``[M, E]``."""
+    return encoder.embed(as_fits_see(population, dataset)).astype(np.float64)

@@ -62,6 +62,11 @@ class FitData:
                 'such as tuple(zoo.populations("train")); only FitData.validation may be empty'
             )
 
+    def require_validation(self, use: str) -> None:
+        """Raises a ``ValueError`` where there are no validation networks; ``use`` says what they are needed for."""
+        if not any(map(len, self.validation)):
+            raise ValueError(f"there are no validation networks, {use}; take more members")
+
     def one_layout(self, what: str) -> tuple[Population, Population]:
         """(training, validation) for what knows networks of one layout only; either may be empty.
 

@@ -10,19 +10,18 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from analysis.statistics.groups import ORDER, TASK, group_numbers, orders_differ, task_groups
+from trainables.fit_data import as_fits_see
 from trainables.readouts.columns import CHOSEN, strata_of, target_of
 from zoo.data.examples import Dataset
 from zoo.population import Population
 from zoo.recipes import Imported
 from zoo.storage.zoo import Zoo
-from zoo.views import without_dead_inputs
 
 # Epochs of a member are told apart by less than this.
 EPOCHS = 10**9
@@ -194,9 +193,7 @@ class ZooMembers:
 
     def _as_fits_see(self, population: Population) -> Population:
         """Networks without weights on inputs that never occur, as far as these are known and networks take them."""
-        if self.dataset is None or prod(population.architecture.input_shape) != prod(self.dataset.input_shape):
-            return population
-        return without_dead_inputs(population, self.dataset.train)
+        return population if self.dataset is None else as_fits_see(population, self.dataset)
 
 
 def fingerprints_of(population: Population) -> np.ndarray:

@@ -8,6 +8,7 @@ from trainables.fit_data import fit_data
 from trainables.trainable import FitData
 from zoo.generation.build import generate_zoo
 from zoo.recipes import RECIPES
+from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 
 
@@ -18,15 +19,21 @@ def mixed_zoo(tmp_path_factory):
 
 
 def test_a_few_members_are_of_the_layout_that_is_named(mixed_zoo):
-    number = len(mixed_zoo.layouts) - 1
-    first = next(mixed_zoo.populations("train", limit=1))
-    assert first.architecture.layout != mixed_zoo.layouts[number], "the zoo's first members have another layout"
-    (few,) = fit_data(mixed_zoo, training_members=2, layout=number).training
-    (whole,) = fit_data(mixed_zoo, layout=number).training
-    assert {few.architecture.layout, whole.architecture.layout} == {mixed_zoo.layouts[number]}
-    assert {member.id for member in few.members} == set(sorted({member.id for member in whole.members})[:2])
-    with pytest.raises(ValueError, match=rf"layout is {number + 1}; .* 0 to {number}"):
-        fit_data(mixed_zoo, layout=number + 1)
+    last = len(mixed_zoo.layouts) - 1
+    number = last - 1
+    for split, part in (("train", "training"), ("validation", "validation")):
+        first = next(mixed_zoo.populations(split, limit=1))
+        assert first.architecture.layout != mixed_zoo.layouts[number], "the zoo's first members have another layout"
+        (few,) = getattr(fit_data(mixed_zoo, training_members=2, validation_members=1, layout=number), part)
+        (whole,) = getattr(fit_data(mixed_zoo, layout=number), part)
+        assert {few.architecture.layout, whole.architecture.layout} == {mixed_zoo.layouts[number]}
+        ids = sorted({member.id for member in whole.members})
+        assert {member.id for member in few.members} == set(ids[: 2 if split == "train" else 1])
+        assert len(ids) > len({member.id for member in few.members})
+    with pytest.raises(ZooError, match="no snapshots with split 'validation', epochs 'one' in this parameter layout"):
+        fit_data(mixed_zoo, layout=last)
+    with pytest.raises(ValueError, match=rf"layout is {last + 1}; .* 0 to {last}"):
+        fit_data(mixed_zoo, layout=last + 1)
 
 
 def test_training_networks_cannot_be_left_away(small_zoo):

@@ -1,10 +1,12 @@
 """An encoder and a readout in one, against the two by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from trainables.fit_data import fit_data
+from trainables.fit_data import as_fits_see, fit_data
 from trainables.network_reader import network_reader
 from trainables.readouts.config import BoostingReadout
 from trainables.readouts.readout import Readouts
@@ -33,6 +35,16 @@ def test_trees_read_too(data):
     assert reader.predict(training) == pytest.approx(training.column("test_accuracy"), abs=0.2)
 
 
+def test_weights_on_inputs_that_never_occur_say_nothing(data, small_zoo):
+    reader = network_reader("weight-statistics", data)
+    as_trained = small_zoo.population("test")
+    known = as_fits_see(as_trained, data.dataset)
+    assert not torch.equal(as_trained.weights_MP, known.weights_MP), "some pixels are black in all training images"
+    assert np.array_equal(reader.predict(as_trained), reader.predict(known))
+    raw = dataclasses.replace(data, training=(small_zoo.population("train"),))
+    assert np.array_equal(network_reader("weight-statistics", raw).predict(known), reader.predict(known))
+
+
 def test_what_cannot_be_read_is_said(data, small_zoo):
     (training,) = data.training
     with pytest.raises(ValueError, match="is of kind codec; name an encoder"):
@@ -44,3 +56,8 @@ def test_what_cannot_be_read_is_said(data, small_zoo):
     broken = training.with_weights(training.weights_MP.clone().index_fill_(0, torch.tensor([3]), float("nan")))
     with pytest.raises(ValueError, match="networks have weights that are NaN or infinite, the first in row 3"):
         network_reader("weights", data).predict(broken)
+    for nothing in ((), (data.validation[0].select([]),)):
+        with pytest.raises(ValueError, match="there are no validation networks, on which a readout chooses its"):
+            network_reader("weights", dataclasses.replace(data, validation=nothing))
+    with pytest.raises(TypeError, match="is no encoder: it has no method embed"):
+        network_reader(training, data)

@@ -82,8 +82,7 @@ def probe(encoder: Encoder, data: FitData) -> dict[str, float]:
         ValueError: The training networks do not differ in anything that is known of them, or there are no validation
             networks.
     """
-    if not any(map(len, data.validation)):
-        raise ValueError("there are no validation networks, on which embeddings are judged; take more members")
+    data.require_validation("on which embeddings are judged")
     names = differing(partial(targets_of, data.training))
     if not names:
         raise ValueError(

@@ -45,13 +45,14 @@ class StatisticsPredictor:
         """Fits a predictor to training members of any layouts; ridge chooses its penalty on validation members.
 
         Raises:
-            ValueError: There is no such column, or it holds the same or no value for all training networks; or tasks
-                are to be described, and networks have none.
+            ValueError: There is no such column, or it holds the same or no value for all training networks; there are
+                no validation networks; or tasks are to be described, and networks have none.
         """
         encoder = None
         if config.statistics != NONE:
             encoder = StatisticsEncoder.fit(StatisticsConfig(statistics=config.statistics), data)
         tasks = DescribedTasks.fit(config.describe, data) if config.describe else None
+        data.require_validation("on which predictors are judged")
         training_M, validation_M = (
             targets_of(populations, config.target) for populations in (data.training, data.validation)
         )
