@@ -17,7 +17,7 @@ from trainables.encoders.weights_and_behavior.inputs import Inputs, consensus_of
 from trainables.encoders.weights_and_behavior.normal_scores import NormalScores
 from trainables.encoders.weights_and_behavior.responses import agreement_columns
 from trainables.trainable import FitData, run
-from zoo.architecture import cnn, mlp
+from zoo.architecture import Architecture, AveragePool, cnn, mlp
 from zoo.data import load_dataset
 from zoo.data.examples import Dataset, Examples
 from zoo.data.task import Task
@@ -215,6 +215,24 @@ def test_embeddings_do_not_tell_the_activation_where_it_is_not_known():
         encoder = run(ENTRY.fit(config, FitData(training=(mixed,), validation=(mixed,), dataset=DIGITS))).artifact()
         first, second = (encoder.embed(single_architecture(each, weights_MP)) for each in (relu, tanh))
         assert np.array_equal(first, second) != known
+
+
+def test_networks_that_differ_in_more_than_their_activation_stay_as_they_are_where_it_is_not_known():
+    largest = cnn((1, 8, 8), (3,), 10)
+    convolution, act, _, *rest = largest.layers
+    average = Architecture((1, 8, 8), (convolution, act, AveragePool(size=2), *rest))
+    networks = dataclasses.replace(
+        population(largest), architectures=(largest, average), architecture_M=torch.arange(9) % 2
+    )
+    config = dataclasses.replace(FEATURES, activation_known=False)
+    data = FitData(training=(networks,), validation=(networks,), dataset=DIGITS)
+    encoder = run(ENTRY.fit(config, data)).artifact()
+    by_each = [single_architecture(each, networks.weights_MP) for each in (largest, average)]
+    first_MF, second_MF = map(encoder.embed, by_each)
+    found_MF = encoder.embed(networks)
+    np.testing.assert_allclose(found_MF[::2], first_MF[::2], atol=2e-3, rtol=2e-3)
+    np.testing.assert_allclose(found_MF[1::2], second_MF[1::2], atol=2e-3, rtol=2e-3)
+    assert not np.allclose(first_MF[1::2], second_MF[1::2], atol=0.1)
 
 
 def test_labels_alone_make_agreement_accuracy():

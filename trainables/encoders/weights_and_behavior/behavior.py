@@ -85,10 +85,11 @@ class Behavior:
 
 
 def with_activation(population: Population, function: str) -> Population:
-    """The same weights in networks with another activation."""
-    architecture = population.architecture
-    changed = Architecture(architecture.input_shape, _with(architecture.layers, function))
-    return replace(population, architectures=(changed,), architecture_M=torch.zeros(len(population), dtype=torch.int64))
+    """The same weights in networks with another activation, each else as it is."""
+    changed = [Architecture(each.input_shape, _with(each.layers, function)) for each in population.architectures]
+    distinct = tuple(dict.fromkeys(changed))
+    number_A = torch.tensor([distinct.index(each) for each in changed])
+    return replace(population, architectures=distinct, architecture_M=number_A[population.architecture_M])
 
 
 def _with(layers: tuple[Layer, ...], function: str) -> tuple[Layer, ...]:
