@@ -1,6 +1,8 @@
 """Features of weights and behavior: the same for the same network, and those that slow references give."""
 
 import dataclasses
+import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from trainables.encoders.weights_and_behavior.graphs import Graphs
 from trainables.encoders.weights_and_behavior.inputs import Inputs, consensus_of
 from trainables.encoders.weights_and_behavior.normal_scores import NormalScores
 from trainables.encoders.weights_and_behavior.responses import agreement_columns
-from trainables.trainable import FitData, run
+from trainables.encoders.weights_and_behavior.weights import weight_columns
+from trainables.trainable import DivergedError, FitData, run
 from zoo.architecture import Architecture, AveragePool, cnn, mlp
 from zoo.data import load_dataset
 from zoo.data.examples import Dataset, Examples
@@ -276,6 +279,38 @@ def test_spectra_of_matrices_of_one_kind_are_alike_whatever_their_size():
     )
 
 
+def test_weight_columns_are_those_of_loops_over_units_and_over_kernels():
+    architecture = mlp((1, 2, 2), (5,), 3)
+    weights_MP = random_weights(architecture, 3, seed=8)
+    found = weight_columns(architecture, weights_MP)
+    for row, tensors in enumerate(architecture.tensors(weights_MP[row : row + 1].double()) for row in range(3)):
+        first_HD, bias_H, second_OH, last_O = (tensor[0] for tensor in tensors.values())
+        incoming_H = [float(first_HD[unit].square().sum() + bias_H[unit] ** 2) for unit in range(5)]
+        outgoing_H = [float(second_OH[:, unit].square().sum()) for unit in range(5)]
+        pairs = list(zip(incoming_H, outgoing_H, strict=True))
+        balance_H = [math.copysign(abs(made - read) ** 0.5, made - read) for made, read in pairs]
+        ratio_H = [0.5 * math.log(made / read) for made, read in pairs]
+        aligned = (second_OH @ first_HD).square().sum() * 5 / (first_HD.square().sum() * second_OH.square().sum())
+        wanted = {
+            "hidden last balance mean": np.mean(balance_H),
+            "hidden last ratio deviation": np.std(ratio_H),
+            "0-last alignment": math.log(aligned),
+            "0 rows mean": np.mean([0.5 * math.log(float(first_HD[unit].square().sum())) for unit in range(5)]),
+            "last bias with row sum": np.corrcoef(last_O, second_OH.sum(1))[0, 1],
+        }
+        assert {name: float(found[name][row]) for name in wanted} == pytest.approx(wanted, rel=1e-6)
+    numbers = torch.tensor([[1.0, 2, 3], [4, 6, 5], [7, 8, 9]])
+    weights_MP = torch.cat([numbers.flatten(), torch.ones(18)])[None]
+    found = weight_columns(cnn((1, 6, 6), (1,), 2, bias=False), weights_MP)
+    square = float(numbers.square().sum())
+    pairs = [numbers[place] * numbers[place[0], place[1] + 1] for place in product(range(3), range(2))]
+    assert float(found["0 kernel beside"]) == pytest.approx(float(sum(pairs)) / square)
+    pairs = [numbers[place] * numbers[place[0] + 1, place[1]] for place in product(range(2), range(3))]
+    assert float(found["0 kernel below"]) == pytest.approx(float(sum(pairs)) / square)
+    assert float(found["0 kernel mean"]) == pytest.approx(9 * 5**2 / square)
+    assert float(found["0 kernel middle"]) == pytest.approx(9 * 6**2 / square)
+
+
 def test_images_become_gray_and_are_resized_where_networks_read_others():
     inputs = Inputs({"seen": torch.rand(2, 3, 8, 8)}, 1.0, {}, 10)
     given = inputs.adapted((1, 8, 8))
@@ -320,5 +355,8 @@ def test_refuses_weights_that_are_not_finite_and_settings_that_leave_nothing():
     same = dataclasses.replace(networks, members=tuple(Member(id=i, seed=i) for i in range(9)))
     with pytest.raises(ValueError, match="differ in nothing that the zoo knows of them"):
         run(ENTRY.fit(SMALL, dataclasses.replace(few, training=(same,))))
+    wild = dataclasses.replace(SMALL, learning_rate=100.0, passes=200, graph_passes=0)
+    with pytest.raises(DivergedError, match="after 200 steps a perceptron's weight is not finite; lower learning_rate"):
+        fitted(networks.architecture, config=wild, data=DIGITS)
     with pytest.raises(ValueError, match="labels is True; allowed: false where consensus is false"):
         WeightsAndBehaviorConfig(labels=True, consensus=False)

@@ -67,6 +67,7 @@ class WeightsAndBehaviorEncoder:
         Raises:
             ValueError: There are no training networks, or a weight is not finite; or there is to be a head, and they
                 are of too few members or differ in nothing that is known of them.
+            DivergedError: What a head fits is not finite.
         """
         if not any(map(len, data.training)):
             raise ValueError("the training population is empty; a fit needs networks")

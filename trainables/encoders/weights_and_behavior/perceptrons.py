@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.adam import AdamW
+from trainables.trainable import DivergedError
 
 BATCH = 64
 FEATURE_DROPOUT, DROPOUT = 0.1, 0.3
@@ -60,6 +61,9 @@ class Perceptrons:
             passes: How often a perceptron sees each row, about.
             learning_rate: The largest step size; it rises along a line and falls along half a cosine.
             generator: For all that is drawn.
+
+        Raises:
+            DivergedError: A weight is not finite in the end.
         """
         sizes = (x_MF.shape[1], width, width, wanted_MK.shape[1])
         layers = [_initial(len(rows), *size, generator) for size in pairwise(sizes)]
@@ -79,6 +83,8 @@ class Perceptrons:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        if not all(torch.isfinite(tensor).all() for tensor in parameters):
+            raise DivergedError(f"after {steps} steps a perceptron's weight is not finite; lower learning_rate")
         return cls(tuple((weight.detach(), offset.detach()) for weight, offset in layers))
 
     @torch.no_grad()
