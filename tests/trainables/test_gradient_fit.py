@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from trainables.gradient_fit import PLATEAU_FACTOR, GradientFit, plateaus
+from trainables.trainable import DivergedError
 
 
 @dataclass(frozen=True)
@@ -77,3 +78,30 @@ def test_without_a_word_of_it_the_rate_falls_to_zero_along_a_half_cosine():
     assert fit.rates == sorted(fit.rates, reverse=True)
     assert fit.rates[0] == 0.1
     assert fit.rates[4] == pytest.approx(0.05)
+
+
+def test_an_epoch_goes_once_through_each_population_in_full_batches_and_mixes_them():
+    fit = LineFit(Settings())
+    fit.sizes = (10, 3, 0, 8)
+    steps = list(fit.batches(torch.Generator().manual_seed(0)))
+    assert sorted((population, len(rows)) for population, rows in steps) == [(0, 4), (0, 4), (1, 3), (3, 4), (3, 4)]
+    for population in (0, 1, 3):
+        seen = torch.cat([rows for number, rows in steps if number == population]).tolist()
+        assert len(set(seen)) == len(seen)
+        assert set(seen) <= set(range(fit.sizes[population]))
+    orders = {tuple(number for number, _ in fit.batches(torch.Generator().manual_seed(seed))) for seed in range(9)}
+    assert len(orders) > 1
+
+
+def test_a_loss_that_is_not_finite_ends_a_fit_and_so_does_a_step_too_many():
+    fit = LineFit(replace(Settings(), epochs=1))
+    fit.y_N1[3] = torch.inf
+    with pytest.raises(DivergedError, match=r"the loss is inf in epoch 1, step [12]; lower learning_rate \(0\.1\)"):
+        fit.train_epoch()
+    done = LineFit(replace(Settings(), epochs=1))
+    done.train_epoch()
+    with pytest.raises(RuntimeError, match="all 1 epochs are done"):
+        done.train_epoch()
+    other = LineFit(replace(Settings(), epochs=2))
+    with pytest.raises(ValueError, match="continue with the same configuration"):
+        other.load_state(done.state())

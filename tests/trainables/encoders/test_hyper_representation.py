@@ -129,6 +129,33 @@ def test_a_fit_learns_what_its_loss_asks(name, changes):
     assert last["loss"] < 0.9 * first["loss"]
 
 
+def test_the_loss_is_that_of_its_formula():
+    """What is reconstructed is whole and without noise, in another order of units; all in deviations of tensors."""
+    settings = {"contrast": 0.3, "structure": 0.6, "queries": 7, "views": 3, "erase": 1.0, "noise": 0.1}
+    config = dataclasses.replace(SMALL, layer_loss=True, precision="float32", **settings)
+    data = data_of(ARCHITECTURES["mlp"])
+    (training,) = data.training
+    training.weights_MP.add_(0.01 * torch.randn(training.weights_MP.shape, generator=torch.Generator().manual_seed(2)))
+    fit = HyperRepresentationFit(config, data)
+    generators = [torch.Generator().manual_seed(1) for _ in range(2)]
+    rows_B = torch.tensor([4, 1, 7])
+    with torch.no_grad():
+        found = fit.losses(0, rows_B, generators[0])
+        batch, module = training.select(rows_B), fit.module
+        views_WP = permuted(batch.weights_MP.repeat_interleave(3, dim=0), batch.architecture, generators[1])
+        seen_WP = noisy(erased(views_WP, 1.0, generators[1]), 0.1, generators[1])
+        chosen = torch.randint(20, (7,), generator=generators[1])
+        tensors = training.architecture.tensors(training.weights_MP).values()
+        deviation_P = torch.cat([tensor.std().expand(tensor[0].numel()) for tensor in tensors])
+        latent_WE = torch.tanh(module.encoder(seen_WP / deviation_P))
+        rebuilt_WP = module.decoder(latent_WE)
+        contrast = nt_xent(module.projection(latent_WE).unflatten(0, (3, 3)), config.temperature)
+        error = (rebuilt_WP - views_WP / deviation_P).square().mean()
+        behavior = behavior_error(batch, rebuilt_WP * deviation_P, data.dataset.train.select(chosen).inputs)
+    wanted = 0.3 * contrast + 0.7 * (0.6 * error + 0.4 * behavior)
+    assert float(found["loss"]) == pytest.approx(float(wanted), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     "build", [partial(mlp, (1, 4, 4), (5,), 3), partial(cnn, (1, 8, 8), (3, 4), 3)], ids=ARCHITECTURES
 )

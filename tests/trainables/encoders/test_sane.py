@@ -107,7 +107,7 @@ def test_embeddings_do_not_depend_on_the_order_of_units_nor_on_the_batch(name):
 
 
 def test_the_loss_is_that_of_its_formula():
-    config = dataclasses.replace(SMALL, window=1000, noise=0.0, contrast=0.3, structure=0.6, queries=20, views=3)
+    config = dataclasses.replace(SMALL, window=1000, noise=0.2, contrast=0.3, structure=0.6, queries=20, views=3)
     fit = SaneFit(config, data())
     generators = [torch.Generator().manual_seed(1) for _ in range(2)]
     rows_B = torch.tensor([4, 1, 7])
@@ -117,9 +117,9 @@ def test_the_loss_is_that_of_its_formula():
         architecture, module = batch.architecture, fit.module
         others = [permuted(batch.weights_MP, architecture, generators[1]) for _ in range(2)]
         views_VP = torch.stack([batch.weights_MP, *others], dim=1).flatten(0, 1)
-        torch.randn(views_VP.shape, generator=generators[1])
+        factors_VP = 1 + 0.2 * torch.randn(views_VP.shape, generator=generators[1])
         chosen = torch.randint(len(fit.data.dataset.train), (20,), generator=generators[1])
-        latent_VTZ = module.latents(views_VP, architecture)
+        latent_VTZ = module.latents(views_VP * factors_VP, architecture)
         decoded_VP = module.rebuilt(latent_VTZ, architecture)
         contrast = nt_xent(module.projection(latent_VTZ.mean(1)).unflatten(0, (3, 3)), config.temperature)
         error = ((decoded_VP - views_VP) / module.scale(architecture)).square().mean()
