@@ -51,7 +51,7 @@ class ClosedFormFit:
             RuntimeError: It is fitted already.
         """
         if self.epoch:
-            raise RuntimeError("all 1 epochs are done: the fit is in closed form")
+            raise RuntimeError("this fit is in closed form: its one epoch is done")
         self._fitted = self._fit(self.config, self.data)
         return {}
 

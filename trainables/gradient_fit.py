@@ -111,7 +111,7 @@ class GradientFit(ABC):
             RuntimeError: All epochs are done.
         """
         if self.epoch >= self.epochs:
-            raise RuntimeError(f"all {self.epochs} epochs are done; the learning rate has fallen to zero")
+            raise RuntimeError(f"all {self.epochs} epochs are done; to go on, begin a fit with more")
         seed = self.config.seed * SEED_STRIDE + self.epoch
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # of dropout

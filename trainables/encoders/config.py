@@ -60,9 +60,8 @@ class HyperRepresentationConfig:
         permute: Whether each view of a network has its hidden units in a random order.
         erase: Probability that a block of 2 to 33 % of a view's weights is erased.
         noise: Deviation of the noise on a view's weights, in root mean squares of the network.
-        layer_loss: Divide the reconstruction error of each layer by the layer's variance over the training
-            networks, so that layers with small weights count too (arXiv 2209.14733, section 3.1); also of what
-            the encoder sees.
+        layer_loss: Divide the weights of each tensor by their deviation over the training networks, in what is seen
+            and what is reconstructed, so that layers with small weights count too (arXiv 2209.14733, section 3.1).
         structure: β: share of the weights' error in the reconstruction loss; the rest is the mean squared difference of
             outputs on training examples (arXiv 2503.17138, which takes 0.1).
         queries: Examples a step on which outputs are compared.

@@ -28,7 +28,7 @@ class Encoder(Protocol):
     """Makes vectors of networks: what a fit of this kind leaves behind."""
 
     def embed(self, population: Population) -> np.ndarray:
-        """A vector for each network, float32 ``[M, E]``; NaN for features that a network does not have.
+        """A vector for each network, floating point ``[M, E]``; NaN for features that a network does not have.
 
         Raises:
             ValueError: The networks are of a layout that this encoder cannot take, or a weight is not finite.

@@ -181,7 +181,7 @@ def behavior_error(networks: Population, decoded_WP: Tensor, x: Tensor) -> Tenso
 
 
 def layer_deviation(population: Population) -> Tensor:
-    """The standard deviation of each layer's weights over networks, for every parameter of it: ``[P]``."""
+    """The standard deviation of each tensor's weights, of all networks together: ``[P]``, the same within a tensor."""
     deviation_P = torch.ones(population.parameters)
     for spec in population.architecture.layout:
         deviation_P[spec.span] = population.weights_MP[:, spec.span].std().clamp_min(1e-6)

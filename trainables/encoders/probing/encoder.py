@@ -37,7 +37,7 @@ from zoo.population import Population
 
 # Features that hardly differ among training networks are not blown up to a deviation of 1.
 SMALLEST_SCALE = 0.05
-# Networks of each layout, at most, by which features are standardized.
+# Features are standardized by all networks of a layout, or where there are many by so many to twice as many of them.
 STANDARDIZED_BY = 512
 
 
@@ -169,6 +169,6 @@ def _require_ends(architecture: Architecture, facts: Mapping[str, Any]) -> None:
         )
 
 
-def _spread(count: int, most: int) -> Tensor:
-    """Numbers below ``count`` in equal steps, not many more than ``most``."""
-    return torch.arange(0, count, max(1, count // most))
+def _spread(count: int, fewest: int) -> Tensor:
+    """Numbers below ``count`` in equal steps, ``fewest`` to twice as many; all where there are fewer."""
+    return torch.arange(0, count, max(1, count // fewest))

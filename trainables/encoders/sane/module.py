@@ -11,7 +11,7 @@ width of a token, E width of an embedding, L layers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,8 +33,6 @@ class Sane(nn.Module):
         config: Sizes.
         facts: What :meth:`facts_of` told of the training networks.
     """
-
-    config_type: ClassVar = SaneConfig
 
     def __init__(self, config: SaneConfig, facts: Mapping[str, Any]) -> None:
         super().__init__()
