@@ -143,6 +143,33 @@ def test_padding_does_not_count():
     raise AssertionError("nothing is padded")
 
 
+def test_places_of_entries_of_chunks_and_of_tensors_count():
+    """Sets know no order: each must be told which place its elements have, and of which depth and kind they are."""
+    population = single_architecture(mlp((1, 4, 4), (8, 8), 3), random_weights(mlp((1, 4, 4), (8, 8), 3), 3, seed=0))
+    layout, encoder = chunked(population.architecture.layout, 8), module().double()
+    replace, weights_BP = dataclasses.replace, population.weights_MP.double()
+    chunks, entries = next(zip(layout.chunks, cut(weights_BP, layout), strict=True))
+    seen_BTD, layers = encoder.see(layout, weights_BP), layout.layers[0]
+    of_one_BTD = seen_BTD[:, : layers.chunk_LT.numel()]
+    with torch.no_grad():
+        pairs = {
+            "entry": (encoder.encode_chunks(chunks, entries), encoder.encode_chunks(chunks, entries.flip(2))),
+            "chunk": (
+                encoder.encode_layers(layers, of_one_BTD),
+                encoder.encode_layers(layers, of_one_BTD.unflatten(1, layers.chunk_LT.shape).flip(2).flatten(1, 2)),
+            ),
+        }
+        for name in ("depth", "kind"):
+            other = replace(chunks, **{f"{name}_T": getattr(chunks, f"{name}_T") + 1})
+            pairs[f"{name} of chunks"] = (encoder.encode_chunks(chunks, entries), encoder.encode_chunks(other, entries))
+            moved = tuple(replace(part, **{f"{name}_L": getattr(part, f"{name}_L") + 1}) for part in layout.layers)
+            there = encoder.read([replace(layout, layers=moved)], [seen_BTD])
+            pairs[f"{name} of tensors"] = (encoder.read([layout], [seen_BTD]), there)
+    assert {name: bool((one - other).abs().max() > 1e-5) for name, (one, other) in pairs.items()} == dict.fromkeys(
+        pairs, True
+    )
+
+
 def test_permuted_networks_of_several_architectures_compute_what_they_did():
     architectures = tuple(mlp((1, 4, 4), (5,), 3, activation=name) for name in ("relu", "tanh"))
     population = Population(
