@@ -130,7 +130,8 @@ class GradientFit(ABC):
             if not torch.isfinite(loss):
                 raise DivergedError(
                     f"the loss is {float(loss.detach())} in epoch {self.epoch + 1}, step {step + 1}; lower "
-                    f"learning_rate ({self.config.learning_rate}) or the loss weights"
+                    f"learning_rate ({self.config.learning_rate}) or the loss weights, or leave out networks whose "
+                    "weights are very large"
                 )
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -74,6 +74,8 @@ def differing(column: Callable[[str], np.ndarray]) -> tuple[str, ...]:
 def probe(encoder: Encoder, data: FitData) -> dict[str, float]:
     """What linear readouts of embeddings, fitted on training members, tell of validation members.
 
+    Of nine penalties that is taken which is best on the same validation members, for all encoders alike.
+
     Returns:
         ``probe_score`` (mean over all columns of R², at least 0, or of accuracy), and where there are such columns
         ``probe_r2`` (mean R² of numbers) and ``probe_accuracy`` (mean accuracy of categories).
