@@ -29,29 +29,34 @@ class Task:
         self._changes = 0
         # What was done when it began and at the last change. The rate counts from the beginning, though Ray takes its
         # time to start: from the first piece on it would leave out most of the time where workers end theirs together.
-        self._first = self._last = (done, self._logged)
+        self._first = self._last = (float(done), self._logged)
         self._id = progress.add_task(description, total=total, completed=done, note="")
 
-    def update(self, done: int, note: str = "", total: int | None = None) -> None:
+    def update(self, done: int, note: str = "", total: int | None = None, *, under_way: float = 0.0) -> None:
         """Shows that ``done`` of the total is finished.
 
         Args:
             done: Finished so far, with what was there before.
             note: Further words behind the bar.
             total: A new total.
+            under_way: How much of what is not finished is done, for pieces that take long: it counts for the bar,
+                a percentage and the rate.
         """
         now = time.monotonic()
         self._total = self._total if total is None else total
-        if done > self._last[0]:
-            self._last, self._changes = (done, now), self._changes + 1
+        so_far = done + under_way
+        if so_far > self._last[0]:
+            self._last, self._changes = (so_far, now), self._changes + 1
         words = [f"{done:,}/{self._total:,} {self._unit}", *([note] if note else [])]
+        if under_way:
+            words.insert(1, f"{100 * so_far / self._total:.0f} %")
         if self._changes:
             each_s = max(self._last[1] - self._first[1], 1e-9) / (self._last[0] - self._first[0])
-            words.insert(1, f"{1 / each_s:.3g}/s" if each_s <= 1 else f"{each_s:.3g} s each")
+            words.insert(2 if under_way else 1, f"{1 / each_s:.3g}/s" if each_s <= 1 else f"{each_s:.3g} s each")
             # None left of work that is not done says that the next report is overdue, so nothing is told.
             words += [f"{human_seconds(left_s)} left"] if (left_s := self._left_s(now, each_s)) >= 1 else []
         text = " · ".join(words)
-        self._progress.update(self._id, completed=done, total=self._total, note=text)
+        self._progress.update(self._id, completed=so_far, total=self._total, note=text)
         if not CONSOLE.is_terminal and now - self._logged >= LOG_INTERVAL_S:
             self._logged = now
             say(f"{self._description}: {text}")

@@ -46,17 +46,22 @@ def generate(plan: GenerationPlan, store: Store, *, workers: int | None = None) 
         with live("generate", total, "members", present) as task:
             left = plan.missing
             if not ray_is_asked_for(workers):
-                left = _train_here(plan, store, written, lambda members: task.update(present + members))
+                left = _train_here(
+                    plan, store, written, lambda stored, training: task.update(present + stored, under_way=training)
+                )
             if left:
                 before = total - count_members(left)
                 written += _train_on_ray(
-                    replace(plan, missing=left), store, workers, lambda members: task.update(before + members)
+                    replace(plan, missing=left),
+                    store,
+                    workers,
+                    lambda stored, training: task.update(before + stored, under_way=training),
                 )
     return commit(plan, store, written)
 
 
 def _train_here(
-    plan: GenerationPlan, store: Store, written: list[ShardEntry], watch: Callable[[int], None]
+    plan: GenerationPlan, store: Store, written: list[ShardEntry], watch: Callable[[int, float], None]
 ) -> tuple[range, ...]:
     """Trains shards one by one until Ray is worth its start; returns those that are left to it."""
     done = 0
@@ -65,7 +70,7 @@ def _train_here(
         nonlocal done
         written.extend([file] if file else [])
         done += len(shard)
-        watch(done)
+        watch(done, 0.0)
 
     each_s, start_s, spent_s = member_s(plan), ray_start_s(), 0.0
     with ShardWriter(store, plan.name, stored) as writer:
@@ -74,14 +79,19 @@ def _train_here(
             if worth_ray(each_s * count_members(left), min(os.cpu_count() or 1, len(left)), start_s):
                 return left
             started = time.perf_counter()
-            writer.write(train_shard(plan.recipe, plan.data, shard))
+            before = count_members(plan.missing[:place])
+
+            def trained(share: float, before: int = before, size: int = len(shard)) -> None:
+                watch(done, before + share * size - done)
+
+            writer.write(train_shard(plan.recipe, plan.data, shard, trained))
             spent_s += time.perf_counter() - started
             each_s = spent_s / count_members(plan.missing[: place + 1])
     return ()
 
 
 def _train_on_ray(
-    plan: GenerationPlan, store: Store, workers: int | None, watch: Callable[[int], None]
+    plan: GenerationPlan, store: Store, workers: int | None, watch: Callable[[int, float], None]
 ) -> list[ShardEntry]:
     """Trains all missing shards on a cluster; remembers how long one that is started here takes for it."""
     quieten()
@@ -96,7 +106,7 @@ def _train_on_ray(
         first = first or (time.perf_counter() if progress.workers else 0.0)
         if progress.members > members:
             members, last = progress.members, time.perf_counter()
-        watch(members)
+        watch(members, progress.training)
 
     with runtime(store, workers=workers) as cluster:
         at_once = min(workers or max(cluster.cpus, 1), len(plan.missing))

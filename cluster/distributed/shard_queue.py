@@ -16,6 +16,7 @@ class Progress:
     Attributes:
         members: Members whose shards are on storage.
         shards: Shards on storage.
+        training: What is trained of the shards that workers hold, in members.
         handed_out: Shards handed out so far, those of dead workers counted again.
         workers: Process numbers of the workers that have asked for a shard.
         failure: What stopped a worker that was not killed, where there was such a thing.
@@ -23,6 +24,7 @@ class Progress:
 
     members: int
     shards: int
+    training: float
     handed_out: int
     workers: tuple[int, ...]
     failure: str | None = None
@@ -39,6 +41,7 @@ class ShardQueue:
     def __init__(self, ranges: Sequence[range]) -> None:
         self._pending = deque(ranges)
         self._held: dict[int, tuple[str, list[range]]] = {}
+        self._trained: dict[range, float] = {}
         self._finished: dict[range, ShardEntry | None] = {}
         self._handed_out = 0
         self._workers: dict[int, None] = {}
@@ -58,13 +61,22 @@ class ShardQueue:
             held for held, (name, _) in self._held.items() if held >= world_size or (held == rank and name != worker)
         ]
         for held in lost:
-            self._pending.extendleft(reversed(self._held.pop(held)[1]))
+            shards = self._held.pop(held)[1]
+            self._pending.extendleft(reversed(shards))
+            for shard in shards:
+                self._trained.pop(shard, None)
         if not self._pending or self._failure is not None:
             return None
-        shard = self._pending.popleft()
-        self._held.setdefault(rank, (worker, []))[1].append(shard)
+        taken = self._pending.popleft()
+        self._held.setdefault(rank, (worker, []))[1].append(taken)
         self._handed_out += 1
-        return shard
+        return taken
+
+    def train(self, rank: int, worker: str, shard: range, share: float) -> None:
+        """How much of a shard's training is done, 0 to 1; ignored from a worker that does not hold it."""
+        name, shards = self._held.get(rank, ("", []))
+        if name == worker and shard in shards:
+            self._trained[shard] = share
 
     def finish(self, rank: int, worker: str, shard: range, file: ShardEntry | None = None) -> None:
         """A shard is on storage; ignored from a worker that does not hold it, such as one of a group that is gone.
@@ -78,6 +90,7 @@ class ShardQueue:
         name, shards = self._held.get(rank, ("", []))
         if name == worker and shard in shards:
             shards.remove(shard)
+            self._trained.pop(shard, None)
             self._finished[shard] = file
 
     def fail(self, failure: str) -> None:
@@ -93,6 +106,7 @@ class ShardQueue:
         return Progress(
             members=sum(map(len, self._finished)),
             shards=len(self._finished),
+            training=sum(len(shard) * share for shard, share in self._trained.items()),
             handed_out=self._handed_out,
             workers=tuple(self._workers),
             failure=self._failure,

@@ -10,6 +10,7 @@ import os
 import secrets
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,8 @@ from zoo.storage.store import Store
 # Every restart of the group is one failure; a zoo of thousands of shards on spot machines sees a few.
 MAX_FAILURES = 20
 POLL_S = 0.25
+# Between two words of a worker on how far its shard is: small zoos take thousands of snapshots a second.
+TELLING_S = 1.0
 # How long workers have to end the shards that they are at when the driver is stopped.
 ENDING_S = 20.0
 
@@ -66,11 +69,22 @@ def work(settings: dict[str, Any]) -> None:
     def stored(shard: range, file: ShardEntry | None) -> None:
         ray.get(queue.finish.remote(rank, worker, shard, file))
 
+    def telling(shard: range) -> Callable[[float], None]:
+        last = time.monotonic()
+
+        def tell(share: float) -> None:
+            nonlocal last
+            if time.monotonic() - last >= TELLING_S:
+                last = time.monotonic()
+                queue.train.remote(rank, worker, shard, share)
+
+        return tell
+
     try:
         data: Dataset = load_staged(store, images) if isinstance(images, str) else ray.get(images)
         with ShardWriter(store, settings["zoo"], stored) as writer:
             while (shard := ray.get(queue.take.remote(rank, world_size, worker, process))) is not None:
-                writer.write(train_shard(recipe, data, shard))
+                writer.write(train_shard(recipe, data, shard, telling(shard)))
     except ray.exceptions.RayError:
         raise
     except Exception as error:

@@ -16,9 +16,9 @@ def progress(monkeypatch):
     monkeypatch.setattr(display.Progress, "update", lambda *_, note, **__: seen.append(note))
     with live("work", 20, "shards") as task:
 
-        def tell(seconds, done):
+        def tell(seconds, done, under_way=0.0):
             clock[0] = seconds
-            task.update(done)
+            task.update(done, under_way=under_way)
             return seen[-1]
 
         yield tell
@@ -51,6 +51,17 @@ def test_what_is_left_never_grows_while_waiting(progress):
     assert left[:4] == [100, 98, 95, 91]
     assert left == sorted(left, reverse=True)
     assert left[-1] == 67, "what is not done yet still takes its time"
+
+
+def test_what_is_under_way_counts_before_it_is_finished(progress):
+    assert progress(0, 0, 0.0) == "0/20 shards"
+    assert progress(100, 0, 2.0) == "0/20 shards · 10 % · 50 s each · 15 min 0 s left"
+    assert progress(200, 3, 1.0) == "3/20 shards · 20 % · 50 s each · 13 min 20 s left"
+
+
+def test_work_that_is_lost_on_the_way_leaves_the_rate_as_it_was(progress):
+    progress(100, 0, 5.0)
+    assert progress(120, 0, 1.0).startswith("0/20 shards · 5 % · 20 s each")
 
 
 def test_columns_stand_below_each_other():

@@ -150,10 +150,10 @@ def test_what_turns_out_to_be_long_is_handed_over(small_recipe, tmp_path, no_ray
 
 
 def test_interrupted_here_keeps_finished_shards(small_recipe, tmp_path, no_ray, monkeypatch):
-    def interrupted(recipe, data, shard):
+    def interrupted(recipe, data, shard, watch):
         if shard.start >= 32:
             raise KeyboardInterrupt
-        return train_shard(recipe, data, shard)
+        return train_shard(recipe, data, shard, watch)
 
     store = Store(tmp_path)
     plan = plan_generation(small_recipe, store)

@@ -293,6 +293,21 @@ def test_queue_hands_out_anew_what_a_dead_worker_held():
     assert queue.progress().workers == (100, 101)
 
 
+def test_training_of_shards_on_the_way_counts_until_they_are_stored_or_lost():
+    queue = ShardQueue([range(16), range(16, 24)])
+    first, second = queue.take(0, 2, "a", 100), queue.take(1, 2, "b", 101)
+    queue.train(0, "a", first, 0.5)
+    queue.train(1, "b", second, 0.25)
+    queue.train(1, "a", second, 1.0)  # it does not hold it
+    assert queue.progress().training == 10.0
+    queue.finish(0, "a", first)
+    assert (queue.progress().members, queue.progress().training) == (16, 2.0)
+    assert queue.take(1, 2, "c", 102) == second, "its worker died"
+    assert queue.progress().training == 0.0
+    queue.train(1, "b", second, 0.5)
+    assert queue.progress().training == 0.0
+
+
 def test_queue_hands_out_anew_what_a_vanished_rank_held():
     queue = ShardQueue(SHARDS[:3])
     first = queue.take(0, 2, "a", 100)

@@ -5,7 +5,7 @@ Shape letters: M members, E snapshot epochs, P parameters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,16 +20,24 @@ from zoo.storage.rows import SPLITS, metric_columns
 from zoo.storage.shards import ShardContents
 from zoo.threads import one_thread
 from zoo.training.backend import choose_backend
-from zoo.training.grouping import training_examples
+from zoo.training.grouping import example_count, training_examples
 from zoo.training.train import train_population
 
 
-def train_shard(recipe: Recipe, data: Dataset, members: range) -> ShardContents:
+def train_shard(
+    recipe: Recipe, data: Dataset, members: range, watch: Callable[[float], None] | None = None
+) -> ShardContents:
     """Trains and evaluates the members of one shard.
 
     The same bits for the same arguments on one kind of machine. A member's weights do not depend on where its
     shard begins or ends: members that are trained in one group are always trained together, also where only some
     of them are wanted.
+
+    Args:
+        recipe: What the members are drawn from.
+        data: Its data set.
+        members: Which members.
+        watch: Called with the share of the training that is done, 0 to 1, whenever snapshots are taken.
 
     Raises:
         ValueError: The members are not of one shard, or the recipe does not fit the data.
@@ -48,6 +56,7 @@ def train_shard(recipe: Recipe, data: Dataset, members: range) -> ShardContents:
     epochs = recipe.snapshot_epochs
     weights_MEP = torch.empty(len(wanted), len(epochs), architecture.parameters)
     steps_ME = np.zeros((len(wanted), len(epochs)), dtype=np.int64)
+    examples_M, trained_M = _examples_seen(wanted, data.train), np.zeros(len(wanted))
     with one_thread():
         for snapshot in train_population(
             architecture,
@@ -63,6 +72,9 @@ def train_shard(recipe: Recipe, data: Dataset, members: range) -> ShardContents:
             places = [snapshot.rows[place] - within.start for place in chosen]
             weights_MEP[places, epoch] = snapshot.weights_MP[chosen]
             steps_ME[places, epoch] = snapshot.steps
+            trained_M[places] = snapshot.epoch
+            if watch is not None:
+                watch(float(examples_M @ trained_M / examples_M.sum() / max(1, epochs[-1])))
         population = single_architecture(
             architecture,
             weights_MEP.flatten(0, 1),
@@ -112,6 +124,13 @@ def measure(population: Population, data: Dataset, evaluation_examples: int) -> 
             for name, values_M in evaluate(alike_rows, examples, task).items():
                 metrics[f"{split}_{name}"][rows] = values_M.numpy()
     return metrics
+
+
+def _examples_seen(members: Sequence[Member], images: Examples) -> np.ndarray:
+    """How many examples an epoch of each member has: what it takes, next to that of others."""
+    alike = [(member.task, member.subset_size, member.subset_index, member.training_fraction) for member in members]
+    counts = {key: example_count(member, images) for key, member in zip(alike, members, strict=True)}
+    return np.array([counts[key] for key in alike])
 
 
 def _seen(member: Member) -> tuple[object, ...]:

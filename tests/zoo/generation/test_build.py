@@ -1,3 +1,4 @@
+import itertools
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import zoo.generation.shard_training as shard_training
 from zoo.generation.build import generate_zoo, plan_generation, plan_shards
 from zoo.generation.commit import commit, zoo_name
 from zoo.generation.shard_training import train_shard
+from zoo.recipes import Axis
 from zoo.storage.errors import ZooError
 from zoo.storage.manifest import shard_name, shard_path
 from zoo.storage.shards import describe_shard, encode_shard
@@ -48,6 +50,18 @@ def test_train_shard_refuses_a_range_over_two_shards(small_recipe, small_zoo):
     for members in (range(8, 20), range(4, 4)):
         with pytest.raises(ValueError, match="not of one shard"):
             train_shard(small_recipe, small_zoo.dataset(), members)
+
+
+def test_training_of_a_shard_is_told_by_the_examples_that_members_have_seen(small_recipe, small_zoo):
+    tenth = Axis(choices=(0.1, 1.0))
+    recipe = replace(small_recipe, axes={**small_recipe.axes, "training_fraction": tenth}, snapshot_epochs=(0, 1, 2))
+    shares = []
+    train_shard(recipe, small_zoo.dataset(), range(3, 9), shares.append)
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0, "the initialization takes no training"
+    assert shares[-1] == pytest.approx(1.0)
+    steps = {round(after - before, 3) for before, after in itertools.pairwise(shares) if after > before}
+    assert max(steps) > 4 * min(steps), "a member with a tenth of the examples is a tenth of the work"
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "my recipe"])
