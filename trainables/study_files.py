@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from zoo.storage.zoo import Zoo
+
+logger = logging.getLogger(__name__)
 
 STUDIES = "studies"
 STUDY_FILE, TRIALS_FILE, ARTIFACT_FILE = "study.json", "trials.parquet", "artifact.json"
@@ -191,7 +194,7 @@ class StudyRecord:
         """The study in the same store that did the same on another zoo.
 
         That is the one with the same settings. Where there is none, the only one of this name will do, with more
-        trials for instance.
+        trials for instance; how it differs is logged.
 
         Raises:
             ZooError: There is neither, or several are meant; the message says which studies there are.
@@ -208,9 +211,15 @@ class StudyRecord:
         named = [name for name in studies if name.rpartition("-")[0] == short]
         alike = [name for name, facts in studies.items() if _settings(facts) == _settings(self.facts)]
         matches = [name for name in alike if name in named] or alike or named
+        differences = {name: _differences(self.facts, studies[name]) for name in named}
         if len(matches) == 1:
+            if not alike:
+                logger.warning(
+                    "%s is compared with %s, which has other settings: %s",
+                    *(self.name, matches[0], differences[matches[0]]),
+                )
             return StudyRecord.open(store, matches[0])
-        listing = ", ".join(there) if there else "none"
+        listing = ", ".join(f"{name} ({differences[name]})" if name in named else name for name in there) or "none"
         if alike:
             raise ZooError(f"several studies on {zoo.name} have the settings of {self.name}: {', '.join(matches)}")
         raise ZooError(
@@ -391,6 +400,16 @@ def _metrics(trainables: Sequence[Trainable]) -> Mapping[str, Metric]:
 def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What a study searched and how, whatever it is called."""
     return {name: value for name, value in facts["study"].items() if name not in ("name", "description", "cost")}
+
+
+def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The settings in which another study differs, as ``trials 3, not 2``."""
+    here, there = (
+        {name: value for name, value in (settings | settings.get("settings", {})).items() if value is not None}
+        for settings in map(_settings, (own, other))
+    )
+    names = [name for name in here | there if name != "settings" and here.get(name) != there.get(name)]
+    return ", ".join(f"{name} {there.get(name, 'default')}, not {here.get(name, 'default')}" for name in names)
 
 
 def _zoo_fact(store: Store, study: str, fact: str) -> str | None:

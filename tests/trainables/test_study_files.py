@@ -30,7 +30,7 @@ def test_of_studies_that_begin_alike_that_on_the_zoo_is_meant(store, digest, con
     assert StudyRecord.open(store, "s", zoo).name == name
 
 
-def test_a_study_without_a_counterpart_names_those_that_are_there(store):
+def test_a_study_without_a_counterpart_names_those_that_are_there(store, caplog):
     def on(digest, name, **settings):
         facts = {
             "zoo": {"digest": digest, "content_sha256": digest, "name": digest},
@@ -43,15 +43,24 @@ def test_a_study_without_a_counterpart_names_those_that_are_there(store):
     here, there = on("here", "own-1", trials=2), on("there", "own-2", trials=3)
     own = StudyRecord.open(store, "own-1")
     assert own.counterpart(there).name == "own-2", "the only one of this name"
+    assert caplog.messages == ["own-1 is compared with own-2, which has other settings: trials 3, not 2"]
     on("there", "other-3", trials=2)
     assert own.counterpart(there).name == "other-3", "settings decide"
     on("there", "own-4", trials=2)
     assert own.counterpart(there).name == "own-4", "of the same settings the one of this name"
     assert StudyRecord.open(store, "own-4").counterpart(here).name == "own-1"
+    assert len(caplog.messages) == 1, "the same settings need no word"
     with pytest.raises(
         ZooError, match=r"no study on zoo-z has the settings of own-1; .* it: none\. .*search own --zoo"
     ):
         own.counterpart(SimpleNamespace(digest="z", content_sha256="z", name="zoo-z"))
+    on("here", "wide-8", trials=2, settings={"width": 8})
+    on("there", "wide-9", trials=2, settings={"width": 16})
+    on("there", "wide-10", trials=4)
+    with pytest.raises(
+        ZooError, match=r"wide-10 \(trials 4, not 2, width default, not 8\), wide-9 \(width 16, not 8\)"
+    ):
+        StudyRecord.open(store, "wide-8").counterpart(there)
     on("there", "again-5", trials=9)
     on("there", "again-6", trials=9)
     on("here", "further-7", trials=9)
