@@ -13,7 +13,7 @@ from trainables.encoders.entries import ENCODERS
 from trainables.encoders.positions import sinusoids
 from trainables.encoders.sne.chunks import KINDS, chunked, cut, kept_whole
 from trainables.encoders.sne.config import SneConfig
-from trainables.encoders.sne.encoder import Sne
+from trainables.encoders.sne.encoder import Sne, tensor_places
 from trainables.encoders.sne.sets import AttentionBlock, SetToVector
 from trainables.trainable import FitData, run
 from zoo.architecture import cnn, mlp
@@ -168,6 +168,13 @@ def test_places_of_entries_of_chunks_and_of_tensors_count():
     assert {name: bool((one - other).abs().max() > 1e-5) for name, (one, other) in pairs.items()} == dict.fromkeys(
         pairs, True
     )
+
+
+def test_a_depth_is_not_taken_for_a_kind_nor_for_an_entry():
+    """Sums of encodings have no order: places of each sort must have numbers of their own."""
+    depths, kinds, entries = torch.meshgrid(torch.arange(10), torch.arange(5), torch.arange(33), indexing="ij")
+    places_PW = tensor_places(depths.flatten(), kinds.flatten(), 32) + sinusoids(entries.flatten(), 32)
+    assert torch.pdist(places_PW.double()).min() > 0.1
 
 
 def test_permuted_networks_of_several_architectures_compute_what_they_did():

@@ -27,6 +27,8 @@ from zoo.population import Population
 
 # Positions are the same for all networks; of size 1 they drown what tells networks apart.
 POSITION = 0.1
+# A sum of encodings tells places of several sorts apart only where they have no number in common; entries begin at 0.
+FIRST_DEPTH, FIRST_KIND = 1_000, 2_000
 
 
 class Sne(NetworkModule):
@@ -90,7 +92,7 @@ class Sne(NetworkModule):
         tensors = [part for layout in layouts for part in layout.layers]
         depth_L = torch.cat([part.depth_L for part in tensors])
         kind_L = torch.cat([part.kind_L for part in tensors])
-        where_LD = sinusoids(depth_L, self.config.width) + sinusoids(kind_L, self.config.width)
+        where_LD = tensor_places(depth_L, kind_L, self.config.width)
         layers_BLD = self.of_layers(torch.cat(found, dim=1)) + POSITION * where_LD
         embedding_BE: Tensor = self.to_latent(self.network(layers_BLD))
         return embedding_BE
@@ -101,7 +103,7 @@ class Sne(NetworkModule):
         inner = self.config.element_width
         kept = None if chunks.kept_TN is None else chunks.kept_TN.repeat(len(entries_BTN), 1)
         elements_SNW = self.of_elements(self.lift(entries_BTN.flatten(0, 1).unsqueeze(2)), kept)
-        where_TW = sinusoids(chunks.kind_T, inner) + sinusoids(chunks.depth_T, inner)
+        where_TW = tensor_places(chunks.depth_T, chunks.kind_T, inner)
         where_TNW = where_TW.unsqueeze(1) + sinusoids(torch.arange(width), inner)
         elements_SNW = (elements_SNW.unflatten(0, (-1, count)) + POSITION * where_TNW).flatten(0, 1)
         found_SW = self.chunk(self.of_typed_elements(elements_SNW, kept), kept)
@@ -140,3 +142,8 @@ class Sne(NetworkModule):
         embedding_BE = self.read(layouts, seen)
         square_BE = (embedding_BE - self.read(layouts, moved)).square()
         return embedding_BE, self.config.invariance * 0.5 * square_BE.sum(dim=1).mean()
+
+
+def tensor_places(depth: Tensor, kind: Tensor, width: int) -> Tensor:
+    """Encodings of depths and kinds of tensors, ``[…]`` to ``[…, width]``."""
+    return sinusoids(FIRST_DEPTH + depth, width) + sinusoids(FIRST_KIND + kind, width)
