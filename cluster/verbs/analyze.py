@@ -134,7 +134,8 @@ class Analyze(Planned):
     crosswise: Annotated[
         bool,
         typer.Option(
-            "--crosswise", help="Take each zoo of --on as a source too, with its own studies of the same settings."
+            "--crosswise",
+            help="Take each zoo of --on as a source too, with its own studies of the same settings, or else name.",
         ),
     ] = False
     boosting: Annotated[
