@@ -75,7 +75,8 @@ class Recipe:
         block_members: Members that share one minibatch order and training subset, and lie in one split.
         held_out: Percent of the blocks, or of the tasks where members have any, that are held out: half of them lie in
             the validation split and half in the test split.
-        shard_members: Members of a shard, or at most so many in a mixed zoo; a multiple of ``block_members``.
+        shard_members: Members of a shard, or at most so many in a mixed zoo; a multiple of ``block_members``. Which
+            combination of a grid a member has depends on it too, beyond the first shard.
         window_members: In a mixed zoo, the members of each window of so many are numbered so that those of one
             architecture fill shards. The larger it is against the number of architectures, the fuller these are, and
             the faster is training.
