@@ -123,9 +123,10 @@ def _of_groups(report: Report) -> list[str]:
 
 
 def _of_encoders(report: Report) -> list[str]:
-    """For each choice of networks a table: columns of the zoo by what tells them, R² or accuracy."""
-    told: dict[str, dict[str, dict[str, str]]] = {}
+    """For each choice of networks a table: columns of the zoo by what tells them, the best on average first."""
+    told: dict[str, dict[str, dict[str, float | None]]] = {}
     categories = {row["target"] for row in report.predictors if "accuracy" in row}
+    baselines = {row["name"] for row in report.predictors if row["family"] == "control"}
     for row in report.predictors:
         name, metric = ("accuracy", "accuracy") if row["target"] in categories else ("r2", "R²")
         called = row["name"] if row["trial"] is None else f"{row['name']} {row['trial']}"
@@ -134,17 +135,29 @@ def _of_encoders(report: Report) -> list[str]:
         places = list(dict.fromkeys([row["fitted_on"], row["told_of"]]))
         elsewhere = "" if places == [report.summary["zoo"]] else f", {' to '.join(places)}"
         of = told.setdefault(f"{row['snapshots']}{elsewhere}{labelled}", {})
-        value = "cannot" if row["refusal"] else f"{round(row[name], 3) + 0.0:.3f}"  # never -0.000
-        of.setdefault(f"{row['target']} ({metric})", {})[called] = value
+        of.setdefault(f"{row['target']} ({metric})", {})[called] = None if row["refusal"] else row[name]
     lines = [f"{report.summary['test_members']} held-out networks; what readouts of each embedding tell"]
     for scope, rows in told.items():
-        columns = list(dict.fromkeys(called for values in rows.values() for called in values))
+        sums: dict[str, float] = {}
+        for values in rows.values():
+            for called, value in values.items():
+                sums[called] = sums.get(called, 0.0) + max(0.0, value or 0.0)
+        encoders = sorted((called for called in sums if called not in baselines), key=sums.__getitem__, reverse=True)
+        columns = [*encoders, *(called for called in sums if called in baselines)]
         widths = {called: max(len(called) + 2, 8) for called in columns}
         lines += ["", scope, f"{'':34}{''.join(f'{called:>{width}}' for called, width in widths.items())}"]
         for target, values in rows.items():
-            cells = (f"{values.get(called, '–'):>{width}}" for called, width in widths.items())
+            cells = (f"{_told(values, called):>{width}}" for called, width in widths.items())
             lines.append(f"{target:34}{''.join(cells)}")
     return lines + _leads(report)
+
+
+def _told(values: Mapping[str, float | None], called: str) -> str:
+    """What an encoder tells; – where it was not asked."""
+    if called not in values:
+        return "–"
+    value = values[called]
+    return "cannot" if value is None else f"{round(value, 3) + 0.0:.3f}"  # never -0.000
 
 
 def _leads(report: Report) -> list[str]:

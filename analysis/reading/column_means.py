@@ -28,6 +28,21 @@ def called(result: Result) -> str:
     return f"{name}, boosting" if boosting else name
 
 
+def best_first(results: Sequence[Result]) -> list[str]:
+    """Names of encoders, that with the largest sum over what is asked first; then baselines, in their order.
+
+    R² counts at least 0, and what an encoder cannot tell is 0.
+
+    Args:
+        results: One of each encoder and baseline for each thing that is asked.
+    """
+    sums: dict[str, float] = {}
+    for result in results:
+        sums[called(result)] = sums.get(called(result), 0.0) + max(result.value(_metric(result)) or 0.0, 0.0)
+    baselines = dict.fromkeys(called(result) for result in results if result.family == "control")
+    return [*sorted(sums.keys() - baselines.keys(), key=lambda name: (-sums[name], name)), *baselines]
+
+
 def column_means(
     results: Sequence[Result], zoo: str, bootstrap: Bootstrap, fewest: int = FEWEST_COLUMNS
 ) -> list[dict[str, Any]]:

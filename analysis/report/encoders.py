@@ -12,7 +12,7 @@ from analysis.pages.numbers import count, counted
 from analysis.pages.page import Bullets, Grid, Heading, Section, Text, filled
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.reading.calibration import DRAWS
-from analysis.reading.column_means import called
+from analysis.reading.column_means import best_first, called
 from analysis.reading.prediction import HYPERPARAMETERS
 from analysis.reading.scopes import LAST, LATER, TOGETHER
 from analysis.reading.zoo_matrix import ZooMatrix
@@ -58,9 +58,10 @@ def findings(analysis: Analysis) -> Section:
             "Each number says how well a column of the zoo is read from embeddings of held-out networks, by a linear"
             " readout or, where a column says so, by gradient boosting: R² of numbers (0 for the mean, 1 if exact),"
             " accuracy of categories in %. The number behind an encoder is that of its trial. All encoders see the same"
-            " networks, splits and rule of selection. A value is bold where no other is better. Means are over the"
-            " columns that all encoders tell, with R² at least 0; leads are on the same networks. A column is named"
-            " where the interval of its lead excludes 0, uncorrected for the number of columns."
+            " networks, splits and rule of selection; the best on average stands first, baselines last. A value is bold"
+            " where no other is better. Means are over the columns that all encoders tell, with R² at least 0; leads"
+            " are on the same networks. It is ahead in the columns where the interval of its lead excludes 0,"
+            " uncorrected for the number of columns."
         )
     ]
     for snapshots in dict.fromkeys(_asked(result).snapshots for result in results):
@@ -179,7 +180,7 @@ def other_layouts(analysis: Analysis) -> Section | str:
 
 
 def told_table(results: Sequence[Result], caption: str, said: Callable[[Result], str]) -> Table:
-    """What is asked, by encoders and baselines: R² or accuracy with its interval, or why there is none.
+    """What is asked, by encoders, best first, and baselines: R² or accuracy with its interval, or why there is none.
 
     Args:
         results: The results, one of each encoder for what is asked.
@@ -191,7 +192,7 @@ def told_table(results: Sequence[Result], caption: str, said: Callable[[Result],
         for target in dict.fromkeys(_asked(result).target for result in results)
     }
     found = {(said(result), called(result)): result for result in results}
-    names = list(dict.fromkeys(name for _, name in found))
+    names = best_first(list(found.values()))
     rows = []
     for about in dict.fromkeys(about for about, _ in found):
         of_row = [found.get((about, name)) for name in names]

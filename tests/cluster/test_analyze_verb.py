@@ -209,6 +209,10 @@ def test_an_analysis_of_encoders_says_means_of_columns_and_leads(small_zoo, tmp_
     told = lines[lines.index(title) + 1 :][: len(last["means"])]
     assert [line.split("  ")[0] for line in told] == [each["name"] for each in last["means"]]
     assert all(f"{each['mean']:.3f} [" in line for each, line in zip(last["means"], told, strict=True))
+    heading = lines[lines.index("last snapshots") + 1].split()
+    best = next(each["name"] for each in last["means"] if each["name"] in ("weights 0", "weight-statistics 0"))
+    assert " ".join(heading[:2]) == best
+    assert heading[-1] != best
     again = write_report(small_zoo, [study], store, {}, reuse=True)
     assert not again.new
     assert again.text == report.text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.measuring.results import Measured, Question, Result
-from analysis.reading.column_means import called, column_means
+from analysis.reading.column_means import best_first, called, column_means
 from analysis.statistics.intervals import Bootstrap, Interval
 from trainables.readouts.metrics import ACCURACY, R2
 from zoo.metric import Metric
@@ -90,6 +90,20 @@ def test_baselines_are_ranked_and_never_the_first_and_one_group_has_no_interval(
     assert known["lead"] == pytest.approx(-0.4)
     assert known["lead_low"] is known["lead_high"] is encoder["mean_low"] is None
     assert known["ahead"] == known["behind"] == []
+
+
+def test_the_best_stands_first_and_baselines_last():
+    rows = [
+        result("named first", "a", 0.9),
+        result("named first", "b", -5.0),
+        result("best", "a", 0.5),
+        result("best", "b", 0.5),
+        result("known", "a", 1.0, family="control"),
+        result("known", "b", 1.0, family="control"),
+        result("cannot", "a", 0.0, metrics={}, refusal="it has convolutions"),
+        result("mean", "a", 0.0, family="control"),
+    ]
+    assert best_first(rows) == ["best 0", "named first 0", "cannot 0", "known", "mean"]
 
 
 def test_of_one_column_there_is_no_mean_and_readouts_are_told_apart():
