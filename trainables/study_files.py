@@ -227,6 +227,10 @@ class StudyRecord:
             f"all its options: `zooscale search {short} --zoo {zoo.name}`"
         )
 
+    def differences(self, other: StudyRecord) -> str:
+        """The settings in which another study differs, as ``trials 3, not 2``; empty where in none."""
+        return _differences(self.facts, other.facts)
+
     @property
     def name(self) -> str:
         """``<study>-<digest8>``."""

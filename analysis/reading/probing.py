@@ -194,12 +194,23 @@ class ProbePlan(HeldOutPlan[Encoder]):
             "kind": "encoders",
             "boosting": BOOSTING in self.readouts,
             "crosswise": bool(self.crosswise),
+            "other_settings": self.other_settings,
             "not_told": self.not_told,
             "together": self.together,
             "means": column_means(results, self.zoo.name, self.held_out.bootstrap),
             **self.facts(results),
         }
         return of_studies(self.studies, self.zoo, results, facts, self.maps())
+
+    @property
+    def other_settings(self) -> list[str]:
+        """Which studies are compared across zoos though their settings differ, and in what."""
+        return [
+            f"{own.name} is compared with {other.name}, which has other settings: {differences}."
+            for plan in self.crosswise
+            for own, other in zip(self.studies, plan.studies, strict=True)
+            if (differences := own.differences(other))
+        ]
 
     @property
     def together(self) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.pages.figures import heat_map
 from analysis.pages.numbers import shown
-from analysis.pages.page import Chart, Grid, Heading, Section, Text
+from analysis.pages.page import Bullets, Chart, Grid, Heading, Section, Text
 from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.reading.scopes import ACROSS
 from analysis.reading.zoo_matrix import ZooMatrix
@@ -26,7 +26,7 @@ def crosswise(analysis: Analysis) -> Section | str:
         return "zoos are sources in turn with --crosswise"
     bootstrap = Bootstrap(seed=summary["seed"])
     zoos = (summary["zoo"], *summary["on"])
-    blocks: list[Text | Heading | Table | Grid] = [
+    blocks: list[Text | Heading | Table | Bullets | Grid] = [
         Text(
             "Encoders and readouts were fitted to each zoo in turn and are measured on the test networks of each other,"
             " last snapshots, without labelled networks; an encoder that applies networks to inputs takes those of the"
@@ -34,6 +34,8 @@ def crosswise(analysis: Analysis) -> Section | str:
             " encoder that cannot embed the networks of a zoo has 0 there. Margins are on the same networks."
         )
     ]
+    if summary["other_settings"]:
+        blocks += [Text("Not the same was done to all zoos:"), Bullets(tuple(summary["other_settings"]))]
     for target in ACROSS:
         matrix = ZooMatrix.of(analysis.results, zoos, target)
         if matrix.others and matrix.cells:

@@ -1,6 +1,7 @@
 """Several studies of one zoo in one analysis: one table, means over all, and what cannot be analyzed together."""
 
 import dataclasses
+import html
 import re
 import shlex
 
@@ -105,12 +106,20 @@ def test_studies_of_the_same_name_are_told_apart_by_their_digests(small_zoo, stu
 
 def test_each_zoo_is_a_source_with_each_of_its_studies(small_zoo, other_zoo, studies, tmp_path):
     store = Store(tmp_path)
-    others = [write_encoders(store, other_zoo, {STATISTICS: 1}, name) for name in ("cheap", "costly")]
+    others = [
+        write_encoders(store, other_zoo, {STATISTICS: 1}, name, **settings)
+        for name, settings in (("cheap", {"trials": 3}), ("costly", {}))
+    ]
     analysis = analyze(small_zoo, *studies, on=[other_zoo], studies_on=[others], bootstrap=FEW, members=8)
     matrix = ZooMatrix.of(analysis.results, (small_zoo.name, other_zoo.name), "test_accuracy")
     assert {f"{STATISTICS} (cheap)", f"{STATISTICS} (costly)"} <= set(matrix.cells)
     assert matrix.margin(*(f"{STATISTICS} ({name})" for name in ("cheap", "costly")), FEW).estimate == pytest.approx(0)
     assert f" --study {','.join(study.name for study in studies)} --crosswise" in commands(analysis.summary)
+    (different,) = (text for text in analysis.summary["other_settings"] if "trials" in text)
+    assert different.startswith(
+        f"{studies[0].name} is compared with {others[0].name}, which has other settings: trials"
+    )
+    assert different in html.unescape(render(analysis))
     with pytest.raises(ValueError, match=f"1 study on {other_zoo.name} for 2 on {small_zoo.name}"):
         plan_analysis(small_zoo, *studies, on=[other_zoo], studies_on=[others[:1]])
 
