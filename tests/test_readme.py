@@ -1,20 +1,17 @@
 """The README's Python blocks run as they stand, one after the other, beside a store with the zoo that they name.
 
-Those that are files of a user's are tried in ``test_stranger``. Of its commands, verbs and options are looked up.
+Those that are files of a user's are tried in ``test_stranger``, commands in ``test_documented_commands``.
 """
 
 import re
-import shlex
 from dataclasses import replace
 
 import pytest
 import torch
-import typer
-from readme_blocks import README, blocks, modules
+from readme_blocks import blocks, modules
 
 from analysis.analyze import analyze
 from analysis.statistics.intervals import Bootstrap
-from cluster.cli import app
 from zoo.generation.build import generate_zoo
 from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
 
@@ -83,14 +80,3 @@ def test_own_evaluator_of_the_readme_is_measured(tmp_path, monkeypatch, small_zo
     found = analysis.results[0].metrics
     assert found["confidence"].estimate >= 0.1, "the largest of ten shares"
     assert 0 < found["confidence"].low <= found["confidence"].estimate <= found["confidence_noise_0_1"].high <= 1
-
-
-def test_verbs_and_options_of_the_commands_are_there():
-    root = typer.main.get_command(app)
-    commands = re.findall(r"(?:^    |`)(?:zooscale|python -m cluster) ([^`\n]+)", README.read_text(), re.MULTILINE)
-    assert len(commands) > 20
-    for command in commands:
-        verb, *words = shlex.split(command, comments=True)
-        taken = root if verb.startswith("--") else root.commands[verb]
-        options = {option for parameter in taken.params for option in parameter.opts} | {"--help"}
-        assert {word for word in [verb, *words] if word.startswith("--")} <= options, command

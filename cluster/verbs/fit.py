@@ -15,6 +15,7 @@ from zoo.words import zooscale
 
 if TYPE_CHECKING:
     from cluster.studies import StudyPlan
+    from search_spaces.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,6 @@ class Fit(Planned):
         """The study of one trial with its zoo, checked; what it fits; the configuration."""
         from cluster.studies import plan_study
         from search_spaces.studies import STUDIES
-        from search_spaces.study import Study
         from trainables.registry import find_trainable
 
         if self.trainable in STUDIES:
@@ -145,15 +145,23 @@ class Fit(Planned):
                 "fitted"
             )
         trainable = find_trainable(self.trainable)
-        study = Study(
-            name=re.sub(r"[^A-Za-z0-9._-]", "-", trainable.name),
-            trainables=(self.trainable,),
-            objectives=tuple(metric.name for metric in trainable.metrics if metric.direction),
-            trials=1,
-        )
         named = {"epochs": self.epochs, "seed": self.seed, "preset": self.preset}
-        plan = plan_study(study, self.zoo, self.store, named, self.settings)
+        plan = plan_study(study_of_one(self.trainable), self.zoo, self.store, named, self.settings)
         return plan, trainable, plan.study.configuration(trainable, {})
+
+
+def study_of_one(name: str) -> Study:
+    """The study in which a single fit of a trainable is stored; ``name`` is that of :func:`find_trainable`."""
+    from search_spaces.study import Study
+    from trainables.registry import find_trainable
+
+    trainable = find_trainable(name)
+    return Study(
+        name=re.sub(r"[^A-Za-z0-9._-]", "-", trainable.name),
+        trainables=(name,),
+        objectives=tuple(metric.name for metric in trainable.metrics if metric.direction),
+        trials=1,
+    )
 
 
 def _is_fitted(plan: StudyPlan) -> bool:
