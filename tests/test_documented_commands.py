@@ -40,7 +40,7 @@ class Given(Exception):  # noqa: N818
 
 @pytest.fixture
 def only_read(tmp_path, monkeypatch):
-    """Verbs and benchmarks end where their options are read; modules of the README's reader can be imported."""
+    """Verbs and benchmarks end where their options are read; modules of a reader's own can be imported."""
 
     def give(self):
         raise Given(self)

@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from encoder_study import write_encoders
 from readme_blocks import blocks, modules
 
 from analysis.analyze import analyze
 from analysis.statistics.intervals import Bootstrap
 from zoo.generation.build import generate_zoo
 from zoo.recipes import DIGITS_MLP_DIVERSE, find_recipe
+from zoo.storage.store import Store
 
 # Numbers that keep the blocks' meaning and shorten the wait.
 SHORTER = (
@@ -56,7 +58,14 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
 
 
 def test_the_files_of_the_readme_are_those_that_are_tried():
-    assert set(modules()) == {"mine.py", "my_autoencoder.py", "my_codec.py", "my_evaluator.py", "my_predictor.py"}
+    assert set(modules()) == {
+        "mine.py",
+        "my_autoencoder.py",
+        "my_codec.py",
+        "my_encoder.py",
+        "my_evaluator.py",
+        "my_predictor.py",
+    }
 
 
 def test_own_regression_of_the_readme_is_trained(tmp_path, monkeypatch):
@@ -80,3 +89,13 @@ def test_own_evaluator_of_the_readme_is_measured(tmp_path, monkeypatch, small_zo
     found = analysis.results[0].metrics
     assert found["confidence"].estimate >= 0.1, "the largest of ten shares"
     assert 0 < found["confidence"].low <= found["confidence"].estimate <= found["confidence_noise_0_1"].high <= 1
+
+
+def test_own_encoder_is_compared(tmp_path, monkeypatch, small_zoo):
+    (tmp_path / "my_encoder.py").write_text(modules()["my_encoder.py"])
+    monkeypatch.syspath_prepend(tmp_path)
+    study = write_encoders(Store(tmp_path / "store"), small_zoo, {"my_encoder:SPECTRA": 1, "weights": 1})
+    analysis = analyze(small_zoo, study, bootstrap=Bootstrap(replicates=10))
+    asked = ("test_accuracy", "last snapshots")
+    told = {r.name: r for r in analysis.results if (r.question.target, r.question.snapshots) == asked}
+    assert told["my_encoder:SPECTRA"].metrics["r2"].estimate > told["training mean"].metrics["r2"].estimate

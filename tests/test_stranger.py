@@ -1,7 +1,7 @@
 """What a stranger adds, one file each, goes through generate, search, fit, analyze and the report.
 
-The modules are the README's own and one more; they lie in the folder that the commands are run in, outside our
-packages. This test is what is meant by the seams of the house.
+The modules are those of ``docs/extending.md`` and one more; they lie in the folder that the commands are run in,
+outside our packages. This test is what is meant by the seams of the house.
 """
 
 import json

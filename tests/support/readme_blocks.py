@@ -1,14 +1,15 @@
-"""The Python blocks of the README."""
+"""The Python blocks of the README and of ``docs/extending.md``."""
 
 import re
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs/extending.md")
 
 
 def blocks() -> list[str]:
     """All of them, in order."""
-    return re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    return [block for each in DOCUMENTS for block in re.findall(r"```python\n(.*?)```", each.read_text(), re.DOTALL)]
 
 
 def modules() -> dict[str, str]:
