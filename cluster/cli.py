@@ -31,7 +31,7 @@ ORDER = (
 
 app = typer.Typer(
     name="zooscale",
-    help="Train model zoos, learn to compress their weights, measure what compression costs in accuracy.",
+    help="Train model zoos; tell from weights what networks can do, compress them, make new ones; measure all of it.",
     epilog="Start with: zooscale demo. Set ZOOSCALE_DEBUG=1 to see tracebacks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

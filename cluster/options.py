@@ -70,10 +70,10 @@ Entry = Annotated[
 ZooOption = Annotated[str, typer.Option("--zoo", help=ZOO_HELP, autocompletion=names_in("zoos"))]
 Members = Annotated[int | None, typer.Option(min=1, help="How many networks.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training data.")]
-Trials = Annotated[int | None, typer.Option(min=1, help="How many autoencoders to try.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="How many configurations to try.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")]
 Seeds = Annotated[
-    int, typer.Option(min=1, help="Fits of each of the best autoencoders, with other seeds; 3 for honest intervals.")
+    int, typer.Option(min=1, help="Fits of each of the best trials, with other seeds; 3 for honest intervals.")
 ]
 Workers = Annotated[
     int | None,

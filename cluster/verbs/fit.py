@@ -78,7 +78,7 @@ class FitEstimate(Result):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit(Planned):
-    """Fit one trainable to a zoo: a codec, an autoencoder, or one of your own."""
+    """Fit one trainable to a zoo: a codec, an autoencoder, an encoder …, or one of your own."""
 
     trainable: options.Trainable
     zoo: options.ZooOption
