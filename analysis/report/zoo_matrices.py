@@ -35,7 +35,7 @@ def crosswise(analysis: Analysis) -> Section | str:
         )
     ]
     if summary["other_settings"]:
-        blocks += [Text("Not the same was done to all zoos:"), Bullets(tuple(summary["other_settings"]))]
+        blocks += [Text("Studies were not run alike on all zoos:"), Bullets(tuple(summary["other_settings"]))]
     for target in ACROSS:
         matrix = ZooMatrix.of(analysis.results, zoos, target)
         if matrix.others and matrix.cells:

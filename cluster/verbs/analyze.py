@@ -103,7 +103,7 @@ class Analyze(Planned):
     ] = None
     store: options.Store = "./store"
     members: Annotated[
-        int | None, typer.Option(min=1, help="How many test networks. (default: 300; all for predictors)")
+        int | None, typer.Option(min=1, help="How many test networks. (default: 300; all for predictors and encoders)")
     ] = None
     examples: Annotated[
         int | None, typer.Option(min=1, help="How many test examples they are applied to. (default: all)")
