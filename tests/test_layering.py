@@ -41,7 +41,7 @@ FLOORS = {
     ),
     "trainables": (
         ("trainable", "metrics", "behavior", "pareto", "adam"),
-        ("fidelity", "fit_data", "closed_form"),
+        ("fidelity", "fit_data", "closed_form", "large_weights"),
         ("gradient_fit", "readouts", "transformers"),
         ("codecs",),
         ("autoencoders", "encoders", "tasks"),

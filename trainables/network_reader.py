@@ -8,6 +8,7 @@ import numpy as np
 
 from trainables.encoders.encoder import Encoder
 from trainables.fit_data import as_fits_see
+from trainables.large_weights import without_large
 from trainables.readouts.columns import targets_of
 from trainables.readouts.config import BoostingReadout, LinearReadout
 from trainables.readouts.readout import Readout, Readouts
@@ -61,6 +62,7 @@ def network_reader(
         TypeError: What is given as an encoder is none.
     """
     data.require_validation("on which a readout chooses its penalty")
+    data = without_large(data)
     if isinstance(encoder, str):
         entry = find_trainable(encoder)
         if entry.kind != "encoder":

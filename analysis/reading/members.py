@@ -14,9 +14,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import torch
 
 from analysis.statistics.groups import ORDER, TASK, group_numbers, orders_differ, task_groups
 from trainables.fit_data import as_fits_see
+from trainables.large_weights import largest_weights, limit_of
 from trainables.readouts.columns import CHOSEN, strata_of, target_of
 from zoo.data.examples import Dataset
 from zoo.population import Population
@@ -81,6 +83,12 @@ class Members:
         """Those of these snapshots that are kept; bool ``[M]``."""
         places = np.flatnonzero(kept_M)
         return dataclasses.replace(self, rows=places if self.rows is None else self.rows[places])
+
+    def without_large(self) -> Members:
+        """These without networks of very large weights; see ``trainables.large_weights``."""
+        largest_M = torch.from_numpy(self._cached("largest weights", lambda each: largest_weights(each).numpy()))
+        small_M = largest_M <= limit_of(largest_M)
+        return self if bool(small_M.all()) else self.chosen(small_M.numpy())
 
     @classmethod
     def joined(cls, parts: Sequence[Members]) -> Members:

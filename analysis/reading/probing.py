@@ -81,11 +81,12 @@ class Embedded:
         fitted, target, kind = held_out.fitted, question.target, question.readout
         key = (id(fitted), target, kind)
         if key not in self._readouts:
+            splits = (fitted.training.without_large(), fitted.validation)
             # Networks of zoos that are joined are all taken as the first one's: see ``analysis.reading.scopes``.
             if self._fitted is None or self._fitted[0] is not fitted:
-                parts = (self.of(fitted.of, part).astype(np.float64) for part in (fitted.training, fitted.validation))
+                parts = (self.of(fitted.of, part).astype(np.float64) for part in splits)
                 self._fitted = (fitted, Readouts(*parts))
-            training_M, validation_M = (part.target(target) for part in (fitted.training, fitted.validation))
+            training_M, validation_M = (part.target(target) for part in splits)
             self._readouts[key] = self._fitted[1].fit(target, training_M, validation_M, READOUTS[kind])
         return self._readouts[key].predict(self.of(held_out.tested.of, members).astype(np.float64))
 

@@ -18,6 +18,7 @@ from trainables.autoencoders.receiver import family_of
 from trainables.behavior import Behavior, relevance
 from trainables.codecs.validation import validate_codec
 from trainables.gradient_fit import GradientFit, require_networks
+from trainables.large_weights import require_squares
 from trainables.trainable import FitData, Reference
 
 # Of the drawn examples, those of a network's own classes.
@@ -44,6 +45,7 @@ class AutoencoderFit(GradientFit):
     def __init__(self, family: type[Autoencoder], config: AutoencoderConfig, data: FitData) -> None:
         training, _ = data.one_layout("an autoencoder")
         require_networks([len(training)])
+        require_squares(training)
         self.data = data
         self.examples = data.dataset.train
         coordinates = Coordinates.fit(config, training, self.examples)

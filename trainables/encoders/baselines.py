@@ -16,6 +16,7 @@ from torch import Tensor
 from trainables.encoders.config import StatisticsConfig, WeightsConfig
 from trainables.encoders.layouts import require_finite, require_layout
 from trainables.encoders.statistics import places_of, weight_statistics
+from trainables.large_weights import bounded
 from trainables.trainable import FitData
 from zoo.architecture import Architecture
 from zoo.config import from_json, to_json
@@ -46,9 +47,10 @@ class WeightsEncoder:
     def embed(self, population: Population) -> np.ndarray:
         """``[M, P]``."""
         require_layout(population, self.architecture)
+        weights_MP = bounded(population).weights_MP
         if self.reference_P is None:
-            return population.weights_MP.numpy()
-        return align(population.weights_MP, self.architecture, self.reference_P).weights_MP.float().numpy()
+            return weights_MP.numpy()
+        return align(weights_MP, self.architecture, self.reference_P).weights_MP.float().numpy()
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""
@@ -83,7 +85,7 @@ class StatisticsEncoder:
     def embed(self, population: Population) -> np.ndarray:
         """``[M, F]``, NaN for tensors that a network does not have."""
         require_finite(population)
-        return weight_statistics(population, self.places, self.config.statistics)
+        return weight_statistics(bounded(population), self.places, self.config.statistics)
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""

@@ -17,6 +17,10 @@ from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorCo
 from trainables.trainable import Reference, Trainable, call
 from zoo.metric import Metric
 
+PROBE = "trainables.encoders.encoder:probe"
+# Fits see no networks with very large weights.
+BEGIN = "trainables.large_weights:begin"
+
 
 def encoder(
     name: str,
@@ -45,7 +49,7 @@ def encoder(
         kind="encoder",
         config=config,
         metrics=(*ENCODER_METRICS, *metrics),
-        begin=fit or partial(call, "trainables.closed_form:begin", implementation, "trainables.encoders.encoder:probe"),
+        begin=partial(call, BEGIN, fit or partial(call, "trainables.closed_form:begin", implementation, PROBE)),
         load=partial(call, "trainables.closed_form:load", implementation),
         presets=presets or {},
         description=description,
@@ -76,7 +80,7 @@ def supervised(
         kind="encoder",
         config=config,
         metrics=ENCODER_METRICS,
-        begin=partial(call, "trainables.encoders.supervised:SupervisedFit", module),
+        begin=partial(call, BEGIN, partial(call, "trainables.encoders.supervised:SupervisedFit", module)),
         load=partial(call, "trainables.encoders.supervised:SupervisedEncoder.from_files", module),
         check=check,
         presets=presets or {},

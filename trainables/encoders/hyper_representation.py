@@ -25,6 +25,7 @@ from trainables.encoders.encoder import probe
 from trainables.encoders.layouts import require_finite, require_layout
 from trainables.encoders.supervised import bare
 from trainables.gradient_fit import GradientFit
+from trainables.large_weights import bounded
 from trainables.trainable import FitData
 from trainables.transformers.blocks import fast_products
 from trainables.transformers.networks import NetworkDecoder, NetworkEncoder, token_indices
@@ -136,7 +137,7 @@ class HyperRepresentationEncoder:
     def embed(self, population: Population) -> np.ndarray:
         """See :class:`trainables.encoders.encoder.Encoder`."""
         require_layout(population, self.module.architecture)
-        parts = [self.module.encode(part) for part in population.weights_MP.split(EMBEDDED_AT_ONCE)]
+        parts = [self.module.encode(part) for part in bounded(population).weights_MP.split(EMBEDDED_AT_ONCE)]
         return torch.cat(parts).numpy()
 
     @torch.no_grad()

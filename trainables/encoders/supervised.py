@@ -27,6 +27,7 @@ from trainables.encoders.config import SupervisedConfig
 from trainables.encoders.encoder import differing, probe
 from trainables.encoders.layouts import require_finite
 from trainables.gradient_fit import GradientFit
+from trainables.large_weights import bounded
 from trainables.readouts.columns import categories_of, is_numeric, known, targets_of
 from trainables.trainable import FitData, Reference, resolved
 from zoo.config import from_json, to_json
@@ -220,9 +221,11 @@ class SupervisedEncoder:
         self.module.require(population)
         if not len(population):
             return np.zeros((0, self.module.config.latent), np.float32)
-        plain = bare(population)
+        plain = bare(bounded(population))
         rows = torch.arange(len(plain)).split(self.module.embedded_at_once)
-        return torch.cat([self.module(plain.select(some)) for some in rows]).numpy()
+        embedding_ME = torch.cat([self.module(plain.select(some)) for some in rows])
+        # What many layers make of very large weights may have no number.
+        return embedding_ME.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).numpy()
 
     def to_files(self) -> dict[str, bytes]:
         """See :class:`trainables.trainable.Artifact`."""

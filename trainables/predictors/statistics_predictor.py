@@ -14,6 +14,7 @@ from safetensors.numpy import load, save
 
 from trainables.encoders.baselines import CONFIG_FILE, StatisticsEncoder
 from trainables.encoders.config import StatisticsConfig
+from trainables.large_weights import without_large
 from trainables.predictors.config import NONE, BoostingConfig, RidgeConfig
 from trainables.readouts.columns import targets_of
 from trainables.readouts.readout import Readout, Readouts
@@ -48,7 +49,7 @@ class StatisticsPredictor:
             ValueError: There is no such column, or it holds the same or no value for all training networks; there are
                 no validation networks; or tasks are to be described, and networks have none.
         """
-        encoder = None
+        encoder, data = None, without_large(data)
         if config.statistics != NONE:
             encoder = StatisticsEncoder.fit(StatisticsConfig(statistics=config.statistics), data)
         tasks = DescribedTasks.fit(config.describe, data) if config.describe else None

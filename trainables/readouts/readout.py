@@ -166,7 +166,7 @@ class Readouts:
             return Trees.fit(features_MF, numbers_M, settings, classify=classify)
         basis = self._basis(kept_M)
         axes_FR = basis.components(settings.components)
-        rotation = Ridge(basis.standardization, axes_FR, -basis.center_F @ axes_FR)
+        rotation = Ridge(basis.standardization, axes_FR, -basis.center_F @ axes_FR, basis.range_2F)
         trees = Trees.fit(rotation.outputs(features_MF), numbers_M, settings, classify=classify)
         return RotatedTrees(rotation, trees)
 

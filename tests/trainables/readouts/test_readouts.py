@@ -24,7 +24,8 @@ def standardized(features_MF, like_MF):
 @pytest.mark.parametrize("members", [40, 5], ids=["more members than features", "fewer"])
 def test_ridge_is_ridge(members):
     generator = np.random.default_rng(0)
-    features_MF, held_out_MF = generator.normal(size=(members, 7)) * 3 + 1, generator.normal(size=(20, 7))
+    features_MF = generator.normal(size=(members, 7)) * 3 + 1
+    held_out_MF = generator.uniform(features_MF.min(0), features_MF.max(0), size=(20, 7))
     target_MK = features_MF[:, :2] @ generator.normal(size=(2, 3)) + generator.normal(size=(members, 3))
     reference = SklearnRidge(alpha=5.0).fit(standardized(features_MF, features_MF), target_MK)
     np.testing.assert_allclose(
@@ -34,10 +35,40 @@ def test_ridge_is_ridge(members):
     )
 
 
+def test_features_are_followed_a_quarter_beyond_those_of_training_networks():
+    generator = np.random.default_rng(4)
+    features_MF = generator.uniform(size=(50, 3))
+    features_MF[0], features_MF[1] = 0.0, 1.0
+    number_M = features_MF @ np.arange(1, 4)
+    readouts = Readouts(features_MF, features_MF)
+    name_M = np.where(number_M > 3, "large", "small")
+    for column_M, settings in (
+        (number_M, LinearReadout()),
+        (name_M, LinearReadout(penalty=0.1)),
+        (number_M, BoostingReadout(leaf_members=5, components=2)),
+    ):
+        head = readouts.fit("x", column_M, column_M, settings).head
+        edge, beyond, far = (head.outputs(np.full((1, 3), value)) for value in (1.25, 1.3, 1e6))
+        assert np.array_equal(far, edge)
+        assert np.array_equal(beyond, edge)
+    linear = readouts.fit("x", number_M, number_M)
+    within = linear.predict(np.array([[0.0] * 3, [1.0] * 3, [1.2] * 3, [-0.2] * 3]))
+    assert within == pytest.approx([0, 6, 7.2, -1.2], abs=1e-4)
+
+
+def test_of_a_feature_that_no_training_network_has_nothing_is_made():
+    features_MF, number_M, _ = features_with_columns(60)
+    features_MF[:, 3] = np.nan
+    readout = Readouts(features_MF, features_MF).fit("x", number_M, number_M)
+    other_MF = np.where(np.isnan(features_MF), 1e9, features_MF)
+    assert readout.predict(other_MF) == pytest.approx(readout.predict(np.where(np.isnan(features_MF), 0.0, other_MF)))
+
+
 @pytest.mark.parametrize(("members", "categories"), [(90, 3), (90, 2), (12, 3)])
 def test_softmax_is_softmax_regression(members, categories):
     generator = np.random.default_rng(1)
-    features_MF, held_out_MF = generator.normal(size=(members, 20)) * 2 - 1, generator.normal(size=(30, 20))
+    features_MF = generator.normal(size=(members, 20)) * 2 - 1
+    held_out_MF = generator.uniform(features_MF.min(0), features_MF.max(0), size=(30, 20))
     number_M = (features_MF[:, :categories] + generator.normal(size=(members, categories))).argmax(1)
     own = SoftmaxBasis(RidgeBasis(features_MF)).fit(number_M, categories, 2.0)
     prepared = standardized(features_MF, features_MF)

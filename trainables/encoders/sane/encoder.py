@@ -28,6 +28,7 @@ from trainables.encoders.sane.config import SaneConfig
 from trainables.encoders.sane.module import Sane
 from trainables.encoders.supervised import bare
 from trainables.gradient_fit import GradientFit
+from trainables.large_weights import bounded
 from trainables.trainable import FitData
 from trainables.transformers.blocks import fast_products
 from zoo.config import from_json, to_json
@@ -125,7 +126,7 @@ class SaneEncoder:
         module, architecture = self.module, population.architecture
         if not len(population):
             return np.zeros((0, module.width), np.float32)
-        parts = canonical(bare(population)).weights_MP.split(EMBEDDED_AT_ONCE)
+        parts = canonical(bare(bounded(population))).weights_MP.split(EMBEDDED_AT_ONCE)
         return np.concatenate([module.pooled(module.latents(part, architecture), architecture) for part in parts])
 
     @torch.no_grad()

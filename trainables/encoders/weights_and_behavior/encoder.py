@@ -25,6 +25,7 @@ from trainables.encoders.weights_and_behavior.config import WeightsAndBehaviorCo
 from trainables.encoders.weights_and_behavior.head import OF_WEIGHTS, Head
 from trainables.encoders.weights_and_behavior.inputs import Inputs
 from trainables.encoders.weights_and_behavior.weights import weight_columns
+from trainables.large_weights import bounded
 from trainables.trainable import FitData
 from zoo.config import from_json, to_json
 from zoo.data.examples import Dataset
@@ -35,8 +36,6 @@ CONFIG_FILE, REFERENCE_FILE = "config.json", "reference.safetensors"
 PLAIN = tuple(f"{name} {what}" for name in ("seen", "unseen") for what in ("agreement", "wanted log loss"))
 # What differs by less, relative to the largest value or to this, differs by rounding.
 LEAST_SPREAD = 1e-3
-# Weights beyond this make no network; their squares would be infinite.
-LARGEST_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,6 @@ class WeightsAndBehaviorEncoder:
 
     def columns(self, population: Population) -> Columns:
         """All features of networks by name."""
-        population = population.with_weights(population.weights_MP.clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT))
         found: Columns = {}
         if self.config.statistics:
             columns = weight_columns(population.architecture, population.weights_MP)
@@ -105,7 +103,7 @@ class WeightsAndBehaviorEncoder:
         require_finite(population)
         if not len(population):
             return np.zeros((0, len(self.names)), np.float32)
-        features_MF = stacked(self.columns(population), self.names, len(population))
+        features_MF = stacked(self.columns(bounded(population)), self.names, len(population))
         low_F, high_F = self.range_2F.numpy()
         clipped_MF: np.ndarray = np.clip(features_MF, low_F, high_F)
         return clipped_MF
@@ -116,7 +114,7 @@ class WeightsAndBehaviorEncoder:
         if self.head is None:
             return features_MF
         plain = [number for number, name in enumerate(self.names) if name in PLAIN]
-        return np.hstack([features_MF[:, plain], self.head.outputs(features_MF, population)])
+        return np.hstack([features_MF[:, plain], self.head.outputs(features_MF, bounded(population))])
 
     def on_inputs_of(self, dataset: Dataset, networks: Sequence[Population]) -> WeightsAndBehaviorEncoder:
         """See :class:`trainables.encoders.encoder.LooksAtInputs`; with ``labels`` those of the inputs are read."""
