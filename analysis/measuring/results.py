@@ -239,13 +239,21 @@ def sum_of_means(
         return Interval(estimate)
     spread, values_B = 0.0, np.zeros(1)
     for weight, scores in weighed:
-        # Scores share fits: their deviations add up.
-        spread += (sum(math.sqrt(result.fits_spread[name]) for result, name in scores) / count) ** 2
+        deviation = 0.0
         for result, name in scores:
-            values_B = values_B + weight * np.maximum(result.replicates[name], least) / count
-    largest = sum(abs(weight) for weight, _ in weighed)
-    low = max(least, -1.0) if len(weighed) == 1 else -largest
-    fits = min(result.fits for result in every)
-    return bootstrap.of_replicates(
-        estimate, values_B, fits_spread=spread, fits=fits, groups=groups, bounds=(low, largest)
-    )
+            counted_B = np.maximum(result.replicates[name], least)
+            # Scores share fits: their deviations add up.
+            deviation += math.sqrt(result.fits_spread[name] * _counted_share(result.replicates[name], counted_B))
+            values_B = values_B + weight * counted_B / count
+        spread += (weight * deviation / count) ** 2
+    # One fit tells nothing of others, but what several others tell of theirs still counts.
+    fits = min((result.fits for result in every if result.fits > 1), default=1)
+    ends = [(weight * max(least, -1.0), weight) for weight, _ in weighed]
+    bounds = (sum(map(min, ends)), sum(map(max, ends)))
+    return bootstrap.of_replicates(estimate, values_B, fits_spread=spread, fits=fits, groups=groups, bounds=bounds)
+
+
+def _counted_share(values_B: Sequence[float], counted_B: np.ndarray) -> float:
+    """How much of the variance of replicates is left where those below the least that counts are set to it."""
+    whole = float(np.var(values_B))
+    return float(np.var(counted_B)) / whole if whole else 1.0

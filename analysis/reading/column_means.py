@@ -1,7 +1,4 @@
-"""The mean over all columns that are told, and how far the best encoder or predictor is ahead of each other.
-
-Shape letters: B replicates of the bootstrap.
-"""
+"""The mean over all columns that are told, and how far the best encoder or predictor is ahead of each other."""
 
 from __future__ import annotations
 

@@ -4,39 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scored_rows import REPLICATES, scored
 
-from analysis.measuring.results import Measured, Question, Result
 from analysis.reading.column_means import best_first, called, column_means
-from analysis.statistics.intervals import Bootstrap, Interval
-from trainables.readouts.metrics import ACCURACY, R2
-from zoo.metric import Metric
+from analysis.statistics.intervals import Bootstrap
 
-REPLICATES = 400
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (R2, ACCURACY)}
 BOOTSTRAP = Bootstrap(replicates=REPLICATES)
-
-
-def result(name, target, value, *, metric="r2", noise=None, family="learned", **changes):
-    noise = np.zeros(REPLICATES) if noise is None else noise
-    question = Question(
-        target=target, snapshots="last snapshots", fitted_on="zoo", told_of=changes.pop("told_of", "zoo"), labelled=0
-    )
-    row = Result(
-        name=name,
-        family=family,
-        setting=target,
-        trial=None if family == "control" else 0,
-        fits=1,
-        members=100,
-        groups=50,
-        parameters=10,
-        examples=0,
-        metrics={metric: Measured.of(METRICS[metric], Interval(value, value - 0.1, value + 0.1))},
-        question=question,
-        replicates={metric: tuple((value + noise).tolist())},
-        fits_spread={metric: 0.0},
-    )
-    return dataclasses.replace(row, **changes)
 
 
 @pytest.fixture
@@ -46,15 +19,15 @@ def noise():
 
 def test_means_are_over_columns_that_all_encoders_tell_with_r2_at_least_0(noise):
     rows = [
-        result("good", "accuracy", 0.9, noise=noise),
-        result("good", "rate", -3.0),
-        result("good", "optimizer", 0.6, metric="accuracy"),
-        result("poor", "accuracy", 0.5, noise=noise),
-        result("poor", "rate", 0.1),
-        result("poor", "optimizer", 0.6, metric="accuracy"),
-        result("good", "epoch", 1.0),
-        result("good", "accuracy", 0.0, told_of="another zoo"),
-        result("hyper-parameters", "accuracy", 1.0, family="control"),
+        scored("good", "accuracy", 0.9, noise=noise),
+        scored("good", "rate", -3.0),
+        scored("good", "optimizer", 0.6, metric="accuracy"),
+        scored("poor", "accuracy", 0.5, noise=noise),
+        scored("poor", "rate", 0.1),
+        scored("poor", "optimizer", 0.6, metric="accuracy"),
+        scored("good", "epoch", 1.0),
+        scored("good", "accuracy", 0.0, told_of="another zoo"),
+        scored("hyper-parameters", "accuracy", 1.0, family="control"),
     ]
     (found,) = column_means(rows, "zoo", BOOTSTRAP)
     assert found["columns"] == ["accuracy", "rate", "optimizer"]
@@ -70,8 +43,8 @@ def test_means_are_over_columns_that_all_encoders_tell_with_r2_at_least_0(noise)
 
 
 def test_leads_that_may_be_chance_name_no_column(noise):
-    rows = [result("first", name, 0.62, noise=noise) for name in ("a", "b")]
-    rows += [result("second", name, 0.60, noise=-noise) for name in ("a", "b")]
+    rows = [scored("first", name, 0.62, noise=noise) for name in ("a", "b")]
+    rows += [scored("second", name, 0.60, noise=-noise) for name in ("a", "b")]
     (found,) = column_means(rows, "zoo", BOOTSTRAP)
     second = found["means"][1]
     assert found["first"] == "first 0"
@@ -81,8 +54,8 @@ def test_leads_that_may_be_chance_name_no_column(noise):
 
 
 def test_baselines_are_ranked_and_never_the_first_and_one_group_has_no_interval():
-    rows = [result("encoder", name, 0.5, groups=1, replicates={"r2": ()}) for name in ("a", "b")]
-    rows += [result("known", name, 0.9, family="control", groups=1, replicates={"r2": ()}) for name in ("a", "b")]
+    rows = [scored("encoder", name, 0.5, groups=1, replicates={"r2": ()}) for name in ("a", "b")]
+    rows += [scored("known", name, 0.9, family="control", groups=1, replicates={"r2": ()}) for name in ("a", "b")]
     (found,) = column_means(rows, "zoo", BOOTSTRAP)
     assert found["first"] == "encoder 0"
     known, encoder = found["means"]
@@ -94,20 +67,20 @@ def test_baselines_are_ranked_and_never_the_first_and_one_group_has_no_interval(
 
 def test_the_best_stands_first_and_baselines_last():
     rows = [
-        result("named first", "a", 0.9),
-        result("named first", "b", -5.0),
-        result("best", "a", 0.5),
-        result("best", "b", 0.5),
-        result("known", "a", 1.0, family="control"),
-        result("known", "b", 1.0, family="control"),
-        result("cannot", "a", 0.0, metrics={}, refusal="it has convolutions"),
-        result("mean", "a", 0.0, family="control"),
+        scored("named first", "a", 0.9),
+        scored("named first", "b", -5.0),
+        scored("best", "a", 0.5),
+        scored("best", "b", 0.5),
+        scored("known", "a", 1.0, family="control"),
+        scored("known", "b", 1.0, family="control"),
+        scored("cannot", "a", 0.0, metrics={}, refusal="it has convolutions"),
+        scored("mean", "a", 0.0, family="control"),
     ]
     assert best_first(rows) == ["best 0", "named first 0", "cannot 0", "known", "mean"]
 
 
 def test_of_one_column_there_is_no_mean_and_readouts_are_told_apart():
-    row = result("encoder", "a", 0.5)
+    row = scored("encoder", "a", 0.5)
     boosted = dataclasses.replace(row, question=dataclasses.replace(row.question, readout="boosting"))
     assert column_means([row, boosted], "zoo", BOOTSTRAP) == []
     assert [called(each) for each in (row, boosted)] == ["encoder 0", "encoder 0, boosting"]
