@@ -3,7 +3,7 @@
 Cells are compared by Kendall's τ_b, since a readout may keep the order of another zoo's networks and miss their level.
 An encoder that cannot embed a zoo's networks orders them at random: 0.
 
-Shape letters: Z zoos, B replicates of the bootstrap.
+Shape letters: Z zoos.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ class ZooMatrix:
 
     @property
     def others(self) -> list[tuple[str, str]]:
-        """The cells in which another zoo is told of, as far as any encoder was asked there."""
-        asked = {pair for found in self.cells.values() for pair in found}
-        return [(a, b) for a in self.zoos for b in self.zoos if a != b and (a, b) in asked]
+        """The cells in which another zoo is told of, as far as anything was measured there."""
+        told = {pair for found in self.cells.values() for pair, result in found.items() if result.metrics}
+        return [(a, b) for a in self.zoos for b in self.zoos if a != b and (a, b) in told]
 
     def _value(self, name: str, source: str, zoo: str) -> float:
         result = self.cells[name].get((source, zoo))

@@ -70,6 +70,20 @@ def test_what_cannot_be_embedded_counts_as_no_order():
     assert found.table("one")[0, 1] == 0
 
 
+def test_a_cell_in_which_nothing_could_be_measured_does_not_count():
+    """As where its networks are training networks of the other zoo: that says nothing of encoders."""
+    rows = [*every("one", 0.4), *every("two", 0.3)]
+    refused = [
+        dataclasses.replace(row, metrics={}, replicates={}, refusal="they are training networks")
+        if (row.question.fitted_on, row.question.told_of) == ("a", "b")
+        else row
+        for row in rows
+    ]
+    found = matrix(*refused)
+    assert ("a", "b") not in found.others
+    assert found.average("one", Bootstrap()).estimate == pytest.approx(0.4)
+
+
 def test_labelled_networks_and_later_trials_do_not_count_nor_encoders_of_one_zoo():
     rows = [*every("one", 0.4), *every("one", 0.8), *every("one", 0.7, labelled=10), result("two", "a", "b", 0.9)]
     found = matrix(*rows)
