@@ -29,7 +29,7 @@ from analysis.measuring.rows import Row
 from analysis.noisy_storage.rows import FAMILY as NOISY
 from analysis.noisy_storage.rows import cells_of, noisy_rows
 from analysis.noisy_storage.symbols import latents_in_cells, symbols_in_cells
-from analysis.reading.members import differing
+from analysis.reading.members import rows_told_apart
 from analysis.record import Analysis, Planned, count_diverged, study_facts, zoo_facts
 from analysis.statistics.groups import chosen_members, orders_differ, orders_known, words
 from analysis.statistics.intervals import Bootstrap
@@ -163,7 +163,7 @@ class CodecPlan(Planned):
             noisy_results=noisy,
             latent_results=latents,
             studies=() if study is None else (study,),
-            members=differing(setup.original.population),
+            members=rows_told_apart(setup.original.population),
         )
 
 

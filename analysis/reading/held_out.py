@@ -20,7 +20,7 @@ from analysis.measuring.results import Measured, Question, Result
 from analysis.measuring.rows import Row
 from analysis.reading.members import Members, Wanted, ZooMembers
 from analysis.record import Planned, count_diverged
-from analysis.statistics.groups import ORDER, orders_known, words
+from analysis.statistics.groups import ORDER, groups_with_twins, orders_known, words
 from analysis.statistics.intervals import Bootstrap
 from analysis.statistics.resampling import ResampledScores
 from trainables.readouts.columns import is_numeric, known
@@ -104,12 +104,19 @@ class Choice:
 
     @cached_property
     def groups(self) -> np.ndarray:
-        """For each snapshot of a test member the number of its group, ``[M]``; of two zoos no members share one."""
+        """For each snapshot of a test member the number of its group, ``[M]``.
+
+        Members of two zoos share one only as twins: trained alike, from the same seeds.
+        """
+        tests = [each.choose("test", self.epochs, self.layouts) for each in self.every]
         numbers, first = [], 0
-        for each in self.every:
-            numbers.append(first + each.groups(each.choose("test", self.epochs, self.layouts)))
+        for each, test in zip(self.every, tests, strict=True):
+            numbers.append(first + each.groups(test))
             first = numbers[-1].max(initial=first) + 1
-        return np.concatenate(numbers)
+        if not self.joined:
+            return numbers[0]
+        zoo_M = np.repeat(np.arange(len(tests)), [len(test) for test in tests])
+        return groups_with_twins(np.concatenate(numbers), zoo_M, np.concatenate([test.trained for test in tests]))
 
     @cached_property
     def known_twice(self) -> int:
@@ -345,7 +352,7 @@ class HeldOutPlan(Planned, Generic[ArtifactT]):
         """What a summary says of the networks that predictions are of."""
         zoo, tested = self.zoo, self.held_out.tested.of
         own = [r for r in results if r.question is not None and r.question.fitted_on == r.question.told_of == zoo.name]
-        groups, seeds = max(result.groups for result in own), max(result.fits for result in own)
+        groups, seeds = (max((getattr(result, of) for result in own), default=0) for of in ("groups", "fits"))
         return {
             "targets": self.targets,
             "snapshots": list(dict.fromkeys(each.snapshots for each in self.scopes)),

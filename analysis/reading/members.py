@@ -17,9 +17,10 @@ import pandas as pd
 import torch
 
 from analysis.statistics.groups import ORDER, TASK, group_numbers, orders_differ, task_groups
+from trainables.encoders.encoder import MEASURED, differing
 from trainables.fit_data import as_fits_see
 from trainables.large_weights import largest_weights, limit_of
-from trainables.readouts.columns import CHOSEN, strata_of, target_of
+from trainables.readouts.columns import strata_of, target_of
 from zoo.data.examples import Dataset
 from zoo.population import Population
 from zoo.recipes import Imported
@@ -63,6 +64,11 @@ class Members:
     def strata(self) -> np.ndarray:
         """Equal for snapshots of equal hyper-parameters, epoch and size: ``[M]``."""
         return self._cached("strata", strata_of)
+
+    @property
+    def trained(self) -> np.ndarray:
+        """How each network was trained, as text: its activation and all of its member but the number: ``[M]``."""
+        return self._cached("trained", trained_by)
 
     @property
     def parameters(self) -> np.ndarray:
@@ -210,16 +216,26 @@ def fingerprints_of(population: Population) -> np.ndarray:
     return np.frombuffer(b"".join(row.digest() for row in rows), dtype=np.uint64)
 
 
-def differing(population: Population) -> pd.DataFrame:
-    """Of each row ``member``, ``epoch``, ``order_seed`` and ``weight_norm``, and what else is known and differs."""
+def trained_by(population: Population) -> np.ndarray:
+    """How each network was trained, seeds included, as text: ``[M]``."""
+    ways = zip(population.column("activation"), population.members, strict=True)
+    return np.array([repr((str(activation), dataclasses.replace(member, id=0))) for activation, member in ways])
+
+
+def rows_told_apart(population: Population) -> pd.DataFrame:
+    """A table of a population's rows: how each was trained, as far as rows differ in it, and how large its weights are.
+
+    Columns are ``member``, ``epoch``, ``order_seed`` and ``weight_norm``, and every hyper-parameter and the activation
+    where known values differ: one that is not known, as NaN, is no value of its own.
+    """
     columns = {
         "member": population.column("id"),
         "epoch": population.column("epoch"),
         "order_seed": population.column("order_seed"),
         "weight_norm": population.weights_MP.double().norm(dim=1).numpy(),
     }
-    others = {name: population.column(name) for name in (*CHOSEN, "activation")}
-    return pd.DataFrame(columns | {name: values for name, values in others.items() if len(set(values.tolist())) > 1})
+    chosen = [name for name in differing(population.column) if name not in MEASURED]
+    return pd.DataFrame(columns | {name: population.column(name) for name in chosen})
 
 
 def layout_of_members(zoo: Zoo) -> np.ndarray:

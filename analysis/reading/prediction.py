@@ -1,6 +1,6 @@
 """What weights tell: predictors of studies on held-out members, beside what is known without looking at weights.
 
-Shape letters: M members, F features.
+Shape letters: M members.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from analysis.reading.calibration import calibrated
 from analysis.reading.column_means import column_means
 from analysis.reading.held_out import Choice, HeldOut, HeldOutPlan, Predict
 from analysis.reading.members import Members, ZooMembers
+from analysis.reading.scopes import MORE, obstacle
 from analysis.record import Analysis, of_studies
 from analysis.statistics.groups import chosen_members
 from analysis.statistics.intervals import Bootstrap
@@ -27,6 +28,7 @@ from trainables.predictors.predictor import KnowsTasks, Predictor
 from trainables.readouts.boosting import Trees
 from trainables.readouts.columns import CHOSEN, decided, is_numeric, known
 from trainables.study_files import StudyRecord
+from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 
 CONSTANT, HYPERPARAMETERS, MEASURED = "training mean", "hyper-parameters", "validation examples"
@@ -44,7 +46,7 @@ class PredictorPlan(HeldOutPlan[Predictor]):
 
     @cached_property
     def rows(self) -> list[Row]:
-        """A row for each trial's predictor, then for each target the two baselines."""
+        """A row for each trial's predictor, then for each target the baselines."""
         asked = {target: one_question(target, self.held_out) for target in self.targets}
         rows = [
             self.held_out.row(
@@ -108,7 +110,7 @@ def plan_predictors(
         bootstrap: How intervals are drawn.
 
     Raises:
-        ZooError: No trial can be measured, or a split has no members.
+        ZooError: No trial can be measured, a split has no members, or a target cannot be told of the test members.
     """
     zoo.rows("train")  # the baselines are fitted to them
     measured = trials_of(studies)
@@ -119,7 +121,10 @@ def plan_predictors(
         snapshots="one snapshot",
         bootstrap=bootstrap,
     )
-    return PredictorPlan(studies=tuple(studies), scopes=(held_out,), measured=measured)
+    plan = PredictorPlan(studies=tuple(studies), scopes=(held_out,), measured=measured)
+    if whys := [why for target in plan.targets if (why := obstacle(target, held_out))]:
+        raise ZooError(f"not every target can be predicted: {' '.join(whys)} {MORE}")
+    return plan
 
 
 def one_question(target: str, held_out: HeldOut) -> Question:

@@ -26,7 +26,7 @@ from analysis.reading.held_out import Choice, HeldOut, HeldOutPlan, RefusalError
 from analysis.reading.maps import latent_maps
 from analysis.reading.members import Members, ZooMembers
 from analysis.reading.prediction import baseline_rows, setting_of
-from analysis.reading.scopes import ACROSS, DATASET, crosswise_scopes, scopes_of, told_of
+from analysis.reading.scopes import ACROSS, DATASET, MORE, crosswise_scopes, scopes_of, told_of
 from analysis.record import Analysis, LatentMaps, of_studies
 from analysis.statistics.groups import chosen_members
 from analysis.statistics.intervals import Bootstrap
@@ -36,6 +36,7 @@ from trainables.readouts.config import BoostingReadout, LinearReadout
 from trainables.readouts.readout import Readout, Readouts
 from trainables.study_files import StudyRecord
 from zoo.population import Population
+from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
 from zoo.words import counted
 
@@ -169,7 +170,7 @@ class ProbePlan(HeldOutPlan[Encoder]):
 
     @cached_property
     def rows(self) -> list[Row]:
-        """For each trial its rows, one a question; then those of the two baselines."""
+        """For each trial its rows, one a question; then those of the baselines."""
         rows = []
         for trial in self.measured:
             content, config = trial.content, trial.config
@@ -275,7 +276,7 @@ def plan_probes(
         bootstrap: How intervals are drawn.
 
     Raises:
-        ZooError: No trial can be measured, or a split has no members.
+        ZooError: No trial can be measured, a split has no members, or no column can be told of any test members.
         ValueError: A zoo is named twice, or another has more or fewer studies.
     """
     names = [zoo.name, *(other.name for other in on)]
@@ -302,13 +303,17 @@ def plan_probes(
                 readouts=readouts,
             )
         )
-    return ProbePlan(
+    plan = ProbePlan(
         studies=tuple(studies),
         scopes=scopes_of(own, others, bootstrap),
         measured=_encoders(zoo, studies),
         crosswise=tuple(crosswise),
         readouts=readouts,
     )
+    if not plan.questions:
+        whys = plan.not_told or ["The training networks differ in nothing that is known of them."]
+        raise ZooError(f"nothing can be told: {' '.join(whys)} {MORE}")
+    return plan
 
 
 def _encoders(

@@ -20,6 +20,8 @@ SNAPSHOTS: dict[str, Wanted] = {LAST: "last", "all snapshots": None}
 LATER = "later epochs"
 # What zoos of several data sets are called that readouts are fitted to together, and the column that these tell.
 TOGETHER, DATASET = "all zoos together", "dataset"
+# What a reader can do where nothing is told of test networks.
+MORE = "Measure more test members, or generate a larger zoo."
 # Fewer epochs of training are not divided into earlier and later ones.
 FEWEST_EPOCHS = 3
 # What is told across layouts of one zoo: what was measured and nobody chose.
@@ -76,17 +78,18 @@ def told_of(held_out: HeldOut) -> dict[str, str]:
 
     Empty where it is told.
     """
-    fitted, tested = held_out.fitted, held_out.tested
+    fitted = held_out.fitted
     if fitted.joined:
         return {DATASET: ""}
     names = differing(fitted.column_known)
     if fitted.layouts is not None:
         names = tuple(name for name in names if name in ACROSS)
-    return {name: _obstacle(name, fitted, tested) for name in names}
+    return {name: obstacle(name, held_out) for name in names}
 
 
-def _obstacle(name: str, fitted: Choice, tested: Choice) -> str:
-    """Why a column is not told; empty where it is."""
+def obstacle(name: str, held_out: HeldOut) -> str:
+    """Why a column is not told of test networks, as a sentence; empty where it is. Reads no weights."""
+    fitted, tested = held_out.fitted, held_out.tested
     try:
         true_M = tested.column_known(name, "test")
     except KeyError:

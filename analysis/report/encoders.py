@@ -146,10 +146,10 @@ def data_sets(analysis: Analysis) -> Section | str:
                 "Here readouts tell which data set a network was trained on. They were fitted to the last snapshots of"
                 " the training networks of all these zoos together, and are measured on those of their test networks."
                 " Every encoder is taken as it was fitted, with the inputs that it keeps from its own zoo, whichever"
-                " zoo a network comes from: it is not told the answer by the inputs. “Training mean” is always the"
-                " data set that most training networks are of: chance. “Hyper-parameters” see no weight; where they"
-                " tell more than chance, the zoos were trained by recipes that differ, and embeddings may tell recipes"
-                " too."
+                " zoo a network comes from: it is not told the answer by the inputs. Intervals take networks of two"
+                " zoos that were trained alike, from the same seeds, as one. “Training mean” is always the data set"
+                " that most training networks are of: chance. “Hyper-parameters” see no weight; where they tell more"
+                " than chance, the zoos were trained by recipes that differ, and embeddings may tell recipes too."
             ),
             Table(caption="Zoos whose networks are told apart", columns=columns, rows=rows),
             told_table(results, "Which data set a network was trained on", _target),

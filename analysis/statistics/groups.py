@@ -49,6 +49,31 @@ def task_groups(tasks: Sequence[str]) -> np.ndarray:
     return numbers
 
 
+def groups_with_twins(group_M: np.ndarray, zoo_M: np.ndarray, trained_M: np.ndarray) -> np.ndarray:
+    """Groups of several zoos' networks, made one where they hold twins: ``[M]``.
+
+    Zoos of one recipe on several data sets have networks of the same hyper-parameters and seeds, which are good and bad
+    together. What several networks of one zoo were trained by, as where seeds are not known, makes no twins.
+
+    Args:
+        group_M: Numbers of groups; of two zoos no networks share one.
+        zoo_M: Numbers of zoos.
+        trained_M: How each network was trained, equal for twins.
+    """
+    # Codecs and predictors need not wait for these imports.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    way_M, ways = np.unique(trained_M, return_inverse=True)[1], len(set(trained_M.tolist()))
+    networks = np.bincount(zoo_M * ways + way_M, minlength=(int(zoo_M.max()) + 1) * ways).reshape(-1, ways)
+    single_M = (networks.max(0) == 1)[way_M]
+    nodes = int(group_M.max()) + 1 + ways
+    edges = (group_M[single_M], nodes - ways + way_M[single_M])
+    joined = connected_components(coo_array((np.ones(len(edges[0])), edges), shape=(nodes, nodes)), directed=False)[1]
+    numbers: np.ndarray = np.unique(joined[group_M], return_inverse=True)[1]
+    return numbers
+
+
 def independent_groups(population: Population, grouped: bool) -> np.ndarray:
     """:func:`group_numbers` of a population's members; of networks of unknown training each is its own group."""
     return group_numbers([member.order_seed for member in population.members] or range(len(population)), grouped)
@@ -100,12 +125,14 @@ def words(members: int, groups: int, fits: int, grouped: bool, known: bool = Tru
 
     Args:
         members: Members measured.
-        groups: Groups that they are of.
+        groups: Groups that they are of; 0 where nothing was measured of them.
         fits: Largest number of fits that differ in their seed; 0 where nothing was fitted.
         grouped: Whether members are grouped.
         known: Whether their minibatch orders are.
         shared: What members of a group have in common: ``ORDER`` or ``TASK``.
     """
+    if not groups:
+        return "There are no intervals: nothing was told of these networks."
     if not grouped:
         why = (
             "all networks of this zoo were trained in one minibatch order, and nothing is said of other orders."
