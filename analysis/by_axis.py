@@ -24,6 +24,7 @@ from analysis.measuring.rows import Row
 from analysis.record import Analysis, Planned, count_diverged, zoo_facts
 from analysis.statistics.groups import orders_differ, orders_known, words
 from analysis.statistics.intervals import Bootstrap
+from trainables.readouts.columns import known
 from zoo.metric import Metric
 from zoo.population import Population
 from zoo.storage.errors import ZooError
@@ -32,6 +33,7 @@ from zoo.storage.zoo import Zoo
 # What is measured where nobody says what.
 WITHSTOOD = ("accuracy", "weight-noise-0.5", "weight-noise-0.5x100", "fgsm-0.1", "pgd-0.1", "transfer-0.1")
 FAMILY = "group"
+UNKNOWN = "not known"
 # Of a metric: how much larger it is than in the first group.
 GAIN = "_gain_pp"
 
@@ -247,7 +249,7 @@ def plan_by_axis(
     groups: dict[str, Population] = {}
     for population in zoo.populations(epochs="last", limit=members):
         layout = f", {population.architecture.summary}" if len(zoo.layouts) > 1 else ""
-        for key, rows in _combinations(population, by).items():
+        for key, rows in rows_by(population, by).items():
             told = ", ".join(f"{name}={value}" for name, value in zip(by, key, strict=True))
             groups[told + layout] = population.select(rows)
     if not groups:
@@ -261,7 +263,18 @@ def plan_by_axis(
     )
 
 
-def _combinations(population: Population, columns: Sequence[str]) -> dict[tuple[object, ...], list[int]]:
-    """For each combination of values that occurs, in order, the rows that have it."""
-    keys = list(zip(*(population.column(name).tolist() for name in columns), strict=True))
-    return {key: [row for row, other in enumerate(keys) if other == key] for key in sorted(set(keys))}
+def rows_by(population: Population, columns: Sequence[str]) -> dict[tuple[object, ...], list[int]]:
+    """For each combination of values that occurs, in order, the rows that have it; what is not known comes last."""
+    keys = list(zip(*(_values(population, name) for name in columns), strict=True))
+    in_order = sorted(
+        set(keys), key=lambda key: [(value == UNKNOWN, 0 if value == UNKNOWN else value) for value in key]
+    )
+    return {key: [row for row, other in enumerate(keys) if other == key] for key in in_order}
+
+
+def _values(population: Population, name: str) -> list[object]:
+    """A column, with :data:`UNKNOWN` where nothing is known."""
+    column_M = population.column(name)
+    known_M = known(column_M) | (name == "task")  # that of the whole data set has an empty name
+    values: list[object] = np.where(known_M, column_M.astype(object), UNKNOWN).tolist()
+    return values

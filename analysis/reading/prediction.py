@@ -26,7 +26,7 @@ from analysis.statistics.intervals import Bootstrap
 from trainables.predictors.config import BoostingConfig
 from trainables.predictors.predictor import KnowsTasks, Predictor
 from trainables.readouts.boosting import Trees
-from trainables.readouts.columns import CHOSEN, decided, is_numeric, known
+from trainables.readouts.columns import CHOSEN, categories_of, decided, is_numeric, known
 from trainables.study_files import StudyRecord
 from zoo.storage.errors import ZooError
 from zoo.storage.zoo import Zoo
@@ -160,18 +160,19 @@ def constant(target: str, training: Members) -> Predict:
 def from_hyperparameters(target: str, training: Members) -> Predict:
     """Gradient boosting on how members were trained, on their epoch and their size: it never sees a weight."""
     names = [name for name in (*CHOSEN, "activation", "epoch") if name != target]
-    categories = {name: np.unique(column_M) for name in names if not is_numeric(column_M := training.column(name))}
+    categories = {name: known_of for name in names if (known_of := categories_of(training.column(name)))}
 
     def features(members: Members) -> np.ndarray:
         columns = [
             _codes(members.column(name), categories[name]) if name in categories else members.column(name)
             for name in names
+            if name in categories or is_numeric(training.column(name))
         ]
         return np.stack([column_M.astype(np.float64) for column_M in (*columns, members.parameters)], axis=1)
 
     true_M = training.target(target)
     kept = known(true_M)
-    names_of = () if is_numeric(true_M) else tuple(np.unique(true_M).tolist())
+    names_of = categories_of(true_M)
     numbers_M = np.searchsorted(names_of, true_M[kept]) if names_of else true_M[kept]
     trees = Trees.fit(features(training)[kept], numbers_M, BoostingConfig(target=target), classify=bool(names_of))
     return lambda members: decided(trees.outputs(features(members)), names_of)
@@ -198,7 +199,7 @@ def _measured_elsewhere(held_out: HeldOut, target: str) -> bool:
     )
 
 
-def _codes(values_M: np.ndarray, categories: np.ndarray) -> np.ndarray:
-    """Numbers of categories; NaN for one that does not occur among the training members."""
+def _codes(values_M: np.ndarray, categories: tuple[str, ...]) -> np.ndarray:
+    """Numbers of categories; NaN for what is not known or does not occur among the training members."""
     place_M = np.searchsorted(categories, values_M).clip(max=len(categories) - 1)
-    return np.where(categories[place_M] == values_M, place_M, np.nan)
+    return np.where(np.array(categories)[place_M] == values_M, place_M, np.nan)

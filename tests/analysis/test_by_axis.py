@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.analyze import analyze, carry_out
-from analysis.by_axis import surrogates
+from analysis.by_axis import rows_by, surrogates
 from analysis.evaluators import evaluator
 from analysis.evaluators.evaluator import EvaluationData, Subject
 from analysis.evaluators.registry import find_evaluator
@@ -126,3 +126,19 @@ def test_the_page_shows_groups_gains_and_transfer(found):
 def test_what_cannot_be_measured(small_zoo, options, message):
     with pytest.raises(ValueError, match=message):
         plan_analysis(small_zoo, **options)
+
+
+def test_networks_of_which_a_value_is_not_known_are_a_group_of_their_own(small_zoo):
+    population = small_zoo.population(epochs="last").select(range(4))
+    columns = {
+        "learning_rate": np.array([np.nan, 0.5, np.nan, 0.25]),
+        "optimizer": np.array(["sgd", "", "sgd", "adam"]),
+    }
+    partly_known = dataclasses.replace(population, columns=population.columns | columns)
+    assert list(rows_by(partly_known, ["learning_rate"]).items()) == [
+        ((0.25,), [3]),
+        ((0.5,), [1]),
+        (("not known",), [0, 2]),
+    ]
+    assert list(rows_by(partly_known, ["optimizer"])) == [("adam",), ("sgd",), ("not known",)]
+    assert list(rows_by(partly_known, ["task"])) == [("",)]  # the whole data set

@@ -29,6 +29,26 @@ def test_predictions_are_those_of_a_readout_of_embeddings(data, target):
     assert np.array_equal(again.predict(validation), reader.predict(validation))
 
 
+def half_known(population, name, unknown):
+    """Without the values of every other row."""
+    known_M = np.arange(len(population)) % 2 == 0
+    columns = {**population.columns, name: np.where(known_M, population.column(name), unknown)}
+    return dataclasses.replace(population, columns=columns), population.select(np.flatnonzero(known_M).tolist())
+
+
+@pytest.mark.parametrize(("target", "unknown"), [("learning_rate", np.nan), ("optimizer", "")])
+def test_networks_of_which_a_column_is_not_known_say_nothing_of_it(data, target, unknown):
+    parts = [half_known(*part, target, unknown) for part in (data.training, data.validation)]
+    encoder = network_reader("weight-statistics", data).encoder
+    of_all, of_known = (
+        network_reader(encoder, dataclasses.replace(data, training=(training,), validation=(validation,)), target)
+        for training, validation in zip(*parts, strict=True)
+    )
+    (networks,) = data.validation
+    assert of_all.readout.categories == of_known.readout.categories
+    assert np.array_equal(of_all.predict(networks), of_known.predict(networks))
+
+
 def test_trees_read_too(data):
     reader = network_reader("weights", data, readout=BoostingReadout(iterations=20, leaf_members=3, components=8))
     (training,) = data.training

@@ -59,6 +59,8 @@ class Trees:
             early_stopping=False,
             random_state=config.seed,
         )
+        # scikit-learn has no bins for a feature that is missing everywhere; as a constant it divides nothing either.
+        features_MF = np.where(np.isnan(features_MF).all(axis=0), 0.0, features_MF)
         return cls.of(model.fit(features_MF, target_M))
 
     @classmethod

@@ -47,13 +47,13 @@ def strata_of(population: Population) -> np.ndarray:
 
 
 def known(target_M: np.ndarray) -> np.ndarray:
-    """Which targets are known and finite, bool ``[M]``."""
-    return np.isfinite(target_M) if is_numeric(target_M) else np.ones(len(target_M), dtype=bool)
+    """Which targets are known, finite numbers and names that are not empty: bool ``[M]``."""
+    return np.isfinite(target_M) if is_numeric(target_M) else np.asarray(target_M != "")
 
 
 def categories_of(target_M: np.ndarray) -> tuple[str, ...]:
-    """The categories of a column, in order; empty where it is a number."""
-    return () if is_numeric(target_M) else tuple(np.unique(target_M).tolist())
+    """The categories of a column, in order, without what is not known; empty where it is a number."""
+    return () if is_numeric(target_M) else tuple(np.unique(target_M[known(target_M)]).tolist())
 
 
 def decided(outputs_MK: np.ndarray, categories: Sequence[str]) -> np.ndarray:

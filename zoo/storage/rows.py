@@ -30,6 +30,12 @@ TASK_SPLIT_PURPOSE = "split of task 68"
 MEMBER_COLUMNS = {"member" if field.name == "id" else field.name: field for field in dataclasses.fields(Member)}
 # A shard has all of these columns, or lacks those that its recipe says nothing of: all members have the default there.
 OPTIONAL_COLUMNS = frozenset(name for name, field in MEMBER_COLUMNS.items() if field.metadata.get("optional"))
+# How members are trained, without what only tells them apart.
+HYPERPARAMETERS = tuple(
+    name
+    for name in MEMBER_COLUMNS
+    if name not in ("member", "seed", "order_seed", "subset_seed", "subset_size", "subset_index", "task")
+)
 GAP = "generalization_gap"
 # Fewer runs of rows than these are cut out of a table one by one.
 FEW_RUNS = 32
@@ -186,6 +192,20 @@ def members_of(table: pa.Table) -> Iterator[Member]:
             known = {field: row[name] for name, field in columns.items() if row[name] is not None}
             before, member = row, Member(**{"seed": 0} | known)
         yield member
+
+
+def partly_known(table: pa.Table) -> dict[str, np.ndarray]:
+    """Hyper-parameters that are null in some row: numbers as float64 with NaN, names as text, empty where not known.
+
+    Of what only tells members apart there is none: seeds, pieces of the images, tasks.
+    """
+    return {
+        name: np.array(["" if value is None else value for value in column.to_pylist()])
+        if pa.types.is_string(column.type)
+        else column.cast(pa.float64()).to_numpy()
+        for name in HYPERPARAMETERS
+        if name in table.column_names and (column := table[name]).null_count
+    }
 
 
 def content_hash(table: pa.Table, architecture: Architecture) -> str:

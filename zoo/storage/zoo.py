@@ -22,7 +22,7 @@ from zoo.recipes import Imported, RecipeLike, recipe_from_json
 from zoo.storage.catalog import locate, require_manifest
 from zoo.storage.errors import REMAKE, ZooError
 from zoo.storage.manifest import ZOOS, Manifest
-from zoo.storage.rows import integers, measured_among, members_of, rows_at
+from zoo.storage.rows import integers, measured_among, members_of, partly_known, rows_at
 from zoo.storage.selection import CHOSEN_BY, Epochs, Selection
 from zoo.storage.shard_reader import ShardReader
 from zoo.storage.shards import ShardHeader
@@ -373,7 +373,8 @@ class Zoo:
             | {
                 name: np.concatenate([np.from_dlpack(chunk) for chunk in table[name].chunks])
                 for name in measured_among(table.column_names)
-            },
+            }
+            | partly_known(table),
         )
 
     def _several_layouts(self, layouts: Sequence[int]) -> ZooError:

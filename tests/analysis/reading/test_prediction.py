@@ -119,6 +119,22 @@ def test_hyperparameters_never_see_weights(small_zoo):
     )
 
 
+@pytest.mark.parametrize("unknown", ["of half of them", "of all"])
+def test_hyperparameters_that_are_not_known_tell_nothing(small_zoo, unknown):
+    population = small_zoo.population("train")
+    known_M = (population.column("id") % 2 == 0) & (unknown != "of all")
+    columns = {
+        "learning_rate": np.where(known_M, population.column("learning_rate"), np.nan),
+        "optimizer": np.where(known_M, population.column("optimizer"), ""),
+    }
+    training = Members(populations=(dataclasses.replace(population, columns=population.columns | columns),))
+    assert np.isfinite(from_hyperparameters("test_accuracy", training)(training)).all()
+    if unknown == "of half of them":
+        told = from_hyperparameters("optimizer", training)(training)
+        assert len(set(told)) > 1
+        assert set(told) <= set(population.column("optimizer"))
+
+
 def test_the_report_says_what_weights_tell(analysis, store):
     page = render(analysis)
     text = re.sub(r"\s+", " ", re.sub("<script.*?</script>|<[^>]+>", "", page, flags=re.DOTALL))

@@ -164,6 +164,15 @@ def test_trees_equal_scikit_learn(classes):
     np.testing.assert_allclose(Trees.of(model).outputs(new_MF), outputs_MK, rtol=1e-12, atol=1e-12)
 
 
+def test_trees_never_divide_by_a_feature_that_is_missing_everywhere():
+    features_MF = np.random.default_rng(0).normal(size=(60, 3))
+    features_MF[:, 1] = np.nan
+    settings, numbers_M = BoostingReadout(iterations=10), features_MF[:, 0]
+    trees = Trees.fit(features_MF, numbers_M, settings, classify=False)
+    expected = Trees.fit(features_MF[:, [0, 2]], numbers_M, settings, classify=False).outputs(features_MF[:, [0, 2]])
+    assert np.array_equal(trees.outputs(features_MF), expected)
+
+
 def test_scores_by_hand():
     true_M, predicted_M = np.array([1.0, 1.0, 2.0, 3.0]), np.array([0.9, 1.2, 2.0, 1.9])
     assert r2(true_M, predicted_M) == pytest.approx(1 - (0.01 + 0.04 + 1.21) / 2.75)

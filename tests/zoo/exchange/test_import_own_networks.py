@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -99,6 +100,21 @@ def test_an_activation_of_the_table_counts_beside_an_architecture(tmp_path):
     (root / "networks.csv").write_text("file,epoch,activation\n0.pt,1,\n1.pt,1,swish\n")
     with pytest.raises(ValueError, match=r"1\.pt: unknown activation 'swish'; known: relu"):
         open_source(root)
+
+
+def test_cells_may_be_empty_and_nothing_is_made_up(tmp_path):
+    root = folder_of(tmp_path / "nets", *(mlp(64, 4, 10) for _ in range(3)))
+    (root / "networks.csv").write_text(
+        "file,epoch,learning_rate,optimizer,batch_size\n0.pt,1,,sgd,8\n1.pt,1,0.5,,8\n2.pt,1,0.25,adam,8\n"
+    )
+    zoo = store_source(open_source(root), Store(tmp_path / "store"))
+    for networks in (zoo.population(), zoo.population().select([0, 1, 2])):
+        np.testing.assert_array_equal(networks.column("learning_rate"), [np.nan, 0.5, 0.25])
+        assert networks.column("optimizer").tolist() == ["sgd", "", "adam"]
+        assert networks.column("batch_size").tolist() == [8, 8, 8]
+        assert np.isnan(networks.column("dropout")).all()  # of which no column tells
+        assert [member.optimizer for member in networks.members] == ["sgd", "adam", "adam"]
+    assert zoo.population(members=[2]).column("learning_rate").tolist() == [0.25]
 
 
 def tensors(*pairs: tuple[str, tuple[int, ...]]) -> list[ForeignTensor]:
