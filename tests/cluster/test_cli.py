@@ -74,7 +74,10 @@ def test_every_verb_has_help(verb, capsys):
     [
         ("generate", ["as many as CPUs"]),
         ("search", ["as many as CPUs"]),
-        ("analyze", [f"{TEST_MEMBERS}; all for predictors", "all", "translation-1 for images, else noise-0.1"]),
+        (
+            "analyze",
+            [f"{TEST_MEMBERS}; all for predictors and encoders", "all", "translation-1 for images, else noise-0.1"],
+        ),
         ("dashboard", ["the newest"]),
     ],
 )
