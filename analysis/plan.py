@@ -46,7 +46,7 @@ KINDS = {
     SETS: Kind(plan_sets, ("study", "members", "inputs")),
     "hypernetworks": Kind(plan_adaptation, ("study", "members")),
     "predictors": Kind(plan_predictors, ("study", "members"), several=True),
-    "encoders": Kind(plan_probes, ("study", "members", "on", "studies_on", "boosting"), several=True),
+    "encoders": Kind(plan_probes, ("study", "members", "on", "studies_on", "boosting", "untrained"), several=True),
     "generators": Kind(plan_making, ("study", "members", "evaluators")),
     "aggregators": Kind(plan_aggregation, ("study", "members", "inputs")),
 }
@@ -66,6 +66,7 @@ def plan_analysis(
     on: Sequence[Zoo] = (),
     studies_on: Sequence[Sequence[StudyRecord]] = (),
     boosting: bool = False,
+    untrained: bool = False,
     by: Sequence[str] | None = None,
     bootstrap: Bootstrap | None = None,
 ) -> Plan:
@@ -93,6 +94,7 @@ def plan_analysis(
         studies_on: For a matrix of all zoos by all, of each of the other zoos the studies of encoders on it.
         boosting: Whether gradient boosting reads embeddings of encoders too; it takes minutes where linear readouts
             take seconds.
+        untrained: Whether encoders are asked about all snapshots with untrained networks too.
         by: Columns by which members are grouped: in place of codecs, groups are measured.
         bootstrap: How intervals are drawn.
 
@@ -116,6 +118,7 @@ def plan_analysis(
         "on": on or None,
         "studies_on": studies_on or None,
         "boosting": boosting or None,
+        "untrained": untrained or None,
         "by": by,
     }
     asked = {name: value for name, value in options.items() if value is not None}

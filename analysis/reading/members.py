@@ -123,13 +123,14 @@ class ZooMembers:
         members: Numbers of the test members.
         seen_as: Whose they are seen as: weights are zero on inputs that never occur in the data set of these, not in
             their own, by which they could be told apart; ``None`` for their own.
-        epochs: Which snapshots are read: the "last" of each member, or all (``None``).
+        epochs: Which snapshots are read: the "last" of each member, those of some epochs, or all but untrained networks
+            (``None``). Those that are chosen must be among them.
     """
 
     zoo: Zoo
     members: tuple[int, ...]
     seen_as: ZooMembers | None = None
-    epochs: Literal["last"] | None = None
+    epochs: Literal["last"] | tuple[int, ...] | None = None
 
     @cached_property
     def dataset(self) -> Dataset | None:
@@ -184,11 +185,11 @@ class ZooMembers:
 
         Args:
             split: "train", "validation" or "test": of the test members those in ``members``.
-            epochs: "one" or the "last" of each member, those of some epochs, or all (``None``).
+            epochs: "one" or the "last" of each member, those of some epochs, or all but untrained networks (``None``).
             layouts: Only networks of these of the zoo's layouts.
         """
         found = self.training if split == "train" else self.validation if split == "validation" else self.test
-        if epochs is None and layouts is None:
+        if epochs == self.epochs and layouts is None:
             return found
         table = self.zoo.snapshots.take(self.rows(split, epochs, layouts))
         wanted = table["member"].to_numpy() * EPOCHS + table["epoch"].to_numpy()
@@ -201,6 +202,12 @@ class ZooMembers:
         """
         own = np.concatenate([self.training.fingerprints, self.validation.fingerprints])
         return int((np.isin(others.fingerprints, own) & (others.column("epoch") != 0)).sum())
+
+    def untrained(self) -> tuple[int, int]:
+        """How many untrained test networks there are, and how many of them are one of another split to the last bit."""
+        parts = (self.training, self.validation, self.test)
+        training_M, validation_M, test_M = (each.fingerprints[each.column("epoch") == 0] for each in parts)
+        return len(test_M), int(np.isin(test_M, np.concatenate([training_M, validation_M])).sum())
 
     def _read(self, populations: Iterable[Population]) -> Members:
         return Members(populations=tuple(map(self._as_fits_see, populations)))

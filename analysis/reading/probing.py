@@ -26,7 +26,7 @@ from analysis.reading.held_out import Choice, HeldOut, HeldOutPlan, RefusalError
 from analysis.reading.maps import latent_maps
 from analysis.reading.members import Members, ZooMembers
 from analysis.reading.prediction import baseline_rows, setting_of
-from analysis.reading.scopes import ACROSS, DATASET, MORE, crosswise_scopes, scopes_of, told_of
+from analysis.reading.scopes import ACROSS, DATASET, MORE, crosswise_scopes, scopes_of, told_of, with_untrained
 from analysis.record import Analysis, LatentMaps, of_studies
 from analysis.statistics.groups import chosen_members
 from analysis.statistics.intervals import Bootstrap
@@ -195,6 +195,7 @@ class ProbePlan(HeldOutPlan[Encoder]):
         facts = {
             "kind": "encoders",
             "boosting": BOOSTING in self.readouts,
+            "untrained": self.held_out.tested.of.untrained(),
             "crosswise": bool(self.crosswise),
             "other_settings": self.other_settings,
             "not_told": self.not_told,
@@ -231,7 +232,7 @@ class ProbePlan(HeldOutPlan[Encoder]):
         for trial in self.measured:
             best.setdefault(trial.name, trial.fits[0])
         embeddings = {name: partial(Embedded(encoder, own).of, own) for name, encoder in best.items()}
-        return latent_maps(embeddings, own.test, [name for name in self.targets if name != DATASET])
+        return latent_maps(embeddings, own.choose("test", None), [name for name in self.targets if name != DATASET])
 
     def _predicted(self, trial: MeasuredTrial[Encoder], held_out: HeldOut, question: Question) -> list[np.ndarray]:
         key = (trial.study.name, trial.number)
@@ -260,6 +261,7 @@ def plan_probes(
     on: Sequence[Zoo] = (),
     studies_on: Sequence[Sequence[StudyRecord]] = (),
     boosting: bool = False,
+    untrained: bool = False,
     members: int | None = None,
     bootstrap: Bootstrap,
 ) -> ProbePlan:
@@ -272,11 +274,13 @@ def plan_probes(
         studies_on: Of each of them the studies on it, in the order of ``studies``, to be measured on all zoos in turn;
             none by default.
         boosting: Whether gradient boosting reads embeddings too, beside linear readouts.
+        untrained: Whether columns are told of all snapshots with untrained networks too.
         members: At most so many test members of each zoo; ``None`` for all.
         bootstrap: How intervals are drawn.
 
     Raises:
-        ZooError: No trial can be measured, a split has no members, or no column can be told of any test members.
+        ZooError: No trial can be measured, a split has no members, untrained networks are asked for and the zoo has
+            none, or no column can be told of any test members.
         ValueError: A zoo is named twice, or another has more or fewer studies.
     """
     names = [zoo.name, *(other.name for other in on)]
@@ -284,6 +288,8 @@ def plan_probes(
         if names.count(name) > 1:
             raise ValueError(f"zoo {name} is named {names.count(name)} times; name each of the other zoos once")
     own, *others = (ZooMembers(zoo=each, members=chosen_members(each, members)) for each in (zoo, *on))
+    if untrained:
+        own = with_untrained(own)
     readouts = (LINEAR, BOOSTING) if boosting else (LINEAR,)
     crosswise = []
     for number, of_other in enumerate(studies_on):

@@ -17,6 +17,7 @@ from zoo.storage.errors import ZooError
 
 LAST = "last snapshots"
 SNAPSHOTS: dict[str, Wanted] = {LAST: "last", "all snapshots": None}
+EVERY = "all snapshots with untrained networks"
 LATER = "later epochs"
 # What zoos of several data sets are called that readouts are fitted to together, and the column that these tell.
 TOGETHER, DATASET = "all zoos together", "dataset"
@@ -31,9 +32,10 @@ ACROSS = tuple(name for name in MEASURED if name != "epoch")
 def scopes_of(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstrap) -> tuple[HeldOut, ...]:
     """All scopes of an analysis.
 
-    The zoo's own networks, last snapshots and, where there are more, all; snapshots of later epochs by readouts of
-    earlier ones; other zoos' networks, and where these are of other data sets, all zoos' together; and in a zoo of
-    several layouts, one group of layouts by readouts of each, and by those of all others.
+    The zoo's own networks, last snapshots and, where there are more, all, and with untrained ones where these are read;
+    snapshots of later epochs by readouts of earlier ones; other zoos' networks, and where these are of other data sets,
+    all zoos' together; and in a zoo of several layouts, one group of layouts by readouts of each, and by those of all
+    others.
 
     Args:
         own: The networks that encoders and readouts are fitted to.
@@ -46,6 +48,9 @@ def scopes_of(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstra
         fitted = _named(own, epochs)
         tested = [fitted, *(_named(other, epochs) for other in others)]
         found += [HeldOut(fitted=fitted, tested=each, snapshots=snapshots, bootstrap=bootstrap) for each in tested]
+    if own.epochs is not None:
+        every = _named(own, own.epochs)
+        found.append(HeldOut(fitted=every, tested=every, snapshots=EVERY, bootstrap=bootstrap))
     if joined := _joined(own, others):
         found.append(HeldOut(fitted=joined, tested=joined, snapshots=LAST, bootstrap=bootstrap))
     trained = tuple(epoch for epoch in own.zoo.recipe.snapshot_epochs if epoch > 0)
@@ -64,6 +69,21 @@ def scopes_of(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstra
         if not name.startswith("all but ") or name == f"all but {target_name}"
     ]
     return tuple(found)
+
+
+def with_untrained(own: ZooMembers) -> ZooMembers:
+    """The same networks, untrained ones among their snapshots.
+
+    Raises:
+        ZooError: The zoo has none.
+    """
+    epochs = own.zoo.recipe.snapshot_epochs
+    if 0 not in epochs:
+        raise ZooError(
+            f"zoo {own.zoo.name} has no untrained networks, its first snapshots are of epoch {min(epochs)}; leave "
+            "--untrained out, or generate a zoo whose snapshot_epochs begin at 0"
+        )
+    return replace(own, epochs=epochs)
 
 
 def crosswise_scopes(own: ZooMembers, others: Sequence[ZooMembers], bootstrap: Bootstrap) -> tuple[HeldOut, ...]:

@@ -14,7 +14,7 @@ from analysis.pages.tables import Cell, Column, Row, Table, absent, metric_cell
 from analysis.reading.calibration import DRAWS
 from analysis.reading.column_means import best_first, called
 from analysis.reading.prediction import HYPERPARAMETERS
-from analysis.reading.scopes import LAST, LATER, TOGETHER
+from analysis.reading.scopes import EVERY, LAST, LATER, TOGETHER
 from analysis.reading.zoo_matrix import ZooMatrix
 from analysis.record import Analysis
 from analysis.report.predictors import BASELINES, main_metric
@@ -68,6 +68,15 @@ def findings(analysis: Analysis) -> Section:
         blocks.append(Heading(snapshots.capitalize()))
         if snapshots == LATER:
             blocks.append(Text("Readouts were fitted to the first half of the epochs and are measured on the others."))
+        if snapshots == EVERY:
+            networks, known = analysis.summary["untrained"]
+            blocks.append(
+                Text(
+                    "Published tables often count untrained networks among the snapshots. Readouts were fitted to those"
+                    f" of training networks too, encoders to none. Of {counted(networks, 'untrained test network')},"
+                    f" {count(known)} begin at the very weights of a training or validation network."
+                )
+            )
         chosen = [result for result in results if _asked(result).snapshots == snapshots]
         blocks.append(told_table(chosen, f"What embeddings of {snapshots} tell", _target))
         blocks += [means_table(found) for found in analysis.summary["means"] if found["snapshots"] == snapshots]

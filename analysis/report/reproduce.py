@@ -9,6 +9,7 @@ from typing import Any
 from analysis.evaluators.inputs import MOVED
 from analysis.pages.commands import settings, zoo_commands
 from analysis.pages.page import Code, Section, Text, installed_versions
+from analysis.reading.scopes import EVERY
 
 LIBRARIES = ("zooscale", "torch", "numpy", "scikit-learn", "constriction", "optuna", "ray", "plotly")
 # What has an option of its own, follows from the study's name, or changes nothing.
@@ -54,6 +55,7 @@ def commands(summary: Mapping[str, Any]) -> str:
         analyze += f" --study {','.join(study['study'] for study in summary['studies'])}"
         analyze += " --crosswise" if summary.get("crosswise") else ""
         analyze += " --boosting" if summary.get("boosting") else ""
+        analyze += " --untrained" if EVERY in summary.get("snapshots", ()) else ""
     return "\n".join([*lines, analyze])
 
 

@@ -141,6 +141,13 @@ class Analyze(Planned):
     boosting: Annotated[
         bool, typer.Option("--boosting", help="Read embeddings by gradient boosting too, beside linear readouts.")
     ] = False
+    untrained: Annotated[
+        bool,
+        typer.Option(
+            "--untrained",
+            help="Ask encoders about all snapshots with untrained networks too, as published tables often do.",
+        ),
+    ] = False
     by: Annotated[
         str | None,
         typer.Option(
@@ -189,6 +196,7 @@ class Analyze(Planned):
             "layout": self.layout,
             "seed": self.seed,
             "boosting": self.boosting or None,
+            "untrained": self.untrained or None,
         }
         if self.study is not None and not named:
             raise ValueError(f"--study is {self.study!r}; name a study, or several with commas")

@@ -125,7 +125,7 @@ def test_zoos_are_named_once_and_for_encoders(small_zoo, study, mixed_zoo):
         (
             {"layout": 0, "examples": 9},
             r"does not take layout \(for codecs\) and examples \(for codecs, groups of networks\);"
-            " allowed: study, members, on, studies_on, boosting",
+            " allowed: study, members, on, studies_on, boosting, untrained",
         ),
         ({"evaluators": ["layers"]}, r"does not take evaluators \(for codecs, groups of networks, generators\)"),
         ({"cells": [1]}, r"does not take cells \(for codecs\)"),

@@ -12,7 +12,7 @@ from analysis.plan import plan_analysis
 from analysis.reading.held_out import PREDICTED, TRUE
 from analysis.reading.members import ZooMembers
 from analysis.reading.probing import Embedded
-from analysis.reading.scopes import scopes_of
+from analysis.reading.scopes import EVERY, scopes_of, with_untrained
 from analysis.report.page import render
 from analysis.statistics.groups import chosen_members
 from analysis.statistics.intervals import Bootstrap
@@ -20,6 +20,7 @@ from trainables.readouts.columns import targets_of
 from trainables.readouts.readout import Readouts
 from trainables.readouts.scores import r2
 from zoo.generation.build import generate_zoo
+from zoo.storage.errors import ZooError
 from zoo.storage.store import Store
 from zoo.views import without_dead_inputs
 
@@ -59,6 +60,44 @@ def test_a_row_is_a_readout_of_embeddings_of_test_members(analysis, small_zoo, s
     assert row.values[PREDICTED] == pytest.approx(predicted_M)
     assert row.value("r2") == pytest.approx(r2(targets[2], predicted_M))
     assert row.fits == 2 - NAMES.index(name)
+
+
+def test_untrained_networks_count_where_they_are_asked_for(analysis, small_zoo, study):
+    found = analyze(small_zoo, study, bootstrap=Bootstrap(replicates=20), untrained=True)
+    epochs, train = small_zoo.recipe.snapshot_epochs, small_zoo.dataset().train
+    assert epochs[0] == 0
+
+    parts = [small_zoo.population(split, epochs=epochs) for split in ("train", "validation", "test")]
+    parts = [without_dead_inputs(population, train) for population in parts]
+    features = [study.artifact(1, 0).embed(population).astype(np.float64) for population in parts]
+    targets = [targets_of([population], "epoch") for population in parts]
+    predicted_M = Readouts(*features[:2]).fit("epoch", *targets[:2]).predict(features[2])
+    row = row_of(found, NAMES[1], f"epoch, {EVERY}")
+    assert row.values[TRUE] == pytest.approx(targets[2])
+    assert row.values[PREDICTED] == pytest.approx(predicted_M)
+
+    others = [result for result in found.results if result.question.snapshots != EVERY]
+    assert [each.row() for each in others] == [each.row() for each in analysis.results]
+    assert found.maps.columns["epoch"].min() > 0
+    page = " ".join(render(found).split())
+    assert f"{len(parts[2]) // len(epochs)} untrained test networks, 0 begin at the very weights" in page
+    assert "--untrained" in page
+
+
+def test_shared_beginnings_are_counted(small_zoo):
+    members = chosen_members(small_zoo, None)
+    networks = with_untrained(ZooMembers(zoo=small_zoo, members=members))
+    assert networks.untrained() == (len(members), 0)
+    networks.__dict__["validation"] = networks.test  # as if the same seeds had been drawn there
+    assert networks.untrained() == (len(members), len(members))
+
+
+def test_a_zoo_without_untrained_networks_is_refused_where_they_are_asked_for(small_recipe, tmp_path):
+    recipe = dataclasses.replace(small_recipe, snapshot_epochs=small_recipe.snapshot_epochs[1:])
+    zoo = generate_zoo(recipe, Store(tmp_path / "zoo"))
+    study = write_encoders(Store(tmp_path / "encoders"), zoo, {NAMES[0]: 1})
+    with pytest.raises(ZooError, match="has no untrained networks, its first snapshots are of epoch"):
+        plan_analysis(zoo, study, untrained=True)
 
 
 def test_all_columns_in_which_networks_differ_are_told(analysis, small_zoo):
