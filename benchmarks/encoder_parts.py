@@ -5,6 +5,7 @@
 Each variant is fitted with several seeds to training members; linear readouts of embeddings, fitted on training and
 chosen on validation members, tell columns of test members. A row gives R² of numbers and accuracy of categories, in
 percent, and their mean with its interval over fits and members; members of one minibatch order are resampled together.
+What a part brings is by how much the mean of everything is ahead, on the same members, seed by seed.
 """
 
 from __future__ import annotations
@@ -31,14 +32,15 @@ from zoo.storage.zoo import Zoo
 from zoo.views import without_dead_inputs
 
 Members = tuple[Population, ...]
+Told = Mapping[str, np.ndarray]
 SCOPES: dict[str, Literal["last"] | None] = {"last snapshots": "last", "all snapshots": None}
 OURS = "weights-and-behavior"
-PARTS = ("statistics", "behavior")
+PARTS = ("statistics", "behavior", "consensus", "head")
+EVERYTHING = "everything"
 VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "everything": (OURS, {}),
-    **{f"without {part}": (OURS, {part: False}) for part in (*PARTS, "consensus", "head")},
+    EVERYTHING: (OURS, {}),
+    **{f"without {part}": (OURS, {part: False}) for part in PARTS},
     "without graphs": (OURS, {"graph_passes": 0}),
-    **{f"{part} alone": (OURS, {other: other == part for other in PARTS}) for part in PARTS},
     "activation not known": (OURS, {"activation_known": False}),
     "labels of stored inputs": (OURS, {"labels": True}),
     "weight-statistics": ("weight-statistics", {}),
@@ -66,11 +68,21 @@ def main() -> None:
         scopes[scope] = {split: members(zoo, split, epochs, limit) for split, limit in limits.items()}
         columns = differing(partial(targets_of, scopes[scope]["train"]))
         counts = ", ".join(f"{sum(map(len, each))} {split}" for split, each in scopes[scope].items())
-        print(f"{zoo.name}, {scope}: {counts}\nvariant | width | mean | {' | '.join(columns)} | tau_b of test accuracy")
+        head = f"variant | width | mean | everything is ahead by | {' | '.join(columns)} | tau_b of test accuracy"
+        print(f"{zoo.name}, {scope}: {counts}\n{head}")
+    of_everything: dict[str, list[Told]] = {}
     for variant in given.only:
         encoders = fitted(variant, data, given.seeds)
         for scope, split in scopes.items():
-            print(f"{variant}, {scope} | {row(encoders, split, grouped=orders_differ(zoo))}", flush=True)
+            told = predicted(encoders, split)
+            if variant == EVERYTHING:
+                of_everything[scope] = told
+            true = {column: targets_of(split["test"], column) for column in told[0]}
+            groups = targets_of(split["test"], "order_seed" if orders_differ(zoo) else "id")
+            groups_M = group_numbers(groups.tolist(), True)
+            cells = [f"{variant}, {scope}", str(encoders[0].embed(split["test"][0]).shape[1])]
+            cells += row(true, told, of_everything.get(scope), groups_M)
+            print(" | ".join(cells), flush=True)
 
 
 def members(zoo: Zoo, split: str, epochs: Literal["last"] | None, limit: int | None) -> Members:
@@ -88,46 +100,70 @@ def fitted(variant: str, data: FitData, seeds: int) -> list[Encoder]:
     return [cast(Encoder, run(trainable.fit(config, data)).artifact()) for config in configs]
 
 
-def row(encoders: Sequence[Encoder], split: Mapping[str, Members], *, grouped: bool) -> str:
-    """One line of the table."""
-    columns = differing(partial(targets_of, split["train"]))
-    predicted: list[dict[str, np.ndarray]] = []
+def predicted(encoders: Sequence[Encoder], split: Mapping[str, Members]) -> list[Told]:
+    """For each fit what linear readouts say of the columns of test members."""
+    columns, found = differing(partial(targets_of, split["train"])), list[Told]()
     for encoder in encoders:
         training, validation, test = (
             np.concatenate([encoder.embed(population) for population in split[name]]).astype(np.float64)
             for name in ("train", "validation", "test")
         )
-        readouts = Readouts(training, validation)
-        predicted.append({})
+        readouts, told = Readouts(training, validation), {}
         for column in columns:
             training_M, validation_M = (targets_of(split[name], column) for name in ("train", "validation"))
-            predicted[-1][column] = readouts.fit(column, training_M, validation_M).predict(test)
-    true = {column: targets_of(split["test"], column) for column in columns}
-    of = "order_seed" if grouped else "id"
-    groups_M = group_numbers(targets_of(split["test"], of).tolist(), True)
-    found = measured(true, predicted, groups_M)
-    mean = found["mean"]
-    cells = [str(training.shape[1]), f"{mean.estimate:.1f} [{mean.low:.1f}, {mean.high:.1f}]"]
-    return " | ".join(
-        [*cells, *(f"{found[column].estimate:.1f}" for column in columns), f"{found['tau'].estimate:.3f}"]
-    )
+            told[column] = readouts.fit(column, training_M, validation_M).predict(test)
+        found.append(told)
+    return found
 
 
-def measured(
-    true: Mapping[str, np.ndarray], predicted: Sequence[Mapping[str, np.ndarray]], groups_M: np.ndarray
-) -> dict[str, Interval]:
+def row(true: Told, told: Sequence[Told], of_everything: Sequence[Told] | None, groups_M: np.ndarray) -> list[str]:
+    """The cells of a variant: mean, by how much everything is ahead, columns, tau_b."""
+    found = measured(true, told, groups_M)
+    compared = of_everything is not None and of_everything is not told
+    cells = [in_words(found["mean"]), in_words(lead(true, of_everything or (), told, groups_M)) if compared else ""]
+    return [*cells, *(f"{found[column].estimate:.1f}" for column in true), f"{found['tau'].estimate:.3f}"]
+
+
+def in_words(interval: Interval) -> str:
+    """An estimate with its interval."""
+    return f"{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+
+
+def measured(true: Told, told: Sequence[Told], groups_M: np.ndarray) -> dict[str, Interval]:
     """Of each column R² or accuracy in percent, their mean (R² at least 0) as "mean", and "tau" of test accuracy."""
 
     def statistics(fit: int, rows_M: np.ndarray) -> dict[str, float]:
-        found = {}
-        for column, true_M in true.items():
-            kept = rows_M[known(true_M)[rows_M]]
-            told_M, wanted_M = predicted[fit][column][kept], true_M[kept]
-            found[column] = 100 * (r2(wanted_M, told_M) if is_numeric(true_M) else float((told_M == wanted_M).mean()))
-        tau = kendall_tau(true["test_accuracy"][rows_M], predicted[fit]["test_accuracy"][rows_M])
-        return {**found, "mean": float(np.mean([max(0.0, value) for value in found.values()])), "tau": tau}
+        found = scores(true, told[fit], rows_M)
+        tau = kendall_tau(true["test_accuracy"][rows_M], told[fit]["test_accuracy"][rows_M])
+        return {**found, "mean": mean_of(found), "tau": tau}
 
-    return Bootstrap().of_statistics(statistics, len(groups_M), fits=len(predicted), groups_M=groups_M)
+    return Bootstrap().of_statistics(statistics, len(groups_M), fits=len(told), groups_M=groups_M)
+
+
+def lead(true: Told, of_everything: Sequence[Told], told: Sequence[Told], groups_M: np.ndarray) -> Interval:
+    """By how much the mean of everything is larger on the same members, fits of one seed compared."""
+
+    def statistics(fit: int, rows_M: np.ndarray) -> dict[str, float]:
+        first, second = (mean_of(scores(true, of[fit % len(of)], rows_M)) for of in (of_everything, told))
+        return {"lead": first - second}
+
+    fits = len(of_everything)
+    return Bootstrap().of_statistics(statistics, len(groups_M), fits=fits, groups_M=groups_M)["lead"]
+
+
+def scores(true: Told, told: Told, rows_M: np.ndarray) -> dict[str, float]:
+    """Of each column R² or accuracy in percent, over chosen rows."""
+    found = {}
+    for column, true_M in true.items():
+        kept = rows_M[known(true_M)[rows_M]]
+        told_M, wanted_M = told[column][kept], true_M[kept]
+        found[column] = 100 * (r2(wanted_M, told_M) if is_numeric(true_M) else float((told_M == wanted_M).mean()))
+    return found
+
+
+def mean_of(found: Mapping[str, float]) -> float:
+    """The mean over the columns, R² at least 0."""
+    return float(np.mean([max(0.0, value) for value in found.values()]))
 
 
 if __name__ == "__main__":
