@@ -25,8 +25,8 @@ from zoo.config import own_line
 BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 # In the order of the work; others follow by name.
 ORDER = (
-    "demo", "generate", "search", "fit", "analyze", "make", "card", "verify", "list", "member", "import", "export",
-    "copy", "rm", "data", "tasks", "neurons", "dashboard", "recipes", "studies", "trainables", "evaluators",
+    "demo", "generate", "search", "fit", "analyze", "predict", "make", "card", "verify", "list", "member", "import",
+    "export", "copy", "rm", "data", "tasks", "neurons", "dashboard", "recipes", "studies", "trainables", "evaluators",
 )  # fmt: skip
 
 app = typer.Typer(

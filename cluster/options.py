@@ -89,6 +89,26 @@ Settings = Annotated[
     tuple[str, ...],
     typer.Option("--set", metavar="FIELD=VALUE", help="Set any other field; repeatable. An unknown one lists all."),
 ]
+Networks = Annotated[str, typer.Argument(help="A folder or file of a known format; it is found out which.")]
+NetworkFormat = Annotated[
+    str | None,
+    typer.Option("--format", help="checkpoints, small-cnn-zoo, published-dataset, state-dicts, or what export writes."),
+]
+NetworkArchitecture = Annotated[
+    str | None,
+    typer.Option(
+        "--architecture",
+        help="Where the source does not tell it: a JSON file (docs/import.md), or a torch module: module:attribute.",
+    ),
+]
+NetworkActivation = Annotated[
+    str | None,
+    typer.Option("--activation", help="Of MLPs without an architecture, which weights do not tell. (default: relu)"),
+]
+NetworkEpochs = Annotated[
+    str | None,
+    typer.Option("--epochs", help="Epochs to import, with commas. (default: those that most networks have)"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would run, its size and how long it takes; write nothing.")

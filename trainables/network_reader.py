@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from trainables.encoders.encoder import Encoder
+from trainables.encoders.encoder import Encoder, differing
 from trainables.fit_data import as_fits_see
 from trainables.large_weights import without_large
-from trainables.readouts.columns import targets_of
+from trainables.readouts.columns import known, targets_of
 from trainables.readouts.config import BoostingReadout, LinearReadout
 from trainables.readouts.readout import Readout, Readouts
+from trainables.readouts.scores import scores
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, run
 from zoo.data.examples import Dataset
@@ -27,11 +30,15 @@ class NetworkReader:
         readout: Vectors to the column.
         dataset: Of the networks that both were fitted to. Others are read as those were seen, without weights on
             inputs that never occur, which training leaves as they began.
+        validation: What it is worth on the validation networks: "r2", "kendall_tau" and so on of a number, "accuracy"
+            of a category. The penalty of a linear readout was chosen there, so that other networks are told a little
+            worse.
     """
 
     encoder: Encoder
     readout: Readout
     dataset: Dataset
+    validation: Mapping[str, float]
 
     def predict(self, population: Population) -> np.ndarray:
         """For each network a number, float64, or the name of a category: ``[M]``.
@@ -42,18 +49,38 @@ class NetworkReader:
         return self.readout.predict(_embedded(self.encoder, population, self.dataset))
 
 
+def predict_all(readers: Sequence[NetworkReader], population: Population) -> dict[str, np.ndarray]:
+    """By its target what each of :func:`network_readers` tells of networks, which are embedded once: ``[M]`` each.
+
+    Raises:
+        ValueError: The encoder cannot take these networks; the message says why.
+    """
+    embedded_ME = _embedded(readers[0].encoder, population, readers[0].dataset)
+    return {reader.readout.target: reader.readout.predict(embedded_ME) for reader in readers}
+
+
 def network_reader(
     encoder: str | Encoder,
     data: FitData,
     target: str = "test_accuracy",
     readout: LinearReadout | BoostingReadout | None = None,
 ) -> NetworkReader:
-    """Fits what tells a column of networks from their weights.
+    """The reader of one column; for arguments and errors see :func:`network_readers`."""
+    return network_readers(encoder, data, [target], readout)[0]
+
+
+def network_readers(
+    encoder: str | Encoder,
+    data: FitData,
+    targets: Sequence[str] | None = None,
+    readout: LinearReadout | BoostingReadout | None = None,
+) -> tuple[NetworkReader, ...]:
+    """Fits what tells columns of networks from their weights, with one encoder.
 
     Args:
         encoder: An encoder, such as a study has left; or the name of one, which is fitted first, as its defaults say.
         data: Training and validation networks.
-        target: The column.
+        targets: The columns; all in which training networks differ where ``None``.
         readout: Linear with the penalty that is best on validation networks where ``None``.
 
     Raises:
@@ -74,9 +101,13 @@ def network_reader(
         np.concatenate([_embedded(encoder, population, data.dataset) for population in part])
         for part in (data.training, data.validation)
     )
-    training_M, validation_M = (targets_of(part, target) for part in (data.training, data.validation))
-    fitted = Readouts(training_ME, validation_ME).fit(target, training_M, validation_M, readout)
-    return NetworkReader(encoder, fitted, data.dataset)
+    readouts, found = Readouts(training_ME, validation_ME), list[NetworkReader]()
+    for target in differing(partial(targets_of, data.training)) if targets is None else targets:
+        training_M, true_M = (targets_of(part, target) for part in (data.training, data.validation))
+        fitted, known_M = readouts.fit(target, training_M, true_M, readout), known(true_M)
+        validation = scores(true_M[known_M], fitted.predict(validation_ME[known_M])) if known_M.any() else {}
+        found.append(NetworkReader(encoder, fitted, data.dataset, validation))
+    return tuple(found)
 
 
 def _embedded(encoder: Encoder, population: Population, dataset: Dataset) -> np.ndarray:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cluster.verbs.fit import Fit as Fit
     from cluster.verbs.generate import Generate as Generate
     from cluster.verbs.import_ import Import as Import
+    from cluster.verbs.predict import Predict as Predict
     from cluster.verbs.search import Search as Search
     from cluster.verbs.tasks import Tasks as Tasks
     from cluster.verbs.verify import Verify as Verify
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from trainables.aggregators.training import train_with as train_with
     from trainables.fit_data import fit_data as fit_data
     from trainables.network_reader import network_reader as network_reader
+    from trainables.network_reader import network_readers as network_readers
+    from trainables.network_reader import predict_all as predict_all
     from trainables.registry import TRAINABLES as TRAINABLES
     from trainables.registry import find_trainable as find_trainable
     from trainables.study_files import StudyRecord as StudyRecord
@@ -81,6 +84,7 @@ _HOMES = {
     "cluster.verbs.fit": ("Fit",),
     "cluster.verbs.generate": ("Generate",),
     "cluster.verbs.import_": ("Import",),
+    "cluster.verbs.predict": ("Predict",),
     "cluster.verbs.search": ("Search",),
     "cluster.verbs.tasks": ("Tasks",),
     "cluster.verbs.verify": ("Verify",),
@@ -88,7 +92,7 @@ _HOMES = {
     "search_spaces.study": ("Study",),
     "trainables.aggregators.training": ("train_with",),
     "trainables.fit_data": ("fit_data",),
-    "trainables.network_reader": ("network_reader",),
+    "trainables.network_reader": ("network_reader", "network_readers", "predict_all"),
     "trainables.registry": ("TRAINABLES", "find_trainable"),
     "trainables.study_files": ("StudyRecord",),
     "trainables.tasks.embedding": ("embed_tasks",),

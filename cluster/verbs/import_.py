@@ -56,29 +56,17 @@ class Imported(Result):
 class Import(Planned):
     """Make a zoo of networks that others trained, or of an exported zoo."""
 
-    path: Annotated[str, typer.Argument(help="A folder or file of a known format; it is found out which.")]
+    path: options.Networks
     store: options.Store = "./store"
-    format: Annotated[
-        str | None,
-        typer.Option(help="checkpoints, small-cnn-zoo, published-dataset, state-dicts, or what export writes."),
-    ] = None
+    format: options.NetworkFormat = None
     name: Annotated[str | None, typer.Option(help="A name for the zoo. (default: the folder's)")] = None
     dataset: Annotated[
         str | None,
         typer.Option(help="The networks' data set as it is named here: metrics that are missing are computed on it."),
     ] = None
-    architecture: Annotated[
-        str | None,
-        typer.Option(
-            help="Where the source does not tell it: a JSON file (docs/import.md), or a torch module: module:attribute."
-        ),
-    ] = None
-    activation: Annotated[
-        str | None, typer.Option(help="Of MLPs without an architecture, which weights do not tell. (default: relu)")
-    ] = None
-    epochs: Annotated[
-        str | None, typer.Option(help="Epochs to import, with commas. (default: those that most networks have)")
-    ] = None
+    architecture: options.NetworkArchitecture = None
+    activation: options.NetworkActivation = None
+    epochs: options.NetworkEpochs = None
     include_diverged: Annotated[
         bool, typer.Option("--include-diverged", help="Keep weights that are not finite, marked as diverged.")
     ] = False

@@ -45,6 +45,7 @@ VERBS = [
     "search",
     "fit",
     "analyze",
+    "predict",
     "card",
     "verify",
     "list",
