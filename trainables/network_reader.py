@@ -11,10 +11,9 @@ import numpy as np
 from trainables.encoders.encoder import Encoder, differing
 from trainables.fit_data import as_fits_see
 from trainables.large_weights import without_large
-from trainables.readouts.columns import known, targets_of
+from trainables.readouts.columns import targets_of
 from trainables.readouts.config import BoostingReadout, LinearReadout
-from trainables.readouts.readout import Readout, Readouts
-from trainables.readouts.scores import scores
+from trainables.readouts.readout import Readout, Readouts, judged
 from trainables.registry import find_trainable
 from trainables.trainable import FitData, run
 from zoo.data.examples import Dataset
@@ -104,9 +103,8 @@ def network_readers(
     readouts, found = Readouts(training_ME, validation_ME), list[NetworkReader]()
     for target in differing(partial(targets_of, data.training)) if targets is None else targets:
         training_M, true_M = (targets_of(part, target) for part in (data.training, data.validation))
-        fitted, known_M = readouts.fit(target, training_M, true_M, readout), known(true_M)
-        validation = scores(true_M[known_M], fitted.predict(validation_ME[known_M])) if known_M.any() else {}
-        found.append(NetworkReader(encoder, fitted, data.dataset, validation))
+        fitted = readouts.fit(target, training_M, true_M, readout)
+        found.append(NetworkReader(encoder, fitted, data.dataset, judged(fitted, validation_ME, true_M)))
     return tuple(found)
 
 

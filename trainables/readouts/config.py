@@ -11,7 +11,8 @@ from zoo.config import require
 class LinearReadout:
     """Ridge regression of numbers, softmax regression of categories, on standardized features.
 
-    Features are followed to a quarter of the training networks' range beyond it; values further off count as that.
+    Features are followed to a quarter of the training networks' range beyond it, of numbers to once that range where
+    validation networks are told clearly better so; values further off count as that.
 
     Attributes:
         penalty: Weight of the squared coefficients; 0 for the one of 1e3 … 1e-5 that is best on validation members

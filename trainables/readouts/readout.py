@@ -6,7 +6,7 @@ Shape letters: M members, F features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from trainables.readouts.softmax import SoftmaxBasis
 
 # Of categories, after so many penalties in a row that are no better than a larger one no smaller ones are tried.
 PATIENCE = 3
+# How far numbers are followed where the error of validation networks is clearly less by that: of few training networks,
+# all good, worse ones lie far off. Without such need what is far off is better not followed.
+FURTHER, CLEARLY_LESS = 1.0, 0.95
 PENALTIES = tuple(10.0**exponent for exponent in range(3, -6, -1))
 
 
@@ -156,7 +159,11 @@ class Readouts:
             # Softmax regressions with ever smaller penalties take ever longer, and tell ever less of others.
             if categories and since == PATIENCE:
                 break
-        return best or solved(PENALTIES[0])
+        best = best or solved(PENALTIES[0])
+        if categories:
+            return best
+        further = reaching(best, basis.range_of(FURTHER))
+        return further if error(further)[0] < CLEARLY_LESS * error(best)[0] else best
 
     def _boosted(
         self, kept_M: np.ndarray, numbers_M: np.ndarray, settings: BoostingReadout, *, classify: bool
@@ -166,7 +173,7 @@ class Readouts:
             return Trees.fit(features_MF, numbers_M, settings, classify=classify)
         basis = self._basis(kept_M)
         axes_FR = basis.components(settings.components)
-        rotation = Ridge(basis.standardization, axes_FR, -basis.center_F @ axes_FR, basis.range_2F)
+        rotation = Ridge(basis.standardization, axes_FR, -basis.center_F @ axes_FR, basis.range_of())
         trees = Trees.fit(rotation.outputs(features_MF), numbers_M, settings, classify=classify)
         return RotatedTrees(rotation, trees)
 
@@ -177,6 +184,13 @@ class Readouts:
         if self._whole is None:
             self._whole = RidgeBasis(self.training_MF)
         return self._whole
+
+
+def reaching(readout: Readout, range_2F: np.ndarray) -> Readout:
+    """The same linear readout, which follows features to other ends."""
+    if not isinstance(readout.head, Ridge):
+        raise TypeError(f"{readout.head!r} is not linear")
+    return replace(readout, head=replace(readout.head, range_2F=range_2F))
 
 
 def judged(readout: Readout, features_MF: np.ndarray, target_M: np.ndarray) -> dict[str, float]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Of the distance between the least and the largest value of a feature among training networks. Few validation networks
-# lie further off: 4 of 352 by statistics of weights, at most 2 by other embeddings.
-BEYOND = 0.25
+# Of the distance between the least and the largest value of a feature among training networks: how far beyond these a
+# linear map may follow it. Few validation networks lie further off: 4 of 352 by statistics of weights, at most 2 by
+# other embeddings.
+REACH = 0.25
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Ridge:
         standardization: What comes first.
         coefficients_FK: The map.
         offset_K: What is added.
-        range_2F: The least and the largest value of each feature; others are moved to these (see :func:`range_of`).
+        range_2F: The least and the largest value of each feature; others are moved to these: see
+            :meth:`RidgeBasis.range_of`.
     """
 
     standardization: Standardization
@@ -84,20 +86,6 @@ class Ridge:
         return cls(first, tensors["coefficients_FK"], tensors["offset_K"], range_2F)
 
 
-def range_of(features_MF: np.ndarray) -> np.ndarray:
-    """Between which values of a feature a linear map follows it: ``[2, F]``.
-
-    A quarter further than those of training networks lie apart. What the map says of a network grows with its distance
-    from all that it was fitted to: without an end, one far network would count more than all others of a column.
-
-    Args:
-        features_MF: Of training networks, NaN where missing.
-    """
-    least_F, largest_F = (np.nan_to_num(of.reduce(features_MF, axis=0)) for of in (np.fmin, np.fmax))
-    beyond_F = BEYOND * (largest_F - least_F)
-    return np.stack([least_F - beyond_F, largest_F + beyond_F])
-
-
 class RidgeBasis:
     """Features of training networks, decomposed once for any number of targets and penalties.
 
@@ -106,7 +94,7 @@ class RidgeBasis:
     """
 
     def __init__(self, features_MF: np.ndarray) -> None:
-        self.range_2F = range_of(features_MF)
+        self.ends_2F = np.stack([np.nan_to_num(of.reduce(features_MF, axis=0)) for of in (np.fmin, np.fmax)])
         self.standardization = Standardization.of(features_MF)
         prepared_MF = self.standardization(features_MF)
         self.center_F = prepared_MF.mean(0)
@@ -116,6 +104,19 @@ class RidgeBasis:
         gram = self.centered_MF.T @ self.centered_MF if self.tall else self.centered_MF @ self.centered_MF.T
         self.squares, self.vectors = np.linalg.eigh(gram)
         self.squares = self.squares.clip(min=0.0)
+
+    def range_of(self, reach: float = REACH) -> np.ndarray:
+        """Between which values of a feature a linear map follows it: ``[2, F]``.
+
+        What the map says of a network grows with its distance from all that it was fitted to: without an end, one far
+        network would count more than all others of a column.
+
+        Args:
+            reach: How far it goes beyond the least and the largest value, of the distance between these.
+        """
+        least_F, largest_F = self.ends_2F
+        beyond_F = reach * (largest_F - least_F)
+        return np.stack([least_F - beyond_F, largest_F + beyond_F])
 
     def components(self, most: int) -> np.ndarray:
         """Directions of the largest variance among the standardized features, orthonormal ``[F, at most most]``."""
@@ -137,4 +138,4 @@ class RidgeBasis:
             projected = self.vectors.T @ centered_MK
             coefficients_FK = self.centered_MF.T @ (self.vectors @ (projected / (self.squares + penalty)[:, None]))
         offset_K = offset_K - self.center_F @ coefficients_FK
-        return Ridge(self.standardization, coefficients_FK, offset_K, self.range_2F)
+        return Ridge(self.standardization, coefficients_FK, offset_K, self.range_of())

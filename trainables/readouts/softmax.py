@@ -50,7 +50,7 @@ class SoftmaxBasis:
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
         coefficients_FK = self._on_features(scale_R[:, None] * found[:-categories].reshape(width, categories))
         offset_K = found[-categories:] - self.basis.center_F @ coefficients_FK
-        return Ridge(self.basis.standardization, coefficients_FK, offset_K, self.basis.range_2F)
+        return Ridge(self.basis.standardization, coefficients_FK, offset_K, self.basis.range_of())
 
     def _on_features(self, coefficients_RK: np.ndarray) -> np.ndarray:
         """Coefficients of features ``[F, K]`` from those of the axes."""

@@ -56,6 +56,19 @@ def test_features_are_followed_a_quarter_beyond_those_of_training_networks():
     assert within == pytest.approx([0, 6, 7.2, -1.2], abs=1e-4)
 
 
+@pytest.mark.parametrize(("slope", "edge"), [(1.0, 2.0), (0.0, 1.25)])
+def test_numbers_are_followed_further_where_validation_networks_are_told_better_so(slope, edge):
+    """Where a validation network at 1.8 has that number, and where it has 1, as the last training network."""
+    training_MF = np.linspace(0, 1, 40)[:, None]
+    validation_MF = np.append(training_MF, [[1.8]], axis=0)
+    true_M = np.append(training_MF[:, 0], 1 + slope * 0.8)
+    readout = Readouts(training_MF, validation_MF).fit("x", training_MF[:, 0], true_M)
+    assert readout.predict(np.array([[-9.0], [0.5], [9.0]])) == pytest.approx([1 - edge, 0.5, edge], abs=0.02)
+    name_M = np.where(true_M > 0.5, "large", "small")
+    named = Readouts(training_MF, validation_MF).fit("x", name_M[:-1], name_M)
+    assert named.head.range_2F.ravel().tolist() == [-0.25, 1.25]
+
+
 def test_of_a_feature_that_no_training_network_has_nothing_is_made():
     features_MF, number_M, _ = features_with_columns(60)
     features_MF[:, 3] = np.nan
