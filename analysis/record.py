@@ -45,11 +45,13 @@ class LatentMaps:
         maps: One for each encoder, and with ``umap`` installed two.
         columns: What is known of the snapshots, ``[M]`` each.
         paths: Of some members their snapshots by epoch.
+        large: How many snapshots with very large weights are left out.
     """
 
     maps: tuple[LatentMap, ...]
     columns: Mapping[str, np.ndarray]
     paths: tuple[np.ndarray, ...]
+    large: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

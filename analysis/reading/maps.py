@@ -29,13 +29,14 @@ def latent_maps(
 
     Args:
         encoders: By name, what embeds members as ``[M, E]``, or raises :class:`RefusalError`: then it has no map.
-        members: The members.
+        members: The members; snapshots with very large weights, beside which all others are one point, are left out.
         targets: Columns of theirs by which maps can be colored.
 
     Returns:
         The maps, or ``None`` where no encoder can embed the members.
     """
-    members, maps = some_of(members), list[LatentMap]()
+    ordinary, maps = members.without_large(), list[LatentMap]()
+    large, members = len(members) - len(ordinary), some_of(ordinary)
     for name, embed in encoders.items():
         try:
             embedded_ME = embed(members)
@@ -45,7 +46,7 @@ def latent_maps(
     if not maps:
         return None
     columns = {name: members.target(name) for name in dict.fromkeys([*targets, "epoch"])}
-    return LatentMaps(maps=tuple(maps), columns=columns, paths=paths_of(members))
+    return LatentMaps(maps=tuple(maps), columns=columns, paths=paths_of(members), large=large)
 
 
 def principal_components(embedded_ME: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from analysis.pages.page import Block, Section, Text, filled
 from analysis.record import LatentMaps
 from analysis.report.sections import ASSETS
 from trainables.readouts.columns import is_numeric
+from zoo.words import counted
 
 FIGURE = "latent"
 FIRST_COLUMN = "test_accuracy"
@@ -36,11 +37,13 @@ def blocks(maps: LatentMaps, chosen: str, what: str) -> tuple[Block, ...]:
     """
     columns = [name for name in maps.columns if name == FIRST_COLUMN]
     columns += [name for name in maps.columns if name != FIRST_COLUMN]
+    large = f" Left out: {counted(maps.large, 'snapshot')} with very large weights." if maps.large else ""
     return (
         Text(
             "Every point is a snapshot of a held-out network, at the first two principal components of its"
             f" standardized {what}. Lines follow some networks through training, from the first snapshot to the"
             " last, which has a ring. What lies apart here is apart; what lies together need not be alike."
+            f"{large}"
         ),
         filled(
             ASSETS,

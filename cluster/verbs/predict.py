@@ -189,7 +189,7 @@ def _names(networks: Zoo) -> dict[int, str]:
 
 
 def _require_free(path: Path) -> None:
-    if path.exists():
+    if path.expanduser().exists():
         raise ValueError(f"--to is {path}, which exists; name another file, or remove it first")
     if not path.expanduser().parent.is_dir():
         raise ValueError(f"--to is {path}, and there is no folder {path.parent}; make it first")

@@ -7,8 +7,10 @@ import pytest
 from encoded_networks import PLAIN, networks
 
 from analysis.measuring.results import Question
+from analysis.reading.maps import latent_maps
 from analysis.reading.members import Members
 from analysis.reading.probing import BOOSTING, LINEAR, Embedded
+from analysis.report.latent import blocks
 from trainables.encoders.baselines import WeightsEncoder
 
 ROW = 3
@@ -50,3 +52,15 @@ def test_ordinary_networks_are_chosen_as_they_are():
     assert ordinary.without_large() is ordinary
     some = members_of(with_large(networks(PLAIN, 24, 1))).chosen(np.arange(24) % 2 == 1)
     assert some.without_large().column("id").tolist() == [row for row in range(1, 24, 2) if row != ROW]
+
+
+def test_maps_are_of_the_other_networks_and_say_so():
+    population = networks(PLAIN, 24, 1)
+    encoder = WeightsEncoder(PLAIN, None)
+    embed = {"weights": lambda members: members.over(encoder.embed)}
+    maps = latent_maps(embed, members_of(with_large(population)), ["test_accuracy"])
+    others = latent_maps(embed, members_of(population.select([row for row in range(24) if row != ROW])), [])
+    assert np.array_equal(maps.maps[0].places_M2, others.maps[0].places_M2)
+    assert (maps.large, others.large) == (1, 0)
+    assert "Left out: 1 snapshot with very large weights." in blocks(maps, "Encoder", "embedding")[0].text
+    assert "Left out" not in blocks(others, "Encoder", "embedding")[0].text
