@@ -104,8 +104,9 @@ class Predict(Verb):
         from trainables.network_reader import network_readers
         from zoo.storage.zoo import Zoo
 
-        if self.to is not None:
-            _require_free(self.to)
+        to = None if self.to is None else self.to.expanduser()
+        if to is not None:
+            _require_free(to)
         zoo = open_zoo(self.zoo, self.store)
         name, study, encoder = self._encoder(zoo)
         targets = split_names(self.targets)
@@ -129,8 +130,8 @@ class Predict(Verb):
             if networks.members.diverged.all():
                 raise ValueError(f"{self.path}: {counted(len(left_out), 'network')}, none with finite weights")
             rows = list(_told(readers, networks))
-        if self.to is not None:
-            _write(rows, self.to)
+        if to is not None:
+            _write(rows, to)
         of_zoo = ("--zoo", zoo.name, "--store", self.store)
         analyzed = zooscale("analyze", *of_zoo, "--study", study or DEFAULT_ENCODER)
         return Predictions(
@@ -140,7 +141,7 @@ class Predict(Verb):
             validation={reader.readout.target: dict(reader.validation) for reader in readers},
             networks=tuple(rows),
             left_out=left_out,
-            file=str(self.to) if self.to else None,
+            file=str(to) if to else None,
             command=analyzed if study else f"{zooscale('fit', DEFAULT_ENCODER, *of_zoo)} && {analyzed}",
         )
 
@@ -189,16 +190,16 @@ def _names(networks: Zoo) -> dict[int, str]:
 
 
 def _require_free(path: Path) -> None:
-    if path.expanduser().exists():
+    if path.exists():
         raise ValueError(f"--to is {path}, which exists; name another file, or remove it first")
-    if not path.expanduser().parent.is_dir():
+    if not path.parent.is_dir():
         raise ValueError(f"--to is {path}, and there is no folder {path.parent}; make it first")
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:
     import pandas as pd
 
-    pd.DataFrame(rows).to_csv(path.expanduser(), index=False)
+    pd.DataFrame(rows).to_csv(path, index=False)
 
 
 def _words(value: object) -> str:

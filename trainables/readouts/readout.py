@@ -135,14 +135,14 @@ class Readouts:
         basis = self._basis(kept)
         softmax = SoftmaxBasis(basis) if categories else None
 
-        def solved(penalty: float) -> Readout:
+        def solved(penalty: float) -> Ridge:
             if softmax is not None:
-                return Readout(target, categories, softmax.fit(numbers_M, len(categories), penalty))
-            return Readout(target, categories, basis.fit(numbers_M[:, None], penalty))
+                return softmax.fit(numbers_M, len(categories), penalty)
+            return basis.fit(numbers_M[:, None], penalty)
 
-        def error(readout: Readout) -> tuple[float, float]:
+        def error(head: Ridge) -> tuple[float, float]:
             """Of numbers the squared error; of categories the share told wrong and, among equals, the log loss."""
-            outputs_MK = readout.head.outputs(self.validation_MF[held_out])
+            outputs_MK = head.outputs(self.validation_MF[held_out])
             if not categories:
                 return float(((outputs_MK[:, 0] - true_M) ** 2).mean()), 0.0
             log_MK = outputs_MK - np.logaddexp.reduce(outputs_MK, axis=1, keepdims=True)
@@ -150,20 +150,20 @@ class Readouts:
             return wrong, -float(log_MK[true_M[:, None] == np.array(categories)].sum())
 
         if settings.penalty or not len(true_M):
-            return solved(settings.penalty or 1.0)
+            return Readout(target, categories, solved(settings.penalty or 1.0))
         best, least, since = None, (np.inf, 0.0), 0
         for penalty in PENALTIES:
-            readout = solved(penalty)
-            found = error(readout)
-            best, least, since = (readout, found, 0) if found < least else (best, least, since + 1)
+            head = solved(penalty)
+            found = error(head)
+            best, least, since = (head, found, 0) if found < least else (best, least, since + 1)
             # Softmax regressions with ever smaller penalties take ever longer, and tell ever less of others.
             if categories and since == PATIENCE:
                 break
         best = best or solved(PENALTIES[0])
-        if categories:
-            return best
-        further = reaching(best, basis.range_of(FURTHER))
-        return further if error(further)[0] < CLEARLY_LESS * error(best)[0] else best
+        if not categories:
+            further = replace(best, range_2F=basis.range_of(FURTHER))
+            best = further if error(further)[0] < CLEARLY_LESS * least[0] else best
+        return Readout(target, categories, best)
 
     def _boosted(
         self, kept_M: np.ndarray, numbers_M: np.ndarray, settings: BoostingReadout, *, classify: bool
@@ -184,13 +184,6 @@ class Readouts:
         if self._whole is None:
             self._whole = RidgeBasis(self.training_MF)
         return self._whole
-
-
-def reaching(readout: Readout, range_2F: np.ndarray) -> Readout:
-    """The same linear readout, which follows features to other ends."""
-    if not isinstance(readout.head, Ridge):
-        raise TypeError(f"{readout.head!r} is not linear")
-    return replace(readout, head=replace(readout.head, range_2F=range_2F))
 
 
 def judged(readout: Readout, features_MF: np.ndarray, target_M: np.ndarray) -> dict[str, float]:
